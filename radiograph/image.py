@@ -1,0 +1,55 @@
+"""Radiograph: one decoded chest radiograph, ready for preprocessing.
+
+Both readers (`dicom.read`, `raster.read`) end here, so whatever comes after them cannot
+tell one source from the other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiograph.errors import UnusableImage
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """One grayscale projection radiograph as it would be displayed.
+
+    Attributes:
+        pixels: rows x columns, uint16. 0 is displayed black and 65535 white, after the
+            modality LUT, the VOI LUT or window and, for MONOCHROME1, the inversion.
+        spacing_mm: distance of pixel centres (between rows, between columns), or None.
+        photometric_interpretation: as stored, `MONOCHROME1` or `MONOCHROME2`.
+        view_position: View Position (0018,5101), such as `PA`, `AP`, `LL`, or None.
+        sop_instance_uid: SOP Instance UID (0008,0018), or None for PNG and JPEG.
+        warnings: what a reader of the result must know, such as a lateral view.
+    """
+
+    pixels: NDArray[np.uint16]
+    spacing_mm: tuple[float, float] | None = None
+    photometric_interpretation: str = "MONOCHROME2"
+    view_position: str | None = None
+    sop_instance_uid: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no later step could handle.
+
+        Raises:
+            UnusableImage: the array is not two-dimensional or has no pixel.
+        """
+        if self.pixels.ndim != 2 or 0 in self.pixels.shape:
+            raise UnusableImage(f"expected rows x columns, got shape {self.pixels.shape}")
+        if self.pixels.dtype != np.uint16:
+            raise TypeError(f"expected uint16 pixels, got {self.pixels.dtype}")
+
+    @property
+    def rows(self) -> int:
+        """Height in source pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def columns(self) -> int:
+        """Width in source pixels."""
+        return int(self.pixels.shape[1])

@@ -1,0 +1,242 @@
+"""ModelManifest: what one model version is, down to the digest of every file.
+
+    models/<name>/<n>/
+      manifest.json   this schema; its SHA-256 is the digest of the version
+      trunk.onnx      image -> feature maps and embeddings
+      text.onnx tokenizer.json   token ids -> phrase features
+      heads/*.onnx    trunk features (and phrase features) -> one task's raw output
+      golden.npz      inputs and outputs, replayed at load
+      statistics.npz  distribution of the global features over the training images
+      MODEL_CARD.md
+
+The schema is strict: an unknown key, a missing file name or a head that asks for a feature
+that the trunk does not give is an error when the manifest is read, not when it serves.
+"""
+
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from radiograph.errors import InvalidVersion
+from radiograph.findings import Code
+from radiograph.preprocess import PreprocessSpec
+
+MANIFEST_NAME = "manifest.json"
+
+
+class Task(StrEnum):
+    """What can be asked of a radiograph, and so what kind a head can be."""
+
+    CLASSIFY = "classify"
+    SEGMENT = "segment"
+    DETECT = "detect"
+    GROUND = "ground"
+
+
+def _inside_the_version(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not path or "\\" in path or pure.is_absolute() or {"..", "."} & set(path.split("/")):
+        raise ValueError(f"not a path inside of the version's folder: {path!r}")
+    return str(pure)
+
+
+RelativePath = Annotated[str, AfterValidator(_inside_the_version)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Label(_Strict):
+    """One output channel of a head and how its score is read."""
+
+    name: str
+    code: Code | None = None
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """A calibrated probability at or above it counts as positive."""
+
+
+class HeadSpec(_Strict):
+    """One head: where it is, what it reads, and how its raw output becomes a result.
+
+    The raw outputs, by kind (float32, B images, P phrases, K labels, grid h x w):
+        classify: `logits` B x K
+        segment:  `logits` B x K x h x w
+        detect:   `logits` B x K x h x w and `distances` B x K x 4 x h x w: from the centre
+                  of the cell to the left, top, right and bottom edge, in grid sizes (0 to 1)
+        ground:   `logits` B x P x h x w, a similarity of each cell with each phrase, and
+                  `presence` B x P, one logit for the phrase being in the image at all
+    """
+
+    kind: Task
+    file: RelativePath
+    inputs: tuple[str, ...]
+    """Names of trunk outputs; a `ground` head also reads `phrase_features` (P x D)."""
+    labels: tuple[Label, ...] = ()
+    method: str | None = None
+    """For `ground`: `zero_shot` (no region was ever labelled) or `aligned` (trained on regions)."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Divides logits before the sigmoid; fitted on the validation split."""
+    nms_iou: float = Field(default=0.5, gt=0, le=1)
+    """For `detect`: of two boxes of one label that overlap more, the lower one is dropped."""
+    threshold_rule: str = "0.5, not tuned"
+    """How the thresholds were chosen, in words."""
+
+    @model_validator(mode="after")
+    def _labels_fit_the_kind(self) -> "HeadSpec":
+        if (self.kind is Task.GROUND) != (self.method is not None):
+            raise ValueError("a ground head, and no other, names its method")
+        if (self.kind is Task.GROUND) == bool(self.labels):
+            raise ValueError("a head has labels, except a ground head")
+        return self
+
+
+class TrunkSpec(_Strict):
+    """The image side: `image` (B x 1 x size x size, float32) -> named features."""
+
+    file: RelativePath
+    outputs: tuple[str, ...]
+    """Feature names that heads may read. `global_features` (B x D) is always among them."""
+
+    @model_validator(mode="after")
+    def _has_global_features(self) -> "TrunkSpec":
+        if "global_features" not in self.outputs:
+            raise ValueError("the trunk must give `global_features`")
+        return self
+
+
+class TextSpec(_Strict):
+    """The text side: `input_ids`, `attention_mask` (P x T, int64) -> `phrase_features` P x D."""
+
+    file: RelativePath
+    tokenizer: RelativePath
+    max_tokens: int = Field(gt=2, le=512)
+
+
+class OutOfDomainSpec(_Strict):
+    """How unlike the training images an image may be before a warning is given.
+
+    The file holds `mean` (D) and `precision` (D x D) of `global_features`; the score is the
+    Mahalanobis distance divided by sqrt(D).
+    """
+
+    file: RelativePath
+    threshold: float = Field(gt=0)
+    threshold_rule: str
+
+
+class GoldenSpec(_Strict):
+    """Inputs and outputs that must come out again on every load.
+
+    The file holds `image` (B x 1 x size x size), `input_ids` and `attention_mask` when there
+    is a text side, and one array for each trunk output (`trunk.<name>`), for the phrase
+    features (`text.phrase_features`) and for each head output (`<head>.<output>`).
+    """
+
+    file: RelativePath
+    tolerance: float = Field(gt=0, le=0.1)
+    """Largest absolute difference that is still the same answer."""
+
+
+class DataUse(_Strict):
+    """One data set that took part in the training."""
+
+    name: str
+    licence: str
+    rows: dict[str, int]
+    """Images used, by split."""
+    note: str = ""
+
+
+class Metric(_Strict):
+    """One measured figure with its 95 % bootstrap interval over patients."""
+
+    data: str
+    split: str
+    task: Task
+    label: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    """Images it was measured on."""
+
+
+class Provenance(_Strict):
+    """Where the version comes from, enough to train it again."""
+
+    commit: str
+    configuration: dict[str, str]
+    """YAML texts of the runs, by file name."""
+    data: tuple[DataUse, ...]
+    metrics: tuple[Metric, ...] = ()
+    parity: dict[str, float] = Field(default_factory=dict)
+    """Largest absolute difference between PyTorch and ONNX, by output."""
+
+
+class ModelManifest(_Strict):
+    """What one model version is."""
+
+    schema_version: Literal[1] = 1
+    name: ModelName
+    version: int = Field(ge=1)
+    created: str
+    """UTC, ISO 8601."""
+    intended_use: str
+    licence: str
+    preprocess: PreprocessSpec
+    trunk: TrunkSpec
+    text: TextSpec | None = None
+    heads: dict[str, HeadSpec]
+    out_of_domain: OutOfDomainSpec | None = None
+    golden: GoldenSpec
+    files: dict[RelativePath, Digest]
+    """SHA-256 of every file of the version but this one."""
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _everything_named_is_there(self) -> "ModelManifest":
+        named = [self.trunk.file, self.golden.file, *(head.file for head in self.heads.values())]
+        if self.text is not None:
+            named += [self.text.file, self.text.tokenizer]
+        if self.out_of_domain is not None:
+            named.append(self.out_of_domain.file)
+        if missing := sorted(set(named) - set(self.files)):
+            raise ValueError(f"files without a digest: {missing}")
+        given = set(self.trunk.outputs) | ({"phrase_features"} if self.text else set())
+        for name, head in self.heads.items():
+            if unknown := sorted(set(head.inputs) - given):
+                raise ValueError(f"head {name} reads what nothing gives: {unknown}")
+        return self
+
+    def heads_for(self, task: Task) -> dict[str, HeadSpec]:
+        """The heads that answer a task, by name, in the manifest's order."""
+        return {name: head for name, head in self.heads.items() if head.kind is task}
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks this version answers."""
+        return tuple(task for task in Task if self.heads_for(task))
+
+    def to_json(self) -> str:
+        """The text of `manifest.json`."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ModelManifest":
+        """Read a `manifest.json`.
+
+        Raises:
+            InvalidVersion: it does not follow the schema.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "manifest"
+            raise InvalidVersion(f"{where}: {first['msg']}") from error
