@@ -1,0 +1,1 @@
+"""Losses: image-report contrast, the pseudo mask, and segmentation."""

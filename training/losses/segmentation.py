@@ -1,0 +1,66 @@
+"""Dice and binary cross-entropy, on probabilities where the released code had raw logits."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def soft_dice_loss(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, smooth: float = 1.0
+) -> Tensor:
+    """1 - Dice of each map, from the sigmoid of the logits.
+
+    Args:
+        logits: B x K x H x W.
+        target: same shape, in [0, 1].
+        weight: same shape, 0 where a pixel does not count.
+        smooth: added above and below, so that two empty maps have Dice 1.
+
+    Returns:
+        B x K.
+    """
+    probability = logits.float().sigmoid()
+    if weight is not None:
+        probability, target = probability * weight, target * weight
+    overlap = (probability * target).sum(dim=(2, 3))
+    total = probability.sum(dim=(2, 3)) + target.sum(dim=(2, 3))
+    return 1 - (2 * overlap + smooth) / (total + smooth)
+
+
+def pixel_bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean binary cross-entropy of each map over its counted pixels, B x K."""
+    loss = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    if weight is None:
+        return loss.mean(dim=(2, 3))
+    return (loss * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1.0)
+
+
+def pseudo_alignment_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """L_PA: 0.5 * (soft Dice + BCE) against the pseudo mask (G2D section 3.2).
+
+    Args:
+        logits: B x 1 x H x W, the decoder's output before the sigmoid.
+        mask: B x 1 x H x W in [0, 1].
+
+    Returns:
+        A scalar.
+    """
+    return 0.5 * (soft_dice_loss(logits, mask).mean() + pixel_bce(logits, mask).mean())
+
+
+def known_mask_loss(logits: Tensor, target: Tensor, known: Tensor, counted: Tensor) -> Tensor:
+    """Dice + BCE over the maps whose truth is known.
+
+    Args:
+        logits: B x K x H x W.
+        target: same shape, 0 or 1.
+        known: B x K bool, whether the map was annotated at all.
+        counted: B x 1 x H x W, 0 where the annotation says "ignore".
+
+    Returns:
+        A scalar; 0 when nothing is known.
+    """
+    weight = counted.expand_as(target)
+    each = soft_dice_loss(logits, target, weight) + pixel_bce(logits, target, weight)
+    share = known.to(each.dtype)
+    return torch.sum(each * share) / share.sum().clamp_min(1.0)

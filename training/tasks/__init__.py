@@ -1,0 +1,1 @@
+"""What can be trained: pre-training and fine-tuning."""
