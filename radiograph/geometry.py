@@ -71,6 +71,22 @@ class Geometry:
         """(x0, y0, x1, y1) in source pixels -> the same box on the grid."""
         return (*self.to_grid(box[0], box[1]), *self.to_grid(box[2], box[3]))
 
+    def cells(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of a map over the whole square that the image covers.
+
+        Args:
+            height: rows of cells in the map.
+            width: columns of cells in the map.
+
+        Returns:
+            The cells whose centres lie inside the image; where a thin image has none, the one
+            cell that its middle lies in.
+        """
+        return (
+            _covered(self.top, self.height, height / self.size),
+            _covered(self.left, self.width, width / self.size),
+        )
+
     def crop(self, grid: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of a map over the whole square that the image covers.
 
@@ -80,9 +96,7 @@ class Geometry:
         Returns:
             A view of the cells whose centres lie inside the image, at least 1 x 1.
         """
-        top, bottom = _covered(self.top, self.height, grid.shape[0] / self.size)
-        left, right = _covered(self.left, self.width, grid.shape[1] / self.size)
-        return grid[top:bottom, left:right]
+        return grid[self.cells(*grid.shape)]
 
     def map_to_source(self, grid: NDArray[np.float32]) -> NDArray[np.float32]:
         """A map over the square, resampled bilinearly onto every source pixel.
@@ -105,8 +119,11 @@ class Geometry:
         return np.asarray(resized, dtype=np.float32)
 
 
-def _covered(start: int, length: int, per_pixel: float) -> tuple[int, int]:
-    """Cells whose centres lie in [start, start + length), at least one of them."""
+def _covered(start: int, length: int, per_pixel: float) -> slice:
+    """Cells whose centres lie in [start, start + length), or else the cell around its middle."""
     first = int(np.ceil(start * per_pixel - 0.5))
     last = int(np.ceil((start + length) * per_pixel - 0.5))
-    return first, max(last, first + 1)
+    if last > first:
+        return slice(first, last)
+    middle = int((start + length / 2) * per_pixel)
+    return slice(middle, middle + 1)

@@ -39,9 +39,7 @@ class PreprocessSpec(BaseModel):
     """Divides intensities after the mean is subtracted."""
 
 
-def to_grid(
-    radiograph: Radiograph, spec: PreprocessSpec
-) -> tuple[NDArray[np.float32], Geometry]:
+def to_grid(radiograph: Radiograph, spec: PreprocessSpec) -> tuple[NDArray[np.float32], Geometry]:
     """Place a radiograph on the model's grid.
 
     Returns:

@@ -1,0 +1,268 @@
+"""`g2d models`: look into the model repository and move its aliases.
+
+list | show | verify | alias | rollback -> radiograph.repository
+                verify -> service.golden with ONNX Runtime, where it is installed
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from radiograph.errors import InvalidVersion, ModelNotFound, RadiographError
+from radiograph.manifest import ModelManifest
+from radiograph.repository import DEFAULT_ALIAS, Repository
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="""List, check and point to the versions in the model repository.
+
+    \b
+    g2d models list                        what is there, and what points to it
+    g2d models show g2d-cxr                tasks, labels, data and figures of `stable`
+    g2d models verify                      every file and every golden output
+    g2d models alias g2d-cxr stable 3      serve version 3 from the next start on
+    g2d models rollback g2d-cxr            back to what `stable` was before
+    """,
+)
+
+ModelsDir = Annotated[
+    Path,
+    typer.Option("--models-dir", envvar="G2D_MODELS_DIR", help="The repository: NAME/VERSION/."),
+]
+Name = Annotated[str, typer.Argument(help="The model, such as g2d-cxr.")]
+Reference = Annotated[str, typer.Argument(help="A version number or an alias.")]
+Expected = Annotated[
+    int | None,
+    typer.Option(min=0, help="Refuse unless the alias points to this version (0: to none)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+
+DEFAULT_DIR = Path("models")
+
+
+@app.command("list")
+def list_versions(models_dir: ModelsDir = DEFAULT_DIR, as_json: AsJson = False) -> None:
+    """Every version, what points to it, and whether its manifest can be read.
+
+    \b
+    g2d models list
+    g2d models list --json | jq '.[] | select(.aliases | index("stable"))'
+    """  # noqa: D301 - \b keeps the lines of a paragraph as they are
+    repository = Repository(models_dir)
+    rows = [
+        row
+        for name in repository.names()
+        for aliases in [_aliases(repository, name)]
+        for version in repository.versions(name)
+        for row in [_row(repository, name, version, aliases)]
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    elif rows:
+        _print_table(rows)
+    else:
+        typer.echo(f"no model in {models_dir.resolve()}", err=True)
+
+
+@app.command()
+def show(
+    name: Name,
+    reference: Reference = DEFAULT_ALIAS,
+    models_dir: ModelsDir = DEFAULT_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """What one version is: tasks and labels, training data, figures, digest.
+
+    \b
+    g2d models show g2d-cxr
+    g2d models show g2d-cxr 3 --json
+    """  # noqa: D301 - the same
+    repository = Repository(models_dir)
+    version = repository.resolve(name, reference)
+    manifest = repository.load_manifest(name, version)
+    if as_json:
+        typer.echo(manifest.to_json(), nl=False)
+        return
+    typer.echo(f"{name}/{version}  {manifest.created}  {manifest.licence}")
+    typer.echo(f"digest    sha256:{repository.digest(name, version)}")
+    for line in _description(manifest):
+        typer.echo(line)
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(help="The model; without it, all.")] = None,
+    reference: Annotated[
+        str | None, typer.Argument(help="A version number or an alias; without it, all.")
+    ] = None,
+    models_dir: ModelsDir = DEFAULT_DIR,
+    golden: Annotated[
+        bool, typer.Option(help="Replay the golden outputs, not the digests alone.")
+    ] = True,
+) -> None:
+    """Hold versions against their manifests: every digest, then every golden output.
+
+    The golden outputs need ONNX Runtime (extra `serve` or `gpu`); where it is not installed,
+    the digests alone are checked and the line says so. Exit status 2 when one does not hold.
+
+    \b
+    g2d models verify
+    g2d models verify g2d-cxr canary
+    g2d models verify g2d-cxr 3 --no-golden
+    """  # noqa: D301 - the same
+    repository = Repository(models_dir)
+    failed = 0
+    chosen = _chosen(repository, name, reference)
+    for model, version in chosen:
+        try:
+            typer.echo(f"{model}/{version}: {_verify(repository, model, version, golden)}")
+        except InvalidVersion as error:
+            failed += 1
+            typer.echo(f"{error}", err=True)
+    if failed:
+        raise InvalidVersion(f"{failed} of {len(chosen)} versions do not hold")
+
+
+@app.command()
+def alias(
+    name: Name,
+    alias: Annotated[str, typer.Argument(help="The alias, such as stable or canary.")],
+    version: Annotated[int, typer.Argument(min=1, help="The version it shall point to.")],
+    models_dir: ModelsDir = DEFAULT_DIR,
+    expected: Expected = None,
+) -> None:
+    """Point an alias to a version whose files hold.
+
+    \b
+    g2d models alias g2d-cxr canary 4
+    g2d models alias g2d-cxr stable 4 --expected 3
+    """  # noqa: D301 - the same
+    repository = Repository(models_dir)
+    repository.verify(name, version)
+    repository.set_alias(name, alias, version, expected)
+    typer.echo(f"{name}: {alias} -> {version}")
+
+
+@app.command()
+def rollback(
+    name: Name,
+    alias: Annotated[str, typer.Argument(help="The alias.")] = DEFAULT_ALIAS,
+    models_dir: ModelsDir = DEFAULT_DIR,
+    expected: Expected = None,
+) -> None:
+    """Point an alias back to where it pointed before; again, and it goes further back.
+
+    \b
+    g2d models rollback g2d-cxr
+    g2d models rollback g2d-cxr canary --expected 4
+    """  # noqa: D301 - the same
+    version = Repository(models_dir).rollback(name, alias, expected)
+    typer.echo(f"{name}: {alias} -> {version}")
+
+
+def _aliases(repository: Repository, name: str) -> dict[str, int]:
+    """Aliases for a listing: corrupt ones are said so beside it, and hide no version."""
+    try:
+        return repository.aliases(name)
+    except RadiographError as error:
+        typer.echo(f"{error}", err=True)
+        return {}
+
+
+def _row(
+    repository: Repository, name: str, version: int, aliases: dict[str, int]
+) -> dict[str, Any]:
+    """One version as a listing shows it."""
+    row: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "aliases": [alias for alias, target in aliases.items() if target == version],
+        "tasks": [],
+        "created": None,
+        "digest": None,
+        "error": None,
+    }
+    try:
+        manifest = repository.load_manifest(name, version)
+        digest = repository.digest(name, version)
+    except RadiographError as error:
+        return {**row, "error": str(error)}
+    tasks = [task.value for task in manifest.tasks]
+    return {**row, "tasks": tasks, "created": manifest.created, "digest": digest}
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    cells = [("NAME", "VERSION", "ALIASES", "CREATED", "TASKS")]
+    for row in rows:
+        aliases = ", ".join(row["aliases"]) or "-"
+        tasks = ", ".join(row["tasks"]) if row["error"] is None else f"invalid: {row['error']}"
+        cells.append((row["name"], str(row["version"]), aliases, row["created"] or "-", tasks))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(padded).rstrip())
+
+
+def _description(manifest: ModelManifest) -> list[str]:
+    """What a person wants to know of a version, line by line."""
+    lines = [f"use       {manifest.intended_use}"]
+    lines += [f"trained   commit {manifest.provenance.commit[:12]}"]
+    for name, head in manifest.heads.items():
+        what = ", ".join(label.name for label in head.labels) or f"any phrase ({head.method})"
+        lines.append(f"head      {name} ({head.kind.value}): {what}")
+    for use in manifest.provenance.data:
+        rows = ", ".join(f"{count} {split}" for split, count in use.rows.items())
+        lines.append(f"data      {use.name} ({use.licence}): {rows}")
+    for m in manifest.provenance.metrics:
+        figure = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}], n = {m.n}"
+        lines.append(f"measured  {m.data} {m.split}: {m.metric} of {m.label} {figure}")
+    return lines
+
+
+def _chosen(
+    repository: Repository, name: str | None, reference: str | None
+) -> list[tuple[str, int]]:
+    """The versions that a `verify` means."""
+    if name is not None and reference is not None:
+        return [(name, repository.resolve(name, reference))]
+    names = repository.names() if name is None else [name]
+    chosen = [(model, version) for model in names for version in repository.versions(model)]
+    if not chosen:
+        raise ModelNotFound(f"nothing to verify in {repository.root.resolve()}")
+    return chosen
+
+
+def _verify(repository: Repository, name: str, version: int, golden: bool) -> str:
+    """Check one version and say in words what was checked."""
+    repository.verify(name, version)
+    if not golden:
+        return "digests hold"
+    manifest = repository.load_manifest(name, version)
+    try:
+        difference = _replay(repository.folder(name, version), manifest)
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        return "digests hold; golden outputs not replayed, ONNX Runtime is not installed"
+    except InvalidVersion as error:
+        raise InvalidVersion(f"{name}/{version}: {error}") from error
+    tolerance = manifest.golden.tolerance
+    return f"digests hold; golden outputs within {difference:.1e} (allowed {tolerance:.1e})"
+
+
+def _replay(folder: Path, manifest: ModelManifest) -> float:
+    """The largest difference of the golden outputs on this machine's CPU."""
+    from service import golden  # the service's side, loaded by this sub-command only
+    from service.backends.ort import OrtBackend, OrtOptions, Sessions
+    from service.settings import available_cpus
+
+    sessions = Sessions(OrtOptions(provider="cpu", threads=available_cpus()))
+    backend = OrtBackend(folder, manifest, sessions)
+    try:
+        return golden.replay(backend, manifest, folder)
+    finally:
+        backend.close()

@@ -1,0 +1,80 @@
+"""`g2d predict`: answer one file in this process, as the service would."""
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from radiograph.manifest import Task
+
+if TYPE_CHECKING:  # the service is imported when the command runs, not for `g2d --help`
+    from service.results import AnalysisResult
+    from service.settings import Settings
+
+
+def predict(
+    file: Annotated[Path, typer.Argument(help="A radiograph: DICOM, PNG or JPEG.")],
+    task: Annotated[
+        list[Task] | None,
+        typer.Option(help="What to answer; may be repeated. Without it, all there is."),
+    ] = None,
+    phrase: Annotated[
+        list[str] | None, typer.Option(help="What to look for; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write an overlay to this PNG file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
+    version: Annotated[str | None, typer.Option(help="Number or alias.")] = None,
+    method: Annotated[
+        Literal["aligned", "zero_shot"] | None, typer.Option(help="Which grounding answers.")
+    ] = None,
+    heatmap: Annotated[
+        Literal["png", "float", "none"], typer.Option(help="How heat maps are written.")
+    ] = "none",
+    models_dir: Annotated[
+        Path | None, typer.Option(help="The model repository, NAME/VERSION/.")
+    ] = None,
+) -> None:
+    """Answer one radiograph: JSON on standard output, an overlay with --out.
+
+    \b
+    g2d predict chest.dcm
+    g2d predict chest.dcm --task segment --out overlay.png
+    g2d predict chest.png --phrase 'left lung' --phrase 'right lower lobe opacity'
+
+    The JSON is that of the service. Exit status 2 when the file cannot be answered.
+    """  # noqa: D301 - \b keeps the lines of a paragraph as they are
+    from service.encoders import json, png
+    from service.settings import Settings
+
+    settings = Settings.from_environment().changed(models_dir=models_dir, default_model=model)
+    tasks = tuple(task or ()) or ((Task.GROUND,) if method else ())
+    result = _answer(file, tasks, tuple(phrase or ()), method, version, settings)
+    if out is not None:
+        out.write_bytes(png.encode(result, settings.overlay_side_px))
+    typer.echo(json.encode(result, uuid.uuid4().hex, heatmap))
+
+
+def _answer(
+    file: Path,
+    tasks: tuple[Task, ...],
+    phrases: tuple[str, ...],
+    method: str | None,
+    version: str | None,
+    settings: "Settings",
+) -> "AnalysisResult":
+    """Load one version, with every check that the service makes, and ask it."""
+    from radiograph.repository import Repository
+    from service.analysis import AnalysisRequest
+    from service.backends import ort
+    from service.loading import limits_of, load_version
+
+    repository, name = Repository(settings.models_dir), settings.default_model
+    request = AnalysisRequest(file.read_bytes(), tasks=tasks, phrases=phrases, method=method)
+    number = repository.resolve(name, version or settings.default_alias)
+    backends = ort.factory(settings)
+    loaded = load_version(repository, name, number, backends, limits_of(settings))
+    try:
+        return loaded.analysis.run(request)
+    finally:
+        loaded.backend.close()

@@ -1,0 +1,127 @@
+"""Attributes: the values of a DICOM data set, read from their raw bytes.
+
+pydicom parses the structure. Values are decoded here, because pydicom warns about and quotes
+values that break their VR, real files are full of those, and its warnings would carry patient
+data into logs. A value that cannot be decoded is absent.
+"""
+
+import logging
+import math
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from radiograph.errors import InputTooLarge
+
+MAX_SEQUENCE_BYTES = 2 * 2**20
+"""Longest sequence that is parsed; a VOI LUT takes 128 KiB."""
+
+_MAX_TEXT_BYTES = 4096
+_MAX_WORDS = 2**16
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
+_WARNING_FILTERS = threading.Lock()
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning and logging: it quotes header values when it does.
+
+    Warning filters belong to the process, so one thread at a time is inside.
+    """
+    logger = logging.getLogger("pydicom")
+    with _WARNING_FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        disabled, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = disabled
+
+
+class Attributes:
+    """Raw access to one data set by DICOM keyword."""
+
+    def __init__(self, dataset: Dataset, *, little_endian: bool) -> None:
+        self._dataset = dataset
+        self._byte_order = "<" if little_endian else ">"
+
+    def __contains__(self, keyword: str) -> bool:
+        return keyword in self._dataset
+
+    def raw(self, keyword: str) -> bytes:
+        """The value as it was encoded; empty when absent."""
+        value = getattr(self._element(keyword), "value", None)
+        return value if isinstance(value, bytes) else b""
+
+    def vr(self, keyword: str) -> str | None:
+        """The VR as it was encoded; None when absent or implicit."""
+        return getattr(self._element(keyword), "VR", None)
+
+    def is_encapsulated(self, keyword: str) -> bool:
+        """Whether the value has undefined length."""
+        return getattr(self._element(keyword), "length", 0) == _UNDEFINED_LENGTH
+
+    def _element(self, keyword: str) -> object:
+        tag = tag_for_keyword(keyword)
+        return None if tag is None else self._dataset.get_item(tag, keep_deferred=True)
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        """The values of a text element in upper case, padding stripped; the rest is cut off."""
+        text = self.raw(keyword)[:_MAX_TEXT_BYTES].decode("latin-1").upper()
+        return tuple(part.strip(" \0\t\r\n") for part in text.split("\\")) if text else ()
+
+    def text(self, keyword: str) -> str:
+        """The first value of a text element in upper case; empty when absent."""
+        return next(iter(self.texts(keyword)), "")
+
+    def uid(self, keyword: str) -> str | None:
+        """A well-formed UID (PS3.5 section 9.1), or None."""
+        uid = self.text(keyword)
+        return uid if len(uid) <= 64 and _UID.fullmatch(uid) else None
+
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        """The values of a DS or IS element; NaN for what is no finite number."""
+        return tuple(_number(text) for text in self.texts(keyword))
+
+    def words(self, keyword: str) -> NDArray[np.uint16]:
+        """The values of a US, SS or OW element as unsigned 16-bit words, at most 65,536."""
+        raw = self.raw(keyword)[: 2 * _MAX_WORDS]
+        words = np.frombuffer(raw, dtype=f"{self._byte_order}u2", count=len(raw) // 2)
+        return words.astype(np.uint16)
+
+    def word(self, keyword: str) -> int | None:
+        """The first value of a US, SS or OW element as an unsigned number, or None."""
+        words = self.words(keyword)
+        return int(words[0]) if words.size else None
+
+    def items(self, keyword: str) -> tuple["Attributes", ...]:
+        """The items of a sequence.
+
+        Raises:
+            InputTooLarge: the sequence is longer than `MAX_SEQUENCE_BYTES`.
+        """
+        if len(self.raw(keyword)) > MAX_SEQUENCE_BYTES:
+            raise InputTooLarge(f"{keyword} is longer than {MAX_SEQUENCE_BYTES} bytes")
+        with quiet_pydicom():
+            value = self._dataset.get(keyword)
+        if not isinstance(value, Sequence):
+            return ()
+        little_endian = self._byte_order == "<"
+        return tuple(Attributes(item, little_endian=little_endian) for item in value)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan

@@ -1,0 +1,147 @@
+"""The manifest is strict: what does not hold is found when it is read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radiograph.errors import InvalidVersion
+from radiograph.manifest import HeadSpec, ModelManifest, Task
+from tests.small_version import fields
+
+DIGEST = "0" * 64
+FILES = dict.fromkeys(("trunk.onnx", "heads/findings.onnx", "golden.npz"), DIGEST)
+
+
+def read(**changes: Any) -> ModelManifest:
+    return ModelManifest.from_json(json.dumps({**fields(FILES), **changes}))
+
+
+def test_a_manifest_comes_back_equal_from_its_json() -> None:
+    manifest = read()
+    assert ModelManifest.from_json(manifest.to_json()) == manifest
+    assert manifest.to_json().endswith("}\n")
+
+
+def test_a_manifest_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read().__setattr__("version", 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[]", "{}", "{", "\x00", "[" * 100_000, '{"schema_version": 1', "NaN"],
+    ids=["empty", "null", "list", "object", "cut", "nul", "deep", "cut-later", "nan"],
+)
+def test_garbage_is_an_invalid_version(text: str) -> None:
+    with pytest.raises(InvalidVersion):
+        ModelManifest.from_json(text)
+
+
+def test_bytes_that_are_not_utf8_are_an_invalid_version() -> None:
+    with pytest.raises(InvalidVersion):
+        ModelManifest.from_json(b'{"name": "\xff"}')
+
+
+def test_the_message_names_the_first_thing_that_is_wrong() -> None:
+    with pytest.raises(InvalidVersion, match=r"^golden\.tolerance: "):
+        read(golden={"file": "golden.npz", "tolerance": 2.0})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"surprise": 1},
+        {"schema_version": 2},
+        {"version": 0},
+        {"version": -1},
+        {"preprocess": {"size_px": 225}},
+        {"trunk": {"file": "trunk.onnx", "outputs": ["deep"]}},
+        {"golden": {"file": "golden.npz", "tolerance": 0.0}},
+        {"files": {**FILES, "extra.bin": "0" * 63}},
+        {"files": {**FILES, "extra.bin": "A" * 64}},
+    ],
+)
+def test_what_does_not_follow_the_schema_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidVersion):
+        read(**changes)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc", "", ".", "X", "a b", "a/b", "-a", "a" * 65, "a\n"]
+)
+def test_a_name_that_is_no_folder_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidVersion, match=r"^name: "):
+        read(name=name)
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "", "./x", "a\\b", "a//../b"])
+def test_a_path_that_leaves_the_version_is_refused(path: str) -> None:
+    with pytest.raises(InvalidVersion):
+        read(files={**FILES, path: DIGEST})
+    with pytest.raises(InvalidVersion):
+        read(trunk={"file": path, "outputs": ["global_features"]})
+
+
+@pytest.mark.parametrize("missing", sorted(FILES))
+def test_a_file_that_is_named_needs_a_digest(missing: str) -> None:
+    files = {path: digest for path, digest in FILES.items() if path != missing}
+    with pytest.raises(InvalidVersion, match=f"files without a digest.*{missing}"):
+        read(files=files)
+
+
+def test_the_files_of_the_text_side_and_of_the_statistics_need_digests() -> None:
+    text = {"file": "text.onnx", "tokenizer": "tokenizer.json", "max_tokens": 64}
+    with pytest.raises(InvalidVersion, match=r"text\.onnx.*tokenizer\.json"):
+        read(text=text)
+    statistics = {"file": "statistics.npz", "threshold": 2.0, "threshold_rule": "x"}
+    with pytest.raises(InvalidVersion, match=r"statistics\.npz"):
+        read(out_of_domain=statistics)
+
+
+def test_a_head_reads_only_what_the_trunk_or_the_text_side_gives() -> None:
+    head = {
+        "kind": "ground",
+        "file": "heads/findings.onnx",
+        "inputs": ["global_features", "phrase_features"],
+        "method": "aligned",
+    }
+    with pytest.raises(InvalidVersion, match="head regions reads what nothing gives"):
+        read(heads={"regions": head})
+    files = {**FILES, "text.onnx": DIGEST, "tokenizer.json": DIGEST}
+    text = {"file": "text.onnx", "tokenizer": "tokenizer.json", "max_tokens": 64}
+    assert read(heads={"regions": head}, text=text, files=files).tasks == (Task.GROUND,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "method"),
+    [
+        (Task.GROUND, (), None),
+        (Task.GROUND, ({"name": "x"},), "aligned"),
+        (Task.CLASSIFY, (), None),
+        (Task.SEGMENT, ({"name": "x"},), "aligned"),
+    ],
+)
+def test_labels_and_method_must_fit_the_kind(kind: Task, labels: Any, method: str | None) -> None:
+    with pytest.raises(ValueError, match=r"a ground head, and no|a head has"):
+        HeadSpec(kind=kind, file="x.onnx", inputs=("a",), labels=labels, method=method)
+
+
+def test_tasks_and_heads_keep_their_order() -> None:
+    spec = {"file": "trunk.onnx", "inputs": ["global_features"], "labels": [{"name": "x"}]}
+    heads = {
+        "late": {"kind": "segment", **spec},
+        "b": {"kind": "classify", **spec},
+        "a": {"kind": "classify", **spec},
+    }
+    manifest = read(heads=heads)
+    assert manifest.tasks == (Task.CLASSIFY, Task.SEGMENT)
+    assert list(manifest.heads_for(Task.CLASSIFY)) == ["b", "a"]
+    assert manifest.heads_for(Task.GROUND) == {}
+
+
+def test_a_manifest_file_is_read_as_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(read().to_json())
+    assert ModelManifest.from_json(path.read_bytes()) == read()

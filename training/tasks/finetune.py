@@ -1,0 +1,233 @@
+"""Fine-tuning: heads on the G2D trunk, trained together, so that one pass serves them all.
+
+    checkpoint of a pre-training -> G2D + heads -> sum of the heads' losses
+                                              (+ the image-report loss, to keep the alignment)
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from training import loop
+from training.config import FinetuneConfig, ModelConfig, PretrainConfig
+from training.data.cache import Cache, open_cache
+from training.data.phrases import draw
+from training.data.sampler import batch_rows, steps_per_epoch
+from training.data.sentences import report
+from training.data.targets import Batch, RegionTargets, load_batch, region_targets
+from training.losses.contrastive import contrastive_loss
+from training.losses.detection import detection_loss, make_targets
+from training.losses.segmentation import known_mask_loss
+from training.model.g2d import G2D
+from training.model.heads import HeadLabels, build_heads, trunk_outputs
+from training.model.text_encoder import Tokens, build_tokenizer, tokenize
+from training.tasks.pretrain import normalise, same_text
+
+ALIGNMENT_WEIGHT = 0.1
+"""Of the image-report loss beside the heads' losses."""
+
+
+class Finetuning(nn.Module):
+    """G2D with its heads."""
+
+    def __init__(self, config: FinetuneConfig, model: ModelConfig, temperature: float) -> None:
+        """Build trunk and heads; `load_pretrained` fills the trunk.
+
+        Args:
+            config: of the run.
+            model: what the trunk is.
+            temperature: sigma of its contrastive loss.
+        """
+        super().__init__()
+        self.config, self.model, self.temperature = config, model, temperature
+        self.g2d = G2D(model, config.preprocess.size_px)
+        labels = HeadLabels(config.findings, config.masks, config.boxes, config.regions)
+        self.heads = build_heads(self.g2d, labels, model.encoder.decoder_channels)
+        if config.freeze_trunk:
+            self.g2d.requires_grad_(requires_grad=False)
+
+    def train(self, mode: bool = True) -> "Finetuning":
+        """Training mode; a frozen trunk stays in evaluation mode."""
+        super().train(mode)
+        if self.config.freeze_trunk:
+            self.g2d.eval()
+        return self
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """B x 1 x S x S intensities in [0, 1] -> the trunk's outputs by name."""
+        return trunk_outputs(self.g2d.image(normalise(images, self.config.preprocess)))
+
+    def forward(
+        self, batch: Batch, phrases: Tokens, regions: RegionTargets, reports: "ReportBatch"
+    ) -> dict[str, Tensor]:
+        """Losses of one batch; those of absent heads are left out."""
+        features = self.features(batch.images)
+        losses: dict[str, Tensor] = {}
+        if "findings" in self.heads:
+            losses["findings"] = _findings_loss(self._run("findings", features), batch)
+        if "anatomy" in self.heads:
+            logits = self._run("anatomy", features)["logits"]
+            losses["anatomy"] = known_mask_loss(
+                logits, batch.masks, batch.masks_known, batch.counted
+            )
+        if "boxes" in self.heads:
+            losses |= _boxes_loss(self._run("boxes", features), batch)
+        if "regions" in self.heads:
+            text = self.g2d.lm_model(phrases.input_ids, phrases.attention_mask)
+            answer = self._run("regions", features | {"phrase_features": text})
+            losses |= _regions_loss(answer, regions)
+        if self.config.keep_alignment and not self.config.freeze_trunk and len(reports.rows) > 1:
+            losses["vla"] = ALIGNMENT_WEIGHT * contrastive_loss(
+                features["global_embedding"][reports.rows],
+                self.g2d.text(reports.tokens.input_ids, reports.tokens.attention_mask),
+                temperature=self.temperature,
+                same=reports.same,
+            )
+        return losses | {"total": sum(losses.values(), torch.zeros(()))}
+
+    def _run(self, name: str, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        head = self.heads[name]
+        answer: dict[str, Tensor] = head(*(features[key] for key in head.inputs))
+        return answer
+
+
+class ReportBatch:
+    """The reports of a batch: which rows have one, their tokens, and which say the same."""
+
+    def __init__(self, rows: list[int], tokens: Tokens, same: Tensor) -> None:
+        """Args: rows: positions in the batch; tokens: of their reports; same: R x R bool."""
+        self.rows, self.tokens, self.same = rows, tokens, same
+
+
+def _findings_loss(answer: dict[str, Tensor], batch: Batch) -> Tensor:
+    loss = F.binary_cross_entropy_with_logits(answer["logits"], batch.findings, reduction="none")
+    known = batch.findings_known.float()
+    return (loss * known).sum() / known.sum().clamp_min(1)
+
+
+def _boxes_loss(answer: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    height, width = answer["logits"].shape[-2:]
+    targets = make_targets(batch.boxes, batch.boxes_known, height, width)
+    losses = detection_loss(answer["logits"], answer["distances"], targets)
+    return {name: 0.5 * value for name, value in losses.items()}
+
+
+def _regions_loss(answer: dict[str, Tensor], targets: RegionTargets) -> dict[str, Tensor]:
+    """Dice + BCE of each known map, and BCE of presence."""
+    logits = answer["logits"].float()
+    known = targets.weight.flatten(2).amax(dim=2)
+    each = F.binary_cross_entropy_with_logits(logits, targets.maps, reduction="none")
+    pixel = (each * targets.weight).sum(dim=(2, 3)) / targets.weight.sum(dim=(2, 3)).clamp_min(1)
+    probability = logits.sigmoid() * targets.weight
+    wanted = targets.maps * targets.weight
+    overlap = (probability * wanted).sum(dim=(2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + wanted.sum((2, 3)) + 1)
+    shown = known * (targets.maps.flatten(2).amax(dim=2) > 0)
+    presence = F.binary_cross_entropy_with_logits(
+        answer["presence"].float(), targets.presence, reduction="none"
+    )
+    says = targets.presence_known
+    return {
+        "regions": (pixel * known).sum() / known.sum().clamp_min(1)
+        + (dice * shown).sum() / shown.sum().clamp_min(1),
+        "presence": (presence * says).sum() / says.sum().clamp_min(1),
+    }
+
+
+def load_pretrained(config: FinetuneConfig) -> tuple[Finetuning, bool]:
+    """Build the module and fill its trunk from the pre-training, if one is named.
+
+    Raises:
+        ValueError: neither a pre-training nor a model is configured.
+    """
+    if config.pretrained is None:
+        if config.model is None:
+            raise ValueError("a fine-tuning needs `pretrained` or `model`")
+        return Finetuning(config, config.model, 0.07), False
+    weights, text = loop.load_weights(config.pretrained)
+    before = PretrainConfig.model_validate_json(text)
+    module = Finetuning(config, before.model, before.temperature)
+    prefix = "g2d."
+    module.g2d.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items()})
+    return module, True
+
+
+def training_pool(cache: Cache, repeat: dict[str, int]) -> list[int]:
+    """Rows of the training split; those with something rare stand in it more than once.
+
+    Args:
+        cache: all rows.
+        repeat: `table:<name>`, `masks:<structure>`, `masks:<table>` or `boxes:<label>` -> times.
+    """
+    pool: list[int] = []
+    for i in cache.where("train"):
+        sample = cache.samples[i]
+        keys = {f"table:{sample.row.table}"} | {f"masks:{name}" for name in sample.known}
+        keys |= {f"boxes:{name}" for name, _ in sample.boxes}
+        keys |= {f"masks:{sample.row.table}"} if sample.known else set()
+        pool += [i] * max([repeat.get(key, 1) for key in keys])
+    return pool
+
+
+def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
+    """Run or resume a fine-tuning; gives the path of its last checkpoint."""
+    loop.seed_everything(config.seed)
+    cache = open_cache(config.data, config.preprocess, cache_folder)
+    pool = training_pool(cache, config.repeat)
+    fabric = Fabric(precision=config.precision)
+    fabric.launch()
+    module, _ = load_pretrained(config)
+    module.to(memory_format=torch.channels_last)
+    optimiser = loop.build_optimiser(
+        dict(module.named_parameters()), config.optimiser, "g2d.lm_model"
+    )
+    model, wrapped = fabric.setup(module, optimiser)
+    model.train()
+    plan = loop.Plan(
+        folder=out,
+        steps=config.epochs * steps_per_epoch(len(pool), config.batch_size),
+        checkpoint_every=config.checkpoint_every,
+        seed=config.seed,
+        config=config.model_dump_json(),
+    )
+    losses = _step(config, module.model, cache, pool, model)
+    loop.run(fabric, model, wrapped, losses, plan, config.optimiser)
+    return out / loop.CHECKPOINT
+
+
+def _step(
+    config: FinetuneConfig,
+    model_config: ModelConfig,
+    cache: Cache,
+    pool: Sequence[int],
+    model: Callable[..., dict[str, Tensor]],
+) -> Callable[[int], loop.Losses]:
+    tokenizer = build_tokenizer(model_config.text)
+    side = config.preprocess.size_px // 4
+    longest = model_config.text.max_tokens
+
+    def losses(step: int) -> loop.Losses:
+        seed = config.seed * 1_000_003 + step
+        rows = batch_rows(pool, config.batch_size, step, config.seed)
+        rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+        samples = [cache.samples[i] for i in rows]
+        labels = (config.findings, config.masks, config.boxes)
+        batch = load_batch(cache, rows, labels, config.augment, generator)
+        phrases = draw(config.phrases_per_batch, rng)
+        regions = region_targets(samples, batch, phrases, side)
+        tokens = tokenize(tokenizer, [p.text for p in phrases], longest)
+        said = [(n, r) for n, s in enumerate(samples) if (r := report(s.row, rng))]
+        texts = [r.text for _, r in said] or [""]
+        reports = ReportBatch(
+            [n for n, _ in said],
+            tokenize(tokenizer, texts, longest),
+            same_text([r for _, r in said]),
+        )
+        return model(batch, tokens, regions, reports)
+
+    return losses
