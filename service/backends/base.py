@@ -25,9 +25,7 @@ class Backend(Protocol):
     def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
         """B x 1 x size x size -> the manifest's trunk outputs by name, batch axis first."""
 
-    def text(
-        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
-    ) -> FloatArray:
+    def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
         """Token ids and mask, both P x T -> phrase features, P x D."""
 
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

@@ -1,0 +1,24 @@
+"""Exit 0 when the service on this host is ready to answer, 1 when it is not.
+
+The image's HEALTHCHECK runs it. Only the standard library, and no proxy settings are followed.
+"""
+
+import os
+import sys
+from http.client import HTTPConnection, HTTPException
+
+
+def is_ready(port: int, timeout_s: float = 2.0) -> bool:
+    """Whether `/health/ready` on 127.0.0.1 answers 200 in time."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(0 if is_ready(int(os.environ.get("G2D_PORT", "8000"))) else 1)

@@ -1,0 +1,52 @@
+"""Write this machine's pip settings where an image build can take them as secrets.
+
+    pip config + environment -> FOLDER/pip.conf  FOLDER/ca.crt
+
+Only what a build elsewhere can use: index addresses that are not local paths, trusted hosts,
+and the certificate bundle. Nothing is written where nothing is set.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CERTIFICATES_IN_BUILD = "/run/secrets/ca.crt"
+WANTED = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
+
+
+def pip_settings() -> dict[str, str]:
+    """What `pip config list` says, by option; the environment wins over files."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    pairs = [line.partition("=") for line in listing.splitlines()]
+    pairs.sort(key=lambda pair: pair[0].startswith(":env:"))
+    return {key.rpartition(".")[2]: str(ast.literal_eval(value)) for key, _, value in pairs}
+
+
+def usable_elsewhere(value: str) -> str:
+    """The addresses of a setting that are not paths on this machine."""
+    return " ".join(word for word in value.split() if not word.startswith("file:"))
+
+
+def write_secrets(folder: Path) -> None:
+    """Write `pip.conf` and `ca.crt`, each only where there is something to say."""
+    settings = pip_settings()
+    lines = [f"{key} = {usable_elsewhere(settings[key])}" for key in WANTED if key in settings]
+    lines = [line for line in lines if not line.endswith("= ")]
+    bundle = settings.get("cert") or os.environ.get("SSL_CERT_FILE", "")
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    if bundle and Path(bundle).is_file():
+        (folder / "ca.crt").write_bytes(Path(bundle).read_bytes())
+        lines.append(f"cert = {CERTIFICATES_IN_BUILD}")
+    if lines:
+        (folder / "pip.conf").write_text("\n".join(["[global]", *lines, ""]))
+
+
+if __name__ == "__main__":
+    write_secrets(Path(sys.argv[1]))

@@ -1,0 +1,93 @@
+"""Send a service on this host a radiograph, and check the answer.
+
+    synthetic chest -> PNG -> POST /v1/analyze -> JSON
+
+Only the standard library, so that it runs where nothing is installed. Exit code 0 says that
+every task asked for was answered in the geometry of the picture that was sent.
+"""
+
+import argparse
+import json
+import math
+import struct
+import sys
+import time
+import zlib
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlencode
+
+ROWS, COLUMNS = 480, 512
+RESULTS = {"classify": "findings", "segment": "masks", "detect": "boxes", "ground": "phrases"}
+
+
+def brightness(row: int, column: int) -> int:
+    """A body with two dark lungs and a bright middle, 0 to 255."""
+    x, y = column / COLUMNS - 0.5, row / ROWS - 0.5
+    lungs = min(math.hypot((x - side) / 0.15, (y + 0.02) / 0.32) for side in (-0.2, 0.2))
+    if lungs < 1:
+        return 50 + round(40 * lungs)
+    return 190 if math.hypot(x / 0.47, y / 0.6) < 1 else 5
+
+
+def png(rows: int, columns: int) -> bytes:
+    """The synthetic chest as an 8-bit grayscale PNG (ISO/IEC 15948)."""
+    scanlines = b"".join(
+        b"\0" + bytes(brightness(row, column) for column in range(columns)) for row in range(rows)
+    )
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(scanlines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer to one PNG sent to 127.0.0.1."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", path, body, {"Content-Type": "image/png"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def mistakes(answer: dict[str, Any], tasks: list[str]) -> list[str]:
+    """What is wrong with an answer, in words."""
+    wrong = [f"no {RESULTS[task]}" for task in tasks if answer.get(RESULTS[task]) is None]
+    wrong += [
+        f"{mask['name']} does not cover the picture"
+        for mask in answer.get("masks") or []
+        if sum(mask["rle"]["counts"]) != ROWS * COLUMNS
+    ]
+    image = answer.get("image")
+    if not isinstance(image, dict) or (image.get("rows"), image.get("columns")) != (ROWS, COLUMNS):
+        wrong.append(f"image is {image}, sent {ROWS} x {COLUMNS}")
+    model = answer.get("model")
+    if not isinstance(model, dict) or not model.get("digest"):
+        wrong.append(f"model is {model}")
+    return wrong
+
+
+def main() -> None:
+    """Run the probe with the command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tasks", default="classify,segment,detect,ground", help="comma separated")
+    parser.add_argument("--phrase", default="left lung")
+    options = parser.parse_args()
+    query = urlencode({"tasks": options.tasks, "phrase": options.phrase})
+    start = time.monotonic()
+    status, body = post(options.port, f"/v1/analyze?{query}", png(ROWS, COLUMNS))
+    if status != 200:
+        sys.exit(f"{status}: {body[:2000].decode(errors='replace')}")
+    answer = json.loads(body)
+    if wrong := mistakes(answer, options.tasks.split(",")):
+        sys.exit("; ".join(wrong) + f"\n{body[:2000].decode(errors='replace')}")
+    print(f"answered in {time.monotonic() - start:.2f} s by {answer['model']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+# The service with the shipped models: no torch, no compiler, no pip; runs as uid 10001 on a
+# read-only root.
+#
+#   docker build -f docker/service.Dockerfile -t g2d-radiograph .
+#   docker build -f docker/service.Dockerfile --build-arg RUNTIME=gpu -t g2d-radiograph:gpu .
+#
+# A build behind a mirror or a private certificate authority passes its pip settings as secrets,
+# which no layer keeps: --secret id=pip.conf,src=... --secret id=ca.crt,src=... (the certificates
+# are found by the build at /run/secrets/ca.crt).
+
+ARG BASE=debian:bookworm-slim
+
+FROM ${BASE} AS python
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 \
+    && rm -rf /var/lib/apt/lists/*
+
+
+FROM python AS build
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_NO_INPUT=1
+
+# The builder makes the wheel; what it needs for that stays in this stage.
+COPY constraints/build.txt /src/constraints/
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
+    python3 -m venv /opt/build \
+    && /opt/build/bin/pip install --require-hashes --requirement /src/constraints/build.txt
+
+# serve: CPU. gpu: CUDA, its libraries as wheels. One of the two, never both.
+ARG RUNTIME=serve
+COPY constraints/${RUNTIME}.txt /src/constraints/
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
+    python3 -m venv --without-pip /opt/g2d \
+    && /opt/build/bin/pip --python /opt/g2d/bin/python install \
+        --require-hashes --only-binary :all: --requirement /src/constraints/${RUNTIME}.txt
+
+COPY pyproject.toml /src/
+COPY radiograph /src/radiograph
+COPY service /src/service
+COPY training /src/training
+COPY g2d /src/g2d
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels /src \
+    && /opt/build/bin/pip --python /opt/g2d/bin/python install --no-deps --no-index /wheels/*.whl \
+    && /opt/g2d/bin/python -m compileall -q /opt/g2d/lib
+
+
+FROM python AS service
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
+        --shell /usr/sbin/nologin g2d \
+    && install --directory --owner g2d --group g2d /srv/g2d /srv/g2d/triton
+COPY --from=build /opt/g2d /opt/g2d
+# The GPU variant's CUDA libraries lie in wheels, where the loader would not look.
+RUN find /opt/g2d -path '*/nvidia/*/lib' -type d > /etc/ld.so.conf.d/cuda-wheels.conf && ldconfig
+COPY docker/healthcheck.py /opt/g2d/healthcheck.py
+COPY models /srv/g2d/models
+
+ENV PATH=/opt/g2d/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    G2D_MODELS_DIR=/srv/g2d/models \
+    G2D_HOST=0.0.0.0 \
+    G2D_PORT=8000
+
+WORKDIR /srv/g2d
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["/opt/g2d/bin/python", "/opt/g2d/healthcheck.py"]
+ENTRYPOINT ["/opt/g2d/bin/g2d"]
+CMD ["serve"]

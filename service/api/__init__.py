@@ -1,0 +1,1 @@
+"""The HTTP face of the service: the only package that imports the web framework."""

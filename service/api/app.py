@@ -1,0 +1,62 @@
+"""create_app: the collaborators put together, and their life from start to end.
+
+start: provider checked -> versions load in the background -> ready
+end:   running requests finish -> sessions are freed
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service.admission import Admission
+from service.api import openapi, pages, problems, routes
+from service.api.answers import Answerer
+from service.api.middleware import RequestContext
+from service.backends import ort
+from service.loading import BackendFactory, Models
+from service.settings import Settings
+
+
+def create_app(settings: Settings, backends: BackendFactory | None = None) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        settings: what the operator chose.
+        backends: builds the backend of a version; ONNX Runtime in this process unless given.
+
+    Raises:
+        ProviderUnavailable: the hardware that the settings ask for does not compute.
+    """
+    models = Models(settings, ort.factory(settings) if backends is None else backends)
+    buffered = max(settings.max_buffered_bytes, settings.max_body_bytes)
+    admission = Admission(settings.workers, settings.waiting, buffered)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(asyncio.to_thread(models.load))
+        yield
+        await loading
+        await asyncio.to_thread(admission.close)
+        models.close()
+
+    app = FastAPI(
+        title=openapi.TITLE,
+        description=openapi.DESCRIPTION,
+        version="1",
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.models, app.state.admission = models, admission
+    app.add_middleware(RequestContext)
+    problems.install(app)
+    openapi.install(app)
+    answerer = Answerer(settings, models, admission)
+    for prefix in ("/v1", ""):
+        app.include_router(routes.tasks(answerer, prefix), include_in_schema=bool(prefix))
+    app.include_router(routes.models(models, settings.default_model))
+    app.include_router(routes.health(models))
+    app.include_router(pages.router())
+    return app

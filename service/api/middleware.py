@@ -1,0 +1,110 @@
+"""The outermost layer: request id, headers, one log line, no error left unanswered.
+
+server -> open context -> application -> headers added -> server
+                              |  unexpected error -> problem 500
+                              |  answered before the body was read -> rest is drained
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api import problems
+from service.api.context import Context, open_context
+
+logger = logging.getLogger("g2d.request")
+
+_DRAIN_S = 2.0
+
+
+class RequestContext:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request and write its log line."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = open_context(scope)
+        exchange = _Exchange(scope, receive, send, context)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            response = problems.unexpected(context, error)
+            if exchange.status is not None:
+                raise
+            await response(scope, exchange.receive, exchange.send)
+        finally:
+            _log(scope, context, exchange.status)
+
+
+class _Exchange:
+    """The two directions of one request, watched."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, context: Context) -> None:
+        self._receive = receive
+        self._send = send
+        self._context = context
+        headers = dict(scope["headers"])
+        self._unread = (
+            b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        )
+        self._held_back = headers.get(b"expect", b"").lower() == b"100-continue"
+        self.status: int | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._held_back = False
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            self._unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._unread:
+                await self._drain()
+            message = {**message, "headers": [*message.get("headers", ()), *self._headers()]}
+        await self._send(message)
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        headers = self._context.headers()
+        if self._unread:  # what is left of the body would be read as the next request
+            headers["connection"] = "close"
+        return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def _drain(self) -> None:
+        """Read on for a moment: a client that still sends would not see an early answer."""
+        if self._held_back:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while self._unread:
+                    await self.receive()
+        except TimeoutError:
+            return
+
+
+def _log(scope: Scope, context: Context, status: int | None) -> None:
+    """One line for each request: the route's template, never the address or the query."""
+    route = scope.get("route")
+    template = getattr(route, "path", "unmatched")
+    fields: dict[str, Any] = {
+        "id": context.request_id,
+        "method": scope["method"],
+        "route": template,
+        "status": status or problems.CLIENT_CLOSED_REQUEST,
+        "ms": round(context.elapsed_ms(), 1),
+    }
+    if context.model is not None:
+        fields["model"] = str(context.model)
+        fields["digest"] = context.model.digest
+    if context.traceparent is not None:
+        fields["traceparent"] = context.traceparent
+    level = logging.DEBUG if template.startswith("/health/") else logging.INFO
+    logger.log(level, "request", extra={"fields": fields})

@@ -1,0 +1,258 @@
+"""OrtBackend: runs a version's graphs in this process with ONNX Runtime.
+
+The only importer of `onnxruntime` in the service.
+
+    manifest --(file, digest)--> Sessions --(shared by digest)--> Graph --> arrays
+
+Traps it avoids: thread counts guessed from the host instead of the container; a memory arena
+that doubles and never gives back; the CPU taking over silently where a GPU was asked for.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from radiograph.errors import InvalidVersion
+from radiograph.manifest import HeadSpec, ModelManifest, Task
+from service.backends.base import FloatArray
+from service.errors import BackendFailure, ProviderUnavailable
+from service.settings import Provider, Settings
+
+_HEAD_OUTPUTS = {
+    Task.CLASSIFY: {"logits"},
+    Task.SEGMENT: {"logits"},
+    Task.DETECT: {"logits", "distances"},
+    Task.GROUND: {"logits", "presence"},
+}
+_WANTED = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+# The smallest graph there is, to see whether a provider starts: IR version 8, one node
+# Identity from `x` to `y`, both float32 of shape 1, opset 13.
+_PROBE = (
+    b'\x08\x08:6\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x00Z\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04'
+    b"\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
+)
+
+
+@dataclass(frozen=True)
+class OrtOptions:
+    """What computes, and with how much of the machine.
+
+    Attributes:
+        provider: the hardware that must compute; the CPU only takes what it cannot.
+        threads: threads within one graph. Graphs run one after the other.
+        device_id: which GPU.
+        tensorrt_cache_dir: where TensorRT keeps its engines, or None.
+    """
+
+    provider: Provider = "cpu"
+    threads: int = 1
+    device_id: int = 0
+    tensorrt_cache_dir: Path | None = None
+
+
+class Graph:
+    """One ONNX graph in one session: named arrays in, named float32 arrays out."""
+
+    def __init__(self, path: Path, options: OrtOptions) -> None:
+        """Build the session.
+
+        Raises:
+            InvalidVersion: the file is no graph that this runtime can build.
+            ProviderUnavailable: something else than the wanted provider computes.
+        """
+        try:
+            self._session = _session(str(path), options)
+        except Exception as error:
+            raise InvalidVersion(f"{path.name}: not a usable graph") from error
+        self.providers = _require(options.provider, self._session.get_providers())
+        self.inputs = frozenset(item.name for item in self._session.get_inputs())
+        self.outputs = {item.name: item.type for item in self._session.get_outputs()}
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+        """Run the graph once.
+
+        Raises:
+            BackendFailure: the runtime refused the arrays or failed.
+        """
+        names = list(self.outputs)
+        try:
+            values = self._session.run(names, feeds)
+        except Exception as error:
+            raise BackendFailure(f"a graph failed: {type(error).__name__}") from error
+        return dict(zip(names, values, strict=True))
+
+
+class Sessions:
+    """Graphs by the digest of their file, so that versions that share a file share memory."""
+
+    def __init__(self, options: OrtOptions) -> None:
+        """Start the provider once, on the smallest graph.
+
+        Raises:
+            ProviderUnavailable: what was asked for does not compute here.
+        """
+        wanted = _WANTED[options.provider]
+        if wanted not in onnxruntime.get_available_providers():
+            raise ProviderUnavailable(f"this build of ONNX Runtime has no {wanted}")
+        _require(options.provider, _session(_PROBE, options).get_providers())
+        self.options = options
+        self._graphs: WeakValueDictionary[str, Graph] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def open(self, path: Path, digest: str) -> Graph:
+        """The graph of a file, built if no living backend holds it."""
+        with self._lock:
+            graph = self._graphs.get(digest)
+            if graph is None:
+                graph = Graph(path, self.options)
+                self._graphs[digest] = graph
+            return graph
+
+
+def factory(settings: Settings) -> Callable[[Path, ModelManifest], "OrtBackend"]:
+    """What builds backends as the settings say, graphs of equal digest being shared.
+
+    Raises:
+        ProviderUnavailable: the hardware that the settings ask for does not compute.
+    """
+    sessions = Sessions(
+        OrtOptions(
+            provider=settings.provider,
+            threads=settings.threads,
+            device_id=settings.device_id,
+            tensorrt_cache_dir=settings.tensorrt_cache_dir,
+        )
+    )
+    return lambda folder, manifest: OrtBackend(folder, manifest, sessions)
+
+
+class OrtBackend:
+    """The graphs of one version, each in its own session.
+
+    Args:
+        folder: the version's folder, already verified.
+        manifest: what is in it.
+        sessions: where graphs of equal digest are shared.
+    """
+
+    def __init__(self, folder: Path, manifest: ModelManifest, sessions: Sessions) -> None:
+        """Build every session.
+
+        Raises:
+            InvalidVersion: a graph cannot be built or does not fit the manifest.
+            ProviderUnavailable: something else than the wanted provider computes.
+        """
+
+        def graph(file: str) -> Graph:
+            return sessions.open(folder / file, manifest.files[file])
+
+        self._trunk = graph(manifest.trunk.file)
+        _check("trunk", self._trunk, {"image"}, set(manifest.trunk.outputs))
+        self._text: Graph | None = None
+        if manifest.text is not None:
+            self._text = graph(manifest.text.file)
+            _check("text", self._text, {"input_ids", "attention_mask"}, {"phrase_features"})
+        self._heads = {name: graph(head.file) for name, head in manifest.heads.items()}
+        for name, head in manifest.heads.items():
+            _check_head(name, head, self._heads[name])
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What really computes the trunk, in order of preference."""
+        return self._trunk.providers
+
+    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+        """B x 1 x size x size -> the trunk's outputs by name, batch axis first."""
+        return self._trunk.run({"image": image})
+
+    def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
+        """Token ids and mask, both P x T -> phrase features, P x D."""
+        if self._text is None:
+            raise BackendFailure("the version has no text side")
+        feeds = {"input_ids": input_ids, "attention_mask": attention_mask}
+        return self._text.run(feeds)["phrase_features"]
+
+    def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """One head's raw outputs from the inputs it names."""
+        return self._heads[name].run(inputs)
+
+    def close(self) -> None:
+        """Let go of the sessions; one that no other version holds is freed."""
+        self._heads.clear()
+        self._text = None
+        del self._trunk
+
+
+def _check_head(name: str, head: HeadSpec, graph: Graph) -> None:
+    _check(f"head {name}", graph, set(head.inputs), _HEAD_OUTPUTS[head.kind])
+
+
+def _check(name: str, graph: Graph, inputs: set[str], outputs: set[str]) -> None:
+    """Refuse a graph that reads or gives something else than the manifest says."""
+    if graph.inputs != inputs:
+        raise InvalidVersion(f"{name} reads {sorted(graph.inputs)}, not {sorted(inputs)}")
+    if missing := sorted(outputs - set(graph.outputs)):
+        raise InvalidVersion(f"{name} does not give {missing}")
+    if any(graph.outputs[output] != "tensor(float)" for output in outputs):
+        raise InvalidVersion(f"{name} does not give float32")
+
+
+def _require(provider: Provider, active: Sequence[str]) -> tuple[str, ...]:
+    """`get_available_providers` also lists what cannot start, so ask the session itself."""
+    wanted = _WANTED[provider]
+    if not active or active[0] != wanted:
+        raise ProviderUnavailable(f"{wanted} was asked for, but the session runs on {active}")
+    return tuple(active)
+
+
+def _session(model: str | bytes, options: OrtOptions) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(
+        model, _session_options(options), providers=_providers(options)
+    )
+
+
+def _session_options(options: OrtOptions) -> onnxruntime.SessionOptions:
+    session = onnxruntime.SessionOptions()
+    session.intra_op_num_threads = options.threads
+    session.inter_op_num_threads = 1
+    session.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # The arena and the patterns keep the largest size they ever had (400 MB after batches of
+    # 1 to 8 where this keeps 230); without them a run takes about 4 ms in 45 more.
+    session.enable_cpu_mem_arena = False
+    session.enable_mem_pattern = False
+    # Threads that spin between two operators starve the event loop on a small machine.
+    session.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session.log_severity_level = 3
+    return session
+
+
+def _providers(options: OrtOptions) -> list[tuple[str, dict[str, str]]]:
+    """The wanted provider and what it may fall back on, operator by operator."""
+    cuda = {
+        "device_id": str(options.device_id),
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    tensorrt = {"device_id": str(options.device_id)}
+    if options.tensorrt_cache_dir is not None:
+        tensorrt["trt_engine_cache_enable"] = "1"
+        tensorrt["trt_engine_cache_path"] = str(options.tensorrt_cache_dir)
+    every = {
+        "TensorrtExecutionProvider": tensorrt,
+        "CUDAExecutionProvider": cuda,
+        "CPUExecutionProvider": {},
+    }
+    order = list(every)
+    return [(name, every[name]) for name in order[order.index(_WANTED[options.provider]) :]]

@@ -1,0 +1,1 @@
+"""AnalysisResult -> bytes: one file for each format. No HTTP, no runtime."""

@@ -1,0 +1,51 @@
+"""Errors of serving: one more branch of the tree in `radiograph.errors`.
+
+RadiographError
+└── ServiceError             the request is sound, serving it is what failed
+    ├── InvalidSettings          a variable or option has no usable value
+    ├── NotReady                 the model is still loading, or failed to load
+    ├── Overloaded               every place is taken; try again later
+    ├── BodyTimeout              the client sends its body too slowly
+    ├── DeadlineExceeded         the answer would come later than the client waits
+    ├── ClientGone               the client closed the connection; nobody to answer
+    ├── ProviderUnavailable      the hardware that was asked for does not compute
+    └── BackendFailure           a graph failed while it ran
+"""
+
+from radiograph.errors import RadiographError
+
+
+class ServiceError(RadiographError):
+    """The request is sound, serving it is what failed."""
+
+
+class InvalidSettings(ServiceError):
+    """A variable or option has no usable value."""
+
+
+class NotReady(ServiceError):
+    """The model is still loading, or failed to load."""
+
+
+class Overloaded(ServiceError):
+    """Every place is taken; the client may try again later."""
+
+
+class BodyTimeout(ServiceError):
+    """The client sends its body too slowly."""
+
+
+class DeadlineExceeded(ServiceError):
+    """The answer would come later than the client waits."""
+
+
+class ClientGone(ServiceError):
+    """The client closed the connection, so there is nobody to answer."""
+
+
+class ProviderUnavailable(ServiceError):
+    """The hardware that was asked for does not compute."""
+
+
+class BackendFailure(ServiceError):
+    """A graph failed while it ran."""

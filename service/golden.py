@@ -1,0 +1,90 @@
+"""Golden outputs: a version must still answer as it did when it was published.
+
+    golden.npz: image, input_ids, attention_mask --(backend)--> outputs == recorded outputs
+
+Replayed on every load. A runtime, a processor or a file that changed the answers is caught
+here, and the version never becomes ready.
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiograph.errors import InvalidVersion
+from radiograph.manifest import ModelManifest
+from service.backends.base import Backend, FloatArray
+from service.errors import BackendFailure
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def replay(backend: Backend, manifest: ModelManifest, folder: Path) -> float:
+    """Run the golden inputs and compare everything that comes out.
+
+    Returns:
+        The largest absolute difference that was seen, within the tolerance.
+
+    Raises:
+        InvalidVersion: an output is missing, of another shape, not finite, or further from
+            the recorded one than the manifest's tolerance.
+    """
+    recorded = read_arrays(folder / manifest.golden.file)
+    try:
+        outputs = dict(_outputs(backend, manifest, recorded))
+    except BackendFailure as error:
+        raise InvalidVersion(f"golden inputs: {error}") from error
+    return max(
+        _difference(name, value, recorded, manifest.golden.tolerance)
+        for name, value in outputs.items()
+    )
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an `.npz` file, no pickle among them.
+
+    Raises:
+        InvalidVersion: the file is not readable, or holds something else than arrays.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise InvalidVersion(f"{path.name}: not an archive of arrays") from error
+
+
+def _outputs(
+    backend: Backend, manifest: ModelManifest, recorded: Arrays
+) -> Iterator[tuple[str, FloatArray]]:
+    """Every output of the version by its name in the golden file, as serving computes it."""
+    features = backend.trunk(_input(recorded, "image"))
+    yield from ((f"trunk.{name}", features[name]) for name in manifest.trunk.outputs)
+    if manifest.text is not None:
+        phrases = backend.text(_input(recorded, "input_ids"), _input(recorded, "attention_mask"))
+        yield "text.phrase_features", phrases
+        features = {**features, "phrase_features": phrases}
+    for name, head in manifest.heads.items():
+        inputs = {item: features[item] for item in head.inputs}
+        for output, value in backend.head(name, inputs).items():
+            yield f"{name}.{output}", value
+
+
+def _input(recorded: Arrays, name: str) -> NDArray[Any]:
+    if name not in recorded:
+        raise InvalidVersion(f"golden outputs: `{name}` is missing")
+    return recorded[name]
+
+
+def _difference(name: str, value: FloatArray, recorded: Arrays, tolerance: float) -> float:
+    expected = _input(recorded, name)
+    if value.shape != expected.shape:
+        raise InvalidVersion(f"golden outputs: `{name}` is {value.shape}, not {expected.shape}")
+    if value.size == 0:
+        return 0.0
+    difference = float(np.max(np.abs(value.astype(np.float64) - expected.astype(np.float64))))
+    if not difference <= tolerance:  # also true for NaN
+        raise InvalidVersion(f"golden outputs: `{name}` differs by {difference:.3g}")
+    return difference

@@ -1,0 +1,142 @@
+"""Settings: what an operator may choose, read once from `G2D_*` environment variables.
+
+    G2D_PORT=9000 G2D_PROVIDER=cuda g2d serve
+
+The names are those of the fields in upper case. An unknown `G2D_` variable is logged, so that
+a misspelt one is not ignored in silence.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from service.errors import InvalidSettings
+
+logger = logging.getLogger("g2d.settings")
+
+PREFIX = "G2D_"
+MIB = 1024 * 1024
+
+Provider = Literal["cpu", "cuda", "tensorrt"]
+
+
+class Settings(BaseModel):
+    """Everything an operator may choose. Frozen: built once, by `create_app`'s caller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models_dir: Path = Path("models")
+    """The model repository, `<name>/<version>/`."""
+    default_model: str = "g2d-cxr"
+    """Answers when a request names no model; the service is ready once it is loaded."""
+    default_alias: str = "stable"
+    """Answers when a request names no version."""
+    aliases: tuple[str, ...] = ("stable", "canary")
+    """The versions that these point to are loaded, of every model."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    provider: Provider = "cpu"
+    """What computes. Asked for and not there is an error at start."""
+    device_id: int = Field(default=0, ge=0)
+    """Which GPU."""
+    tensorrt_cache_dir: Path | None = None
+    """Where TensorRT keeps the engines it builds, for a faster next start."""
+    threads: int = Field(default_factory=lambda: available_cpus(), ge=1, le=256)
+    """Threads within one graph. Default: the CPUs that this process may use."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Requests that are computed at one time: one decodes while another infers."""
+    waiting: int = Field(default=16, ge=0, le=1024)
+    """Requests that may wait beyond those; more get 503 at once."""
+    max_body_bytes: int = Field(default=64 * MIB, ge=1024)
+    """Largest request body. A 43 x 43 cm image of 0.1 mm pixels has 37 MB."""
+    max_buffered_bytes: int = Field(default=512 * MIB, ge=1024)
+    """Bodies of all requests in memory at one time; never less than one largest body."""
+    max_pixels: int = Field(default=64_000_000, ge=1024)
+    """Largest rows x columns of one image."""
+    max_phrases: int = Field(default=8, ge=1, le=64)
+    """Phrases in one request."""
+    max_phrase_chars: int = Field(default=512, ge=1, le=4096)
+    """Characters in one phrase."""
+    phrase_cache: int = Field(default=1024, ge=0)
+    """Phrases whose features are kept, for each version."""
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    """Seconds in which a body must have arrived."""
+    request_timeout_s: float = Field(default=30.0, gt=0)
+    """Seconds until a request is given up, unless it asks for another deadline."""
+    max_request_timeout_s: float = Field(default=300.0, gt=0)
+    """The longest deadline a request may ask for."""
+    overlay_side_px: int = Field(default=2048, ge=64)
+    """Longest side of a PNG overlay; larger images are reduced to it."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Health probes are logged at `debug`, requests at `info`."""
+
+    @field_validator("aliases", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings from environment variables.
+
+        Raises:
+            InvalidSettings: a value that is not usable.
+        """
+        environ = os.environ if environ is None else environ
+        given = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environ.items()
+            if name.startswith(PREFIX)
+        }
+        # docker compose and Kubernetes have variables of this prefix for themselves.
+        if unknown := sorted(set(given) - set(cls.model_fields)):
+            logger.warning("not settings, ignored: %s", unknown)
+        return cls.of({name: given[name] for name in given.keys() - set(unknown)})
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> "Settings":
+        """Settings from values by field name.
+
+        Raises:
+            InvalidSettings: a value that is not usable.
+        """
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise InvalidSettings(_explain(error)) from error
+
+    def changed(self, **given: object) -> "Settings":
+        """A copy with other values, those that are None left as they are.
+
+        Raises:
+            InvalidSettings: a value that is not usable.
+        """
+        changes = {name: value for name, value in given.items() if value is not None}
+        return self.of({**self.model_dump(), **changes})
+
+
+def _explain(error: ValidationError) -> str:
+    reasons = (f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+    return "; ".join(reasons)
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use: its affinity, capped by the container's quota."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(affinity or 1, _cgroup_cpus()))
+
+
+def _cgroup_cpus(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The CPU quota of control group v2 (`cpu.max`: quota and period), rounded up."""
+    try:
+        quota, period = path.read_text().split()
+    except (OSError, ValueError):
+        return 1024
+    return 1024 if quota == "max" else math.ceil(int(quota) / int(period))

@@ -1,0 +1,84 @@
+"""One request spoken to the application message by message, for clients that misbehave."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+
+
+@dataclass
+class Reply:
+    """What the application sent back."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    received: int = 0
+    """Messages of the body that the application asked for."""
+
+
+@dataclass
+class Exchange:
+    """A request that the test steers.
+
+    Attributes:
+        chunks: the body, piece by piece.
+        ends: whether the body ends after the last of them; else the client falls silent.
+        leave: set to close the connection.
+    """
+
+    app: FastAPI
+    path: str
+    chunks: Iterable[bytes] = (b"",)
+    headers: dict[str, str] = field(default_factory=dict)
+    ends: bool = True
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    reply: Reply = field(default_factory=Reply)
+
+    async def run(self) -> Reply:
+        messages = self._messages()
+
+        async def receive() -> dict[str, Any]:
+            self.reply.received += 1
+            message = next(messages, None)
+            if message is None:
+                await self.leave.wait()
+            return message or {"type": "http.disconnect"}
+
+        await self.app(self._scope(), receive, self._send)
+        return self.reply
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        chunks = list(self.chunks)
+        for number, chunk in enumerate(chunks, 1):
+            more = number < len(chunks) or not self.ends
+            yield {"type": "http.request", "body": chunk, "more_body": more}
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.reply.status = message["status"]
+            self.reply.headers = {
+                name.decode(): value.decode() for name, value in message["headers"]
+            }
+        else:
+            self.reply.body += message.get("body", b"")
+
+    def _scope(self) -> dict[str, Any]:
+        path, _, query = self.path.partition("?")
+        headers = {"host": "g2d", "content-type": "application/dicom"} | self.headers
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("g2d", 80),
+        }

@@ -1,0 +1,170 @@
+"""Settings, negotiation, run lengths, phrases and log lines, each on its own."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from starlette.exceptions import HTTPException
+
+from radiograph.errors import UnusablePhrase
+from radiograph.heads import Finding
+from radiograph.image import Radiograph
+from radiograph.preprocess import PreprocessSpec
+from service.api.negotiation import negotiate
+from service.encoders import rle
+from service.encoders.json import encode
+from service.errors import InvalidSettings
+from service.logs import JsonFormatter
+from service.phrases import normalise
+from service.results import AnalysisResult, ModelIdentity
+from service.settings import Settings, available_cpus
+
+MASKS = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12))
+
+
+def counts_by_definition(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> list[int]:
+    """The definition, pixel by pixel."""
+    counts, value = [0], False
+    for pixel in mask.T.ravel().tolist():
+        if pixel != value:
+            counts.append(0)
+            value = pixel
+        counts[-1] += 1
+    return counts
+
+
+@given(MASKS)
+def test_run_lengths_follow_their_definition(
+    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+) -> None:
+    counts = rle.encode(mask)
+    assert counts == counts_by_definition(mask)
+    assert (rle.decode(counts, *mask.shape) == mask).all()
+
+
+@given(MASKS)
+def test_run_lengths_within_the_box_are_the_same(
+    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+) -> None:
+    rows, columns = np.nonzero(mask)
+    if rows.size:
+        box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        x0, y0, x1, y1 = (float(edge) for edge in box)
+        assert rle.encode(mask, (x0, y0, x1, y1)) == rle.encode(mask)
+
+
+def test_run_lengths_are_those_of_coco() -> None:
+    mask = np.array([[0, 1], [1, 1], [0, 1]], dtype=bool)
+    assert rle.encode(mask) == [1, 1, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("image/png", "image/png"),
+        ("image/*", "image/png"),
+        ("IMAGE/PNG", "image/png"),
+        ("text/html, application/xhtml+xml, image/avif, */*;q=0.8", "application/json"),
+        ("application/json;q=0.5, image/png", "image/png"),
+        ("image/png;q=0.1, */*;q=0.5", "application/json"),
+        ("application/json;q=0, */*", "image/png"),
+        ("image/png;q=nan, application/json;q=0.1", "application/json"),
+    ],
+)
+def test_accept_chooses_the_format(accept: str | None, expected: str) -> None:
+    assert negotiate(accept) == expected
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["application/dicom", 'multipart/related; type="application/dicom"', "*/*;q=0", ";;;", ","],
+)
+def test_accept_that_nothing_fits_is_406(accept: str) -> None:
+    with pytest.raises(HTTPException) as caught:
+        negotiate(accept)
+    assert caught.value.status_code == 406
+
+
+@given(st.text())
+def test_a_normalised_phrase_is_stable_and_on_one_line(text: str) -> None:
+    try:
+        phrase = normalise(text, 200)
+    except UnusablePhrase:
+        return
+    assert normalise(phrase, 600) == phrase
+    assert phrase.isprintable() or not phrase.isascii()
+    assert len(phrase.splitlines()) == 1
+    phrase.encode("utf-8")
+
+
+def test_composed_and_decomposed_letters_are_one_phrase() -> None:
+    assert normalise("e\u0301paule \n gauche", 50) == "\u00e9paule gauche"
+
+
+def test_settings_come_from_the_environment() -> None:
+    environ = {"G2D_PORT": "9000", "G2D_ALIASES": "stable, blue", "PORT": "1"}
+    settings = Settings.from_environment(environ)
+    assert (settings.port, settings.aliases) == (9000, ("stable", "blue"))
+    assert settings.threads == available_cpus() >= 1
+
+
+def test_an_unknown_setting_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    Settings.from_environment({"G2D_PROT": "9000"})
+    assert "prot" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("G2D_PORT", "many"),
+        ("G2D_PORT", "tcp://10.0.0.1:8000"),
+        ("G2D_THREADS", "0"),
+        ("G2D_PROVIDER", "tpu"),
+    ],
+)
+def test_a_setting_without_a_usable_value_is_named(name: str, value: str) -> None:
+    with pytest.raises(InvalidSettings, match=name):
+        Settings.from_environment({name: value})
+
+
+def test_an_option_goes_before_its_variable() -> None:
+    settings = Settings.from_environment({"G2D_PORT": "9000", "G2D_HOST": "::1"})
+    changed = settings.changed(port=9001, host=None, models_dir=Path("x"))
+    assert (changed.port, changed.host, changed.models_dir) == (9001, "::1", Path("x"))
+    with pytest.raises(InvalidSettings, match="G2D_PORT"):
+        settings.changed(port=-1)
+
+
+def test_a_stray_number_that_is_not_finite_becomes_null() -> None:
+    result = AnalysisResult(
+        model=ModelIdentity("tiny", 1, "0" * 64),
+        preprocess=PreprocessSpec(),
+        radiograph=Radiograph(np.zeros((2, 2), np.uint16)),
+        warnings=(),
+        out_of_domain=None,
+        timings_ms={"read": float("inf")},
+        findings=(Finding("Effusion", None, float("nan"), 0.5, False),),
+    )
+    answer = json.loads(encode(result, "id"), parse_constant=pytest.fail)
+    assert answer["findings"][0]["probability"] is None
+
+
+def test_a_log_line_is_one_object_whatever_it_holds() -> None:
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        record = logging.LogRecord("g2d", 40, "f", 1, 'forged"\n{"level"', (), sys.exc_info())
+    record.fields = {"id": "a\nb\u2028c"}
+    line = JsonFormatter().format(record)
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["message"] == 'forged"\n{"level"'
+    assert json.loads(line)["id"] == "a\nb\u2028c"

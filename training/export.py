@@ -1,0 +1,232 @@
+"""Export a fine-tuned run to ONNX, and prove that ONNX answers as PyTorch does.
+
+    run -> trunk.onnx, text.onnx + tokenizer.json, heads/<head>.onnx, golden.npz, export.json
+
+`export.json` holds the largest absolute difference of every output over images and phrases
+that are not the golden ones. A difference over the tolerance is `PublishRefused`.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from radiograph.errors import PublishRefused
+from training.compact import compact
+from training.inference import TrainedModel, Trunk
+from training.model.heads import trunk_outputs
+from training.model.text_encoder import Tokens, tokenize
+from training.progress import track
+
+FloatArray = NDArray[np.float32]
+TOLERANCE = 1e-4
+OPSET = 18
+_PHRASES = ("left lung", "the heart is enlarged", "opacity at the base of the right lung")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: with every file of the version but manifest and model card.
+        parity: output -> largest absolute difference between PyTorch and ONNX.
+        trunk_outputs: names, in the graph's order.
+        head_inputs: head -> names of the features that it reads.
+    """
+
+    folder: Path
+    parity: dict[str, float]
+    trunk_outputs: tuple[str, ...]
+    head_inputs: dict[str, tuple[str, ...]]
+
+
+def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> Exported:
+    """Write the graphs and check them.
+
+    Args:
+        model: the run.
+        folder: empty or new.
+        tolerance: largest absolute difference allowed.
+
+    Raises:
+        PublishRefused: an output differs by more than `tolerance`.
+    """
+    (folder / "heads").mkdir(parents=True, exist_ok=True)
+    size = model.config.preprocess.size_px
+    images = test_images(2, size)
+    tokens = tokenize(model.tokenizer, _PHRASES, model.module.model.text.max_tokens)
+    with torch.inference_mode():
+        features = trunk_outputs(model.module.g2d.image(images))
+        phrase_features = model.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
+    everything = features | {"phrase_features": phrase_features}
+    _export_trunk(model, images, tuple(features), folder / "trunk.onnx")
+    _export_text(model, tokens, folder / "text.onnx")
+    model.tokenizer.backend_tokenizer.no_truncation()
+    model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    for name in track(sorted(model.heads), "exporting heads"):
+        _export_head(model.heads[name], everything, folder / "heads" / f"{name}.onnx")
+    _write_golden(folder, model)
+    parity = _parity(folder, model, images, tokens)
+    head_inputs = {name: tuple(head.inputs) for name, head in model.heads.items()}  # type: ignore[arg-type]
+    exported = Exported(folder, parity, tuple(features), head_inputs)
+    _refuse_difference(parity, tolerance)
+    return exported
+
+
+def test_images(count: int, size: int, seed: int = 0) -> Tensor:
+    """Smooth random pictures in the model's input range, count x 1 x size x size.
+
+    No radiograph is needed to see whether two runtimes agree, and none is given away.
+    """
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.standard_normal((count, 1, 9, 9)).astype(np.float32))
+    smooth = nn.functional.interpolate(coarse, (size, size), mode="bicubic", align_corners=False)
+    fine = torch.from_numpy(rng.standard_normal((count, 1, size, size)).astype(np.float32))
+    return (smooth + 0.05 * fine).clamp(-1, 1)
+
+
+def _onnx(
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    names: tuple[Sequence[str], Sequence[str]],
+    axes: Mapping[str, dict[int, str]],
+    path: Path,
+    embedding_rows: int | None = None,
+) -> None:
+    input_names, output_names = names
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's remarks on its own future
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs),
+            str(path),
+            input_names=list(input_names),
+            output_names=list(output_names),
+            dynamic_axes={key: dict(value) for key, value in axes.items()},
+            opset_version=OPSET,
+            dynamo=False,
+            # EVAL would fold batch norms into weights that then no longer round exactly
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
+    graph = compact(onnx.load(path), embedding_rows)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def _export_trunk(
+    model: TrainedModel, images: Tensor, outputs: tuple[str, ...], path: Path
+) -> None:
+    axes = {name: {0: "images"} for name in ("image", *outputs)}
+    _onnx(Trunk(model.module), [images], (["image"], outputs), axes, path)
+
+
+def _export_text(model: TrainedModel, tokens: Tokens, path: Path) -> None:
+    ids = {0: "phrases", 1: "tokens"}
+    axes = {"input_ids": ids, "attention_mask": ids, "phrase_features": {0: "phrases"}}
+    bert = model.module.g2d.lm_model
+    rows = bert.bert.embeddings.word_embeddings.num_embeddings
+    names = (["input_ids", "attention_mask"], ["phrase_features"])
+    _onnx(bert, [tokens.input_ids, tokens.attention_mask], names, axes, path, rows)
+
+
+class _Outputs(nn.Module):
+    """A head whose dictionary of outputs becomes a tuple, as ONNX wants it."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.head(*inputs).values())
+
+
+def _export_head(head: nn.Module, features: Mapping[str, Tensor], path: Path) -> None:
+    names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
+    inputs = [features[name] for name in names]
+    with torch.inference_mode():
+        outputs = tuple(head(*inputs))
+    axes = {name: {0: "phrases" if name == "phrase_features" else "images"} for name in names}
+    axes |= {name: {0: "images"} for name in outputs}
+    if "phrase_features" in names:
+        for name in outputs:
+            axes[name] = {0: "images", 1: "phrases"}
+    _onnx(_Outputs(head), inputs, (names, outputs), axes, path)
+
+
+def answers(folder: Path, feeds: Mapping[str, FloatArray | NDArray[np.int64]]) -> dict[str, FloatArray]:
+    """Every output of an exported folder: `trunk.*`, `text.phrase_features`, `<head>.*`.
+
+    Args:
+        folder: with trunk.onnx, text.onnx and heads/.
+        feeds: `image`, `input_ids` and `attention_mask`.
+    """
+    found = {f"trunk.{k}": v for k, v in _run(folder / "trunk.onnx", feeds).items()}
+    text = _run(folder / "text.onnx", feeds)
+    found |= {f"text.{k}": v for k, v in text.items()}
+    features = {name.removeprefix("trunk."): v for name, v in found.items()} | text
+    for path in sorted((folder / "heads").glob("*.onnx")):
+        found |= {f"{path.stem}.{k}": v for k, v in _run(path, features).items()}
+    return found
+
+
+def _run(path: Path, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, FloatArray]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    wanted = {item.name: feeds[item.name] for item in session.get_inputs()}
+    return dict(zip(names, session.run(names, wanted), strict=True))
+
+
+def _feeds(images: Tensor, tokens: Tokens) -> dict[str, NDArray[np.generic]]:
+    return {
+        "image": images.numpy(),
+        "input_ids": tokens.input_ids.numpy(),
+        "attention_mask": tokens.attention_mask.numpy(),
+    }
+
+
+def _write_golden(folder: Path, model: TrainedModel) -> None:
+    """One image and one phrase, and what PyTorch answers."""
+    images = test_images(1, model.config.preprocess.size_px, seed=1)
+    tokens = tokenize(model.tokenizer, ["left lung"], model.module.model.text.max_tokens)
+    feeds = _feeds(images, tokens)
+    np.savez_compressed(folder / "golden.npz", **feeds, **torch_answers(model, images, tokens))
+
+
+@torch.inference_mode()
+def torch_answers(model: TrainedModel, images: Tensor, tokens: Tokens) -> dict[str, FloatArray]:
+    """The same outputs as `answers`, from PyTorch."""
+    features = trunk_outputs(model.module.g2d.image(images))
+    text = model.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
+    found = {f"trunk.{name}": value for name, value in features.items()}
+    found["text.phrase_features"] = text
+    everything = features | {"phrase_features": text}
+    for name, head in model.heads.items():
+        names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
+        output: dict[str, Tensor] = head(*(everything[key] for key in names))
+        found |= {f"{name}.{key}": value for key, value in output.items()}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def _parity(
+    folder: Path, model: TrainedModel, images: Tensor, tokens: Tokens
+) -> dict[str, float]:
+    ours = torch_answers(model, images, tokens)
+    theirs = answers(folder, _feeds(images, tokens))
+    if set(ours) != set(theirs):
+        raise PublishRefused(f"outputs differ by name: {sorted(set(ours) ^ set(theirs))}")
+    return {name: float(np.abs(ours[name] - theirs[name]).max()) for name in sorted(ours)}
+
+
+def _refuse_difference(parity: Mapping[str, float], tolerance: float) -> None:
+    over = {name: value for name, value in parity.items() if not value <= tolerance}
+    if over:
+        raise PublishRefused(f"ONNX differs from PyTorch by more than {tolerance}: {json.dumps(over)}")

@@ -1,0 +1,121 @@
+"""A trained run, ready to answer: the same calls as a serving backend, in PyTorch.
+
+Weights are first rounded to what an exported version stores (float16, and int8 rows for the
+word embeddings), so that what is evaluated is what is served.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from training import loop
+from training.config import FinetuneConfig, PretrainConfig
+from training.model.heads import SimilarityHead, trunk_outputs
+from training.model.text_encoder import build_tokenizer, tokenize
+from training.tasks.finetune import Finetuning
+
+FloatArray = NDArray[np.float32]
+STORED_AS_HALF = 1024
+"""Tensors with fewer elements than this stay float32."""
+
+
+class Trunk(nn.Module):
+    """Image -> the trunk's outputs, as a tuple in a fixed order."""
+
+    def __init__(self, module: Finetuning) -> None:
+        """Args: module: whose image side is used."""
+        super().__init__()
+        self.g2d = module.g2d
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """B x 1 x S x S, normalised -> the tensors of `trunk_outputs`."""
+        return tuple(trunk_outputs(self.g2d.image(image)).values())
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fine-tuned run in evaluation mode.
+
+    Attributes:
+        config: of the run.
+        module: G2D and heads, weights rounded to what is stored.
+        heads: by the names that they are published under, the zero-shot map included.
+        pretrain: configuration of the pre-training, or None.
+    """
+
+    config: FinetuneConfig
+    module: Finetuning
+    heads: dict[str, nn.Module]
+    tokenizer: PreTrainedTokenizerBase
+    pretrain: PretrainConfig | None
+
+    @torch.inference_mode()
+    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+        """B x 1 x S x S, normalised -> the trunk's outputs by name."""
+        outputs = trunk_outputs(self.module.g2d.image(torch.from_numpy(image)))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    @torch.inference_mode()
+    def text(self, phrases: Sequence[str]) -> FloatArray:
+        """P phrases -> P x D phrase features."""
+        tokens = tokenize(self.tokenizer, phrases, self.module.model.text.max_tokens)
+        features: Tensor = self.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
+        return features.numpy()
+
+    @torch.inference_mode()
+    def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """One head's raw outputs from the features that it reads."""
+        head = self.heads[name]
+        names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
+        answer: dict[str, Tensor] = head(*(torch.from_numpy(inputs[key]) for key in names))
+        return {key: value.numpy() for key, value in answer.items()}
+
+
+def load_run(checkpoint: Path) -> TrainedModel:
+    """Load the last checkpoint of a fine-tuning.
+
+    Raises:
+        FileNotFoundError: there is none.
+        pydantic.ValidationError: it is not one of a fine-tuning.
+    """
+    path = checkpoint / loop.CHECKPOINT if checkpoint.is_dir() else checkpoint
+    weights, text = loop.load_weights(path)
+    config = FinetuneConfig.model_validate_json(text)
+    pretrain = None
+    if config.pretrained is not None:
+        pretrain = PretrainConfig.model_validate_json(loop.load_weights(config.pretrained)[1])
+    model = pretrain.model if pretrain else config.model
+    if model is None:
+        raise ValueError(f"{path} says neither `pretrained` nor `model`")
+    module = Finetuning(config, model, pretrain.temperature if pretrain else 0.07)
+    module.load_state_dict(weights)
+    round_weights(module)
+    module.eval().requires_grad_(requires_grad=False)
+    heads = dict(module.heads.items())
+    heads["similarity"] = SimilarityHead(module.g2d, module.temperature).eval()
+    return TrainedModel(config, module, heads, build_tokenizer(model.text), pretrain)
+
+
+@torch.no_grad()
+def round_weights(module: Finetuning) -> None:
+    """Round every large weight to the grid that an exported version stores it on."""
+    table = module.g2d.lm_model.bert.embeddings.word_embeddings.weight
+    for tensor in [*module.parameters(), *module.buffers()]:
+        large = tensor.is_floating_point() and tensor.numel() >= STORED_AS_HALF
+        if large and tensor is not table:
+            tensor.copy_(tensor.half().float())
+    rows, scale = to_int8_rows(table.numpy())
+    table.copy_(torch.from_numpy(rows.astype(np.float32) * scale))
+
+
+def to_int8_rows(table: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
+    """R x D -> int8 rows and R x 1 scales, whose product is within half a step of the table."""
+    scale = np.abs(table).max(axis=1, keepdims=True) / np.float32(127)
+    scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
+    return np.rint(table / scale).clip(-127, 127).astype(np.int8), scale
