@@ -85,7 +85,7 @@ class Models:
             for entry in self._wanted():
                 self._keep(entry)
             for entry in list(self._entries.values()):
-                self._keep(self._load(entry))
+                self._load(entry)
             self._report()
         except Exception:
             logger.exception("loading ended early")
@@ -200,19 +200,21 @@ class Models:
         """Replace the table as a whole, so that readers need no lock."""
         self._entries = {**self._entries, (entry.name, entry.version): entry}
 
-    def _load(self, entry: Entry) -> Entry:
+    def _load(self, entry: Entry) -> None:
+        """Load one version and say how it went, once the table says so too."""
         started = time.perf_counter()
+        name = f"{entry.name}/{entry.version}"
         try:
-            ready = self._build(entry)
+            self._keep(self._build(entry))
         except RadiographError as error:
-            logger.error("%s/%d failed to load: %s", entry.name, entry.version, error)
-            return replace(entry, state=State.FAILED, reason=str(error))
+            self._keep(replace(entry, state=State.FAILED, reason=str(error)))
+            logger.error("%s failed to load: %s", name, error)
         except Exception:
-            logger.exception("%s/%d failed to load", entry.name, entry.version)
-            return replace(entry, state=State.FAILED, reason="unexpected error, see the log")
-        seconds = time.perf_counter() - started
-        logger.info("%s/%d is ready after %.2f s", entry.name, entry.version, seconds)
-        return ready
+            reason = "unexpected error, see the log"
+            self._keep(replace(entry, state=State.FAILED, reason=reason))
+            logger.exception("%s failed to load", name)
+        else:
+            logger.info("%s is ready after %.2f s", name, time.perf_counter() - started)
 
     def _build(self, entry: Entry) -> Entry:
         loaded = load_version(

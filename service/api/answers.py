@@ -16,7 +16,7 @@ from starlette.responses import Response
 from radiograph.errors import MalformedInput
 from radiograph.manifest import Task
 from service.admission import Admission, Deadline
-from service.analysis import AnalysisRequest
+from service.analysis import AnalysisRequest, Stopwatch
 from service.api import intake
 from service.api.context import context_of
 from service.api.negotiation import negotiate

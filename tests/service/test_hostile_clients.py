@@ -76,6 +76,13 @@ async def until(app: Any, taken: int) -> None:
             await asyncio.sleep(0)
 
 
+async def stalled(exchange: Exchange) -> None:
+    """Let the event loop run until the application waits for a body that does not come."""
+    async with asyncio.timeout(60):
+        while exchange.reply.received < 2:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0)
+
+
 async def test_a_false_content_length_does_not_lift_the_limit(start: Start) -> None:
     async with start(max_body_bytes=10_000) as (app, _):
         chunks = [b"x" * 1000] * 100
@@ -121,6 +128,7 @@ async def test_a_slow_upload_holds_no_place(start: Start, rectangle_dicom: bytes
     async with start(workers=1, waiting=0) as (app, _):
         slow = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)
         sending = asyncio.create_task(slow.run())
+        await stalled(slow)
         reply = await Exchange(app, "/segment", [rectangle_dicom]).run()
         slow.leave.set()
         assert (reply.status, (await sending).status) == (200, 499)
@@ -133,7 +141,7 @@ async def test_more_bodies_than_fit_into_memory_are_503(
     async with start(max_body_bytes=size, max_buffered_bytes=size) as (app, _):
         slow = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)
         sending = asyncio.create_task(slow.run())
-        await asyncio.sleep(0)
+        await stalled(slow)
         refused = await Exchange(app, "/segment", [rectangle_dicom]).run()
         slow.leave.set()
         await sending

@@ -1,5 +1,6 @@
 """`g2d serve` as a process: its start, real sockets, and its end."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -22,8 +23,8 @@ class Server:
         self.process = process
         self.port = port
 
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def connect(self) -> contextlib.closing[http.client.HTTPConnection]:
+        return contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60))
 
     def log(self, until: str) -> list[dict[str, object]]:
         """Lines of the log, read until one holds a message."""
@@ -62,26 +63,24 @@ def test_it_starts_answers_and_ends_when_asked(server: Server, rectangle_dicom: 
     lines = server.log("Uvicorn running")
     if not any("is ready after" in str(line["message"]) for line in lines):
         server.log("is ready after")
-    connection = server.connect()
     headers = {"Content-Type": "application/dicom", "X-Request-Id": "e2e"}
-    connection.request("POST", "/v1/ground?phrase=bright", rectangle_dicom, headers)
-    response = connection.getresponse()
-    assert (response.status, json.load(response)["request_id"]) == (200, "e2e")
+    with server.connect() as connection:
+        connection.request("POST", "/v1/ground?phrase=bright", rectangle_dicom, headers)
+        response = connection.getresponse()
+        assert (response.status, json.load(response)["request_id"]) == (200, "e2e")
     line = server.log("request")[-1]
     assert (line["id"], line["route"], line["status"]) == ("e2e", "/v1/ground", 200)
-    connection.close()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) in (0, -signal.SIGTERM)
 
 
 def test_a_client_that_sends_too_much_gets_to_read_why(server: Server) -> None:
     server.log("Uvicorn running")
-    connection = server.connect()
-    connection.request("POST", "/segment", bytes(8_000_000), {"Content-Type": "image/png"})
-    response = connection.getresponse()
-    problem = json.load(response)
-    assert response.status in (413, 503)
-    assert problem["type"] in ("urn:g2d:problem:input-too-large", "urn:g2d:problem:not-ready")
-    connection.request("GET", "/health/live")  # the same connection serves on
-    assert connection.getresponse().status == 200
-    connection.close()
+    with server.connect() as connection:
+        connection.request("POST", "/segment", bytes(8_000_000), {"Content-Type": "image/png"})
+        response = connection.getresponse()
+        problem = json.load(response)
+        assert response.status in (413, 503)
+        assert problem["type"] in ("urn:g2d:problem:input-too-large", "urn:g2d:problem:not-ready")
+        connection.request("GET", "/health/live")  # the same connection serves on
+        assert connection.getresponse().status == 200
