@@ -1,7 +1,8 @@
-"""`g2d models`: look into the model repository and move its aliases.
+"""`g2d models`: look into the model repository, move its aliases, render it for Triton.
 
 list | show | verify | alias | rollback -> radiograph.repository
                 verify -> service.golden with ONNX Runtime, where it is installed
+                triton -> service.backends.triton_view, which needs neither runtime nor client
 """
 
 import json
@@ -26,6 +27,7 @@ app = typer.Typer(
     g2d models verify                      every file and every golden output
     g2d models alias g2d-cxr stable 3      serve version 3 from the next start on
     g2d models rollback g2d-cxr            back to what `stable` was before
+    g2d models triton --out triton         the same models as Triton wants them
     """,
 )
 
@@ -162,6 +164,28 @@ def rollback(
     """  # noqa: D301 - the same
     version = Repository(models_dir).rollback(name, alias, expected)
     typer.echo(f"{name}: {alias} -> {version}")
+
+
+@app.command()
+def triton(
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="Triton's model repository.")],
+    name: Annotated[str | None, typer.Option("--name", help="The model; without it, all.")] = None,
+    models_dir: ModelsDir = DEFAULT_DIR,
+) -> None:
+    """Render what the aliases point to as a Triton model repository.
+
+    Trunk, text side and heads become Triton models for its ONNX Runtime backend, and each task
+    an ensemble: NAME-TASK of `stable`, NAME-ALIAS-TASK of any other alias. Run it again when an
+    alias moved, then reload Triton; what did not change is left as it is.
+
+    \b
+    g2d models triton --out /srv/g2d/triton
+    g2d models triton --out triton --name g2d-cxr
+    """  # noqa: D301 - the same
+    from service.backends import triton_view  # the service's side, for this sub-command only
+
+    for model in triton_view.render(Repository(models_dir), out, name):
+        typer.echo(model)
 
 
 def _aliases(repository: Repository, name: str) -> dict[str, int]:

@@ -20,7 +20,7 @@ class EncoderConfig(_Strict):
     """Image encoder and U-Net decoder."""
 
     name: str = "resnet50"
-    """An encoder of segmentation-models-pytorch, such as `resnet50` or `timm-tf_efficientnet_lite2`."""
+    """Of segmentation-models-pytorch, such as `resnet50` or `timm-tf_efficientnet_lite2`."""
     weights: str | None = "imagenet"
     """`imagenet` (from the hub), `package:<registry package>`, a local file, or null for random."""
     decoder_channels: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
@@ -130,6 +130,10 @@ class FinetuneConfig(_RunConfig):
     """Checkpoint of a pre-training run. It says what the model is."""
     model: ModelConfig | None = None
     """Needed only without `pretrained`."""
+    start_from: Path | None = None
+    """Checkpoint of a fine-tuning of the same model and heads, to go on from."""
+    anatomy_weight: float = Field(default=1.0, gt=0)
+    """Of the segmentation loss beside the other heads' losses."""
     freeze_trunk: bool = False
     """Train the heads only; they can then be published on the trunk that is already served."""
     findings: tuple[str, ...] = ()
@@ -144,7 +148,7 @@ class FinetuneConfig(_RunConfig):
     """Go on with the image-report loss, so that the zero-shot map stays what it was."""
     phrases_per_batch: int = 24
     repeat: dict[str, int] = Field(default_factory=dict)
-    """How often one epoch shows rows that have something rare: `masks:<table>`, `boxes:<label>`, ..."""
+    """How often an epoch shows rows with something rare: `masks:<table>`, `boxes:<label>`, ..."""
 
 
 RunConfig = Annotated[PretrainConfig | FinetuneConfig, Field(discriminator="kind")]
@@ -179,7 +183,17 @@ def load(name: str | Path, kind: type[Config]) -> Config:
         TypeError: it configures another kind of run.
         pydantic.ValidationError: a key is unknown or a value out of range.
     """
-    run = _Run.model_validate({"run": yaml.safe_load(find(name).read_text())}).run
+    run = load_any(name)
     if not isinstance(run, kind):
         raise TypeError(f"{name} configures a {run.kind} run")
     return run
+
+
+def load_any(name: str | Path) -> PretrainConfig | FinetuneConfig:
+    """Read and check a configuration of any kind.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        pydantic.ValidationError: a key is unknown or a value out of range.
+    """
+    return _Run.model_validate({"run": yaml.safe_load(find(name).read_text())}).run

@@ -7,7 +7,6 @@ run that was killed goes on as if nothing had happened.
 
 import json
 import math
-import os
 import random
 import time
 from collections import defaultdict
@@ -105,7 +104,7 @@ def run(
         for name, value in values.items():
             seen[name] += float(value.detach())
         if (step + 1) % plan.checkpoint_every == 0 or step + 1 == plan.steps:
-            since = (step % plan.checkpoint_every) + 1 if step + 1 != start else 1
+            since = (step % plan.checkpoint_every) + 1
             _note(plan.folder, step + 1, {k: v / since for k, v in seen.items()}, began)
             seen.clear()
             save(fabric, plan, model, optimiser, step + 1)
@@ -123,7 +122,7 @@ def save(fabric: Fabric, plan: Plan, model: nn.Module, optimiser: Optimizer, ste
     partial = plan.folder / f"{CHECKPOINT}.partial"
     fabric.save(partial, state)
     if fabric.is_global_zero:
-        os.replace(partial, plan.folder / CHECKPOINT)
+        partial.replace(plan.folder / CHECKPOINT)
 
 
 def _resume(fabric: Fabric, model: nn.Module, optimiser: Optimizer, plan: Plan) -> int:
@@ -131,8 +130,7 @@ def _resume(fabric: Fabric, model: nn.Module, optimiser: Optimizer, plan: Plan) 
     if not path.is_file():
         return 0
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "step": 0, "config": ""}
-    rest = fabric.load(path, state, weights_only=True)
-    del rest
+    fabric.load(path, state, weights_only=True)
     if state["config"] != plan.config:
         raise ValueError(f"{plan.folder} holds a run of another configuration; choose a new --out")
     return int(state["step"])

@@ -146,9 +146,7 @@ def _selected(config: PairsConfig, left_out: Counter[str]) -> Iterator[tuple[Tab
                 yield table, row
 
 
-def _mask_bits(
-    table: Table, row: Row, geometry: Geometry
-) -> tuple[NDArray[np.uint8], set[str]]:
+def _mask_bits(table: Table, row: Row, geometry: Geometry) -> tuple[NDArray[np.uint8], set[str]]:
     """Mask bits on the grid, and the structures that are annotated."""
     bits = np.zeros((geometry.size, geometry.size), dtype=np.uint8)
     known: set[str] = set()

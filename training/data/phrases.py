@@ -31,6 +31,10 @@ _SIDE_WORDINGS = (
     "{noun}, {side}",
     "the {noun} on the patient's {side} side",
     "{side} side of the chest, {noun}",
+    "{initial} {noun}",
+    "{noun} ({initial})",
+    "{side}-hand {noun}",
+    "the {noun} at the {side} of the patient",
     "the {noun} on the {other} side of the image",
 )
 _ZONES = {
@@ -126,7 +130,7 @@ class Phrase:
 def _side_wordings(side: str) -> list[str]:
     held = set(HELD_OUT[f"{side} lung"])
     words = [
-        wording.format(side=side, other=OTHER[side], noun=noun)
+        wording.format(side=side, initial=side[0].upper(), other=OTHER[side], noun=noun)
         for wording in _SIDE_WORDINGS
         for noun in _LUNG_NOUNS
     ]

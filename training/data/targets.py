@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from training.data.augment import Augmented, augment
 from training.data.cache import IGNORE, STRUCTURES, Cache, Sample
 from training.data.labels import is_normal, truth
 from training.data.phrases import REGION_WORDINGS, Lungs, Phrase, presence
+
 
 @dataclass(frozen=True)
 class RegionTargets:
@@ -75,21 +77,21 @@ def load_batch(
     images = torch.from_numpy(np.stack([cache.images[i] for i in rows])).unsqueeze(1).float() / 255
     bits = torch.from_numpy(np.stack([cache.masks[i] for i in rows]))
     changed = augment(images, bits, config, generator)
-    assert changed.masks is not None
+    moved = cast(Tensor, changed.masks)  # masks went in
     truths = [truth(sample.row) for sample in samples]
     box_targets = [_boxes(s, changed, i, boxes) for i, s in enumerate(samples)]
     return Batch(
         images=changed.images,
         findings=torch.tensor([[float(t.get(f, 0)) for f in findings] for t in truths]),
         findings_known=torch.tensor([[f in t for f in findings] for t in truths]),
-        masks=torch.stack([structure(changed.masks, name) for name in masks], dim=1).float()
+        masks=torch.stack([structure(moved, name) for name in masks], dim=1).float()
         if masks
         else torch.zeros(len(rows), 0, *images.shape[2:]),
         masks_known=torch.tensor([[name in s.known for name in masks] for s in samples]),
-        counted=((changed.masks & IGNORE) == 0).unsqueeze(1).float(),
+        counted=((moved & IGNORE) == 0).unsqueeze(1).float(),
         boxes=[found for found, _ in box_targets],
         boxes_known=torch.tensor([known for _, known in box_targets]),
-        bits=changed.masks,
+        bits=moved,
         opacities=[_opacity_boxes(s, changed, i) for i, s in enumerate(samples)],
     )
 

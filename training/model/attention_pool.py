@@ -24,6 +24,17 @@ class Pooled:
     attention: Tensor
 
 
+class _Projections(nn.Module):
+    """The weights of the attention under the names that `nn.MultiheadAttention` gives them."""
+
+    def __init__(self, dim: int, inner: int) -> None:
+        super().__init__()
+        self.out_proj = nn.Linear(inner, dim)
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * inner, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * inner))
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+
 class AttentionPool(nn.Module):
     """Multi-head attention of the mean token over all tokens, then a linear layer.
 
@@ -39,10 +50,7 @@ class AttentionPool(nn.Module):
         self.inner = -(-dim // heads) * heads
         tokens = grid[0] * grid[1] + 1
         self.positional_embedding = nn.Parameter(torch.randn(tokens, dim) / dim**0.5)
-        self.mhsa = nn.ModuleDict({"out_proj": nn.Linear(self.inner, dim)})
-        self.mhsa.register_parameter("in_proj_weight", nn.Parameter(torch.empty(3 * self.inner, dim)))
-        self.mhsa.register_parameter("in_proj_bias", nn.Parameter(torch.zeros(3 * self.inner)))
-        nn.init.xavier_uniform_(self.mhsa.in_proj_weight)
+        self.mhsa = _Projections(dim, self.inner)
         self.c_proj = nn.Linear(dim, dim)
 
     def positions(self, height: int, width: int) -> Tensor:
@@ -67,9 +75,10 @@ class AttentionPool(nn.Module):
         value = self._split(F.linear(tokens, value_w, value_b))
         scores = (query @ key.transpose(2, 3) * (self.inner // self.heads) ** -0.5).softmax(-1)
         attended = (scores @ value).transpose(1, 2).reshape(batch, self.inner)
-        embedding = self.c_proj(self.mhsa["out_proj"](attended))
+        embedding = self.c_proj(self.mhsa.out_proj(attended))
         return Pooled(embedding, scores[:, :, 0, 1:].reshape(batch, self.heads, height, width))
 
     def _split(self, x: Tensor) -> Tensor:
         """B x tokens x inner -> B x heads x tokens x inner / heads."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = x.unflatten(2, (self.heads, -1))
+        return heads.transpose(1, 2)

@@ -1,7 +1,7 @@
-"""G2D: image encoder + decoder, attention pool, text encoder, two projections.
+r"""G2D: image encoder + decoder, attention pool, text encoder, two projections.
 
     image  -> img_model.encoder -> V -> proj_v -> attnpool -> image embedding, attention
-                       \\-> img_model.decoder -> segmentation_head -> mask logits
+                       \-> img_model.decoder -> segmentation_head -> mask logits
     report -> lm_model -> proj_t -> report embedding
 
 Module names are those of the released checkpoints (`img_model`, `proj_v`, `attnpool`,
@@ -94,4 +94,5 @@ def similarity_map(pixel_embeddings: Tensor, phrase_embeddings: Tensor) -> Tenso
     """
     pixels = F.normalize(pixel_embeddings, dim=1).flatten(2)
     phrases = F.normalize(phrase_embeddings, dim=1)
-    return (phrases @ pixels).unflatten(2, pixel_embeddings.shape[2:])
+    maps: Tensor = (phrases @ pixels).unflatten(2, pixel_embeddings.shape[2:])
+    return maps

@@ -37,6 +37,13 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
+def _answering(conv: nn.Conv2d, start: float) -> nn.Conv2d:
+    """A convolution that answers about `start` before it is trained."""
+    if conv.bias is not None:
+        nn.init.constant_(conv.bias, start)
+    return conv
+
+
 class ClassifyHead(nn.Module):
     """A linear layer on the mean of the deepest map: `logits` B x K."""
 
@@ -79,10 +86,9 @@ class DetectHead(nn.Module):
         """Args: channels: of the stride-8 map; labels: K; width: of the hidden layers."""
         super().__init__()
         self.tower = nn.Sequential(_conv(channels, width), _conv(width, width))
-        self.score = nn.Conv2d(width, labels, 3, padding=1)
-        self.edges = nn.Conv2d(width, 4 * labels, 3, padding=1)
-        nn.init.constant_(self.score.bias, -4.0)  # nearly every cell is empty
-        nn.init.constant_(self.edges.bias, -1.5)  # boxes of about a third of the side
+        # nearly every cell is empty; boxes are about a third of the side
+        self.score = _answering(nn.Conv2d(width, labels, 3, padding=1), -4.0)
+        self.edges = _answering(nn.Conv2d(width, 4 * labels, 3, padding=1), -1.5)
 
     def forward(self, decoder_8: Tensor) -> dict[str, Tensor]:
         """B x c x h x w -> `logits` B x K x h x w, `distances` B x K x 4 x h x w in (0, 1)."""
@@ -158,9 +164,7 @@ class HeadLabels:
     regions: bool = False
 
 
-def build_heads(
-    g2d: G2D, labels: HeadLabels, decoder_channels: tuple[int, ...]
-) -> nn.ModuleDict:
+def build_heads(g2d: G2D, labels: HeadLabels, decoder_channels: tuple[int, ...]) -> nn.ModuleDict:
     """The heads by the names that they are published under."""
     deep = g2d.img_model.encoder.out_channels[-1]
     heads = nn.ModuleDict()

@@ -74,7 +74,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """P x T ids and mask -> P x D."""
-        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        answer = self.bert(input_ids=input_ids, attention_mask=attention_mask)
+        hidden: Tensor = answer.last_hidden_state
         if self.pooling == "cls":
             return hidden[:, 0]
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)

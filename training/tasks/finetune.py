@@ -1,7 +1,7 @@
 """Fine-tuning: heads on the G2D trunk, trained together, so that one pass serves them all.
 
-    checkpoint of a pre-training -> G2D + heads -> sum of the heads' losses
-                                              (+ the image-report loss, to keep the alignment)
+checkpoint of a pre-training -> G2D + heads -> sum of the heads' losses
+                                          (+ the image-report loss, to keep the alignment)
 """
 
 import random
@@ -72,7 +72,7 @@ class Finetuning(nn.Module):
             losses["findings"] = _findings_loss(self._run("findings", features), batch)
         if "anatomy" in self.heads:
             logits = self._run("anatomy", features)["logits"]
-            losses["anatomy"] = known_mask_loss(
+            losses["anatomy"] = self.config.anatomy_weight * known_mask_loss(
                 logits, batch.masks, batch.masks_known, batch.counted
             )
         if "boxes" in self.heads:
@@ -92,7 +92,8 @@ class Finetuning(nn.Module):
 
     def _run(self, name: str, features: dict[str, Tensor]) -> dict[str, Tensor]:
         head = self.heads[name]
-        answer: dict[str, Tensor] = head(*(features[key] for key in head.inputs))
+        names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
+        answer: dict[str, Tensor] = head(*(features[key] for key in names))
         return answer
 
 
@@ -139,8 +140,8 @@ def _regions_loss(answer: dict[str, Tensor], targets: RegionTargets) -> dict[str
     }
 
 
-def load_pretrained(config: FinetuneConfig) -> tuple[Finetuning, bool]:
-    """Build the module and fill its trunk from the pre-training, if one is named.
+def load_pretrained(config: FinetuneConfig) -> Finetuning:
+    """Build the module; fill it from an earlier fine-tuning, or its trunk from a pre-training.
 
     Raises:
         ValueError: neither a pre-training nor a model is configured.
@@ -148,13 +149,15 @@ def load_pretrained(config: FinetuneConfig) -> tuple[Finetuning, bool]:
     if config.pretrained is None:
         if config.model is None:
             raise ValueError("a fine-tuning needs `pretrained` or `model`")
-        return Finetuning(config, config.model, 0.07), False
-    weights, text = loop.load_weights(config.pretrained)
-    before = PretrainConfig.model_validate_json(text)
-    module = Finetuning(config, before.model, before.temperature)
-    prefix = "g2d."
-    module.g2d.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items()})
-    return module, True
+        module = Finetuning(config, config.model, 0.07)
+    else:
+        weights, text = loop.load_weights(config.pretrained)
+        before = PretrainConfig.model_validate_json(text)
+        module = Finetuning(config, before.model, before.temperature)
+        module.g2d.load_state_dict({k.removeprefix("g2d."): v for k, v in weights.items()})
+    if config.start_from is not None:
+        module.load_state_dict(loop.load_weights(config.start_from)[0])
+    return module
 
 
 def training_pool(cache: Cache, repeat: dict[str, int]) -> list[int]:
@@ -181,7 +184,7 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     pool = training_pool(cache, config.repeat)
     fabric = Fabric(precision=config.precision)
     fabric.launch()
-    module, _ = load_pretrained(config)
+    module = load_pretrained(config)
     module.to(memory_format=torch.channels_last)
     optimiser = loop.build_optimiser(
         dict(module.named_parameters()), config.optimiser, "g2d.lm_model"

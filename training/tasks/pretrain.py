@@ -1,7 +1,7 @@
-"""G2D pre-training: L_VLA + L_PA on radiographs and their reports (docs: paper section 3).
+r"""G2D pre-training: L_VLA + L_PA on radiographs and their reports (docs: paper section 3).
 
-    images -> encoder -> pool -> embedding --L_VLA-- report embedding
-                     \\-> decoder -> mask logits --L_PA-- pseudo mask(attention, image)
+images -> encoder -> pool -> embedding --L_VLA-- report embedding
+                 \-> decoder -> mask logits --L_PA-- pseudo mask(attention, image)
 """
 
 import random

@@ -1,0 +1,130 @@
+"""The training sub-commands: prepare, pretrain, finetune, evaluate, export, publish."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a fine-tuning, runs/NAME.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder of the run; runs/NAME of the configuration.")
+]
+Cache = Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")]
+DEFAULT_CACHE = Path("runs/cache")
+
+
+def prepare(config: Config, cache: Cache = DEFAULT_CACHE) -> None:
+    """Read every radiograph of a configuration once, and say what was left out and why.
+
+    \b
+    g2d prepare small_pretrain
+
+    Training does the same when it starts; the cache serves every later run.
+    """  # noqa: D301 - \b keeps the lines of a paragraph as they are
+    from training.config import load_any
+    from training.data.cache import open_cache
+
+    run = load_any(config)
+    found = open_cache(run.data, run.preprocess, cache)
+    for split in ("train", "valid", "test"):
+        typer.echo(f"{split}: {len(found.where(split))} radiographs")
+    for reason, count in sorted(found.left_out.items()):
+        typer.echo(f"left out, {reason}: {count}")
+
+
+def pretrain(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> None:
+    """Pre-train G2D: image-report contrast in parallel with pseudo segmentation.
+
+    \b
+    g2d pretrain small_pretrain      two CPU cores, about 20 minutes
+    g2d pretrain g2d_paper           the paper's recipe, for GPUs
+
+    Killed or stopped, the same command goes on from the last checkpoint.
+    """  # noqa: D301 - as above
+    from training import config as configurations
+    from training.tasks.pretrain import pretrain as run
+
+    chosen = configurations.load(config, configurations.PretrainConfig)
+    typer.echo(run(chosen, out or _folder(config), cache))
+
+
+def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> None:
+    """Fine-tune heads on a pre-trained trunk: findings, masks, boxes, phrase regions.
+
+    \b
+    g2d finetune small_finetune
+    g2d finetune small_refine
+
+    Killed or stopped, the same command goes on from the last checkpoint.
+    """  # noqa: D301 - as above
+    from training import config as configurations
+    from training.tasks.finetune import finetune as run
+
+    chosen = configurations.load(config, configurations.FinetuneConfig)
+    typer.echo(run(chosen, out or _folder(config), cache))
+
+
+def evaluate(run: Run) -> None:
+    """Calibrate on the validation split, measure on the test split, with intervals.
+
+    \b
+    g2d evaluate runs/small_refine
+
+    Writes assessment.json and statistics.npz into the run.
+    """  # noqa: D301 - as above
+    from training.inference import load_run
+    from training.publish import RunFolder, assess
+
+    for m in assess(load_run(run), RunFolder(run)).metrics:
+        interval = f"{m.low:.3f} to {m.high:.3f}"
+        typer.echo(f"{m.data:14} {m.label:28} {m.metric:26} {m.value:.3f}  {interval}  n={m.n}")
+
+
+def export(run: Run) -> None:
+    """Export to ONNX and compare with PyTorch; a difference over 1e-4 is refused.
+
+    \b
+    g2d export runs/small_refine
+
+    Writes runs/NAME/export.
+    """  # noqa: D301 - as above
+    import shutil
+
+    from training.export import export as run_export
+    from training.inference import load_run
+    from training.publish import RunFolder, write_parity
+
+    folder = RunFolder(run).export
+    shutil.rmtree(folder, ignore_errors=True)
+    exported = run_export(load_run(run), folder)
+    write_parity(exported)
+    for output, value in exported.parity.items():
+        typer.echo(f"{output:28} {value:.1e}")
+
+
+def publish(
+    run: Run,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "g2d-cxr",
+    models: Annotated[Path, typer.Option(help="The model repository.")] = Path("models"),
+    alias: Annotated[str, typer.Option(help="Alias of the new version; '' for none.")] = "stable",
+) -> None:
+    """Publish an evaluated and exported run as the next version; a gate that fails refuses.
+
+    \b
+    g2d evaluate runs/small_refine && g2d export runs/small_refine
+    g2d publish runs/small_refine --alias canary
+
+    The version appears whole or not at all; `g2d models rollback` takes the alias back.
+    """  # noqa: D301 - as above
+    from training.inference import load_run
+    from training.publish import RunFolder, read_export
+    from training.publish import publish as run_publish
+
+    folder = RunFolder(run)
+    number = run_publish(load_run(run), folder, read_export(folder), models, name, alias)
+    typer.echo(f"{name} version {number}" + (f", alias {alias}" if alias else ""))
+
+
+def _folder(config: str) -> Path:
+    return Path("runs") / Path(config).stem

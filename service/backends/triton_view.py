@@ -1,0 +1,314 @@
+"""The model repository as Triton wants it: a view, written once, that `models/` stays the truth of.
+
+    OUT/
+      g2d-cxr-trunk/    config.pbtxt 1/model.onnx 2/model.onnx
+      g2d-cxr-text/     the same
+      g2d-cxr-findings/ one for each head
+      g2d-cxr-classify/ config.pbtxt 1/      the ensemble trunk -> findings of `stable`
+      g2d-cxr-ground/   trunk + text -> the first `ground` head
+      g2d-cxr-ground-similarity/    the task's further heads
+      g2d-cxr-canary-classify/      the same for what another alias points to
+
+Versions that an alias points to are there, under our numbers; the newest where there is no
+alias. Shapes come from the golden outputs, so no runtime is needed. Triton has one configuration
+for all versions of a model: versions whose tensors differ cannot be served side by side.
+
+Each Triton model is written in `.g2d-rendering` and renamed; one that did not change is not
+touched. Replacing one takes two renames, so reload Triton after the command, not while it runs.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused
+from radiograph.manifest import HeadSpec, ModelManifest, Task
+from radiograph.repository import DEFAULT_ALIAS, Repository
+from radiograph.version_files import (
+    digest_file,
+    digest_files,
+    entries,
+    open_regular,
+    sync_folder,
+    sync_folders,
+    write_file,
+)
+from service.backends.triton_config import Part, Tensor, ensemble_config, part_config
+from service.golden import read_arrays
+
+CONFIG = "config.pbtxt"
+MAX_BATCH = 8
+MAX_PHRASES = 64
+_STAGE = ".g2d-rendering"
+_MARK = "# Rendered by `g2d models triton` from the model "
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version and its graphs: `trunk`, `text` and the heads by name."""
+
+    number: int
+    folder: Path
+    manifest: ModelManifest
+    parts: Mapping[str, Part]
+    files: Mapping[str, str]
+
+    def steps(self, head: str) -> tuple[Part, ...]:
+        """What computes a head from what a client sends, in order."""
+        read = {tensor.name for tensor in self.parts[head].inputs}
+        before = (self.parts[role] for role in ("trunk", "text") if role in self.parts)
+        needed = [part for part in before if read & {tensor.name for tensor in part.outputs}]
+        return (*needed, self.parts[head])
+
+
+@dataclass
+class Rendered:
+    """One Triton model before it is written.
+
+    Attributes:
+        config: the text of its `config.pbtxt`.
+        graphs: version number -> its graph and the digest of it; None in an ensemble.
+    """
+
+    config: str
+    graphs: dict[int, tuple[Path, str] | None] = field(default_factory=dict)
+
+
+def render(repository: Repository, out: Path, name: str | None = None) -> list[str]:
+    """Write the view of one model or of all; what is no longer part of it goes.
+
+    Args:
+        repository: what is rendered; every version is verified first.
+        out: Triton's model repository, made if need be. Models of others in it are left alone.
+        name: the model; without it, all.
+
+    Returns:
+        Names of the Triton models that the view holds, sorted.
+
+    Raises:
+        ModelNotFound: there is nothing to render.
+        InvalidVersion: a version does not hold, or two cannot be served side by side.
+        PublishRefused: `out` lies in the repository, or holds a model of others of that name.
+        OSError: `out` cannot be written.
+    """
+    names = repository.names() if name is None else [name]
+    if not names:
+        raise ModelNotFound(f"nothing to render in {repository.root.resolve()}")
+    if out.resolve().is_relative_to(repository.root.resolve()):
+        raise PublishRefused("the view must not lie in the model repository")
+    view: dict[str, Rendered] = {}
+    for model in names:
+        for triton_name, rendered in _model(repository, model):
+            if not _NAME.fullmatch(triton_name):
+                raise InvalidVersion(f"not a name for a Triton model: {triton_name[:80]!r}")
+            if triton_name in view:
+                raise InvalidVersion(f"two Triton models would be called {triton_name}")
+            view[triton_name] = rendered
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_writer(out) as stage:
+        _write(view, out, stage, name)
+    return sorted(view)
+
+
+def _model(repository: Repository, name: str) -> Iterator[tuple[str, Rendered]]:
+    """The Triton models of one of ours: graphs, then ensembles."""
+    aliases = repository.aliases(name)
+    if not aliases:
+        aliases = {DEFAULT_ALIAS: max(repository.versions(name))}
+    versions = {number: _version(repository, name, number) for number in set(aliases.values())}
+    ordered = [versions[number] for number in sorted(versions)]
+    mark = f"{_MARK}{name}\n"
+    for role in dict.fromkeys(role for version in ordered for role in version.parts):
+        yield _graph(mark, role, [version for version in ordered if role in version.parts])
+    for alias, number in sorted(aliases.items()):
+        prefix = name if alias == DEFAULT_ALIAS else f"{name}-{alias}"
+        for ensemble, steps in _ensembles(prefix, versions[number]):
+            yield (
+                ensemble,
+                Rendered(mark + ensemble_config(ensemble, number, steps), {number: None}),
+            )
+
+
+def _graph(mark: str, role: str, versions: Sequence[Version]) -> tuple[str, Rendered]:
+    """One graph in all the versions that have it."""
+    part, numbers = versions[0].parts[role], [version.number for version in versions]
+    for version in versions[1:]:
+        if _signature(version.parts[role]) != _signature(part):
+            shown = f"versions {versions[0].number} and {version.number}"
+            raise InvalidVersion(
+                f"{part.name}: {shown} have other tensors, and Triton has one configuration "
+                "for both; point the aliases to versions that are alike"
+            )
+    graphs: dict[int, tuple[Path, str] | None] = {}
+    for version in versions:
+        file = version.files[role]
+        graphs[version.number] = (version.folder / file, version.manifest.files[file])
+    return part.name, Rendered(mark + part_config(part, numbers), graphs)
+
+
+def _signature(part: Part) -> tuple[object, ...]:
+    """What two versions must agree in; the order of tensors and the warm-up do not matter."""
+    tensors = ([(t.name, t.type, t.dims) for t in side] for side in (part.inputs, part.outputs))
+    return (part.batch, *(frozenset(side) for side in tensors))
+
+
+def _ensembles(prefix: str, version: Version) -> Iterator[tuple[str, tuple[Part, ...]]]:
+    for task in version.manifest.tasks:
+        first, *further = version.manifest.heads_for(task)
+        yield f"{prefix}-{task}", version.steps(first)
+        for head in further:
+            yield f"{prefix}-{task}-{head}", version.steps(head)
+
+
+def _version(repository: Repository, name: str, number: int) -> Version:
+    repository.verify(name, number)
+    manifest, folder = repository.load_manifest(name, number), repository.folder(name, number)
+    recorded = read_arrays(folder / manifest.golden.file)
+    shapes = {key: value.shape for key, value in recorded.items()}
+    files = {"trunk": manifest.trunk.file}
+    if manifest.text is not None:
+        files["text"] = manifest.text.file
+    if taken := sorted(set(files) & set(manifest.heads)):
+        raise InvalidVersion(f"{name}/{number}: a head must not be called {taken[0]}")
+    files |= {head: spec.file for head, spec in manifest.heads.items()}
+    try:
+        parts = {role: _part(manifest, role, shapes) for role in files}
+    except InvalidVersion as error:
+        raise InvalidVersion(f"{name}/{number}: {error}") from error
+    return Version(number, folder, manifest, parts, files)
+
+
+def _part(manifest: ModelManifest, role: str, shapes: Shapes) -> Part:
+    name = f"{manifest.name}-{role}"
+    if role == "trunk":
+        image = _tensor("image", "image", shapes)
+        features = tuple(_tensor(item, f"trunk.{item}", shapes) for item in manifest.trunk.outputs)
+        return Part(name, "trunk", (image,), features, MAX_BATCH)
+    if role == "text":
+        ids = (_tensor(item, item, shapes, 2, "INT64") for item in ("input_ids", "attention_mask"))
+        phrases = _tensor("phrase_features", "text.phrase_features", shapes)
+        return Part(name, "text", tuple(ids), (phrases,), MAX_PHRASES)
+    return _head(name, role, manifest.heads[role], shapes)
+
+
+def _head(name: str, head: str, spec: HeadSpec, shapes: Shapes) -> Part:
+    inputs = tuple(
+        _tensor(item, f"{side}.{item}", shapes)
+        for item in spec.inputs
+        for side in ["text" if item == "phrase_features" else "trunk"]
+    )
+    mixed = spec.kind is Task.GROUND or "phrase_features" in spec.inputs
+    varying = 2 if spec.kind is Task.GROUND else 1
+    start = f"{head}."
+    outputs = tuple(
+        _tensor(key.removeprefix(start), key, shapes, varying)
+        for key in shapes
+        if key.startswith(start) and "." not in key.removeprefix(start)
+    )
+    if not outputs:
+        raise InvalidVersion(f"golden outputs: nothing of head {head}")
+    # Images and phrases are counted along the first axes of different inputs: no common batch.
+    return Part(name, "head", inputs, outputs, 0 if mixed else MAX_BATCH)
+
+
+def _tensor(name: str, key: str, shapes: Shapes, varying: int = 1, kind: str = "FP32") -> Tensor:
+    """A tensor as the golden file shows it, its first `varying` axes free."""
+    shape = shapes.get(key, ())
+    if len(shape) < max(varying, 2) or 0 in shape:
+        raise InvalidVersion(f"golden outputs: `{key}` is {shape or 'missing'}")
+    fixed = shape[varying:]
+    sample = (1, *shape[1:])
+    return Tensor(name, f"TYPE_{kind}", (*[-1] * varying, *fixed), sample)
+
+
+# writing
+
+
+@contextlib.contextmanager
+def _only_writer(out: Path) -> Iterator[Path]:
+    """An empty folder in `out` to write in; what a killed command left there is gone."""
+    stage, descriptor = out / _STAGE, os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir()
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _write(view: Mapping[str, Rendered], out: Path, stage: Path, only: str | None) -> None:
+    """Stage everything, then put it in place, then drop what is no longer part of the view."""
+    ours = {name: model for name in entries(out) for model in [_source(out / name)] if model}
+    for name in view:
+        if os.path.lexists(out / name) and not _may_replace(ours.get(name), only):
+            raise PublishRefused(f"{out / name} is of another model; nothing was written")
+    for name, rendered in view.items():
+        _stage(stage / name, rendered)
+    stale = [name for name in ours if name not in view and _may_replace(ours[name], only)]
+    for name in view:
+        if not _same(stage / name, out / name):
+            _replace(stage / name, out / name)
+    for name in stale:
+        (out / name).rename(stage / f"{name}.old")
+    sync_folder(out)
+
+
+def _may_replace(source: str | None, only: str | None) -> bool:
+    """Whether a Triton model in the way, or left over, is this command's to change."""
+    return source is not None and only in (None, source)
+
+
+def _same(staged: Path, there: Path) -> bool:
+    """Whether a Triton model is already as it shall be, folders of ensembles included."""
+    try:
+        return entries(staged) == entries(there) and digest_files(staged) == digest_files(there)
+    except InvalidVersion:  # a link in it
+        return False
+
+
+def _source(folder: Path) -> str | None:
+    """Which of our models a Triton model was rendered from, or None for a model of others."""
+    try:
+        with open_regular(folder / CONFIG) as file:
+            line = file.readline(200).decode()
+    except (OSError, UnicodeDecodeError, InvalidVersion):
+        return None
+    return line.removeprefix(_MARK).strip() if line.startswith(_MARK) else None
+
+
+def _stage(folder: Path, rendered: Rendered) -> None:
+    folder.mkdir()
+    write_file(folder / CONFIG, rendered.config.encode())
+    for number, graph in rendered.graphs.items():
+        (folder / str(number)).mkdir()
+        if graph is not None:
+            _copy(*graph, folder / str(number) / "model.onnx")
+    sync_folders(folder)
+
+
+def _copy(source: Path, digest: str, target: Path) -> None:
+    """Copy a graph, and see that it is still the one that was verified."""
+    with open_regular(source) as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, 2**20)
+        writer.flush()
+        os.fsync(writer.fileno())
+    if digest_file(target) != digest:
+        raise InvalidVersion(f"{source.name} changed while it was copied")
+
+
+def _replace(new: Path, place: Path) -> None:
+    if place.exists():
+        place.rename(new.with_name(f"{new.name}.old"))
+    new.rename(place)

@@ -1,0 +1,305 @@
+"""Publish a run: its exported files, what was measured, and a model card become a version.
+
+    run/ -> assess (calibrate, measure) -> assessment.json, statistics.npz
+         -> export (parity)             -> export/
+         -> gates -> radiograph.repository.publish -> models/<name>/<n>/
+
+Gates: every ONNX output equals PyTorch within 1e-4, the golden outputs come out again, and no
+metric is below the interval that the version in `stable` has for it.
+"""
+
+import datetime
+import json
+import random
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from radiograph.errors import ModelNotFound, PublishRefused
+from radiograph.manifest import (
+    DataUse,
+    GoldenSpec,
+    HeadSpec,
+    Metric,
+    ModelManifest,
+    OutOfDomainSpec,
+    Provenance,
+    TextSpec,
+    TrunkSpec,
+)
+from radiograph.repository import Repository, digest_files
+from training.config import FinetuneConfig
+from training.data.sentences import report
+from training.data.tables import TABLE_NAMES, Table
+from training.evaluate import calibrate, evaluate, see, statistics
+from training.export import Exported, answers, difference
+from training.inference import TrainedModel
+from training.model_card import model_card
+
+GOLDEN_TOLERANCE = 2e-3
+INTENDED_USE = (
+    "Research on frontal chest radiographs: labels, masks, boxes and phrase grounding. "
+    "Not a medical device; not for diagnosis."
+)
+LICENCE = "Apache-2.0"
+SYNTHETIC = "reports are synthetic sentences made from the class labels"
+
+
+class Assessment(BaseModel):
+    """What was chosen on the validation split and measured on the test split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    heads: dict[str, HeadSpec]
+    metrics: tuple[Metric, ...]
+    out_of_domain_threshold: float
+    out_of_domain_rule: str
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps what it made."""
+
+    path: Path
+
+    @property
+    def assessment(self) -> Path:
+        """Calibration and metrics."""
+        return self.path / "assessment.json"
+
+    @property
+    def statistics(self) -> Path:
+        """Mean and precision of the global features."""
+        return self.path / "statistics.npz"
+
+    @property
+    def export(self) -> Path:
+        """The exported graphs."""
+        return self.path / "export"
+
+
+def assess(model: TrainedModel, run: RunFolder) -> Assessment:
+    """Calibrate on validation, measure on test, and write both into the run.
+
+    Test rows of every licence class are measured on; nothing is trained or chosen on them.
+    """
+    licences = model.config.data.licences
+    valid = list(see(model, "valid", licences))
+    specs = calibrate(model, valid)
+    usual = statistics(list(see(model, "train", licences, limit=250)), valid)
+    test = list(see(model, "test", ("open", "noncommercial")))
+    done = Assessment(
+        heads=specs,
+        metrics=evaluate(model, specs, test),
+        out_of_domain_threshold=usual.threshold,
+        out_of_domain_rule=usual.threshold_rule,
+    )
+    np.savez_compressed(run.statistics, mean=usual.mean, precision=usual.precision)
+    run.assessment.write_text(done.model_dump_json(indent=2))
+    return done
+
+
+def read_assessment(run: RunFolder) -> Assessment:
+    """What `assess` wrote.
+
+    Raises:
+        PublishRefused: the run was not evaluated.
+    """
+    if not run.assessment.is_file():
+        raise PublishRefused(f"{run.path} was not evaluated: g2d evaluate {run.path}")
+    return Assessment.model_validate_json(run.assessment.read_text())
+
+
+def publish(
+    model: TrainedModel, run: RunFolder, exported: Exported, models: Path, name: str, alias: str
+) -> int:
+    """Check the gates and publish; gives the number of the new version.
+
+    Args:
+        model: the run.
+        run: its folder, evaluated.
+        exported: its graphs, within the tolerance.
+        models: the repository's root.
+        name: of the model.
+        alias: that the new version gets; empty for none.
+
+    Raises:
+        PublishRefused: a gate failed; nothing was published.
+    """
+    assessment = read_assessment(run)
+    repository = Repository(models)
+    refuse_worse(assessment.metrics, _metrics_in_stable(repository, name))
+    refuse_other_golden(exported.folder)
+    stage = run.path / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(exported.folder, stage)
+    (stage / "export.json").unlink(missing_ok=True)
+    shutil.copy(run.statistics, stage / "statistics.npz")
+    provenance = _provenance(model, assessment, exported)
+    card = model_card(name, INTENDED_USE, LICENCE, assessment.heads, provenance)
+    (stage / "MODEL_CARD.md").write_text(card)
+
+    def build(number: int) -> ModelManifest:
+        return _manifest(model, assessment, exported, provenance, stage, (name, number))
+
+    number = repository.publish(name, stage, build, alias or None)
+    shutil.rmtree(stage)
+    return number
+
+
+def refuse_worse(new: tuple[Metric, ...], old: tuple[Metric, ...]) -> None:
+    """Refuse a metric that lies below the 95 % interval of the version in `stable`.
+
+    Raises:
+        PublishRefused: naming each.
+    """
+    lows = {(m.data, m.label, m.metric): m.low for m in old}
+    worse = [
+        f"{m.data} {m.label} {m.metric}: {m.value} is below {lows[key]}"
+        for m in new
+        if m.metric not in {"sensitivity", "specificity"}
+        and (key := (m.data, m.label, m.metric)) in lows
+        and m.value < lows[key]
+    ]
+    if worse:
+        raise PublishRefused("worse than the version in stable: " + "; ".join(worse))
+
+
+def refuse_other_golden(folder: Path) -> None:
+    """Replay the golden inputs through ONNX.
+
+    Raises:
+        PublishRefused: an output differs from the recorded one.
+    """
+    with np.load(folder / "golden.npz", allow_pickle=False) as golden:
+        recorded = dict(golden)
+    for output, value in answers(folder, recorded).items():
+        if not difference(recorded[output], value) <= GOLDEN_TOLERANCE:
+            raise PublishRefused(f"golden output {output} differs")
+
+
+def _metrics_in_stable(repository: Repository, name: str) -> tuple[Metric, ...]:
+    try:
+        number = repository.resolve(name, "stable")
+    except ModelNotFound:
+        return ()
+    return repository.load_manifest(name, number).provenance.metrics
+
+
+def _manifest(
+    model: TrainedModel,
+    assessment: Assessment,
+    exported: Exported,
+    provenance: Provenance,
+    stage: Path,
+    identity: tuple[str, int],
+) -> ModelManifest:
+    name, number = identity
+    text = model.module.model.text
+    return ModelManifest(
+        name=name,
+        version=number,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        intended_use=INTENDED_USE,
+        licence=LICENCE,
+        preprocess=model.config.preprocess,
+        trunk=TrunkSpec(file="trunk.onnx", outputs=exported.trunk_outputs),
+        text=TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=text.max_tokens),
+        heads=assessment.heads,
+        out_of_domain=OutOfDomainSpec(
+            file="statistics.npz",
+            threshold=assessment.out_of_domain_threshold,
+            threshold_rule=assessment.out_of_domain_rule,
+        ),
+        golden=GoldenSpec(file="golden.npz", tolerance=GOLDEN_TOLERANCE),
+        files=digest_files(stage),
+        provenance=provenance,
+    )
+
+
+def _provenance(model: TrainedModel, assessment: Assessment, exported: Exported) -> Provenance:
+    return Provenance(
+        commit=_commit(),
+        configuration=_configurations(model),
+        data=tuple(_data_uses(model.config)),
+        metrics=assessment.metrics,
+        parity=exported.parity,
+    )
+
+
+def _configurations(model: TrainedModel) -> dict[str, str]:
+    runs: Mapping[str, BaseModel | None] = {"pretrain": model.pretrain, "finetune": model.config}
+    return {
+        f"{name}.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        for name, config in runs.items()
+        if config is not None
+    }
+
+
+def _data_uses(config: FinetuneConfig) -> list[DataUse]:
+    """Rows used of each table, by split, with their licences."""
+    uses = []
+    for name in config.data.tables:
+        table = Table(config.data.root, name)
+        rows = [
+            row
+            for row in table.rows()
+            if row.licence_class in config.data.licences and not row.is_lateral
+        ]
+        made = [row for row in rows if (said := report(row, random.Random(0))) is not None and said.synthetic]
+        licences = " | ".join(name for name, _ in Counter(row.licence for row in rows).most_common())
+        note = f"{len(made)} of {len(rows)} {SYNTHETIC}" if made else ""
+        uses.append(
+            DataUse(
+                name=TABLE_NAMES.get(name, name),
+                licence=licences,
+                rows=dict(Counter(row.split for row in rows)),
+                note=note,
+            )
+        )
+    return uses
+
+
+def _commit() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def write_parity(exported: Exported) -> None:
+    """Write `export.json` beside the graphs."""
+    described = {
+        "parity": exported.parity,
+        "trunk_outputs": exported.trunk_outputs,
+        "head_inputs": exported.head_inputs,
+    }
+    (exported.folder / "export.json").write_text(json.dumps(described, indent=2))
+
+
+def read_export(run: RunFolder) -> Exported:
+    """What `g2d export` wrote.
+
+    Raises:
+        PublishRefused: the run was not exported.
+    """
+    path = run.export / "export.json"
+    if not path.is_file():
+        raise PublishRefused(f"{run.path} was not exported: g2d export {run.path}")
+    described = json.loads(path.read_text())
+    return Exported(
+        run.export,
+        described["parity"],
+        tuple(described["trunk_outputs"]),
+        {name: tuple(inputs) for name, inputs in described["head_inputs"].items()},
+    )
