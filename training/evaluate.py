@@ -181,16 +181,20 @@ def _calibrated_findings(model: TrainedModel, head: HeadSpec, valid: Sequence[Se
 
 
 def _calibrated_boxes(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]) -> HeadSpec:
-    """For each label the threshold of best F1 at IoU 0.5, of those from 0.05 to 0.95."""
+    """For each label the threshold of best F1 at IoU 0.5.
+
+    A label that finds nothing at any threshold gets 1.0, which no score reaches: a box that
+    is never right must not be shown.
+    """
     grid = np.arange(0.1, 0.91, 0.05)
     found = _detections(model, head, valid)
     labels = []
     for label in head.labels:
         images = [image for image in found[label.name] if image is not None]
         scores = [_f1(images, cut) for cut in grid]
-        best = float(grid[int(np.argmax(scores))]) if max(scores) > 0 else 0.5
+        best = float(grid[int(np.argmax(scores))]) if max(scores) > 0 else 1.0
         labels.append(label.model_copy(update={"threshold": round(best, 2)}))
-    rule = "best F1 at IoU 0.5, for each label, on the validation split"
+    rule = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where none was found"
     return head.model_copy(update={"labels": tuple(labels), "threshold_rule": rule})
 
 

@@ -223,12 +223,22 @@ def _parity(folder: Path, model: TrainedModel, images: Tensor, tokens: Tokens) -
     theirs = answers(folder, _feeds(images, tokens))
     if set(ours) != set(theirs):
         raise PublishRefused(f"outputs differ by name: {sorted(set(ours) ^ set(theirs))}")
-    return {name: difference(ours[name], theirs[name]) for name in sorted(ours)}
+    return {name: difference(name, ours[name], theirs[name]) for name in sorted(ours)}
 
 
-def difference(ours: FloatArray, theirs: FloatArray) -> float:
-    """Largest difference: absolute for values up to 1, relative to ours beyond."""
+def difference(name: str, ours: FloatArray, theirs: FloatArray) -> float:
+    """Largest difference of an output, as it is read.
+
+    Logits and presence are only ever read through a sigmoid, so their probabilities are
+    compared. Features are compared absolutely up to 1, relative to ours beyond.
+    """
+    if name.endswith((".logits", ".presence")):
+        ours, theirs = _sigmoid(ours), _sigmoid(theirs)
     return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(ours))).max())
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
 
 
 def _refuse_difference(parity: Mapping[str, float], tolerance: float) -> None:

@@ -37,13 +37,17 @@ def model_card(
             "",
             intended_use,
             "",
-            f"Licence of the weights: {licence}. Trained at commit `{provenance.commit}`; the "
-            "configurations stand in `manifest.json`.",
+            (
+                f"Licence of the weights: {licence}. Trained at commit `{provenance.commit}`; the "
+                "configurations stand in `manifest.json`."
+            ),
             "",
-            "Method: G2D (Liu et al., NeurIPS 2024): image-report contrast in parallel with pseudo "
-            "segmentation, then heads fine-tuned together on the trunk. Starting weights: "
-            "EfficientNet-Lite2 on ImageNet (Apache-2.0) and all-MiniLM-L6-v2 (Apache-2.0); "
-            "neither is clinical.",
+            (
+                "Method: G2D (Liu et al., NeurIPS 2024): image-report contrast in parallel with "
+                "pseudo segmentation, then heads fine-tuned together on the trunk. Starting "
+                "weights: EfficientNet-Lite2 on ImageNet (Apache-2.0) and all-MiniLM-L6-v2 "
+                "(Apache-2.0); neither is clinical."
+            ),
             "",
             "## Data",
             "",
@@ -51,9 +55,11 @@ def model_card(
             "|---|---|---|---|---|---|",
             *_data_rows(provenance),
             "",
-            "Synthetic sentences are made from class labels by `training/data/sentences.py`; they "
-            "are not reports. Test figures may also use rows whose licence forbids training of "
-            "shipped weights; nothing was trained or chosen on those.",
+            (
+                "Synthetic sentences are made from class labels by `training/data/sentences.py`; "
+                "they are not reports. Test figures may also use rows whose licence forbids "
+                "training of shipped weights; nothing was trained or chosen on those."
+            ),
             "",
             "## Heads",
             "",
@@ -75,7 +81,8 @@ def model_card(
 def _data_rows(provenance: Provenance) -> Iterator[str]:
     for use in provenance.data:
         counts = " | ".join(str(use.rows.get(split, 0)) for split in ("train", "valid", "test"))
-        yield f"| {use.name} | {use.licence.replace('|', '/')} | {counts} | {use.note or 'own text'} |"
+        licence, note = use.licence.replace("|", "/"), use.note or "own text"
+        yield f"| {use.name} | {licence} | {counts} | {note} |"
 
 
 def _head_rows(heads: Mapping[str, HeadSpec]) -> Iterator[str]:

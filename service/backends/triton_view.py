@@ -261,7 +261,7 @@ def _write(view: Mapping[str, Rendered], out: Path, stage: Path, only: str | Non
         if not _same(stage / name, out / name):
             _replace(stage / name, out / name)
     for name in stale:
-        (out / name).rename(stage / f"{name}.old")
+        (out / name).rename(stage / f".{name}")
     sync_folder(out)
 
 
@@ -310,5 +310,5 @@ def _copy(source: Path, digest: str, target: Path) -> None:
 
 def _replace(new: Path, place: Path) -> None:
     if place.exists():
-        place.rename(new.with_name(f"{new.name}.old"))
+        place.rename(new.with_name(f".{new.name}"))
     new.rename(place)

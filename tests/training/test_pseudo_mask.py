@@ -21,7 +21,7 @@ def test_scores_above_the_percentile_are_the_mask(threshold: Threshold, first: i
     mask = pseudo_mask(
         RISING, torch.ones(1, 1, 4, 4), threshold=threshold, use_body_mask=False, smooth=False
     )
-    assert torch.equal(mask, (RISING >= first).float())
+    assert torch.equal(mask, (first <= RISING).float())
 
 
 def test_heads_are_averaged_and_scores_resampled_to_the_image() -> None:

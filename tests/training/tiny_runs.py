@@ -36,7 +36,8 @@ def save_text_encoder(folder: Path) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     named = {f"{x[1:-1].lower()}_token": x for x in SPECIAL}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
+    fast: Any = PreTrainedTokenizerFast  # its constructor has no annotations
+    fast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=16,
@@ -52,12 +53,8 @@ def save_text_encoder(folder: Path) -> Path:
 def model_config(text: Path, frozen_layers: int = 1) -> ModelConfig:
     """ResNet-18 without weights, a narrow decoder and the text encoder at `text`."""
     return ModelConfig(
-        encoder=EncoderConfig(
-            name="resnet18", weights=None, decoder_channels=(16, 16, 16, 8, 8)
-        ),
-        text=TextConfig(
-            name=str(text), pooling="mean", frozen_layers=frozen_layers, max_tokens=32
-        ),
+        encoder=EncoderConfig(name="resnet18", weights=None, decoder_channels=(16, 16, 16, 8, 8)),
+        text=TextConfig(name=str(text), pooling="mean", frozen_layers=frozen_layers, max_tokens=32),
         projection_dim=16,
         attention_heads=3,
     )

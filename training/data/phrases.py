@@ -156,7 +156,8 @@ def _wordings() -> dict[str, list[str]]:
             f"{side} hemidiaphragm", f"{side} diaphragm", f"dome of the {side} diaphragm",
         ]  # fmt: skip
         words[f"{side} costophrenic angle"] = [
-            f"{side} costophrenic angle", f"{side} costophrenic sulcus", f"{side} lateral lung base",
+            f"{side} costophrenic angle", f"{side} costophrenic sulcus",
+            f"{side} lateral lung base",
         ]  # fmt: skip
     return words
 

@@ -8,6 +8,7 @@ pixels), licence, licence_class, extra (JSON; question-answer pairs).
 import csv
 import json
 import tarfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class Table:
         self._tar: tarfile.TarFile | None = None
         if not (root / name).is_dir():
             self._tar = tarfile.open(root / f"{name}.tar")  # noqa: SIM115 - open as long as self
+            weakref.finalize(self, self._tar.close)
 
     def rows(self) -> list[Row]:
         """All rows, in the order of the file."""

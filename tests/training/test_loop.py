@@ -1,0 +1,101 @@
+"""The loop: schedule, checkpoints, and a run that was killed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from training import loop
+from training.config import OptimiserConfig
+
+SCHEDULE = OptimiserConfig(lr=0.05)
+STEPS = 8
+
+
+class _Killed(Exception):
+    """Stands for the signal."""
+
+
+def _plan(folder: Path, config: str = "{}") -> loop.Plan:
+    return loop.Plan(folder, STEPS, checkpoint_every=2, seed=3, config=config)
+
+
+def _run(
+    plan: loop.Plan, spoil: Callable[[int, Tensor], Tensor] = lambda _, total: total
+) -> dict[str, Tensor]:
+    """Train a model with dropout; `spoil` sees step and loss."""
+    loop.seed_everything(0)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 1))
+    optimiser = loop.build_optimiser(dict(module.named_parameters()), SCHEDULE, "text")
+    model, wrapped = fabric.setup(module, optimiser)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        inputs = torch.randn(5, 4, generator=torch.Generator().manual_seed(step))
+        return {"total": spoil(step, model(inputs).square().mean())}
+
+    loop.run(fabric, model, wrapped, losses, plan, SCHEDULE)
+    return loop.load_weights(plan.folder / loop.CHECKPOINT)[0]
+
+
+def _history(folder: Path) -> list[tuple[int, float]]:
+    lines = (folder / "history.jsonl").read_text().splitlines()
+    return [(line["step"], line["total"]) for line in map(json.loads, lines)]
+
+
+def _kill_at(killed_at: int) -> Callable[[int, Tensor], Tensor]:
+    def spoil(step: int, total: Tensor) -> Tensor:
+        if step == killed_at:
+            raise _Killed
+        return total
+
+    return spoil
+
+
+@pytest.mark.parametrize("killed_at", [0, 3, 4, 7])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, killed_at: int) -> None:
+    whole = _run(_plan(tmp_path / "whole"))
+    with pytest.raises(_Killed):
+        _run(_plan(tmp_path / "killed"), _kill_at(killed_at))
+    resumed = _run(_plan(tmp_path / "killed"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert _history(tmp_path / "whole") == _history(tmp_path / "killed")
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    first = _run(_plan(tmp_path))
+    second = _run(_plan(tmp_path), _kill_at(0))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_of_another_configuration_is_not_continued(tmp_path: Path) -> None:
+    _run(_plan(tmp_path))
+    with pytest.raises(ValueError, match="another configuration"):
+        _run(_plan(tmp_path, config='{"seed": 1}'))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match="step 5"):
+        _run(_plan(tmp_path), lambda step, total: total * (float("nan") if step == 5 else 1))
+    state = torch.load(tmp_path / loop.CHECKPOINT, weights_only=True)
+    assert state["step"] == 4
+
+
+def test_the_rate_warms_up_and_falls_to_nothing() -> None:
+    rates = [loop.rate(step, 100, 0.1) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.0)
+
+
+def test_the_text_encoder_may_have_its_own_rate() -> None:
+    parameters = {"text.a": nn.Parameter(torch.ones(1)), "b": nn.Parameter(torch.ones(1))}
+    frozen = {"c": nn.Parameter(torch.ones(1), requires_grad=False)}
+    config = OptimiserConfig(lr=0.1, text_lr=0.01)
+    groups = loop.build_optimiser(parameters | frozen, config, "text").param_groups
+    assert [(g["base_lr"], len(g["params"])) for g in groups] == [(0.1, 1), (0.01, 1)]

@@ -1,0 +1,124 @@
+"""Whole runs: pre-training, then heads on a trunk that may be frozen."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from radiograph.preprocess import PreprocessSpec
+from tests.training import tiny_runs
+from tests.training.tiny_runs import SIZE_PX
+from training import loop
+from training.config import FinetuneConfig, PretrainConfig
+from training.inference import load_run
+from training.tasks.finetune import finetune, load_pretrained
+from training.tasks.pretrain import pretrain
+
+
+class _Killed(Exception):
+    """Stands for the signal."""
+
+
+@pytest.fixture(scope="module")
+def config(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
+    """Three steps on the miniature table."""
+    return PretrainConfig(
+        kind="pretrain",
+        epochs=3,
+        batch_size=8,
+        checkpoint_every=2,
+        preprocess=PreprocessSpec(size_px=SIZE_PX),
+        data=tiny_runs.write_kermany(tmp_path_factory.mktemp("tables")),
+        model=tiny_runs.model_config(text_encoder),
+        temperature=0.1,
+        same_text_is_positive=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def pretrained(config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its last checkpoint."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    return pretrain(config, folder / "run", folder / "cache")
+
+
+def _weights(checkpoint: Path) -> dict[str, Tensor]:
+    return loop.load_weights(checkpoint)[0]
+
+
+def _history(checkpoint: Path) -> list[dict[str, float]]:
+    lines = map(json.loads, (checkpoint.parent / "history.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k != "minutes"} for line in lines]
+
+
+def test_a_killed_pre_training_ends_as_the_uninterrupted_one(
+    config: PretrainConfig, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = loop.save
+
+    def save_and_die(*args: object) -> None:
+        save(*args)  # type: ignore[arg-type]
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save", save_and_die)
+        with pytest.raises(_Killed):
+            pretrain(config, tmp_path / "run", tmp_path / "cache")
+    resumed = pretrain(config, tmp_path / "run", tmp_path / "cache")
+    assert _history(resumed) == _history(pretrained)
+    whole, again = _weights(pretrained), _weights(resumed)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def _frozen(config: PretrainConfig, pretrained: Path) -> FinetuneConfig:
+    return FinetuneConfig(
+        kind="finetune",
+        epochs=2,
+        batch_size=4,
+        preprocess=config.preprocess,
+        data=config.data,
+        pretrained=pretrained,
+        freeze_trunk=True,
+        findings=("Pneumonia",),
+        phrases_per_batch=4,
+    )
+
+
+def test_a_frozen_trunk_stays_as_it_was_pre_trained(
+    config: PretrainConfig, pretrained: Path, tmp_path: Path
+) -> None:
+    done = finetune(_frozen(config, pretrained), tmp_path / "run", tmp_path / "cache")
+    before, after = _weights(pretrained), _weights(done)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    start = load_pretrained(_frozen(config, pretrained)).state_dict()
+    assert not torch.equal(
+        start["heads.findings.linear.1.weight"], after["heads.findings.linear.1.weight"]
+    )
+    assert "vla" not in _history(done)[-1]
+
+
+def test_a_run_keeps_the_temperature_of_its_pre_training(
+    config: PretrainConfig, pretrained: Path, tmp_path: Path
+) -> None:
+    done = finetune(_frozen(config, pretrained), tmp_path / "run", tmp_path / "cache")
+    model = load_run(done.parent)
+    assert model.pretrain == config
+    assert model.module.temperature == 0.1
+    assert set(model.heads) == {"findings", "regions", "similarity"}
+
+
+def test_a_fine_tuning_goes_on_from_another(
+    config: PretrainConfig, pretrained: Path, tmp_path: Path
+) -> None:
+    done = finetune(_frozen(config, pretrained), tmp_path / "run", tmp_path / "cache")
+    further = _frozen(config, pretrained).model_copy(update={"start_from": done})
+    loaded, saved = load_pretrained(further).state_dict(), _weights(done)
+    assert all(torch.equal(loaded[name], saved[name]) for name in saved)
+
+
+def test_a_fine_tuning_of_nothing_is_refused(config: PretrainConfig, pretrained: Path) -> None:
+    nothing = _frozen(config, pretrained).model_copy(update={"pretrained": None})
+    with pytest.raises(ValueError, match="needs `pretrained` or `model`"):
+        load_pretrained(nothing)
