@@ -112,11 +112,11 @@ def _build(config: PairsConfig, spec: PreprocessSpec, target: Path) -> None:
     for table, row in _selected(config, left_out):
         try:
             radiograph = raster.read(table.read(row.image))
-        except (InputError, FileNotFoundError) as error:
-            left_out[f"{type(error).__name__}: {error}"] += 1
+            grid, geometry = to_grid(radiograph, spec)
+            bits, structures = _mask_bits(table, row, geometry)
+        except (InputError, OSError) as error:  # a missing file and a broken mask are OSErrors
+            left_out[f"unreadable ({type(error).__name__})"] += 1
             continue
-        grid, geometry = to_grid(radiograph, spec)
-        bits, structures = _mask_bits(table, row, geometry)
         images.append((grid * 255 + 0.5).astype(np.uint8))
         masks.append(bits)
         kept.append(f"{row.table}/{row.image}")
@@ -124,6 +124,9 @@ def _build(config: PairsConfig, spec: PreprocessSpec, target: Path) -> None:
         boxes.append(
             [(BOX_SOURCES[n], geometry.box_to_grid(b)) for n, b in row.boxes if n in BOX_SOURCES]
         )
+    if not images:
+        shutil.rmtree(partial)
+        raise ValueError(f"no radiograph was selected; left out: {dict(left_out)}")
     np.save(partial / "images.npy", np.stack(images))
     np.save(partial / "masks.npy", np.stack(masks))
     described = {"kept": kept, "known": known, "boxes": boxes, "left_out": dict(left_out)}

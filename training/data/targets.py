@@ -116,11 +116,16 @@ def _boxes(
             known.append(True)
         elif drawn:
             moved = changed.move_boxes(index, torch.tensor(drawn) / side)
-            found[number] = moved[((moved[:, 2:] - moved[:, :2]) > 0.02).all(dim=1)]
+            found[number] = _visible(moved)
             known.append(True)
         else:
             known.append(label == "Lung opacity" and is_normal(sample.row))
     return found, known
+
+
+def _visible(boxes: Tensor) -> Tensor:
+    """The boxes that are still in the image: both sides over 2 percent of it."""
+    return boxes[((boxes[:, 2:] - boxes[:, :2]) > 0.02).all(dim=1)]
 
 
 def _bounds(mask: Tensor) -> Tensor | None:
@@ -154,7 +159,7 @@ def region_targets(
         region = lungs.region(phrase.concept) if phrase.concept in REGION_WORDINGS else None
         for b, sample in enumerate(samples):
             says = presence(sample.row, phrase.concept)
-            has_opacity = phrase.concept == "Pneumonia" and "Lung opacity" in sample.known
+            has_opacity = phrase.concept == "Pneumonia" and bool(opacity[b].any())
             says = True if has_opacity else says
             if says is not None:
                 present[b, p], known[b, p] = float(says), 1.0
@@ -182,7 +187,7 @@ def _opacity_boxes(sample: Sample, changed: Augmented, index: int) -> Tensor:
     drawn = [box for name, box in sample.boxes if name == "Lung opacity"]
     if not drawn:
         return torch.zeros(0, 4)
-    return changed.move_boxes(index, torch.tensor(drawn) / changed.images.shape[-1])
+    return _visible(changed.move_boxes(index, torch.tensor(drawn) / changed.images.shape[-1]))
 
 
 def _fill(boxes: Tensor, side: int) -> Tensor:

@@ -16,9 +16,9 @@ from training.model.g2d import G2D, ImageFeatures, similarity_map
 def trunk_outputs(features: ImageFeatures) -> dict[str, Tensor]:
     """Names of the trunk's outputs, in the order in which they are exported.
 
-    `deep` B x C x S/32 x S/32; `decoder_8`, `decoder_4`, `decoder_1` B x c x S/stride x
+    `decoder_8`, `decoder_4`, `decoder_1` B x c x S/stride x
     S/stride; `pixel_embeddings` B x d x S/32 x S/32; `global_embedding` B x d;
-    `global_features` B x C, the mean of `deep`.
+    `global_features` B x C, the mean of the encoder's deepest map.
     """
     decoder = features.pyramid.decoder
     return {

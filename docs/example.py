@@ -1,0 +1,35 @@
+"""Draw a phantom: a picture with the layout of a frontal chest radiograph, of nobody.
+
+    python docs/example.py phantom.png
+
+It shows what requests and answers look like without giving away a patient's picture.
+"""
+
+import sys
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+
+def phantom(rows: int = 640, columns: int = 600) -> Image.Image:
+    """A gray picture: body, two lungs, heart, spine, ribs."""
+    image = Image.new("L", (columns, rows), 8)
+    draw = ImageDraw.Draw(image)
+    draw.rounded_rectangle((30, 40, 570, 700), 130, fill=150)
+    draw.ellipse((215, -60, 385, 120), fill=150)
+    draw.ellipse((85, 100, 275, 640), fill=52)
+    draw.ellipse((325, 100, 515, 640), fill=52)
+    draw.ellipse((30, 470, 300, 900), fill=170)
+    draw.ellipse((300, 490, 570, 900), fill=165)
+    draw.ellipse((245, 300, 440, 545), fill=175)
+    draw.rectangle((275, 60, 325, 640), fill=190)
+    for row in range(120, 520, 48):
+        for left, right in ((70, 280), (320, 530)):
+            draw.arc((left, row, right, row + 130), 190, 350, fill=105, width=9)
+    smooth = np.asarray(image.filter(ImageFilter.GaussianBlur(7)), dtype=np.float32)
+    noise = np.random.default_rng(0).normal(0, 3, smooth.shape)
+    return Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8))
+
+
+if __name__ == "__main__":
+    phantom().save(sys.argv[1])
