@@ -38,6 +38,8 @@ from training.progress import track
 GROUND_HEADS = {"regions": "aligned", "similarity": "zero_shot"}
 KINDS = {"findings": Task.CLASSIFY, "anatomy": Task.SEGMENT, "boxes": Task.DETECT}
 DETECT_IOU = 0.5
+USABLE_F1 = 0.3
+"""A box label that stays below it on validation is never reported."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,8 @@ def calibrate(model: TrainedModel, valid: Sequence[Seen]) -> dict[str, HeadSpec]
             specs[name] = _head(model, name, Task.GROUND, (), method)
     if "findings" in specs:
         specs["findings"] = _calibrated_findings(model, specs["findings"], valid)
+    if "anatomy" in specs:
+        specs["anatomy"] = _calibrated_masks(model, specs["anatomy"], valid)
     if "boxes" in specs:
         specs["boxes"] = _calibrated_boxes(model, specs["boxes"], valid)
     return specs
@@ -180,11 +184,33 @@ def _calibrated_findings(model: TrainedModel, head: HeadSpec, valid: Sequence[Se
     )
 
 
+def _calibrated_masks(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]) -> HeadSpec:
+    """For each label the threshold of best mean Dice; 0.5 where no mask is known."""
+    grid = np.arange(0.2, 0.81, 0.05)
+    scores: dict[str, list[list[float]]] = {label.name: [] for label in head.labels}
+    for seen in valid:
+        if not seen.masks:
+            continue
+        logits = head_output(model, "anatomy", seen)["logits"]
+        for k, label in enumerate(head.labels):
+            if label.name in seen.masks:
+                probability = (1 / (1 + np.exp(-logits[k]))).astype(np.float32)
+                inside, true = seen.geometry.map_to_source(probability), seen.masks[label.name]
+                scores[label.name].append([dice(inside >= cut, true, seen.counted) for cut in grid])
+    labels = []
+    for label in head.labels:
+        found = scores[label.name]
+        best = float(grid[int(np.argmax(np.mean(found, axis=0)))]) if found else 0.5
+        labels.append(label.model_copy(update={"threshold": round(best, 2)}))
+    rule = "best mean Dice on the validation split, for each label"
+    return head.model_copy(update={"labels": tuple(labels), "threshold_rule": rule})
+
+
 def _calibrated_boxes(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]) -> HeadSpec:
     """For each label the threshold of best F1 at IoU 0.5.
 
-    A label that finds nothing at any threshold gets 1.0, which no score reaches: a box that
-    is never right must not be shown.
+    A label that stays below `USABLE_F1` gets 1.0, which no score reaches: a box that is
+    rarely right must not be shown.
     """
     grid = np.arange(0.1, 0.91, 0.05)
     found = _detections(model, head, valid)
@@ -192,9 +218,9 @@ def _calibrated_boxes(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]
     for label in head.labels:
         images = [image for image in found[label.name] if image is not None]
         scores = [_f1(images, cut) for cut in grid]
-        best = float(grid[int(np.argmax(scores))]) if max(scores) > 0 else 1.0
+        best = float(grid[int(np.argmax(scores))]) if max(scores) >= USABLE_F1 else 1.0
         labels.append(label.model_copy(update={"threshold": round(best, 2)}))
-    rule = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where none was found"
+    rule = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where that is poor"
     return head.model_copy(update={"labels": tuple(labels), "threshold_rule": rule})
 
 
