@@ -5,7 +5,8 @@
          -> gates -> radiograph.repository.publish -> models/<name>/<n>/
 
 Gates: every ONNX output equals PyTorch within 1e-4 (as `export.difference` reads it), the
-golden outputs come out again, and no metric is below the interval that the version in `stable` has for it.
+golden outputs come out again, and no metric is below the interval that the version in
+`stable` has for it.
 """
 
 import datetime
