@@ -136,7 +136,7 @@ def segment(
     geometry: Geometry,
     spacing_mm: tuple[float, float] | None,
 ) -> tuple[Mask, ...]:
-    """One mask for each label, at the size of the source.
+    """One mask for each label that is not withheld, at the size of the source.
 
     Probabilities, not logits, are resampled: their range is bounded, so one extreme cell
     cannot move the edge far into its neighbours.
@@ -155,6 +155,7 @@ def segment(
     return tuple(
         _mask(label, geometry.map_to_source(grid) >= label.threshold, spacing_mm)
         for label, grid in zip(head.labels, maps, strict=True)
+        if not label.withheld
     )
 
 
@@ -178,6 +179,7 @@ def detect(head: HeadSpec, outputs: Outputs, geometry: Geometry) -> tuple[Detect
     found = [
         detection
         for label, score, distance in zip(head.labels, scores, distances, strict=True)
+        if not label.withheld
         for detection in _detect_label(label, score, distance, geometry, head.nms_iou)
     ]
     return tuple(sorted(found, key=lambda detection: -detection.score))

@@ -59,6 +59,11 @@ class Label(_Strict):
     threshold: float = Field(default=0.5, ge=0, le=1)
     """A calibrated probability at or above it counts as positive."""
 
+    @property
+    def withheld(self) -> bool:
+        """A threshold of 1: validation found the label too poor, and no mask or box is given."""
+        return self.threshold >= 1
+
 
 class HeadSpec(_Strict):
     """One head: where it is, what it reads, and how its raw output becomes a result.

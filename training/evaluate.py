@@ -39,7 +39,9 @@ GROUND_HEADS = {"regions": "aligned", "similarity": "zero_shot"}
 KINDS = {"findings": Task.CLASSIFY, "anatomy": Task.SEGMENT, "boxes": Task.DETECT}
 DETECT_IOU = 0.5
 USABLE_F1 = 0.3
-"""A box label that stays below it on validation is never reported."""
+"""A box label that stays below it on validation is withheld."""
+USABLE_DICE = 0.8
+"""A mask label that stays below it on validation is withheld."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _calibrated_findings(model: TrainedModel, head: HeadSpec, valid: Sequence[Se
 
 
 def _calibrated_masks(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]) -> HeadSpec:
-    """For each label the threshold of best mean Dice; 0.5 where no mask is known."""
+    """For each label the threshold of best mean Dice; withheld below `USABLE_DICE`."""
     grid = np.arange(0.2, 0.81, 0.05)
     scores: dict[str, list[list[float]]] = {label.name: [] for label in head.labels}
     for seen in valid:
@@ -200,9 +202,10 @@ def _calibrated_masks(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]
     labels = []
     for label in head.labels:
         found = scores[label.name]
-        best = float(grid[int(np.argmax(np.mean(found, axis=0)))]) if found else 0.5
+        means = np.mean(found, axis=0) if found else np.zeros(len(grid))
+        best = float(grid[int(np.argmax(means))]) if means.max() >= USABLE_DICE else 1.0
         labels.append(label.model_copy(update={"threshold": round(best, 2)}))
-    rule = "best mean Dice on the validation split, for each label"
+    rule = "best mean Dice on the validation split, for each label; 1.0, withheld, where poor"
     return head.model_copy(update={"labels": tuple(labels), "threshold_rule": rule})
 
 

@@ -11,8 +11,8 @@ _CANNOT = """\
   viral pneumonia: children of one hospital) may partly recognise the set. Read the figures
   per set, never across sets.
 - Findings other than pneumonia were learned from a few dozen examples each; see the intervals.
-- `Cardiomediastinum` masks were learned from one openly licensed annotation and `Lung opacity`
-  boxes from a handful; their figures below say how little that is.
+- `Cardiomediastinum` masks (one openly licensed annotation to learn from) and `Lung opacity`
+  boxes (a handful) were too poor on validation: they are withheld (threshold 1).
 - Lateral views, children under one year, implants, rotated or mirrored images are not covered.
   A mirrored radiograph gives mirrored sides: the model does not read side markers.
 - Phrases about lungs, zones, heart and mediastinum are located on regions derived from lung

@@ -65,6 +65,14 @@ def test_an_extreme_logit_is_a_finite_probability(logit: float) -> None:
 # segment
 
 
+def test_a_withheld_label_gives_neither_mask_nor_box() -> None:
+    labels = [Label(name="poor", threshold=1.0), Label(name="good")]
+    masks = segment(head("segment", *labels), {"logits": full((2, 8, 8), 90.0)}, SQUARE, None)
+    assert [mask.name for mask in masks] == ["good"]
+    raw = {"logits": full((2, 8, 8), 90.0), "distances": full((2, 4, 8, 8), 0.2)}
+    assert {box.name for box in detect(head("detect", *labels), raw, SQUARE)} == {"good"}
+
+
 def half_plane(size: int) -> NDArray[np.float32]:
     """Left half absent, right half present: 1 x size x size."""
     logits = full((1, size, size), -4.0)
