@@ -5,8 +5,9 @@
 
 The text encoder sees wordings only; nothing here is used at serving time. Zones, heart,
 mediastinum and hemidiaphragms are derived from the two lung masks and are approximations,
-not annotations. `HELD_OUT` wordings are never trained on; they measure whether the text
-encoder generalises.
+not annotations. `HELD_OUT` wordings are never trained on, but some
+side wordings (`{initial}`, `{side}-hand`) were added after the first run failed on their
+neighbours there: it is a development set, not a test of unseen wordings.
 """
 
 import random
