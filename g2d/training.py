@@ -53,8 +53,7 @@ def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> N
     """Fine-tune heads on a pre-trained trunk: findings, masks, boxes, phrase regions.
 
     \b
-    g2d finetune small_finetune
-    g2d finetune small_refine
+    g2d finetune small_finetune      two CPU cores, about an hour and a quarter
 
     Killed or stopped, the same command goes on from the last checkpoint.
     """  # noqa: D301 - as above
@@ -65,18 +64,25 @@ def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> N
     typer.echo(run(chosen, out or _folder(config), cache))
 
 
-def evaluate(run: Run) -> None:
+def evaluate(
+    run: Run,
+    split: Annotated[str, typer.Option(help="test, or valid to choose between runs.")] = "test",
+) -> None:
     """Calibrate on the validation split, measure on the test split, with intervals.
 
     \b
-    g2d evaluate runs/small_refine
+    g2d evaluate runs/small_finetune
+    g2d evaluate runs/small_finetune --split valid
 
-    Writes assessment.json and statistics.npz into the run.
+    Writes assessment.json and statistics.npz into the run; with another split than test it
+    prints only, and the held-out phrases stay unseen.
     """  # noqa: D301 - as above
     from training.inference import load_run
-    from training.publish import RunFolder, assess
+    from training.publish import RunFolder, assess, measure
 
-    for m in assess(load_run(run), RunFolder(run)).metrics:
+    model = load_run(run)
+    metrics = assess(model, RunFolder(run)).metrics if split == "test" else measure(model, split)
+    for m in metrics:
         interval = f"{m.low:.3f} to {m.high:.3f}"
         typer.echo(f"{m.data:14} {m.label:28} {m.metric:26} {m.value:.3f}  {interval}  n={m.n}")
 
@@ -85,9 +91,10 @@ def export(run: Run) -> None:
     """Export to ONNX and compare with PyTorch; a difference over 1e-4 is refused.
 
     \b
-    g2d export runs/small_refine
+    g2d export runs/small_finetune
 
-    Writes runs/NAME/export.
+    Writes runs/NAME/export. Printed are the difference that counts (probabilities of logits,
+    features relative beyond 1) and that of the raw numbers.
     """  # noqa: D301 - as above
     import shutil
 
@@ -100,7 +107,7 @@ def export(run: Run) -> None:
     exported = run_export(load_run(run), folder)
     write_parity(exported)
     for output, value in exported.parity.items():
-        typer.echo(f"{output:28} {value:.1e}")
+        typer.echo(f"{output:28} {value:.1e}  raw {exported.raw[output]:.1e}")
 
 
 def publish(
@@ -112,8 +119,8 @@ def publish(
     """Publish an evaluated and exported run as the next version; a gate that fails refuses.
 
     \b
-    g2d evaluate runs/small_refine && g2d export runs/small_refine
-    g2d publish runs/small_refine --alias canary
+    g2d evaluate runs/small_finetune && g2d export runs/small_finetune
+    g2d publish runs/small_finetune --alias canary
 
     The version appears whole or not at all; `g2d models rollback` takes the alias back.
     """  # noqa: D301 - as above

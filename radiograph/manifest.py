@@ -176,8 +176,9 @@ class Provenance(_Strict):
     """Where the version comes from, enough to train it again."""
 
     commit: str
+    """Of the repository that published the version."""
     configuration: dict[str, str]
-    """YAML texts of the runs, by file name."""
+    """YAML texts of the runs, by file name, in the order in which they ran."""
     data: tuple[DataUse, ...]
     metrics: tuple[Metric, ...] = ()
     parity: dict[str, float] = Field(default_factory=dict)

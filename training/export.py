@@ -3,7 +3,8 @@
     run -> trunk.onnx, text.onnx + tokenizer.json, heads/<head>.onnx, golden.npz, export.json
 
 `export.json` holds the largest difference of every output over images and phrases
-that are not the golden ones. A difference over the tolerance is `PublishRefused`.
+that are not the golden ones, as it is read (`difference`) and of the raw numbers. One that is
+read and over the tolerance is `PublishRefused`.
 """
 
 import json
@@ -40,12 +41,14 @@ class Exported:
     Attributes:
         folder: with every file of the version but manifest and model card.
         parity: output -> largest difference (see `difference`) between PyTorch and ONNX.
+        raw: output -> largest absolute difference, such as that of a logit of -30.
         trunk_outputs: names, in the graph's order.
         head_inputs: head -> names of the features that it reads.
     """
 
     folder: Path
     parity: dict[str, float]
+    raw: dict[str, float]
     trunk_outputs: tuple[str, ...]
     head_inputs: dict[str, tuple[str, ...]]
 
@@ -76,9 +79,9 @@ def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> E
     for name in track(sorted(model.heads), "exporting heads"):
         _export_head(model.heads[name], everything, folder / "heads" / f"{name}.onnx")
     _write_golden(folder, model)
-    parity = _parity(folder, model, images, tokens)
+    parity, raw = _parity(folder, model, images, tokens)
     head_inputs = {name: tuple(head.inputs) for name, head in model.heads.items()}  # type: ignore[arg-type]
-    exported = Exported(folder, parity, tuple(features), head_inputs)
+    exported = Exported(folder, parity, raw, tuple(features), head_inputs)
     _refuse_difference(parity, tolerance)
     return exported
 
@@ -218,12 +221,17 @@ def torch_answers(model: TrainedModel, images: Tensor, tokens: Tokens) -> dict[s
     return {name: value.numpy() for name, value in found.items()}
 
 
-def _parity(folder: Path, model: TrainedModel, images: Tensor, tokens: Tokens) -> dict[str, float]:
+def _parity(
+    folder: Path, model: TrainedModel, images: Tensor, tokens: Tokens
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Differences as they are read, and raw ones."""
     ours = torch_answers(model, images, tokens)
     theirs = answers(folder, _feeds(images, tokens))
     if set(ours) != set(theirs):
         raise PublishRefused(f"outputs differ by name: {sorted(set(ours) ^ set(theirs))}")
-    return {name: difference(name, ours[name], theirs[name]) for name in sorted(ours)}
+    names = sorted(ours)
+    raw = {name: float(np.abs(ours[name] - theirs[name]).max()) for name in names}
+    return {name: difference(name, ours[name], theirs[name]) for name in names}, raw
 
 
 def difference(name: str, ours: FloatArray, theirs: FloatArray) -> float:

@@ -39,6 +39,14 @@ class Trunk(nn.Module):
 
 
 @dataclass(frozen=True)
+class PastRun:
+    """A run that led to a model: its configuration, and the commit that it was started from."""
+
+    config: PretrainConfig | FinetuneConfig
+    commit: str
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """A fine-tuned run in evaluation mode.
 
@@ -46,14 +54,14 @@ class TrainedModel:
         config: of the run.
         module: G2D and heads, weights rounded to what is stored.
         heads: by the names that they are published under, the zero-shot map included.
-        pretrain: configuration of the pre-training, or None.
+        runs: every run that it comes from, the first one first and this one last.
     """
 
     config: FinetuneConfig
     module: Finetuning
     heads: dict[str, nn.Module]
     tokenizer: PreTrainedTokenizerBase
-    pretrain: PretrainConfig | None
+    runs: tuple[PastRun, ...]
 
     @torch.inference_mode()
     def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
@@ -85,21 +93,33 @@ def load_run(checkpoint: Path) -> TrainedModel:
         pydantic.ValidationError: it is not one of a fine-tuning.
     """
     path = checkpoint / loop.CHECKPOINT if checkpoint.is_dir() else checkpoint
-    weights, text = loop.load_weights(path)
-    config = FinetuneConfig.model_validate_json(text)
-    pretrain = None
-    if config.pretrained is not None:
-        pretrain = PretrainConfig.model_validate_json(loop.load_weights(config.pretrained)[1])
+    read = loop.read_checkpoint(path)
+    config = FinetuneConfig.model_validate_json(read.config)
+    runs = (*_before(config), PastRun(config, read.commit))
+    first = runs[0].config
+    pretrain = first if isinstance(first, PretrainConfig) else None
     model = pretrain.model if pretrain else config.model
     if model is None:
         raise ValueError(f"{path} says neither `pretrained` nor `model`")
     module = Finetuning(config, model, pretrain.temperature if pretrain else 0.07)
-    module.load_state_dict(weights)
+    module.load_state_dict(read.weights)
     round_weights(module)
     module.eval().requires_grad_(requires_grad=False)
     heads = dict(module.heads.items())
     heads["similarity"] = SimilarityHead(module.g2d, module.temperature).eval()
-    return TrainedModel(config, module, heads, build_tokenizer(model.text), pretrain)
+    return TrainedModel(config, module, heads, build_tokenizer(model.text), runs)
+
+
+def _before(config: FinetuneConfig) -> tuple[PastRun, ...]:
+    """The runs that a fine-tuning started from, the first one first."""
+    if config.start_from is not None:
+        earlier = loop.read_checkpoint(config.start_from)
+        past = FinetuneConfig.model_validate_json(earlier.config)
+        return (*_before(past), PastRun(past, earlier.commit))
+    if config.pretrained is None:
+        return ()
+    earlier = loop.read_checkpoint(config.pretrained)
+    return (PastRun(PretrainConfig.model_validate_json(earlier.config), earlier.commit),)
 
 
 @torch.no_grad()

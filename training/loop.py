@@ -1,6 +1,6 @@
 """The training loop: steps, schedule, checkpoints that resume where they stopped.
 
-A checkpoint holds model, optimiser, step, configuration and history. What a step sees
+A checkpoint holds model, optimiser, step, configuration and commit. What a step sees
 depends on the seed and its number alone (order of the rows, augmentation, dropout), so a
 run that was killed goes on as if nothing had happened.
 """
@@ -20,7 +20,9 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from training.config import OptimiserConfig
+from training.commit import current_commit
+from training.config import FinetuneConfig, OptimiserConfig, PretrainConfig
+from training.data.sampler import steps_per_epoch
 from training.progress import track
 
 CHECKPOINT = "last.ckpt"
@@ -44,6 +46,40 @@ class Plan:
     checkpoint_every: int
     seed: int
     config: str
+
+
+def train(
+    config: PretrainConfig | FinetuneConfig,
+    module: nn.Module,
+    rows: int,
+    out: Path,
+    losses_of: Callable[[Fabric, nn.Module], Callable[[int], Losses]],
+) -> Path:
+    """Run or resume the run of a configuration; gives the path of its last checkpoint.
+
+    Args:
+        config: of the run.
+        module: whose parameters are trained; those of `g2d.lm_model` at the text rate.
+        rows: radiographs in one epoch.
+        out: folder of the run.
+        losses_of: fabric and wrapped module -> step number -> named losses.
+    """
+    fabric = Fabric(precision=config.precision)
+    fabric.launch()
+    module.to(memory_format=torch.channels_last)
+    parameters = dict(module.named_parameters())
+    optimiser = build_optimiser(parameters, config.optimiser, "g2d.lm_model")
+    model, wrapped = fabric.setup(module, optimiser)
+    model.train()
+    plan = Plan(
+        folder=out,
+        steps=config.epochs * steps_per_epoch(rows, config.batch_size),
+        checkpoint_every=config.checkpoint_every,
+        seed=config.seed,
+        config=config.model_dump_json(),
+    )
+    run(fabric, model, wrapped, losses_of(fabric, model), plan, config.optimiser)
+    return out / CHECKPOINT
 
 
 def build_optimiser(
@@ -87,7 +123,7 @@ def run(
         FloatingPointError: the loss is not finite; the last checkpoint is kept.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    start = _resume(fabric, model, optimiser, plan)
+    start, commit = _resume(fabric, model, optimiser, plan)
     seen: dict[str, float] = defaultdict(float)
     began = time.monotonic()
     for step in track(range(start, plan.steps), plan.folder.name, start=start):
@@ -107,7 +143,7 @@ def run(
             since = (step % plan.checkpoint_every) + 1
             _note(plan.folder, step + 1, {k: v / since for k, v in seen.items()}, began)
             seen.clear()
-            save(fabric, plan, model, optimiser, step + 1)
+            save(fabric, plan, model, optimiser, step + 1, commit)
 
 
 def seed_everything(seed: int) -> None:
@@ -116,24 +152,34 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def save(fabric: Fabric, plan: Plan, model: nn.Module, optimiser: Optimizer, step: int) -> None:
-    """Write the checkpoint beside the old one, then put it in its place."""
+def save(
+    fabric: Fabric, plan: Plan, model: nn.Module, optimiser: Optimizer, step: int, commit: str
+) -> None:
+    """Write the checkpoint beside the old one, then put it in its place.
+
+    Args:
+        fabric, plan, model, optimiser: of the run.
+        step: steps done.
+        commit: that the run was started from.
+    """
     state = {"model": model, "optimiser": optimiser, "step": step, "config": plan.config}
+    state["commit"] = commit
     partial = plan.folder / f"{CHECKPOINT}.partial"
     fabric.save(partial, state)
     if fabric.is_global_zero:
         partial.replace(plan.folder / CHECKPOINT)
 
 
-def _resume(fabric: Fabric, model: nn.Module, optimiser: Optimizer, plan: Plan) -> int:
+def _resume(fabric: Fabric, model: nn.Module, optimiser: Optimizer, plan: Plan) -> tuple[int, str]:
+    """Steps already done, and the commit that the run was started from."""
     path = plan.folder / CHECKPOINT
     if not path.is_file():
-        return 0
+        return 0, current_commit()
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "step": 0, "config": ""}
-    fabric.load(path, state, weights_only=True)
+    rest = fabric.load(path, state, weights_only=True)
     if state["config"] != plan.config:
         raise ValueError(f"{plan.folder} holds a run of another configuration; choose a new --out")
-    return int(state["step"])
+    return int(state["step"]), str(rest.get("commit", "unknown"))
 
 
 def _note(folder: Path, step: int, values: dict[str, float], began: float) -> None:
@@ -144,7 +190,22 @@ def _note(folder: Path, step: int, values: dict[str, float], began: float) -> No
     print(json.dumps(line), flush=True)
 
 
-def load_weights(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Model weights and configuration (JSON) of a checkpoint; nothing in it is executed."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of its run.
+
+    Attributes:
+        weights: of the module that was trained.
+        config: of the run, JSON.
+        commit: that the run was started from, or `unknown`.
+    """
+
+    weights: dict[str, Tensor]
+    config: str
+    commit: str
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed."""
     state = torch.load(path, map_location="cpu", weights_only=True)
-    return state["model"], state["config"]
+    return Checkpoint(state["model"], state["config"], state.get("commit", "unknown"))

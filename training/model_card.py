@@ -38,8 +38,9 @@ def model_card(
             intended_use,
             "",
             (
-                f"Licence of the weights: {licence}. Trained at commit `{provenance.commit}`; the "
-                "configurations stand in `manifest.json`."
+                f"Licence of the weights: {licence}. Published from commit `{provenance.commit}`; "
+                f"the configurations of its runs ({', '.join(provenance.configuration)}) stand in "
+                "`manifest.json`, each with the commit that it was started from where it is known."
             ),
             "",
             (

@@ -13,9 +13,8 @@ import datetime
 import json
 import random
 import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +35,16 @@ from radiograph.manifest import (
     TrunkSpec,
 )
 from radiograph.repository import Repository, digest_files
+from training.calibrate import calibrate, statistics
+from training.commit import current_commit
 from training.config import FinetuneConfig
 from training.data.sentences import report
 from training.data.tables import TABLE_NAMES, Table
-from training.evaluate import calibrate, evaluate, see, statistics
+from training.evaluate import evaluate
 from training.export import Exported, answers, difference
-from training.inference import TrainedModel
+from training.inference import PastRun, TrainedModel
 from training.model_card import model_card
+from training.seen import see
 
 GOLDEN_TOLERANCE = 2e-3
 INTENDED_USE = (
@@ -105,6 +107,18 @@ def assess(model: TrainedModel, run: RunFolder) -> Assessment:
     np.savez_compressed(run.statistics, mean=usual.mean, precision=usual.precision)
     run.assessment.write_text(done.model_dump_json(indent=2))
     return done
+
+
+def measure(model: TrainedModel, split: str) -> tuple[Metric, ...]:
+    """Metrics on a split to choose by, calibrated on validation; nothing is written.
+
+    Raises:
+        ValueError: the split is `test`, which `assess` measures once.
+    """
+    if split not in {"train", "valid"}:
+        raise ValueError(f"a split to choose by is train or valid, not {split!r}")
+    specs = calibrate(model, list(see(model, "valid", model.config.data.licences)))
+    return evaluate(model, specs, list(see(model, split, ("open", "noncommercial"))), split)
 
 
 def read_assessment(run: RunFolder) -> Assessment:
@@ -227,20 +241,20 @@ def _manifest(
 
 def _provenance(model: TrainedModel, assessment: Assessment, exported: Exported) -> Provenance:
     return Provenance(
-        commit=_commit(),
-        configuration=_configurations(model),
+        commit=current_commit(),
+        configuration=_configurations(model.runs),
         data=tuple(_data_uses(model.config)),
         metrics=assessment.metrics,
         parity=exported.parity,
     )
 
 
-def _configurations(model: TrainedModel) -> dict[str, str]:
-    runs: Mapping[str, BaseModel | None] = {"pretrain": model.pretrain, "finetune": model.config}
+def _configurations(runs: Sequence[PastRun]) -> dict[str, str]:
+    """`1_pretrain.yaml`, `2_finetune.yaml`, ...: what every run was configured as."""
     return {
-        f"{name}.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        for name, config in runs.items()
-        if config is not None
+        f"{number}_{run.config.kind}.yaml": f"# started from commit {run.commit}\n"
+        + yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
+        for number, run in enumerate(runs, start=1)
     }
 
 
@@ -274,23 +288,11 @@ def _data_uses(config: FinetuneConfig) -> list[DataUse]:
     return uses
 
 
-def _commit() -> str:
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the caller has
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
-
-
 def write_parity(exported: Exported) -> None:
     """Write `export.json` beside the graphs."""
     described = {
         "parity": exported.parity,
+        "raw": exported.raw,
         "trunk_outputs": exported.trunk_outputs,
         "head_inputs": exported.head_inputs,
     }
@@ -310,6 +312,7 @@ def read_export(run: RunFolder) -> Exported:
     return Exported(
         run.export,
         described["parity"],
+        described["raw"],
         tuple(described["trunk_outputs"]),
         {name: tuple(inputs) for name, inputs in described["head_inputs"].items()},
     )

@@ -112,6 +112,15 @@ def test_another_preprocessing_or_licence_has_another_cache(tmp_path: Path) -> N
     assert len(list((tmp_path / "cache").iterdir())) == 3
 
 
+def test_a_changed_image_or_mask_has_another_cache(tmp_path: Path) -> None:
+    config = _write(tmp_path / "data")
+    open_cache(config, SPEC, tmp_path / "cache")
+    image = next((tmp_path / "data").rglob("*.png"))
+    image.write_bytes(image.read_bytes() + b"\0")
+    open_cache(config, SPEC, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no_table"):
         open_cache(PairsConfig(root=tmp_path, tables=("no_table",)), SPEC, tmp_path / "cache")

@@ -39,7 +39,7 @@ def _run(
         return {"total": spoil(step, model(inputs).square().mean())}
 
     loop.run(fabric, model, wrapped, losses, plan, SCHEDULE)
-    return loop.load_weights(plan.folder / loop.CHECKPOINT)[0]
+    return loop.read_checkpoint(plan.folder / loop.CHECKPOINT).weights
 
 
 def _history(folder: Path) -> list[tuple[int, float]]:

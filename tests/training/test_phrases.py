@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from training.data.phrases import HELD_OUT, REGION_WORDINGS, Lungs, draw, presence
+from training.data.phrases import DEVELOPMENT, HELD_OUT, REGION_WORDINGS, Lungs, draw, presence
 from training.data.tables import Row
 
 
@@ -30,10 +30,11 @@ RIGHT, LEFT = slice(4, 16), slice(24, 36)
 LUNGS = Lungs(left=_rectangle(slice(5, 35), LEFT), right=_rectangle(slice(5, 35), RIGHT))
 
 
-def test_held_out_wordings_are_never_drawn() -> None:
+@pytest.mark.parametrize("wordings", [DEVELOPMENT, HELD_OUT])
+def test_wordings_to_measure_on_are_never_drawn(wordings: dict[str, tuple[str, ...]]) -> None:
     rng = _rng(0)
     drawn = {p.text.removesuffix(".").lower() for _ in range(2000) for p in draw(40, rng)}
-    held = {text.lower() for texts in HELD_OUT.values() for text in texts}
+    held = {text.lower() for texts in wordings.values() for text in texts}
     assert len(drawn) > 400
     assert not drawn & held
 

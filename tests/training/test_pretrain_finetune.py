@@ -11,6 +11,7 @@ from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
 from training import loop
+from training.commit import current_commit
 from training.config import FinetuneConfig, PretrainConfig
 from training.inference import load_run
 from training.tasks.finetune import finetune, load_pretrained
@@ -45,7 +46,7 @@ def pretrained(config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory)
 
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:
-    return loop.load_weights(checkpoint)[0]
+    return loop.read_checkpoint(checkpoint).weights
 
 
 def _history(checkpoint: Path) -> list[dict[str, float]]:
@@ -104,7 +105,8 @@ def test_a_run_keeps_the_temperature_of_its_pre_training(
 ) -> None:
     done = finetune(_frozen(config, pretrained), tmp_path / "run", tmp_path / "cache")
     model = load_run(done.parent)
-    assert model.pretrain == config
+    assert [run.config.kind for run in model.runs] == ["pretrain", "finetune"]
+    assert model.runs[0].config == config
     assert model.module.temperature == 0.1
     assert set(model.heads) == {"findings", "regions", "similarity"}
 
@@ -116,6 +118,10 @@ def test_a_fine_tuning_goes_on_from_another(
     further = _frozen(config, pretrained).model_copy(update={"start_from": done})
     loaded, saved = load_pretrained(further).state_dict(), _weights(done)
     assert all(torch.equal(loaded[name], saved[name]) for name in saved)
+    last = finetune(further, tmp_path / "further", tmp_path / "cache")
+    past = [run.config for run in load_run(last).runs]
+    assert past == [config, _frozen(config, pretrained), further]
+    assert {run.commit for run in load_run(last).runs} == {current_commit()}
 
 
 def test_a_fine_tuning_of_nothing_is_refused(config: PretrainConfig, pretrained: Path) -> None:

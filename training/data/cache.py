@@ -4,8 +4,8 @@
     <folder>/masks.npy    N x size x size, uint8: one bit for each of `STRUCTURES`, `IGNORE`
     <folder>/rows.json    what is known of each, boxes already on the grid; what was left out
 
-The folder's name is a digest of the tables, the selection and the preprocessing, so a cache
-can never belong to another configuration.
+The folder's name is a digest of the tables, their images, the selection and the preprocessing,
+so a cache can never belong to another configuration.
 """
 
 import hashlib
@@ -101,7 +101,23 @@ def _key(config: PairsConfig, spec: PreprocessSpec) -> str:
     digest = hashlib.sha256(f"{_VERSION}{spec.model_dump_json()}{sorted(config.licences)}".encode())
     for name in config.tables:
         digest.update((config.root / f"{name}.csv").read_bytes())
+        digest.update(_images_digest(config.root, name))
     return digest.hexdigest()[:16]
+
+
+def _images_digest(root: Path, name: str) -> bytes:
+    """Changes when an image does: the tar's content, or names, sizes and times of a folder."""
+    if not (root / name).is_dir():
+        with (root / f"{name}.tar").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    files = sorted(path for path in (root / name).rglob("*") if path.is_file())
+    facts = [(str(path.relative_to(root)), *_size_and_time(path)) for path in files]
+    return hashlib.sha256(json.dumps(facts).encode()).digest()
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _build(config: PairsConfig, spec: PreprocessSpec, target: Path) -> None:

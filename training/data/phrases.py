@@ -5,9 +5,9 @@
 
 The text encoder sees wordings only; nothing here is used at serving time. Zones, heart,
 mediastinum and hemidiaphragms are derived from the two lung masks and are approximations,
-not annotations. `HELD_OUT` wordings are never trained on, but some
-side wordings (`{initial}`, `{side}-hand`) were added after the first run failed on their
-neighbours there: it is a development set, not a test of unseen wordings.
+not annotations. `DEVELOPMENT` wordings are not trained on, but their neighbours are (`{initial}`,
+`{side}-hand` came in after a run had failed there). `HELD_OUT` wordings are measured on and
+nothing else: no template, weight or run is chosen by them.
 """
 
 import random
@@ -103,7 +103,7 @@ _ABSENT = (
     "dinosaur", "football", "music", "an elephant", "bread", "the ocean", "a wine bottle",
 )  # fmt: skip
 
-HELD_OUT: dict[str, tuple[str, ...]] = {
+DEVELOPMENT: dict[str, tuple[str, ...]] = {
     "left lung": (
         "the patient's left hemithorax", "left-hand lung of this patient", "lung, left side",
         "the lung at the left", "L lung",
@@ -118,6 +118,23 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
         "an ankle sprain", "the stomach on endoscopy", "jaw bone",
     ),
 }  # fmt: skip
+HELD_OUT: dict[str, tuple[str, ...]] = {
+    "left lung": (
+        "the whole of the left lung", "where is the patient's left lung?", "Lt lung",
+        "aerated lung in the left half of the chest", "left thoracic cavity",
+        "lung tissue, left-sided", "the entire left lung field on this film",
+    ),
+    "right lung": (
+        "the whole of the right lung", "where is the patient's right lung?", "Rt lung",
+        "aerated lung in the right half of the chest", "right thoracic cavity",
+        "lung tissue, right-sided", "the entire right lung field on this film",
+    ),
+    "heart": ("the heart's silhouette", "cardiac area", "shadow of the heart"),
+    "absent": (
+        "a broken toe", "dentures", "the prostate gland", "a tennis racket", "a knee replacement",
+        "a giraffe", "a hepatic cyst on ultrasound", "the eyeball", "a sunset over the sea",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,7 +146,7 @@ class Phrase:
 
 
 def _side_wordings(side: str) -> list[str]:
-    held = set(HELD_OUT[f"{side} lung"])
+    held = set(DEVELOPMENT[f"{side} lung"])
     words = [
         wording.format(side=side, initial=side[0].upper(), other=OTHER[side], noun=noun)
         for wording in _SIDE_WORDINGS

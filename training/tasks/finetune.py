@@ -10,14 +10,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from training import loop
 from training.config import FinetuneConfig, ModelConfig, PretrainConfig
 from training.data.cache import Cache, open_cache
 from training.data.phrases import draw
-from training.data.sampler import batch_rows, steps_per_epoch
+from training.data.sampler import batch_rows
 from training.data.sentences import report
 from training.data.targets import Batch, RegionTargets, load_batch, region_targets
 from training.losses.contrastive import contrastive_loss
@@ -151,12 +150,13 @@ def load_pretrained(config: FinetuneConfig) -> Finetuning:
             raise ValueError("a fine-tuning needs `pretrained` or `model`")
         module = Finetuning(config, config.model, 0.07)
     else:
-        weights, text = loop.load_weights(config.pretrained)
-        before = PretrainConfig.model_validate_json(text)
+        checkpoint = loop.read_checkpoint(config.pretrained)
+        before = PretrainConfig.model_validate_json(checkpoint.config)
         module = Finetuning(config, before.model, before.temperature)
-        module.g2d.load_state_dict({k.removeprefix("g2d."): v for k, v in weights.items()})
+        trunk = {k.removeprefix("g2d."): v for k, v in checkpoint.weights.items()}
+        module.g2d.load_state_dict(trunk)
     if config.start_from is not None:
-        module.load_state_dict(loop.load_weights(config.start_from)[0])
+        module.load_state_dict(loop.read_checkpoint(config.start_from).weights)
     return module
 
 
@@ -182,25 +182,14 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     loop.seed_everything(config.seed)
     cache = open_cache(config.data, config.preprocess, cache_folder)
     pool = training_pool(cache, config.repeat)
-    fabric = Fabric(precision=config.precision)
-    fabric.launch()
     module = load_pretrained(config)
-    module.to(memory_format=torch.channels_last)
-    optimiser = loop.build_optimiser(
-        dict(module.named_parameters()), config.optimiser, "g2d.lm_model"
+    return loop.train(
+        config,
+        module,
+        len(pool),
+        out,
+        lambda _, model: _step(config, module.model, cache, pool, model),
     )
-    model, wrapped = fabric.setup(module, optimiser)
-    model.train()
-    plan = loop.Plan(
-        folder=out,
-        steps=config.epochs * steps_per_epoch(len(pool), config.batch_size),
-        checkpoint_every=config.checkpoint_every,
-        seed=config.seed,
-        config=config.model_dump_json(),
-    )
-    losses = _step(config, module.model, cache, pool, model)
-    loop.run(fabric, model, wrapped, losses, plan, config.optimiser)
-    return out / loop.CHECKPOINT
 
 
 def _step(

@@ -18,7 +18,7 @@ from training import loop
 from training.config import PretrainConfig
 from training.data.augment import augment
 from training.data.cache import Cache, open_cache
-from training.data.sampler import batch_rows, steps_per_epoch
+from training.data.sampler import batch_rows
 from training.data.sentences import Report, report
 from training.losses.contrastive import contrastive_loss
 from training.losses.pseudo_mask import pseudo_mask
@@ -91,24 +91,13 @@ def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     loop.seed_everything(config.seed)
     cache = open_cache(config.data, config.preprocess, cache_folder)
     pool = [i for i in cache.where("train") if report(cache.samples[i].row, random.Random(0))]
-    fabric = Fabric(precision=config.precision)
-    fabric.launch()
-    module = Pretraining(config).to(memory_format=torch.channels_last)
-    optimiser = loop.build_optimiser(
-        dict(module.named_parameters()), config.optimiser, "g2d.lm_model"
+    return loop.train(
+        config,
+        Pretraining(config),
+        len(pool),
+        out,
+        lambda fabric, model: _step(config, cache, pool, fabric, model),
     )
-    model, wrapped = fabric.setup(module, optimiser)
-    model.train()
-    plan = loop.Plan(
-        folder=out,
-        steps=config.epochs * steps_per_epoch(len(pool), config.batch_size),
-        checkpoint_every=config.checkpoint_every,
-        seed=config.seed,
-        config=config.model_dump_json(),
-    )
-    losses = _step(config, cache, pool, fabric, model)
-    loop.run(fabric, model, wrapped, losses, plan, config.optimiser)
-    return out / loop.CHECKPOINT
 
 
 def _step(

@@ -1,0 +1,136 @@
+"""Radiographs as evaluation sees them: source pixels, the truth, and what the trunk makes of them.
+
+table row -> radiograph.preprocess -> trunk -> features
+          -> masks and boxes in source pixels, as far as they are annotated
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiograph import heads, raster
+from radiograph.geometry import Box, Geometry
+from radiograph.manifest import HeadSpec
+from radiograph.preprocess import preprocess
+from training.data.cache import BOX_SOURCES, MASK_SOURCES, read_mask, split_lungs
+from training.data.labels import is_normal
+from training.data.tables import Row, Table
+from training.inference import FloatArray, TrainedModel
+from training.metrics import BoxesOfImage
+from training.progress import track
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One radiograph, what is known of it, and what the trunk makes of it.
+
+    Attributes:
+        masks: structure -> rows x columns bool; counted: False where it is not annotated.
+        boxes: label -> boxes in source pixels; a label is missing where it is not known.
+        features: the trunk's outputs, batch axis 1.
+    """
+
+    row: Row
+    geometry: Geometry
+    masks: dict[str, NDArray[np.bool_]]
+    counted: NDArray[np.bool_]
+    boxes: dict[str, list[Box]]
+    features: dict[str, FloatArray]
+
+
+def see(
+    model: TrainedModel, split: str, licences: Sequence[str], limit: int | None = None
+) -> Iterator[Seen]:
+    """Read and run the frontal radiographs of one split.
+
+    Args:
+        model: whose trunk runs.
+        split: train, valid or test.
+        licences: licence classes of the rows. Measuring may use more than training.
+        limit: at most so many rows of each table, evenly spread.
+    """
+    data = model.config.data
+    for name in data.tables:
+        table = Table(data.root, name)
+        rows = [
+            row
+            for row in table.rows()
+            if row.split == split and row.licence_class in licences and not row.is_lateral
+        ]
+        step = max(1, len(rows) // limit) if limit else 1
+        for row in track(rows[::step], f"{split} of {name}"):
+            yield _see(model, table, row)
+
+
+def _see(model: TrainedModel, table: Table, row: Row) -> Seen:
+    radiograph = raster.read(table.read(row.image))
+    tensor, geometry = preprocess(radiograph, model.config.preprocess)
+    masks, counted = _true_masks(table, row, geometry)
+    return Seen(row, geometry, masks, counted, _true_boxes(row, masks), model.trunk(tensor[None]))
+
+
+def _true_masks(
+    table: Table, row: Row, geometry: Geometry
+) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
+    counted = np.ones((geometry.rows, geometry.columns), dtype=bool)
+    found: dict[str, NDArray[np.bool_]] = {}
+    raw = {
+        name: read_mask(table.read(path))
+        for name, path in row.masks.items()
+        if name in MASK_SOURCES
+    }
+    named = [(MASK_SOURCES[name], mask) for name, mask in raw.items()]
+    if row.lung_mask and not {"Left lung", "Right lung"} <= {name for name, _ in named}:
+        named += list((split_lungs(read_mask(table.read(row.lung_mask))) or {}).items())
+    for name, mask in named:
+        if mask.shape != counted.shape:
+            continue  # another resolution than the image: not a truth in its pixels
+        inside = mask > 191
+        found[name] = found[name] | inside if name in found else inside
+        counted &= (mask < 64) | inside
+    return found, counted
+
+
+def _true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[Box]]:
+    """As in training: the bounds of a mask where there is one, else the drawn boxes."""
+    boxes: dict[str, list[Box]] = {"Lung opacity": []} if is_normal(row) else {}
+    for source, box in row.boxes:
+        if label := BOX_SOURCES.get(source):
+            boxes.setdefault(label, []).append(box)
+    for name in ("Left lung", "Right lung"):
+        if name in masks and masks[name].any():
+            rows, columns = np.nonzero(masks[name])
+            boxes[name] = [(columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0)]
+    return boxes
+
+
+def head_output(model: TrainedModel, name: str, seen: Seen) -> dict[str, FloatArray]:
+    """Raw outputs of a head that needs no phrase, for one image."""
+    return {key: value[0] for key, value in model.head(name, seen.features).items()}
+
+
+def detections(
+    model: TrainedModel, head: HeadSpec, images: Sequence[Seen]
+) -> dict[str, list[BoxesOfImage | None]]:
+    """Label -> for each image its boxes down to a low score; None where the truth is not known."""
+    low = head.model_copy(
+        update={"labels": tuple(x.model_copy(update={"threshold": 0.05}) for x in head.labels)}
+    )
+    found: dict[str, list[BoxesOfImage | None]] = {label.name: [] for label in head.labels}
+    for seen in images:
+        answer = heads.detect(low, head_output(model, "boxes", seen), seen.geometry)
+        for label in head.labels:
+            if label.name not in seen.boxes:
+                found[label.name].append(None)
+                continue
+            mine = [a for a in answer if a.name == label.name]
+            found[label.name].append(
+                BoxesOfImage(
+                    tuple(a.score for a in mine),
+                    tuple(a.box for a in mine),
+                    tuple(seen.boxes[label.name]),
+                )
+            )
+    return found
