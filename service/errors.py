@@ -9,7 +9,8 @@ RadiographError
     ├── DeadlineExceeded         the answer would come later than the client waits
     ├── ClientGone               the client closed the connection; nobody to answer
     ├── ProviderUnavailable      the hardware that was asked for does not compute
-    └── BackendFailure           a graph failed while it ran
+    ├── BackendFailure           a graph failed while it ran
+    └── BackendUnavailable       what computes is elsewhere and cannot be reached in time
 """
 
 from radiograph.errors import RadiographError
@@ -49,3 +50,7 @@ class ProviderUnavailable(ServiceError):
 
 class BackendFailure(ServiceError):
     """A graph failed while it ran."""
+
+
+class BackendUnavailable(ServiceError):
+    """What computes is elsewhere and cannot be reached in time; the client may try again."""

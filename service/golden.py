@@ -60,15 +60,17 @@ def _outputs(
     backend: Backend, manifest: ModelManifest, recorded: Arrays
 ) -> Iterator[tuple[str, FloatArray]]:
     """Every output of the version by its name in the golden file, as serving computes it."""
-    features = backend.trunk(_input(recorded, "image"))
-    yield from ((f"trunk.{name}", features[name]) for name in manifest.trunk.outputs)
+    image, phrases = _input(recorded, "image"), None
     if manifest.text is not None:
         phrases = backend.text(_input(recorded, "input_ids"), _input(recorded, "attention_mask"))
         yield "text.phrase_features", phrases
-        features = {**features, "phrase_features": phrases}
-    for name, head in manifest.heads.items():
-        inputs = {item: features[item] for item in head.inputs}
-        for output, value in backend.head(name, inputs).items():
+    answers = backend.answers(image, manifest.heads, phrases)
+    features = answers.features
+    if not set(manifest.trunk.outputs) <= set(features):
+        features = {**features, **backend.trunk(image)}
+    yield from ((f"trunk.{name}", features[name]) for name in manifest.trunk.outputs)
+    for name, outputs in answers.heads.items():
+        for output, value in outputs.items():
             yield f"{name}.{output}", value
 
 

@@ -83,6 +83,9 @@ KINDS: dict[type[RadiographError], Kind] = {
     service_errors.ClientGone: Kind(CLIENT_CLOSED_REQUEST, "client-gone", "The client has gone"),
     service_errors.ProviderUnavailable: INTERNAL,
     service_errors.BackendFailure: Kind(500, "backend-failure", "The model failed while it ran"),
+    service_errors.BackendUnavailable: Kind(
+        503, "backend-unavailable", "What computes cannot be reached"
+    ),
 }
 
 

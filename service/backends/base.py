@@ -6,13 +6,31 @@ A backend knows graphs and arrays, nothing of radiographs, tasks or HTTP. Its ca
 and are made off the event loop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+
+_REQUEST_IDS: ContextVar[tuple[str, ...]] = ContextVar("request_ids", default=())
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What `Backend.answers` gives.
+
+    Attributes:
+        features: the trunk's vectors (B x D) by name at least; more where they cost nothing.
+        heads: each head's raw outputs by name.
+    """
+
+    features: dict[str, FloatArray]
+    heads: dict[str, dict[str, FloatArray]]
 
 
 class Backend(Protocol):
@@ -31,5 +49,31 @@ class Backend(Protocol):
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """One head's raw outputs (`HeadSpec` says which) from the inputs it names."""
 
+    def answers(
+        self, image: FloatArray, heads: Collection[str], phrase_features: FloatArray | None = None
+    ) -> Answers:
+        """Trunk and heads in one call, so that a backend elsewhere keeps the features there.
+
+        Args:
+            image: B x 1 x size x size.
+            heads: which heads.
+            phrase_features: P x D, for heads that read phrases; each is held against every image.
+        """
+
     def close(self) -> None:
         """Free what the version holds. No call is made afterwards."""
+
+
+@contextmanager
+def on_behalf_of(*request_ids: str) -> Iterator[None]:
+    """Say which requests the calls within are made for, so that a backend may pass it on."""
+    token = _REQUEST_IDS.set(request_ids)
+    try:
+        yield
+    finally:
+        _REQUEST_IDS.reset(token)
+
+
+def request_ids() -> tuple[str, ...]:
+    """The requests that this thread's call is made for; empty when nobody said."""
+    return _REQUEST_IDS.get()

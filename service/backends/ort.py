@@ -9,7 +9,7 @@ that doubles and never gives back; the CPU taking over silently where a GPU was 
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, ModelManifest, Task
-from service.backends.base import FloatArray
+from service.backends.base import Answers, FloatArray
 from service.errors import BackendFailure, ProviderUnavailable
 from service.settings import Provider, Settings
 
@@ -158,6 +158,7 @@ class OrtBackend:
         def graph(file: str) -> Graph:
             return sessions.open(folder / file, manifest.files[file])
 
+        self._manifest = manifest
         self._trunk = graph(manifest.trunk.file)
         _check("trunk", self._trunk, {"image"}, set(manifest.trunk.outputs))
         self._text: Graph | None = None
@@ -187,6 +188,24 @@ class OrtBackend:
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """One head's raw outputs from the inputs it names."""
         return self._heads[name].run(inputs)
+
+    def answers(
+        self, image: FloatArray, heads: Collection[str], phrase_features: FloatArray | None = None
+    ) -> Answers:
+        """The trunk once, then each head on what it reads."""
+        features = self.trunk(image)
+        given = (
+            features
+            if phrase_features is None
+            else {**features, "phrase_features": phrase_features}
+        )
+        outputs = {}
+        for name in heads:
+            inputs = self._manifest.heads[name].inputs
+            if missing := sorted(set(inputs) - set(given)):
+                raise BackendFailure(f"head {name} reads {missing}")
+            outputs[name] = self.head(name, {item: given[item] for item in inputs})
+        return Answers(features, outputs)
 
     def close(self) -> None:
         """Let go of the sessions; one that no other version holds is freed."""

@@ -11,8 +11,8 @@ Source: model_config.proto of triton-inference-server/common.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 BATCH_DELAY_US = 1000
 """How long a request may wait for others; short beside a trunk's tens of milliseconds."""
@@ -72,38 +72,66 @@ def part_config(part: Part, versions: Sequence[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def ensemble_config(name: str, version: int, steps: Sequence[Part]) -> str:
-    """The configuration of a chain of graphs of one version; the last one's outputs come out.
+def ensemble_config(
+    name: str,
+    version: int,
+    steps: Mapping[str, Part],
+    outputs: Mapping[tuple[str, str], str],
+) -> str:
+    """The configuration of a chain of graphs of one version.
 
-    A tensor between two steps is called `role.name`, so that it is never taken for one that a
-    client sends or gets.
+    Triton runs the steps that the outputs of a request need, and no others.
+
+    Args:
+        name: of the ensemble.
+        version: of every graph in it.
+        steps: the graphs by what they are called, each after those that it reads from.
+        outputs: (step, tensor) -> what it is called where it comes out.
+
+    A tensor between two steps is called `step.tensor`, so that it is never taken for one that a
+    client sends.
     """
-    last = steps[-1]
-    batch = min(step.batch for step in steps)
-    inside = {tensor.name: step.role for step in steps[:-1] for tensor in step.outputs}
-    read = {tensor.name for tensor in last.inputs}
-    outer = [tensor for step in steps for tensor in step.inputs if tensor.name not in inside]
+    batch = min(part.batch for part in steps.values())
+    source = _sources(steps)
+    outer = {t.name: t for part in steps.values() for t in part.inputs if t.name not in source}
+    given = [
+        replace(tensor, name=outputs[step, tensor.name])
+        for step, part in steps.items()
+        for tensor in part.outputs
+        if (step, tensor.name) in outputs
+    ]
     lines = [
         f"name: {_quoted(name)}",
         'platform: "ensemble"',
         f"max_batch_size: {batch}",
-        *_tensors("input", outer, batch),
-        *_tensors("output", last.outputs, batch),
+        *_tensors("input", tuple(outer.values()), batch),
+        *_tensors("output", given, batch),
         _version_policy([version]),
         "ensemble_scheduling {",
     ]
-    for step in steps:
-        lines += ["  step {", f"    model_name: {_quoted(step.name)} model_version: {version}"]
-        for tensor in step.inputs:
-            source = f"{inside[tensor.name]}.{tensor.name}" if tensor.name in inside else None
-            lines.append(_map("input", tensor.name, source or tensor.name))
-        for tensor in step.outputs:
-            if step is last:
-                lines.append(_map("output", tensor.name, tensor.name))
-            elif tensor.name in read:
-                lines.append(_map("output", tensor.name, f"{step.role}.{tensor.name}"))
+    read = {source[t.name] for part in steps.values() for t in part.inputs if t.name in source}
+    for step, part in steps.items():
+        lines += ["  step {", f"    model_name: {_quoted(part.name)} model_version: {version}"]
+        for tensor in part.inputs:
+            origin = source.get(tensor.name)
+            lines.append(_map("input", tensor.name, _called(origin, outputs) or tensor.name))
+        for tensor in part.outputs:
+            key = (step, tensor.name)
+            if key in outputs or key in read:
+                lines.append(_map("output", tensor.name, _called(key, outputs)))
         lines.append("  }")
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _sources(steps: Mapping[str, Part]) -> dict[str, tuple[str, str]]:
+    """Which step gives a tensor that heads read, by its name."""
+    before = {step: steps[step] for step in ("trunk", "text") if step in steps}
+    return {t.name: (step, t.name) for step, part in before.items() for t in part.outputs}
+
+
+def _called(key: tuple[str, str] | None, outputs: Mapping[tuple[str, str], str]) -> str:
+    """What a step's tensor is called in the ensemble; nothing for what a client sends."""
+    return "" if key is None else outputs.get(key, ".".join(key))
 
 
 def _tensors(field: str, tensors: Sequence[Tensor], batch: int) -> Iterator[str]:

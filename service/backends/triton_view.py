@@ -61,12 +61,16 @@ class Version:
     parts: Mapping[str, Part]
     files: Mapping[str, str]
 
-    def steps(self, head: str) -> tuple[Part, ...]:
-        """What computes a head from what a client sends, in order."""
-        read = {tensor.name for tensor in self.parts[head].inputs}
-        before = (self.parts[role] for role in ("trunk", "text") if role in self.parts)
-        needed = [part for part in before if read & {tensor.name for tensor in part.outputs}]
-        return (*needed, self.parts[head])
+    def steps(self, *heads: str) -> dict[str, Part]:
+        """What computes heads from what a client sends, in order."""
+        read = {tensor.name for head in heads for tensor in self.parts[head].inputs}
+        before = {role: self.parts[role] for role in ("trunk", "text") if role in self.parts}
+        needed = {
+            role: part
+            for role, part in before.items()
+            if read & {tensor.name for tensor in part.outputs}
+        }
+        return needed | {head: self.parts[head] for head in heads}
 
 
 @dataclass
@@ -130,11 +134,11 @@ def _model(repository: Repository, name: str) -> Iterator[tuple[str, Rendered]]:
         yield _graph(mark, role, [version for version in ordered if role in version.parts])
     for alias, number in sorted(aliases.items()):
         prefix = name if alias == DEFAULT_ALIAS else f"{name}-{alias}"
-        for ensemble, steps in _ensembles(prefix, versions[number]):
-            yield (
-                ensemble,
-                Rendered(mark + ensemble_config(ensemble, number, steps), {number: None}),
-            )
+        for ensemble, config in _ensembles(prefix, versions[number]):
+            yield ensemble, Rendered(mark + config, {number: None})
+    for version in ordered:
+        whole, config = _whole(name, version)
+        yield whole, Rendered(mark + config, {version.number: None})
 
 
 def _graph(mark: str, role: str, versions: Sequence[Version]) -> tuple[str, Rendered]:
@@ -160,12 +164,45 @@ def _signature(part: Part) -> tuple[object, ...]:
     return (part.batch, *(frozenset(side) for side in tensors))
 
 
-def _ensembles(prefix: str, version: Version) -> Iterator[tuple[str, tuple[Part, ...]]]:
+def _ensembles(prefix: str, version: Version) -> Iterator[tuple[str, str]]:
+    """Name and configuration of an ensemble for each task, and of one for all."""
+
+    def ensemble(name: str, *heads: str, bare: bool = True) -> tuple[str, str]:
+        outputs = {
+            (head, tensor.name): tensor.name if bare else f"{head}.{tensor.name}"
+            for head in heads
+            for tensor in version.parts[head].outputs
+        }
+        return name, ensemble_config(name, version.number, version.steps(*heads), outputs)
+
     for task in version.manifest.tasks:
         first, *further = version.manifest.heads_for(task)
-        yield f"{prefix}-{task}", version.steps(first)
+        yield ensemble(f"{prefix}-{task}", first)
         for head in further:
-            yield f"{prefix}-{task}-{head}", version.steps(head)
+            yield ensemble(f"{prefix}-{task}-{head}", head)
+    yield ensemble(f"{prefix}-analyze", *version.manifest.heads, bare=False)
+
+
+def whole_name(name: str, number: int) -> str:
+    """What the ensemble of a whole version is called."""
+    return f"{name}-v{number}"
+
+
+def _whole(name: str, version: Version) -> tuple[str, str]:
+    """The ensemble that the service asks: features of phrases in, everything small out.
+
+    Of the trunk only vectors come out. Triton drops a step whose outputs nobody asks for, even
+    where another step reads them, so whoever asks this ensemble asks for every one of them.
+    """
+    steps = {role: part for role, part in version.parts.items() if role != "text"}
+    outputs = {
+        (role, tensor.name): f"{role}.{tensor.name}"
+        for role, part in steps.items()
+        for tensor in part.outputs
+        if role != "trunk" or len(tensor.dims) == 2
+    }
+    ensemble = whole_name(name, version.number)
+    return ensemble, ensemble_config(ensemble, version.number, steps, outputs)
 
 
 def _version(repository: Repository, name: str, number: int) -> Version:

@@ -32,7 +32,10 @@ ENSEMBLES = {
     "detect": ("trunk", "boxes"),
     "ground": ("trunk", "text", "regions"),
     "ground-similarity": ("trunk", "text", "similarity"),
+    "analyze": ("trunk", "text", "findings", "anatomy", "boxes", "regions", "similarity"),
+    "v1": ("trunk", "findings", "anatomy", "boxes", "regions", "similarity"),
 }
+TASKS = [name for name in ENSEMBLES if name not in ("analyze", "v1")]
 BATCHES = {"text": 64, "regions": 0, "similarity": 0}
 
 
@@ -149,7 +152,7 @@ def test_an_ensemble_joins_what_fits(
     assert {name: known[name] for name in dims(model.output)} == whole(model, model.output)
 
 
-@pytest.mark.parametrize("task", ENSEMBLES)
+@pytest.mark.parametrize("task", TASKS)
 def test_features_never_cross_the_wire(tiny_models: Path, out: Path, task: str) -> None:
     render(Repository(tiny_models), out)
     model = config(out, f"tiny-{task}")
@@ -157,6 +160,28 @@ def test_features_never_cross_the_wire(tiny_models: Path, out: Path, task: str) 
     tokens = {"input_ids", "attention_mask"} if task.startswith("ground") else set()
     assert sent == {"image"} | tokens
     assert got <= {"logits", "distances", "presence"}
+
+
+def test_one_ensemble_gives_every_answer_by_head(tiny_models: Path, out: Path) -> None:
+    render(Repository(tiny_models), out)
+    model = config(out, "tiny-analyze")
+    assert set(dims(model.input)) == {"image", "input_ids", "attention_mask"}
+    expected = {
+        f"{head}.{tensor}" for head in HEADS for tensor in dims(config(out, f"tiny-{head}").output)
+    }
+    assert set(dims(model.output)) == expected
+
+
+def test_the_ensemble_of_a_version_reads_phrase_features_and_gives_vectors_and_answers(
+    tiny_models: Path, out: Path
+) -> None:
+    render(Repository(tiny_models), out)
+    model = config(out, "tiny-v1")
+    assert set(dims(model.input)) == {"image", "phrase_features"}
+    features = {name for name in dims(model.output) if name.startswith("trunk.")}
+    assert features == {"trunk.global_embedding", "trunk.global_features"}
+    answers = set(dims(model.output)) - features
+    assert answers == set(dims(config(out, "tiny-analyze").output))
 
 
 def test_rendering_again_touches_nothing(tiny_models: Path, out: Path) -> None:
@@ -181,6 +206,7 @@ def test_each_alias_has_its_version_and_its_ensembles(own: Path, out: Path) -> N
         steps = config(out, name).ensemble_scheduling.step
         assert {step.model_version for step in steps} == {version}
         assert (out / name / str(version)).is_dir()
+    assert {"tiny-v1", "tiny-v3"} <= set(names)
 
 
 def test_an_alias_that_moved_takes_the_old_version_away(own: Path, out: Path) -> None:
