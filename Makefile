@@ -74,7 +74,8 @@ lock: $(LOCK)/.ready ## Pin constraints/ anew, keeping what fits; LOCK_ARGS=--up
 	$(call compile,build,--generate-hashes --group build)
 	$(call compile,serve,--generate-hashes --extra serve pyproject.toml)
 	$(call compile,gpu,--generate-hashes --extra gpu pyproject.toml)
-	$(call compile,dev,--extra serve --extra triton --extra train --group dev --group build pyproject.toml)
+	$(call compile,otel,--generate-hashes --extra otel --constraint constraints/serve.txt pyproject.toml)
+	$(call compile,dev,--extra serve --extra otel --extra triton --extra train --group dev --group build pyproject.toml)
 
 # One resolution for every supported Python and platform, with no index address in the result.
 compile = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \

@@ -35,6 +35,7 @@ COMMANDS = {
 EXTRAS = {
     "onnxruntime": "serve",
     "fastapi": "serve",
+    "prometheus_client": "serve",
     "uvicorn": "serve",
     "tokenizers": "serve",
     "tritonclient": "triton",

@@ -13,8 +13,14 @@ from typing import Protocol
 class Observer(Protocol):
     """Hears of everything that is worth counting."""
 
+    def arrived(self) -> None:
+        """A request came in; `answered` follows. Probes and scrapes are not told."""
+
     def answered(self, route: str, status: int, seconds: float, model: str | None) -> None:
         """A request was answered; `route` is the template, `model` is `name/version`."""
+
+    def problem(self, kind: str) -> None:
+        """An answer was a problem of this kind: the end of its `type`."""
 
     def stage(self, name: str, seconds: float) -> None:
         """One stage of one request took so long."""
@@ -53,7 +59,13 @@ class Observer(Protocol):
 class Nobody:
     """An observer that does nothing."""
 
+    def arrived(self) -> None:
+        """Ignored."""
+
     def answered(self, route: str, status: int, seconds: float, model: str | None) -> None:
+        """Ignored."""
+
+    def problem(self, kind: str) -> None:
         """Ignored."""
 
     def stage(self, name: str, seconds: float) -> None:

@@ -74,8 +74,10 @@ class Settings(BaseModel):
     """The longest deadline a request may ask for."""
     overlay_side_px: int = Field(default=2048, ge=64)
     """Longest side of a PNG overlay; larger images are reduced to it."""
+    metrics: bool = True
+    """Answer `GET /metrics`; switched off, nothing is counted and it is 404."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Health probes are logged at `debug`, requests at `info`."""
+    """Probes and scrapes are logged at `debug`, requests at `info`."""
 
     @field_validator("aliases", mode="before")
     @classmethod

@@ -11,24 +11,33 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service.admission import Admission
-from service.api import openapi, pages, problems, routes
+from service.api import metrics, openapi, pages, problems, routes
 from service.api.answers import Answerer
 from service.api.middleware import RequestContext
 from service.backends import ort
+from service.events import NOBODY, Observer
 from service.loading import BackendFactory, Models
+from service.metrics import Metrics
 from service.settings import Settings
 
 
-def create_app(settings: Settings, backends: BackendFactory | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    backends: BackendFactory | None = None,
+    observer: Observer | None = None,
+) -> FastAPI:
     """The service as an ASGI application.
 
     Args:
         settings: what the operator chose.
         backends: builds the backend of a version; ONNX Runtime in this process unless given.
+        observer: told what happens; unless given, what `GET /metrics` answers with.
 
     Raises:
         ProviderUnavailable: the hardware that the settings ask for does not compute.
     """
+    if observer is None:
+        observer = Metrics() if settings.metrics else NOBODY
     models = Models(settings, ort.factory(settings) if backends is None else backends)
     buffered = max(settings.max_buffered_bytes, settings.max_body_bytes)
     admission = Admission(settings.workers, settings.waiting, buffered)
@@ -48,9 +57,11 @@ def create_app(settings: Settings, backends: BackendFactory | None = None) -> Fa
         lifespan=life,
         docs_url=None,
         redoc_url=None,
+        # The framework's own spans would hold the query, and so perhaps a phrase.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.models, app.state.admission = models, admission
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, observer=observer)
     problems.install(app)
     openapi.install(app)
     answerer = Answerer(settings, models, admission)
@@ -58,5 +69,7 @@ def create_app(settings: Settings, backends: BackendFactory | None = None) -> Fa
         app.include_router(routes.tasks(answerer, prefix), include_in_schema=bool(prefix))
     app.include_router(routes.models(models, settings.default_model))
     app.include_router(routes.health(models))
+    if isinstance(observer, Metrics):
+        app.include_router(metrics.router(observer))
     app.include_router(pages.router())
     return app

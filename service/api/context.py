@@ -27,12 +27,14 @@ class Context:
         traceparent: W3C Trace Context as it came, or None.
         model: the version that answers, once it is chosen.
         timings_ms: stages of the answer, for Server-Timing.
+        problem: the kind of problem that is the answer, or None.
     """
 
     request_id: str
     traceparent: str | None = None
     model: ModelIdentity | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
     started: float = field(default_factory=time.perf_counter)
 
     def elapsed_ms(self) -> float:

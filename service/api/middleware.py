@@ -3,6 +3,7 @@
 server -> open context -> application -> headers added -> server
                               |  unexpected error -> problem 500
                               |  answered before the body was read -> rest is drained
+                              '  log line, observer told
 """
 
 import asyncio
@@ -13,17 +14,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
 from service.api.context import Context, open_context
+from service.events import NOBODY, Observer
 
 logger = logging.getLogger("g2d.request")
 
 _DRAIN_S = 2.0
+_UNMATCHED = "unmatched"
+"""Stands for the route of an address that is none of ours."""
+_PROBES = ("/health/live", "/health/ready", "/metrics")
+"""Asked every few seconds by those who watch the service."""
 
 
 class RequestContext:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer = NOBODY) -> None:
         self._app = app
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request and write its log line."""
@@ -32,6 +39,9 @@ class RequestContext:
             return
         context = open_context(scope)
         exchange = _Exchange(scope, receive, send, context)
+        watched = scope["path"] not in _PROBES
+        if watched:
+            self._observer.arrived()
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
@@ -40,7 +50,21 @@ class RequestContext:
                 raise
             await response(scope, exchange.receive, exchange.send)
         finally:
-            _log(scope, context, exchange.status)
+            status = exchange.status or problems.CLIENT_CLOSED_REQUEST
+            route = getattr(scope.get("route"), "path", _UNMATCHED)
+            _log(scope, context, route, status)
+            if watched:
+                self._tell(context, route, status)
+
+    def _tell(self, context: Context, route: str, status: int) -> None:
+        """What the observer may know of one request."""
+        model = None if context.model is None else str(context.model)
+        self._observer.answered(route, status, context.elapsed_ms() / 1e3, model)
+        if context.problem is not None:
+            self._observer.problem(context.problem)
+        for name, ms in context.timings_ms.items():
+            if name != "total":
+                self._observer.stage(name, ms / 1e3)
 
 
 class _Exchange:
@@ -90,15 +114,13 @@ class _Exchange:
             return
 
 
-def _log(scope: Scope, context: Context, status: int | None) -> None:
+def _log(scope: Scope, context: Context, route: str, status: int) -> None:
     """One line for each request: the route's template, never the address or the query."""
-    route = scope.get("route")
-    template = getattr(route, "path", "unmatched")
     fields: dict[str, Any] = {
         "id": context.request_id,
         "method": scope["method"],
-        "route": template,
-        "status": status or problems.CLIENT_CLOSED_REQUEST,
+        "route": route,
+        "status": status,
         "ms": round(context.elapsed_ms(), 1),
     }
     if context.model is not None:
@@ -106,5 +128,5 @@ def _log(scope: Scope, context: Context, status: int | None) -> None:
         fields["digest"] = context.model.digest
     if context.traceparent is not None:
         fields["traceparent"] = context.traceparent
-    level = logging.DEBUG if template.startswith("/health/") else logging.INFO
+    level = logging.DEBUG if scope["path"] in _PROBES else logging.INFO
     logger.log(level, "request", extra={"fields": fields})

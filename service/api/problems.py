@@ -109,6 +109,7 @@ def respond(
     **members: Any,
 ) -> Response:
     """A problem as a response."""
+    context.problem = kind.slug
     body = {
         "type": kind.type,
         "title": kind.title,

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.api.app import create_app
+from service.events import Observer
 from service.loading import BackendFactory
 from service.settings import Settings
 from tests import sample_files, tiny_version
@@ -40,9 +41,11 @@ def start(settings: Settings) -> Start:
 
     @asynccontextmanager
     async def run(
-        backends: BackendFactory | None = None, **changes: Any
+        backends: BackendFactory | None = None,
+        observer: Observer | None = None,
+        **changes: Any,
     ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-        app = create_app(settings.model_copy(update=changes), backends)
+        app = create_app(settings.model_copy(update=changes), backends, observer)
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app):
             await asyncio.to_thread(app.state.models.wait, 60)
