@@ -34,7 +34,7 @@ def serve(
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     import uvicorn
 
-    from service import logs
+    from service import logs, tracing
     from service.api.app import create_app
     from service.settings import Settings
 
@@ -49,7 +49,7 @@ def serve(
     )
     logs.configure(settings.log_level)
     uvicorn.run(
-        create_app(settings),
+        create_app(settings, tracing=tracing.from_environment()),
         host=settings.host,
         port=settings.port,
         log_config=None,  # uvicorn's records go through our handler

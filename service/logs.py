@@ -3,13 +3,22 @@
     {"time": ..., "level": "info", "logger": "g2d.request", "message": "request", "id": ...}
 
 No record carries patient data, a phrase or an address with its query: callers pass `fields`
-of their own making, and a value is always escaped, so that no input can forge a line.
+of their own making, and a value is always escaped, so that no input can forge a line. Libraries
+do quote what they read (pydicom warns with the value of an element), so of theirs only the place
+is written, and of an exception only where it happened, unless it is one of ours.
 """
 
 import json
 import logging
+import traceback
 from datetime import UTC, datetime
 from typing import Any
+
+from radiograph.errors import RadiographError
+
+_TRUSTED = ("g2d", "opentelemetry", "uvicorn")
+"""Loggers whose messages never quote a request."""
+_WITHHELD = "withheld: a library's message may quote what was sent"
 
 
 class JsonFormatter(logging.Formatter):
@@ -17,20 +26,37 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without a line break in it."""
+        trusted = record.name.partition(".")[0] in _TRUSTED
         members: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage() if trusted else _WITHHELD,
+            **({} if trusted else {"where": [f"{record.pathname}:{record.lineno}"]}),
             **getattr(record, "fields", {}),
         }
-        if record.exc_info:
-            members["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            members["exception"] = _description(record.exc_info[1])
+            members["where"] = where(record.exc_info[1])
         return json.dumps(members, ensure_ascii=True, default=str)
 
 
+def where(error: BaseException) -> list[str]:
+    """The places that an error passed, outermost first, without any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+def _description(error: BaseException) -> str:
+    """The classes of an error and its causes, with the messages of ours."""
+    own = f"{type(error).__name__}: {error}"
+    text = own if isinstance(error, RadiographError) else type(error).__name__
+    return text if error.__cause__ is None else f"{text} from {_description(error.__cause__)}"
+
+
 def configure(level: str) -> None:
-    """Send every record of the process to standard error as JSON."""
+    """Send every record and every warning of the process to standard error as JSON."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)

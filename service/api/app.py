@@ -19,12 +19,14 @@ from service.events import NOBODY, Observer
 from service.loading import BackendFactory, Models
 from service.metrics import Metrics
 from service.settings import Settings
+from service.tracing import Tracing
 
 
 def create_app(
     settings: Settings,
     backends: BackendFactory | None = None,
     observer: Observer | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The service as an ASGI application.
 
@@ -32,6 +34,7 @@ def create_app(
         settings: what the operator chose.
         backends: builds the backend of a version; ONNX Runtime in this process unless given.
         observer: told what happens; unless given, what `GET /metrics` answers with.
+        tracing: begins the spans of requests; no request is traced unless given.
 
     Raises:
         ProviderUnavailable: the hardware that the settings ask for does not compute.
@@ -49,6 +52,8 @@ def create_app(
         await loading
         await asyncio.to_thread(admission.close)
         models.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title=openapi.TITLE,
@@ -61,7 +66,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.models, app.state.admission = models, admission
-    app.add_middleware(RequestContext, observer=observer)
+    app.add_middleware(RequestContext, observer=observer, tracing=tracing)
     problems.install(app)
     openapi.install(app)
     answerer = Answerer(settings, models, admission)

@@ -15,7 +15,10 @@ from service.results import ModelIdentity
 
 _KEY = "g2d.context"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# Version ff and identifiers of nothing but zeros are not valid.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 
 @dataclass
@@ -24,7 +27,7 @@ class Context:
 
     Attributes:
         request_id: the client's, when it is short and harmless, otherwise a new one.
-        traceparent: W3C Trace Context as it came, or None.
+        traceparent: W3C Trace Context as it came, or of our span where requests are traced.
         model: the version that answers, once it is chosen.
         timings_ms: stages of the answer, for Server-Timing.
         problem: the kind of problem that is the answer, or None.
@@ -40,6 +43,13 @@ class Context:
     def elapsed_ms(self) -> float:
         """Milliseconds since the request arrived."""
         return (time.perf_counter() - self.started) * 1e3
+
+    def log_fields(self) -> dict[str, str]:
+        """What finds the request in the log, and its trace."""
+        if self.traceparent is None:
+            return {"id": self.request_id}
+        _, trace_id, span_id, _ = self.traceparent.split("-")
+        return {"id": self.request_id, "trace_id": trace_id, "span_id": span_id}
 
     def headers(self) -> dict[str, str]:
         """What every response carries."""

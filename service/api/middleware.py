@@ -3,11 +3,12 @@
 server -> open context -> application -> headers added -> server
                               |  unexpected error -> problem 500
                               |  answered before the body was read -> rest is drained
-                              '  log line, observer told
+                              '  log line, observer told, span ended
 """
 
 import asyncio
 import logging
+from http import HTTPMethod
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,12 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import problems
 from service.api.context import Context, open_context
 from service.events import NOBODY, Observer
+from service.tracing import Outcome, Trace, Tracing
 
 logger = logging.getLogger("g2d.request")
 
 _DRAIN_S = 2.0
 _UNMATCHED = "unmatched"
 """Stands for the route of an address that is none of ours."""
+_METHODS = frozenset(method.value for method in HTTPMethod)
 _PROBES = ("/health/live", "/health/ready", "/metrics")
 """Asked every few seconds by those who watch the service."""
 
@@ -28,9 +31,12 @@ _PROBES = ("/health/live", "/health/ready", "/metrics")
 class RequestContext:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, observer: Observer = NOBODY) -> None:
+    def __init__(
+        self, app: ASGIApp, observer: Observer = NOBODY, tracing: Tracing | None = None
+    ) -> None:
         self._app = app
         self._observer = observer
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request and write its log line."""
@@ -40,8 +46,7 @@ class RequestContext:
         context = open_context(scope)
         exchange = _Exchange(scope, receive, send, context)
         watched = scope["path"] not in _PROBES
-        if watched:
-            self._observer.arrived()
+        trace = self._begin(context) if watched else None
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
@@ -50,21 +55,30 @@ class RequestContext:
                 raise
             await response(scope, exchange.receive, exchange.send)
         finally:
-            status = exchange.status or problems.CLIENT_CLOSED_REQUEST
-            route = getattr(scope.get("route"), "path", _UNMATCHED)
-            _log(scope, context, route, status)
+            outcome = _outcome(scope, context, exchange.status)
+            _log(scope, context, outcome)
             if watched:
-                self._tell(context, route, status)
+                self._tell(context, outcome)
+            if trace is not None:
+                trace.end(outcome)
 
-    def _tell(self, context: Context, route: str, status: int) -> None:
+    def _begin(self, context: Context) -> Trace | None:
+        """Count a request in, and begin its span where requests are traced."""
+        self._observer.arrived()
+        if self._tracing is None:
+            return None
+        trace = self._tracing.begin(context.traceparent)
+        context.traceparent = trace.traceparent
+        return trace
+
+    def _tell(self, context: Context, outcome: Outcome) -> None:
         """What the observer may know of one request."""
-        model = None if context.model is None else str(context.model)
-        self._observer.answered(route, status, context.elapsed_ms() / 1e3, model)
-        if context.problem is not None:
-            self._observer.problem(context.problem)
-        for name, ms in context.timings_ms.items():
-            if name != "total":
-                self._observer.stage(name, ms / 1e3)
+        seconds = context.elapsed_ms() / 1e3
+        self._observer.answered(outcome.route, outcome.status, seconds, outcome.model)
+        if outcome.problem is not None:
+            self._observer.problem(outcome.problem)
+        for name, ms in outcome.stages_ms.items():
+            self._observer.stage(name, ms / 1e3)
 
 
 class _Exchange:
@@ -114,19 +128,33 @@ class _Exchange:
             return
 
 
-def _log(scope: Scope, context: Context, route: str, status: int) -> None:
-    """One line for each request: the route's template, never the address or the query."""
+def _outcome(scope: Scope, context: Context, status: int | None) -> Outcome:
+    """What may be told of a request: the route's template, never the address or the query."""
+    stages = {name: ms for name, ms in context.timings_ms.items() if name != "total"}
+    return Outcome(
+        method=scope["method"] if scope["method"] in _METHODS else "_OTHER",
+        route=getattr(scope.get("route"), "path", _UNMATCHED),
+        status=status or problems.CLIENT_CLOSED_REQUEST,
+        request_id=context.request_id,
+        model=None if context.model is None else str(context.model),
+        problem=context.problem,
+        stages_ms=stages,
+    )
+
+
+def _log(scope: Scope, context: Context, outcome: Outcome) -> None:
+    """One line for each request."""
     fields: dict[str, Any] = {
-        "id": context.request_id,
-        "method": scope["method"],
-        "route": route,
-        "status": status,
+        **context.log_fields(),
+        "method": outcome.method,
+        "route": outcome.route,
+        "status": outcome.status,
         "ms": round(context.elapsed_ms(), 1),
     }
+    if outcome.problem is not None:
+        fields["problem"] = outcome.problem
     if context.model is not None:
-        fields["model"] = str(context.model)
+        fields["model"] = outcome.model
         fields["digest"] = context.model.digest
-    if context.traceparent is not None:
-        fields["traceparent"] = context.traceparent
     level = logging.DEBUG if scope["path"] in _PROBES else logging.INFO
     logger.log(level, "request", extra={"fields": fields})

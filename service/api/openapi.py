@@ -207,5 +207,5 @@ def _parameters() -> list[dict[str, Any]]:
     return [
         header("X-Request-Id", "Letters, digits, `.`, `_`, `-`, up to 64; echoed.", _ID),
         header("X-Request-Timeout", "Seconds that the client waits; later is 504.", "5"),
-        header("traceparent", "W3C Trace Context; echoed and logged.", trace),
+        header("traceparent", "W3C Trace Context; continued or echoed, and logged.", trace),
     ]

@@ -8,7 +8,6 @@ The only place that knows HTTP status. `type` is stable, so that a client may br
 
 import http
 import logging
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from radiograph import errors
 from radiograph.errors import RadiographError
 from service import errors as service_errors
 from service.api.context import Context, context_of
+from service.logs import where
 
 logger = logging.getLogger("g2d.problems")
 
@@ -129,12 +129,10 @@ def unexpected(context: Context, error: BaseException) -> Response:
 
     The log says where it happened, but not its message: that may quote the input.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     logger.error(
         "unexpected %s",
         type(error).__name__,
-        extra={"fields": {"id": context.request_id, "where": where}},
+        extra={"fields": {**context.log_fields(), "where": where(error)}},
     )
     return respond(context, INTERNAL, "An unexpected error. The request id finds it in the log.")
 
@@ -146,9 +144,7 @@ async def _on_radiograph_error(request: Request, error: Exception) -> Response:
     kind = kind_of(error)
     if kind.status != 500:
         return respond(context, kind, str(error))
-    logger.error(
-        "%s: %s", type(error).__name__, error, extra={"fields": {"id": context.request_id}}
-    )
+    logger.error("%s: %s", type(error).__name__, error, extra={"fields": context.log_fields()})
     return respond(context, kind, "The service is at fault. The request id finds it in the log.")
 
 

@@ -14,6 +14,7 @@ from service.api.app import create_app
 from service.events import Observer
 from service.loading import BackendFactory
 from service.settings import Settings
+from service.tracing import Tracing
 from tests import sample_files, tiny_version
 
 Start = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, httpx.AsyncClient]]]
@@ -43,9 +44,10 @@ def start(settings: Settings) -> Start:
     async def run(
         backends: BackendFactory | None = None,
         observer: Observer | None = None,
+        tracing: Tracing | None = None,
         **changes: Any,
     ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-        app = create_app(settings.model_copy(update=changes), backends, observer)
+        app = create_app(settings.model_copy(update=changes), backends, observer, tracing)
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app):
             await asyncio.to_thread(app.state.models.wait, 60)
