@@ -49,9 +49,10 @@ def predict(
 
     settings = Settings.from_environment().changed(models_dir=models_dir, default_model=model)
     tasks = tuple(task or ()) or ((Task.GROUND,) if method else ())
-    result = _answer(file, tasks, tuple(phrase or ()), method, version, settings)
+    side_px = None if out is None else settings.overlay_side_px
+    result = _answer(file, tasks, tuple(phrase or ()), method, version, settings, side_px)
     if out is not None:
-        out.write_bytes(png.encode(result, settings.overlay_side_px))
+        out.write_bytes(png.encode(result))
     typer.echo(json.encode(result, uuid.uuid4().hex, heatmap))
 
 
@@ -62,6 +63,7 @@ def _answer(
     method: str | None,
     version: str | None,
     settings: "Settings",
+    preview_px: int | None,
 ) -> "AnalysisResult":
     """Load one version, with every check that the service makes, and ask it."""
     from radiograph.repository import Repository
@@ -70,11 +72,12 @@ def _answer(
     from service.loading import limits_of, load_version
 
     repository, name = Repository(settings.models_dir), settings.default_model
-    request = AnalysisRequest(file.read_bytes(), tasks=tasks, phrases=phrases, method=method)
+    data = file.read_bytes()
+    request = AnalysisRequest(tasks=tasks, phrases=phrases, method=method)
     number = repository.resolve(name, version or settings.default_alias)
     backends = ort.factory(settings)
     loaded = load_version(repository, name, number, backends, limits_of(settings))
     try:
-        return loaded.analysis.run(request)
+        return loaded.analysis.run_here(request, data, preview_px=preview_px)
     finally:
-        loaded.backend.close()
+        loaded.analysis.close()

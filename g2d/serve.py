@@ -19,7 +19,7 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(help="Threads within one graph; the CPUs there are.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Requests computed at one time.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Batches computed at one time.")] = None,
 ) -> None:
     """Start the service: JSON and overlays for one radiograph a request.
 
@@ -55,6 +55,6 @@ def serve(
         log_config=None,  # uvicorn's records go through our handler
         access_log=False,  # its lines hold the query, and so perhaps a phrase
         server_header=False,
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=settings.stop_grace_s,
         ws="none",
     )

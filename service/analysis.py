@@ -1,17 +1,19 @@
 """Analysis: the one use case. Bytes and tasks in, a result in source pixels out.
 
-    bytes -> read -> Radiograph -> preprocess -> trunk (once) -> features
-                                                    features -> head -> heads.* -> result
-                                   phrases -> text (kept) ----^
+    request --plan--> heads, phrases          refused here, before any work is done
+    bytes --Decoders--> tensor, geometry, facts
+    phrases --text side (kept)--> features    at the same time
+    tensor, features --Engine--> trunk once for the batch, each head on its part --> raw outputs
+    raw outputs --heads.*--> result in source pixels
 
 No HTTP and no runtime in here: a backend is handed in, errors are those of
-`radiograph.errors`. Calls block and are made off the event loop.
+`radiograph.errors`. `run` is for the event loop and leaves what blocks to processes and threads;
+`run_here` does the same in the calling thread, without batches.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,35 +21,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph import dicom, heads, raster
-from radiograph.errors import (
-    InvalidVersion,
-    MalformedInput,
-    TaskNotOffered,
-    UnsupportedEncoding,
-    UnusablePhrase,
-)
-from radiograph.geometry import Geometry
+from radiograph import dicom, heads
+from radiograph.errors import InvalidVersion, TaskNotOffered, UnusablePhrase
 from radiograph.heads import Detection, Finding, Grounding, Mask
-from radiograph.image import Radiograph
 from radiograph.manifest import HeadSpec, ModelManifest, OutOfDomainSpec, Task
-from radiograph.preprocess import preprocess
+from service.admission import Place
 from service.backends.base import Backend, FloatArray
+from service.batching import Channel, Engine
+from service.deadline import Deadline
+from service.decoding import Decoders
+from service.events import NOBODY
 from service.golden import read_arrays
 from service.phrases import PhraseEncoder, normalise
+from service.reading import UNKNOWN, Decoded, Order, decode
 from service.results import AnalysisResult, DomainScore, ModelIdentity, Notice
 
-DICOM = "application/dicom"
-PNG = "image/png"
-JPEG = "image/jpeg"
-UNKNOWN = "application/octet-stream"
-MEDIA_TYPES = (DICOM, PNG, JPEG, UNKNOWN)
-
-_SIGNATURES = {PNG: b"\x89PNG\r\n\x1a\n", JPEG: b"\xff\xd8\xff"}
 _CODED_WARNING = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
+_PHRASE_FEATURES = "phrase_features"
 
 Features = dict[str, FloatArray]
-Checkpoint = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -65,22 +57,18 @@ class AnalysisRequest:
     """What is asked of one radiograph.
 
     Attributes:
-        data: the file's bytes.
-        media_type: one of `MEDIA_TYPES`; `UNKNOWN` is found out from the bytes.
         tasks: what to answer; empty is everything that the version offers.
         phrases: what to look for.
         method: which grounding, or None for the version's first.
     """
 
-    data: bytes
-    media_type: str = UNKNOWN
     tasks: tuple[Task, ...] = ()
     phrases: tuple[str, ...] = ()
     method: str | None = None
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """A checked request: which heads run, in order, and the phrases they read."""
 
     heads: dict[str, HeadSpec]
@@ -88,23 +76,47 @@ class _Plan:
     phrases: tuple[str, ...]
 
 
-class Stopwatch:
-    """Milliseconds by stage, stages of one name added up."""
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One radiograph for the model.
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self.ms: dict[str, float] = {}
+    Attributes:
+        tensor: 1 x size x size, float32.
+        plan: what is asked of it.
+        text: features of the plan's phrases, P x D, or None without phrases.
+        deadline: of the request.
+    """
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what is done within it."""
-        start = time.perf_counter()
-        yield
-        self.ms[name] = self.ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+    tensor: FloatArray
+    plan: Plan
+    text: FloatArray | None
+    deadline: Deadline
 
-    def total(self) -> dict[str, float]:
-        """The stages, and `total`: all the time since the beginning."""
-        return {**self.ms, "total": (time.perf_counter() - self._start) * 1e3}
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """What the model gave for one radiograph: arrays without a batch axis.
+
+    Attributes:
+        outputs: by head and name.
+        global_features: the trunk's, D.
+        timings_ms: `trunk` and `heads` of the whole batch.
+    """
+
+    outputs: dict[str, Features]
+    global_features: FloatArray | None
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """A radiograph that has been through the model; `Analysis.complete` makes it a result."""
+
+    plan: Plan
+    decoded: Decoded
+    raw: Raw
+    timings_ms: dict[str, float]
+    started: float
 
 
 class Analysis:
@@ -114,8 +126,9 @@ class Analysis:
         identity: the version, as the answers name it.
         manifest: what the version is.
         folder: where its tokenizer and statistics lie.
-        backend: what runs its graphs.
+        backend: what runs its graphs; closed with the analysis.
         limits: how much one request may ask for.
+        engine: runs its batches; without one only `run_here` answers.
     """
 
     def __init__(
@@ -125,8 +138,9 @@ class Analysis:
         folder: Path,
         backend: Backend,
         limits: Limits,
+        engine: Engine | None = None,
     ) -> None:
-        """Read what the version needs beside its graphs.
+        """Read what the version needs beside its graphs, and measure its batches.
 
         Raises:
             InvalidVersion: the tokenizer or the statistics cannot be read.
@@ -140,46 +154,19 @@ class Analysis:
         if manifest.text is not None:
             kept = limits.phrase_cache
             self._phrases = PhraseEncoder(backend, manifest.text, folder, kept)
+        self._observer = NOBODY if engine is None else engine.observer
+        self._channel: Channel[Work, Raw] | None = None
+        if engine is not None:
+            graph = manifest.files[manifest.trunk.file]
+            self._channel = engine.open(self.infer, engine.max_batch(graph, self._blank))
 
-    def run(
-        self, request: AnalysisRequest, checkpoint: Checkpoint = lambda: None
-    ) -> AnalysisResult:
-        """Answer one request.
-
-        Args:
-            request: what is asked.
-            checkpoint: called between the stages; raises when nobody waits any more.
+    def plan(self, request: AnalysisRequest) -> Plan:
+        """Refuse what cannot be answered before any work is done on the image. Does not block.
 
         Raises:
-            InputError: the bytes or the phrases are at fault.
             TaskNotOffered: the version has no head for a task or method.
-            InvalidVersion: the version gave something that is no answer.
+            UnusablePhrase: a phrase is missing, or one that cannot be used.
         """
-        watch = Stopwatch()
-        plan = self._plan(request)
-        with watch.stage("read"):
-            radiograph = read(request.data, request.media_type, self._limits.image)
-        checkpoint()
-        with watch.stage("preprocess"):
-            tensor, geometry = preprocess(radiograph, self.manifest.preprocess)
-        checkpoint()
-        with watch.stage("trunk"):
-            features = self._backend.trunk(tensor[None])
-        checkpoint()
-        answers = self._answers(plan, features, radiograph, geometry, watch)
-        domain = self._domain.score(features) if self._domain else None
-        return AnalysisResult(
-            model=self.identity,
-            preprocess=self.manifest.preprocess,
-            radiograph=radiograph,
-            warnings=_notices(radiograph, domain),
-            out_of_domain=domain,
-            timings_ms=watch.total(),
-            **answers,
-        )
-
-    def _plan(self, request: AnalysisRequest) -> _Plan:
-        """Refuse what cannot be answered before any work is done on the image."""
         tasks = request.tasks or self._offered(with_phrases=bool(request.phrases))
         chosen = {
             name: head for task in tasks for name, head in self._heads(task, request.method).items()
@@ -189,7 +176,117 @@ class Analysis:
             phrases = self._checked(request.phrases)
         elif request.phrases:
             raise UnusablePhrase("a phrase was given, but the task `ground` was not asked for")
-        return _Plan(chosen, tasks, phrases)
+        return Plan(chosen, tasks, phrases)
+
+    def order(self, data: bytes, media_type: str, preview_px: int | None = None) -> Order:
+        """What to read of a file for this version."""
+        return Order(data, media_type, self.manifest.preprocess, self._limits.image, preview_px)
+
+    async def run(self, plan: Plan, order: Order, decoders: Decoders, place: Place) -> Inferred:
+        """Decode and infer one radiograph, on the event loop.
+
+        Args:
+            plan: from `plan`.
+            order: from `order`.
+            decoders: where it is decoded.
+            place: the request's; it is told of everything that runs.
+
+        Raises:
+            InputError: the bytes are at fault.
+            DeadlineExceeded, ClientGone, Overloaded: it was given up.
+            BackendFailure: a graph failed.
+        """
+        if self._channel is None:
+            raise RuntimeError("made without an engine")
+        started = time.perf_counter()
+        decoding = place.follow(decoders.submit(order, place.deadline))
+        text, text_ms = await self._text(plan, place)
+        decoded = await place.wait(decoding)
+        middle = time.perf_counter()
+        work = Work(decoded.tensor, plan, text, place.deadline)
+        raw = await place.wait(self._channel.submit(place.key, work, place.deadline))
+        place.deadline.check()  # what passed on the way was left out of the batch
+        computed_ms = sum(raw.timings_ms.values())
+        queue_ms = (time.perf_counter() - middle) * 1e3 - computed_ms
+        timings = {**decoded.timings_ms, **text_ms, "queue": queue_ms, **raw.timings_ms}
+        return Inferred(plan, decoded, raw, timings, started)
+
+    def run_here(
+        self,
+        request: AnalysisRequest,
+        data: bytes,
+        media_type: str = UNKNOWN,
+        preview_px: int | None = None,
+    ) -> AnalysisResult:
+        """Answer one request in this thread, alone.
+
+        Raises:
+            InputError: the bytes or the phrases are at fault.
+            TaskNotOffered: the version has no head for a task or method.
+            InvalidVersion: the version gave something that is no answer.
+        """
+        started = time.perf_counter()
+        plan = self.plan(request)
+        decoded = decode(self.order(data, media_type, preview_px))
+        text = self._phrases.features(plan.phrases) if plan.phrases and self._phrases else None
+        (raw,) = self.infer([Work(decoded.tensor, plan, text, Deadline(float("inf")))])
+        timings = {**decoded.timings_ms, **raw.timings_ms}
+        return self.complete(Inferred(plan, decoded, raw, timings, started))
+
+    def infer(self, batch: Sequence[Work]) -> list[Raw]:
+        """Run one batch: the trunk once, each head on those that ask for it. Blocks.
+
+        Raises:
+            BackendFailure: a graph failed.
+        """
+        start = time.perf_counter()
+        features = self._backend.trunk(np.stack([work.tensor for work in batch]))
+        middle = time.perf_counter()
+        outputs: list[dict[str, Features]] = [{} for _ in batch]
+        for name, rows in self._parts(batch):
+            raw = self._backend.head(*self._feeds(name, rows, batch, features))
+            for at, row in enumerate(rows):
+                outputs[row][name] = {output: value[at] for output, value in raw.items()}
+        end = time.perf_counter()
+        self._observer.batch(str(self.identity), len(batch), end - start)
+        timings = {"trunk": (middle - start) * 1e3, "heads": (end - middle) * 1e3}
+        every = features.get("global_features")
+        return [
+            Raw(outputs[row], None if every is None else every[row], timings)
+            for row in range(len(batch))
+        ]
+
+    def complete(self, inferred: Inferred) -> AnalysisResult:
+        """Raw outputs -> the result in source pixels. Blocks.
+
+        Raises:
+            InvalidVersion: the version gave something that is no answer.
+        """
+        start = time.perf_counter()
+        plan, decoded = inferred.plan, inferred.decoded
+        answers: dict[Task, list[Any]] = {task: [] for task in plan.tasks}
+        for name, head in plan.heads.items():
+            answers[head.kind] += _results(head, inferred.raw.outputs[name], plan, decoded)
+        domain = self._score(inferred.raw)
+        self._tell(decoded, domain, answers.get(Task.CLASSIFY, ()))
+        end = time.perf_counter()
+        timings = {**inferred.timings_ms, "results": (end - start) * 1e3}
+        return AnalysisResult(
+            model=self.identity,
+            preprocess=self.manifest.preprocess,
+            image=decoded.image,
+            warnings=_notices(decoded.image.warnings, domain),
+            out_of_domain=domain,
+            timings_ms={**timings, "total": (end - inferred.started) * 1e3},
+            preview=decoded.preview,
+            **{_FIELDS[task]: tuple(items) for task, items in answers.items()},
+        )
+
+    def close(self) -> None:
+        """Answer what was taken in, then free the version."""
+        if self._channel is not None:
+            self._channel.close()
+        self._backend.close()
 
     def _offered(self, *, with_phrases: bool) -> tuple[Task, ...]:
         return tuple(
@@ -221,25 +318,66 @@ class Analysis:
             self._phrases.tokens(phrase)
         return normal
 
-    def _answers(
-        self,
-        plan: _Plan,
-        features: Features,
-        radiograph: Radiograph,
-        geometry: Geometry,
-        watch: Stopwatch,
-    ) -> dict[str, Any]:
-        """The fields of AnalysisResult that the plan asks for."""
-        if plan.phrases and self._phrases is not None:
-            with watch.stage("text"):
-                features = {**features, "phrase_features": self._phrases.features(plan.phrases)}
-        answers: dict[Task, list[Any]] = {task: [] for task in plan.tasks}
-        for name, head in plan.heads.items():
-            with watch.stage("heads"):
-                raw = self._backend.head(name, {item: features[item] for item in head.inputs})
-            with watch.stage("results"):
-                answers[head.kind] += _results(head, raw, plan.phrases, radiograph, geometry)
-        return {_FIELDS[task]: tuple(items) for task, items in answers.items()}
+    async def _text(self, plan: Plan, place: Place) -> tuple[FloatArray | None, dict[str, float]]:
+        """Features of the phrases, and the time they took: none where they are kept."""
+        phrases = self._phrases
+        if phrases is None or not plan.phrases:
+            return None, {}
+        known = phrases.known(plan.phrases)
+        if known is not None:
+            return known, {}
+        start = time.perf_counter()
+        text = await place.call(lambda: phrases.features(plan.phrases))
+        return text, {"text": (time.perf_counter() - start) * 1e3}
+
+    def _parts(self, batch: Sequence[Work]) -> list[tuple[str, list[int]]]:
+        """(head, rows of the batch) to run; rows that differ in the phrases they ask for apart.
+
+        Rows that nobody waits for any more are left out.
+        """
+        parts: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        for row, work in enumerate(batch):
+            if work.deadline.over():
+                continue
+            for name, head in work.plan.heads.items():
+                phrases = work.plan.phrases if _PHRASE_FEATURES in head.inputs else ()
+                parts.setdefault((name, phrases), []).append(row)
+        return [(name, rows) for (name, _), rows in parts.items()]
+
+    def _feeds(
+        self, name: str, rows: list[int], batch: Sequence[Work], features: Features
+    ) -> tuple[str, Features]:
+        """A head and its inputs for some rows of a batch."""
+        feeds: Features = {}
+        for item in self.manifest.heads[name].inputs:
+            text = batch[rows[0]].text
+            if item == _PHRASE_FEATURES and text is not None:
+                feeds[item] = text
+            else:
+                feeds[item] = features[item] if len(rows) == len(batch) else features[item][rows]
+        return name, feeds
+
+    def _blank(self, size: int) -> None:
+        """Run the trunk over a batch of black images, to see how long that takes."""
+        side = self.manifest.preprocess.size_px
+        self._backend.trunk(np.zeros((size, 1, side, side), np.float32))
+
+    def _score(self, raw: Raw) -> DomainScore | None:
+        if self._domain is None or raw.global_features is None:
+            return None
+        return self._domain.score(raw.global_features)
+
+    def _tell(
+        self, decoded: Decoded, domain: DomainScore | None, findings: Sequence[Finding]
+    ) -> None:
+        """Tell the observer what drift is seen by."""
+        model = str(self.identity)
+        values = {"mean": float(decoded.tensor.mean()), "std": float(decoded.tensor.std())}
+        if domain is not None:
+            values["out_of_domain"] = domain.score
+        self._observer.input_statistics(model, values)
+        if findings:
+            self._observer.scores(model, {item.name: item.probability for item in findings})
 
 
 _FIELDS = {
@@ -251,23 +389,18 @@ _FIELDS = {
 
 
 def _results(
-    head: HeadSpec,
-    raw: Features,
-    phrases: tuple[str, ...],
-    radiograph: Radiograph,
-    geometry: Geometry,
+    head: HeadSpec, outputs: Features, plan: Plan, decoded: Decoded
 ) -> tuple[Finding | Mask | Detection | Grounding, ...]:
-    """A head's raw outputs, batch axis first -> results in source pixels."""
-    outputs = {name: value[0] for name, value in raw.items()}
+    """A head's raw outputs for one image -> results in source pixels."""
     match head.kind:
         case Task.CLASSIFY:
             return heads.classify(head, outputs)
         case Task.SEGMENT:
-            return heads.segment(head, outputs, geometry, radiograph.spacing_mm)
+            return heads.segment(head, outputs, decoded.geometry, decoded.image.spacing_mm)
         case Task.DETECT:
-            return heads.detect(head, outputs, geometry)
+            return heads.detect(head, outputs, decoded.geometry)
         case Task.GROUND:
-            return heads.ground(head, outputs, phrases, geometry)
+            return heads.ground(head, outputs, plan.phrases, decoded.geometry)
 
 
 @dataclass(frozen=True)
@@ -292,42 +425,16 @@ class _Domain:
             raise InvalidVersion(f"{spec.file}: `precision` does not fit `mean`")
         return cls(mean, precision, spec.threshold)
 
-    def score(self, features: Mapping[str, FloatArray]) -> DomainScore:
-        difference = features["global_features"][0].astype(np.float64) - self.mean
+    def score(self, features: FloatArray) -> DomainScore:
+        difference = features.astype(np.float64) - self.mean
         squared = float(difference @ self.precision @ difference) / self.mean.size
         if not np.isfinite(squared):
             raise InvalidVersion("the global features are not finite")
         return DomainScore(float(np.sqrt(max(squared, 0.0))), self.threshold)
 
 
-def read(data: bytes, media_type: str, limits: dicom.Limits) -> Radiograph:
-    """Bytes of a known or unknown media type -> Radiograph.
-
-    Raises:
-        InputError: the bytes are no radiograph, or not of the type that was said.
-    """
-    if not data:
-        raise MalformedInput("the body is empty")
-    actual = _media_type(data) if media_type == UNKNOWN else media_type
-    if actual == DICOM:
-        return dicom.read(data, limits)
-    if actual not in _SIGNATURES:
-        raise UnsupportedEncoding(f"a file is one of {', '.join(MEDIA_TYPES)}")
-    if not data.startswith(_SIGNATURES[actual]):
-        raise MalformedInput(f"the bytes are not {actual}")
-    return raster.read(data, limits)
-
-
-def _media_type(data: bytes) -> str:
-    """What the bytes are, from how they begin; `UNKNOWN` when they are none of ours."""
-    for media_type, signature in _SIGNATURES.items():
-        if data.startswith(signature):
-            return media_type
-    return DICOM if dicom.sniff(data) else UNKNOWN
-
-
-def _notices(radiograph: Radiograph, domain: DomainScore | None) -> tuple[Notice, ...]:
-    notices = [_notice(text) for text in radiograph.warnings]
+def _notices(warnings: Sequence[str], domain: DomainScore | None) -> tuple[Notice, ...]:
+    notices = [_notice(text) for text in warnings]
     if domain is not None and domain.outside:
         message = (
             f"The image is unlike the chest radiographs that the model was trained on (score "

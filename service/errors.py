@@ -9,6 +9,7 @@ RadiographError
     ├── DeadlineExceeded         the answer would come later than the client waits
     ├── ClientGone               the client closed the connection; nobody to answer
     ├── ProviderUnavailable      the hardware that was asked for does not compute
+    ├── DecoderFailure           reading a file failed in a way that nobody expected
     ├── BackendFailure           a graph failed while it ran
     └── BackendUnavailable       what computes is elsewhere and cannot be reached in time
 """
@@ -29,7 +30,16 @@ class NotReady(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """Every place is taken; the client may try again later."""
+    """There is more to do than can be done in time; the client may try again later.
+
+    Args:
+        message: what there is too much of.
+        retry_after_s: when to try again.
+    """
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = max(1, retry_after_s)
 
 
 class BodyTimeout(ServiceError):
@@ -46,6 +56,10 @@ class ClientGone(ServiceError):
 
 class ProviderUnavailable(ServiceError):
     """The hardware that was asked for does not compute."""
+
+
+class DecoderFailure(ServiceError):
+    """Reading a file failed in a way that nobody expected."""
 
 
 class BackendFailure(ServiceError):

@@ -21,6 +21,7 @@ from radiograph.repository import Repository
 from service import golden
 from service.analysis import Analysis, Limits
 from service.backends.base import Backend
+from service.batching import Engine
 from service.errors import NotReady
 from service.results import ModelIdentity
 from service.settings import Settings
@@ -50,7 +51,6 @@ class Entry:
         digest: SHA-256 of its manifest, once read.
         providers: what really computes, once loaded.
         analysis: what answers, once ready.
-        backend: what to close at the end.
     """
 
     name: str
@@ -61,7 +61,6 @@ class Entry:
     digest: str | None = None
     providers: tuple[str, ...] = ()
     analysis: Analysis | None = None
-    backend: Backend | None = None
 
 
 class Models:
@@ -70,11 +69,15 @@ class Models:
     Args:
         settings: where the repository is and what to load of it.
         backends: builds the backend of a verified folder.
+        engine: runs the batches of every version.
     """
 
-    def __init__(self, settings: Settings, backends: BackendFactory) -> None:
+    def __init__(
+        self, settings: Settings, backends: BackendFactory, engine: Engine | None = None
+    ) -> None:
         self._settings = settings
         self._backends = backends
+        self._engine = engine
         self._repository = Repository(settings.models_dir)
         self._entries: dict[tuple[str, int], Entry] = {}
         self._done = threading.Event()
@@ -99,8 +102,8 @@ class Models:
     def close(self) -> None:
         """Free every version."""
         for entry in self._entries.values():
-            if entry.backend is not None:
-                entry.backend.close()
+            if entry.analysis is not None:
+                entry.analysis.close()
         self._entries = {}
 
     def entries(self) -> tuple[Entry, ...]:
@@ -218,7 +221,12 @@ class Models:
 
     def _build(self, entry: Entry) -> Entry:
         loaded = load_version(
-            self._repository, entry.name, entry.version, self._backends, limits_of(self._settings)
+            self._repository,
+            entry.name,
+            entry.version,
+            self._backends,
+            limits_of(self._settings),
+            self._engine,
         )
         return replace(
             entry,
@@ -226,22 +234,26 @@ class Models:
             digest=loaded.analysis.identity.digest,
             providers=loaded.backend.providers,
             analysis=loaded.analysis,
-            backend=loaded.backend,
         )
 
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version that answers, and what to close when it no longer has to."""
+    """A version that answers, and what it runs on; `analysis.close` closes both."""
 
     analysis: Analysis
     backend: Backend
 
 
 def load_version(
-    repository: Repository, name: str, version: int, backends: BackendFactory, limits: Limits
+    repository: Repository,
+    name: str,
+    version: int,
+    backends: BackendFactory,
+    limits: Limits,
+    engine: Engine | None = None,
 ) -> LoadedVersion:
-    """Verify a version, build its backend and replay its golden outputs.
+    """Verify a version, build its backend, replay its golden outputs and measure its batches.
 
     Raises:
         ModelNotFound: no such version.
@@ -254,7 +266,7 @@ def load_version(
     backend = backends(folder, manifest)
     try:
         golden.replay(backend, manifest, folder)
-        analysis = Analysis(identity, manifest, folder, backend, limits)
+        analysis = Analysis(identity, manifest, folder, backend, limits, engine)
     except BaseException:
         backend.close()
         raise

@@ -9,6 +9,7 @@ import threading
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,7 @@ class PhraseEncoder:
         self._max_tokens = spec.max_tokens
         self._kept = kept
         self._features: OrderedDict[str, FloatArray] = OrderedDict()
+        self._running: dict[str, Future[FloatArray]] = {}
         self._lock = threading.Lock()
 
     def tokens(self, phrase: str) -> TokenIds:
@@ -100,18 +102,46 @@ class PhraseEncoder:
         )
 
     def features(self, phrases: Sequence[str]) -> FloatArray:
-        """Features of normalised phrases that have passed `tokens`, P x D, float32."""
+        """Features of normalised phrases that have passed `tokens`, P x D, float32. Blocks."""
         return np.concatenate([self._one(phrase) for phrase in phrases])
 
+    def known(self, phrases: Sequence[str]) -> FloatArray | None:
+        """The same without running anything, or None when one of them is not kept."""
+        with self._lock:
+            if not all(phrase in self._features for phrase in phrases):
+                return None
+            return np.concatenate([self._use(phrase) for phrase in phrases])
+
+    def _use(self, phrase: str) -> FloatArray:
+        """Features that are kept, the latest to be dropped from now on."""
+        self._features.move_to_end(phrase)
+        return self._features[phrase]
+
     def _one(self, phrase: str) -> FloatArray:
+        """Features of one phrase; a phrase that two requests ask for at once runs once."""
         with self._lock:
             if phrase in self._features:
-                self._features.move_to_end(phrase)
-                return self._features[phrase]
-        tokens = self.tokens(phrase)
-        features = self._backend.text(tokens.input_ids, tokens.attention_mask)
+                return self._use(phrase)
+            future = self._running.get(phrase)
+            mine = future is None
+            if future is None:
+                future = self._running[phrase] = Future()
+        if mine:
+            self._compute(phrase, future)
+        return future.result()
+
+    def _compute(self, phrase: str, future: "Future[FloatArray]") -> None:
+        try:
+            tokens = self.tokens(phrase)
+            features = self._backend.text(tokens.input_ids, tokens.attention_mask)
+        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+            with self._lock:
+                del self._running[phrase]
+            future.set_exception(error)
+            return
         with self._lock:
+            del self._running[phrase]
             self._features[phrase] = features
             while len(self._features) > self._kept:
                 self._features.popitem(last=False)
-        return features
+        future.set_result(features)

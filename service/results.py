@@ -5,9 +5,12 @@ Analysis makes it, the encoders read it. Coordinates are source pixels.
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from radiograph.heads import Detection, Finding, Grounding, Mask
-from radiograph.image import Radiograph
 from radiograph.preprocess import PreprocessSpec
+from service.reading import ImageFacts
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,20 @@ class AnalysisResult:
     Attributes:
         model: the version that answered.
         preprocess: how pixels became its input.
-        radiograph: the image as it was read.
+        image: what is known of the radiograph beside its pixels.
         warnings: what a reader of the answer must know.
         out_of_domain: the score, or None when the version has no statistics.
         timings_ms: time spent, by stage, in the order the stages ran.
+        preview: the whole radiograph as a picture, h x w, uint8, for an overlay, or None.
     """
 
     model: ModelIdentity
     preprocess: PreprocessSpec
-    radiograph: Radiograph
+    image: ImageFacts
     warnings: tuple[Notice, ...]
     out_of_domain: DomainScore | None
     timings_ms: dict[str, float]
+    preview: NDArray[np.uint8] | None = None
     findings: tuple[Finding, ...] | None = None
     masks: tuple[Mask, ...] | None = None
     detections: tuple[Detection, ...] | None = None

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -51,9 +51,21 @@ class Settings(BaseModel):
     threads: int = Field(default_factory=lambda: available_cpus(), ge=1, le=256)
     """Threads within one graph. Default: the CPUs that this process may use."""
     workers: int = Field(default=2, ge=1, le=64)
-    """Requests that are computed at one time: one decodes while another infers."""
-    waiting: int = Field(default=16, ge=0, le=1024)
-    """Requests that may wait beyond those; more get 503 at once."""
+    """Batches that are computed at one time."""
+    max_batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    """Radiographs in one batch. `auto` measures when a version is loaded: never more than helps."""
+    waiting: int = Field(default=64, ge=0, le=1024)
+    """Requests that may be inside beyond `workers`; more get 503 at once."""
+    max_wait_s: float = Field(default=10.0, gt=0)
+    """A request that would wait longer for those before it gets 503 at once."""
+    decode_workers: int = Field(default_factory=lambda: available_cpus(), ge=0, le=64)
+    """Processes that read files. 0 reads in this process, where no file can be given up."""
+    decode_timeout_s: float = Field(default=20.0, gt=0)
+    """Seconds in which a file must have been read."""
+    decode_memory_bytes: int = Field(default=2048 * MIB, ge=64 * MIB)
+    """What reading one file may allocate."""
+    stop_grace_s: int = Field(default=30, ge=0)
+    """Seconds that running and waiting requests have to end, once the service is told to stop."""
     max_body_bytes: int = Field(default=64 * MIB, ge=1024)
     """Largest request body. A 43 x 43 cm image of 0.1 mm pixels has 37 MB."""
     max_buffered_bytes: int = Field(default=512 * MIB, ge=1024)

@@ -1,11 +1,14 @@
 """Answers: one request for a radiograph, from its headers to the bytes of the response.
 
-    Accept, model, Content-Type --cheap refusals--> body --> place --> worker thread
-                      unpack -> Analysis.run -> encoder -> bytes <-----------'
+    Accept, model, Content-Type, wait --cheap refusals--> body --> place
+    unpack -> plan -> Analysis.run (decoders, engine) -> complete, encode -> bytes
 
-Everything that blocks happens in the worker thread; the event loop only moves bytes.
+Nothing blocks here: files are read in processes, batches run in the engine's lanes, and forms,
+results and encoding go to threads; the event loop only moves bytes. `analyse` is the same for
+callers without an HTTP request.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +18,23 @@ from starlette.responses import Response
 
 from radiograph.errors import MalformedInput
 from radiograph.manifest import Task
-from service.admission import Admission, Deadline
-from service.analysis import AnalysisRequest, Stopwatch
+from service.admission import Admission, Place
+from service.analysis import Analysis, AnalysisRequest, Plan
 from service.api import intake
 from service.api.context import context_of
 from service.api.negotiation import negotiate
+from service.batching import JOB
+from service.deadline import Deadline
+from service.decoding import Decoders
 from service.encoders import json, png
 from service.encoders.json import HeatmapEncoding
 from service.loading import Models
-from service.results import AnalysisResult
+from service.results import AnalysisResult, ModelIdentity
 from service.settings import Settings
+from service.stopwatch import Stopwatch
 
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+_SEVERAL = "analyze"
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,64 @@ class Question:
     version: str | None = None
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The bytes of one answer.
+
+    Attributes:
+        data: the encoded result.
+        media_type: what they are.
+        model: the version that answered.
+        timings_ms: by stage.
+    """
+
+    data: bytes
+    media_type: str
+    model: ModelIdentity
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How an answer is written.
+
+    Attributes:
+        media_type: what it becomes.
+        encode: writes a result.
+        preview_px: longest side of the picture that `encode` needs, or None for no picture.
+    """
+
+    media_type: str
+    encode: Callable[[AnalysisResult], bytes]
+    preview_px: int | None = None
+
+
+class _Body:
+    """The body of a request, until it is given away."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def give(self) -> bytes:
+        """The bytes, once: whoever has them decides how long they stay in memory."""
+        data, self._data = self._data, b""
+        return data
+
+
 class Answerer:
     """Answers questions with the loaded models, within the limits of the settings."""
 
-    def __init__(self, settings: Settings, models: Models, admission: Admission) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        models: Models,
+        admission: Admission,
+        decoders: Decoders,
+    ) -> None:
         self._settings = settings
         self._models = models
         self._admission = admission
+        self._decoders = decoders
         self._limits = intake.BodyLimits(
             max_bytes=settings.max_body_bytes,
             timeout_s=settings.body_timeout_s,
@@ -67,30 +126,77 @@ class Answerer:
         """Answer one request; errors are raised for `problems` to answer."""
         context = context_of(request.scope)
         deadline = self._deadline(request.headers.get("x-request-timeout"))
-        media_type = negotiate(request.headers.get("accept"))
+        written = self._format(request.headers.get("accept"), question, context.request_id)
         analysis = self._models.ready(question.model, question.version)
         context.model = analysis.identity
         content = intake.content_type(request)
-        self._admission.check()
-        with self._admission.memory() as take:
-            body = await intake.read_body(request, self._limits, deadline, take)
+        self._admission.check(deadline)
+        plan = None if content.is_form else analysis.plan(_asked(question))
+        with self._admission.memory() as memory:
+            body = _Body(await intake.read_body(request, self._limits, deadline, memory.take))
             context.timings_ms["receive"] = context.elapsed_ms()
-            encode = self._encoder(media_type, question, context.request_id)
+            with self._admission.enter(deadline, _key(question)) as place:
 
-            def work() -> tuple[bytes, dict[str, float]]:
-                deadline.check()
-                watch = Stopwatch()
-                with watch.stage("unpack"):
-                    upload = intake.unpack(content, body, self._limits)
-                result = analysis.run(_asked(question, upload), deadline.check)
-                with watch.stage("encode"):
-                    data = encode(result)
-                return data, {**result.timings_ms, **watch.ms}
+                async def work() -> Answer:
+                    upload = await self._unpack(content, body, place)
+                    chosen = plan or analysis.plan(_asked(question, upload.phrases))
+                    return await self._answer(analysis, chosen, upload, written, place)
 
-            with self._admission.enter() as place:
-                data, stages = await place.run(work, deadline, lambda: _gone(request))
-        context.timings_ms |= stages
-        return Response(data, media_type=media_type, headers={"cache-control": "no-store"})
+                answer = await place.within(work(), lambda: _gone(request))
+        context.timings_ms |= answer.timings_ms
+        return Response(
+            answer.data, media_type=answer.media_type, headers={"cache-control": "no-store"}
+        )
+
+    async def analyse(
+        self,
+        upload: intake.Upload,
+        question: Question,
+        key: str = JOB,
+        deadline: Deadline | None = None,
+        request_id: str = "",
+    ) -> Answer:
+        """Answer for one file without an HTTP request, as JSON.
+
+        It takes no place from the requests that come in: the caller bounds how many it asks for
+        at one time. Its share of the engine is that of `key`.
+
+        Raises:
+            RadiographError: as for a request.
+        """
+        deadline = deadline or Deadline(self._settings.max_request_timeout_s)
+        analysis = self._models.ready(question.model, question.version)
+        plan = analysis.plan(_asked(question, upload.phrases))
+        written = self._format(json.MEDIA_TYPE, question, request_id)
+        with self._admission.aside(deadline, key) as place:
+            return await place.within(
+                self._answer(analysis, plan, upload, written, place), _never_gone
+            )
+
+    async def _unpack(
+        self, content: intake.ContentType, body: _Body, place: Place
+    ) -> intake.Upload:
+        """A form is taken apart in a thread; anything else is a file as it came."""
+        if not content.is_form:
+            return intake.unpack(content, body.give(), self._limits)
+        return await place.call(lambda: intake.unpack(content, body.give(), self._limits))
+
+    async def _answer(
+        self, analysis: Analysis, plan: Plan, upload: intake.Upload, written: _Format, place: Place
+    ) -> Answer:
+        """Decode, infer, and write the answer in a thread."""
+        order = analysis.order(upload.data, upload.media_type, written.preview_px)
+        inferred = await analysis.run(plan, order, self._decoders, place)
+
+        def write() -> Answer:
+            watch = Stopwatch()
+            result = analysis.complete(inferred)
+            with watch.stage("encode"):
+                data = written.encode(result)
+            stages = {**result.timings_ms, **watch.ms}
+            return Answer(data, written.media_type, analysis.identity, stages)
+
+        return await place.call(write)
 
     def _deadline(self, asked: str | None) -> Deadline:
         """The deadline that a client asks for in seconds, or the usual one."""
@@ -106,25 +212,31 @@ class Answerer:
     def _longest(self) -> float:
         return self._settings.max_request_timeout_s
 
-    def _encoder(
-        self, media_type: str, question: Question, request_id: str
-    ) -> Callable[[AnalysisResult], bytes]:
+    def _format(self, accept: str | None, question: Question, request_id: str) -> _Format:
+        media_type = negotiate(accept)
         if media_type == png.MEDIA_TYPE:
-            return lambda result: png.encode(result, self._settings.overlay_side_px)
-        return lambda result: json.encode(result, request_id, question.heatmap)
+            return _Format(media_type, png.encode, self._settings.overlay_side_px)
+        heatmap = question.heatmap
+        return _Format(media_type, lambda result: json.encode(result, request_id, heatmap))
 
 
-def _asked(question: Question, upload: intake.Upload) -> AnalysisRequest:
+def _asked(question: Question, more_phrases: tuple[str, ...] = ()) -> AnalysisRequest:
     return AnalysisRequest(
-        data=upload.data,
-        media_type=upload.media_type,
-        tasks=question.tasks,
-        phrases=question.phrases + upload.phrases,
-        method=question.method,
+        tasks=question.tasks, phrases=question.phrases + more_phrases, method=question.method
     )
+
+
+def _key(question: Question) -> str:
+    """Whose share of the engine a question takes: that of its one task, or of several."""
+    return question.tasks[0].value if len(question.tasks) == 1 else _SEVERAL
 
 
 async def _gone(request: Request) -> None:
     """Return when the client has closed the connection; the body was read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def _never_gone() -> None:
+    """Whoever waits here is cancelled."""
+    await asyncio.Event().wait()

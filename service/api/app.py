@@ -1,7 +1,7 @@
 """create_app: the collaborators put together, and their life from start to end.
 
-start: provider checked -> versions load in the background -> ready
-end:   running requests finish -> sessions are freed
+start: provider checked -> decoders start, versions load in the background -> ready
+end:   running and waiting requests finish -> decoders end -> sessions are freed
 """
 
 import asyncio
@@ -10,15 +10,17 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service.admission import Admission
+from service.admission import Admission, AdmissionLimits
 from service.api import metrics, openapi, pages, problems, routes
 from service.api.answers import Answerer
 from service.api.middleware import RequestContext
 from service.backends import ort
+from service.batching import Engine
+from service.decoding import DecoderOptions, Decoders
 from service.events import NOBODY, Observer
 from service.loading import BackendFactory, Models
 from service.metrics import Metrics
-from service.settings import Settings
+from service.settings import Settings, available_cpus
 from service.tracing import Tracing
 
 
@@ -27,6 +29,7 @@ def create_app(
     backends: BackendFactory | None = None,
     observer: Observer | None = None,
     tracing: Tracing | None = None,
+    decoders: Decoders | None = None,
 ) -> FastAPI:
     """The service as an ASGI application.
 
@@ -35,23 +38,32 @@ def create_app(
         backends: builds the backend of a version; ONNX Runtime in this process unless given.
         observer: told what happens; unless given, what `GET /metrics` answers with.
         tracing: begins the spans of requests; no request is traced unless given.
+        decoders: reads the files, started and closed by the caller; the application's own
+            unless given.
 
     Raises:
         ProviderUnavailable: the hardware that the settings ask for does not compute.
     """
     if observer is None:
         observer = Metrics() if settings.metrics else NOBODY
-    models = Models(settings, ort.factory(settings) if backends is None else backends)
-    buffered = max(settings.max_buffered_bytes, settings.max_body_bytes)
-    admission = Admission(settings.workers, settings.waiting, buffered)
+    max_batch = None if settings.max_batch == "auto" else settings.max_batch
+    engine = Engine(settings.workers, max_batch, observer=observer)
+    models = Models(settings, ort.factory(settings) if backends is None else backends, engine)
+    admission = Admission(_admission_limits(settings), observer)
+    own = Decoders(_decoder_options(settings), observer)
+    decoders = own if decoders is None else decoders
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(asyncio.to_thread(models.load))
+        if decoders is own:
+            own.start()
         yield
         await loading
+        await asyncio.to_thread(own.close)
         await asyncio.to_thread(admission.close)
-        models.close()
+        await asyncio.to_thread(models.close)
+        await asyncio.to_thread(engine.close)
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
 
@@ -65,11 +77,12 @@ def create_app(
         # The framework's own spans would hold the query, and so perhaps a phrase.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.state.models, app.state.admission = models, admission
+    answerer = Answerer(settings, models, admission, decoders)
+    app.state.models, app.state.admission, app.state.answerer = models, admission, answerer
+    app.state.engine = engine
     app.add_middleware(RequestContext, observer=observer, tracing=tracing)
     problems.install(app)
     openapi.install(app)
-    answerer = Answerer(settings, models, admission)
     for prefix in ("/v1", ""):
         app.include_router(routes.tasks(answerer, prefix), include_in_schema=bool(prefix))
     app.include_router(routes.models(models, settings.default_model))
@@ -78,3 +91,20 @@ def create_app(
         app.include_router(metrics.router(observer))
     app.include_router(pages.router())
     return app
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    return AdmissionLimits(
+        places=settings.workers + settings.waiting,
+        max_bytes=max(settings.max_buffered_bytes, settings.max_body_bytes),
+        max_wait_s=settings.max_wait_s,
+        threads=max(2, min(4, available_cpus())),
+    )
+
+
+def _decoder_options(settings: Settings) -> DecoderOptions:
+    return DecoderOptions(
+        workers=settings.decode_workers,
+        timeout_s=settings.decode_timeout_s,
+        memory_bytes=settings.decode_memory_bytes,
+    )

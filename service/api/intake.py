@@ -15,11 +15,11 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding, UnusablePhrase
-from service.admission import Deadline
-from service.analysis import MEDIA_TYPES, UNKNOWN
 from service.api import multipart
 from service.api.multipart import Part
+from service.deadline import Deadline
 from service.errors import BodyTimeout, ClientGone, DeadlineExceeded
+from service.reading import MEDIA_TYPES, UNKNOWN
 
 FORM = "multipart/form-data"
 
@@ -40,6 +40,11 @@ class ContentType:
 
     media_type: str
     boundary: bytes = b""
+
+    @property
+    def is_form(self) -> bool:
+        """Whether the file is one part of a form."""
+        return self.media_type == FORM
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def unpack(content: ContentType, body: bytes, limits: BodyLimits) -> Upload:
         MalformedInput: not a form, or a form with other parts than it may have.
         UnusablePhrase: more or longer phrases than the limits allow, or not UTF-8.
     """
-    if content.media_type != FORM:
+    if not content.is_form:
         return Upload(body, content.media_type)
     file: Part | None = None
     phrases: list[str] = []

@@ -82,6 +82,7 @@ KINDS: dict[type[RadiographError], Kind] = {
     service_errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The deadline passed"),
     service_errors.ClientGone: Kind(CLIENT_CLOSED_REQUEST, "client-gone", "The client has gone"),
     service_errors.ProviderUnavailable: INTERNAL,
+    service_errors.DecoderFailure: INTERNAL,
     service_errors.BackendFailure: Kind(500, "backend-failure", "The model failed while it ran"),
     service_errors.BackendUnavailable: Kind(
         503, "backend-unavailable", "What computes cannot be reached"
@@ -142,6 +143,9 @@ async def _on_radiograph_error(request: Request, error: Exception) -> Response:
         raise error
     context = context_of(request.scope)
     kind = kind_of(error)
+    if isinstance(error, service_errors.Overloaded):
+        later = {"Retry-After": str(error.retry_after_s)}
+        return respond(context, kind, str(error), later)
     if kind.status != 500:
         return respond(context, kind, str(error))
     logger.error("%s: %s", type(error).__name__, error, extra={"fields": context.log_fields()})

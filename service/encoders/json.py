@@ -34,18 +34,18 @@ def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "
         request_id: which request it answers.
         heatmap: `png` (8 bits, base64), `float` (rows of numbers) or `none`.
     """
-    radiograph, model = result.radiograph, result.model
+    image, model = result.image, result.model
     answer: Json = {
         "request_id": request_id,
         "model": {"name": model.name, "version": model.version, "digest": model.digest},
         "preprocessing": result.preprocess.model_dump(),
         "image": {
-            "rows": radiograph.rows,
-            "columns": radiograph.columns,
-            "pixel_spacing_mm": radiograph.spacing_mm,
-            "photometric_interpretation": radiograph.photometric_interpretation,
-            "view_position": radiograph.view_position,
-            "sop_instance_uid": radiograph.sop_instance_uid,
+            "rows": image.rows,
+            "columns": image.columns,
+            "pixel_spacing_mm": image.spacing_mm,
+            "photometric_interpretation": image.photometric_interpretation,
+            "view_position": image.view_position,
+            "sop_instance_uid": image.sop_instance_uid,
         },
         "out_of_domain": _domain(result.out_of_domain),
         "warnings": [{"code": item.code, "message": item.message} for item in result.warnings],

@@ -1,9 +1,9 @@
 """AnalysisResult -> a PNG overlay to look at.
 
-    pixels -> gray canvas -> heat map -> mask fills and outlines -> boxes -> labels -> PNG
+    preview -> gray canvas -> heat map -> mask fills and outlines -> boxes -> labels -> PNG
 
-The canvas has the size of the source, reduced when its longest side is over the cap (2048 px
-unless set otherwise). The heat map is that of the first phrase; every phrase has its box and
+The canvas has the size of the preview: that of the source, reduced when its longest side is over
+the cap of the settings. The heat map is that of the first phrase; every phrase has its box and
 its peak. An overlay is an illustration: measure on the JSON.
 """
 
@@ -17,10 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from radiograph.geometry import Box
 from radiograph.heads import Finding, Grounding, Mask
+from service.reading import ImageFacts
 from service.results import AnalysisResult
 
 MEDIA_TYPE = "image/png"
-MAX_SIDE_PX = 2048
 
 Rgb = tuple[int, int, int]
 T = TypeVar("T")
@@ -41,17 +41,18 @@ _WHITE: Rgb = (255, 255, 255)
 _WARNING: Rgb = (255, 120, 90)
 
 
-def encode(result: AnalysisResult, max_side_px: int = MAX_SIDE_PX) -> bytes:
-    """Draw everything that the result holds over the radiograph.
-
-    Args:
-        result: what to draw.
-        max_side_px: longest side of the picture.
+def encode(result: AnalysisResult) -> bytes:
+    """Draw everything that the result holds over its preview of the radiograph.
 
     Returns:
-        An RGB PNG, 8 bits, lightly compressed.
+        An RGB PNG, 8 bits, lightly compressed, of the size of the preview.
+
+    Raises:
+        ValueError: the result was made without a preview.
     """
-    canvas = _Canvas.of(result.radiograph.pixels, max_side_px)
+    if result.preview is None:
+        raise ValueError("an overlay needs a result with a preview")
+    canvas = _Canvas.of(result.preview, result.image)
     if result.groundings:
         canvas.heat(result.groundings[0].heatmap)
     for mask, colour in _coloured(result.masks):
@@ -89,16 +90,11 @@ class _Canvas:
         self._pad = max(2, round(side / 250))
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint16], max_side_px: int) -> "_Canvas":
-        """A gray canvas of rows x columns, 0 black and 65535 white."""
-        rows, columns = pixels.shape
-        gray = Image.fromarray((pixels >> 8).astype(np.uint8))
-        scale = min(1.0, max_side_px / max(rows, columns))
-        size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-        if size != gray.size:
-            gray = gray.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    def of(cls, preview: NDArray[np.uint8], image: ImageFacts) -> "_Canvas":
+        """A gray canvas for an image of rows x columns, 0 black."""
+        gray = Image.fromarray(preview)
         rgb = Image.merge("RGB", (gray, gray, gray))
-        return cls(rgb, size[0] / columns, size[1] / rows)
+        return cls(rgb, gray.width / image.columns, gray.height / image.rows)
 
     def heat(self, heatmap: NDArray[np.float32]) -> None:
         """Colour a map of 0 to 1 over the whole image; the higher, the less shines through."""

@@ -1,7 +1,7 @@
 """Fixtures of the service's tests: the real application around the tiny version."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ import pytest
 from fastapi import FastAPI
 
 from service.api.app import create_app
+from service.decoding import DecoderOptions, Decoders
 from service.events import Observer
 from service.loading import BackendFactory
 from service.settings import Settings
 from service.tracing import Tracing
 from tests import sample_files, tiny_version
+from tests.service.gate import Gate
 
 Start = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, httpx.AsyncClient]]]
 
@@ -36,9 +38,21 @@ def settings(tiny_models: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def decoders() -> Iterator[Decoders]:
+    """The decoder processes of every application that does not ask for its own."""
+    running = Decoders(DecoderOptions(workers=2))
+    running.start()
+    yield running
+    running.close()
+
+
 @pytest.fixture
-def start(settings: Settings) -> Start:
-    """Start an application, loaded, and a client of it; settings may be changed by name."""
+def start(settings: Settings, decoders: Decoders) -> Start:
+    """Start an application, loaded, and a client of it; settings may be changed by name.
+
+    One that asks for a number of `decode_workers` gets processes of its own.
+    """
 
     @asynccontextmanager
     async def run(
@@ -47,7 +61,9 @@ def start(settings: Settings) -> Start:
         tracing: Tracing | None = None,
         **changes: Any,
     ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-        app = create_app(settings.model_copy(update=changes), backends, observer, tracing)
+        shared = None if "decode_workers" in changes else decoders
+        changed = settings.model_copy(update=changes)
+        app = create_app(changed, backends, observer, tracing, shared)
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app):
             await asyncio.to_thread(app.state.models.wait, 60)
@@ -71,3 +87,12 @@ def rectangle_dicom() -> bytes:
 @pytest.fixture(scope="session")
 def rectangle_png() -> bytes:
     return sample_files.png_file(sample_files.bright_rectangle(ROWS, COLUMNS, RECTANGLE))
+
+
+@pytest.fixture
+def gates() -> Iterator[list[Gate]]:
+    """Where `gate.build` keeps its backends; opened at the end, so that no thread is left."""
+    made: list[Gate] = []
+    yield made
+    for gate in made:
+        gate.open.set()

@@ -2,67 +2,16 @@
 
 import asyncio
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from radiograph.manifest import ModelManifest
-from service.backends.base import FloatArray
-from service.backends.ort import OrtBackend, OrtOptions, Sessions
 from tests.service.asgi import Exchange
 from tests.service.conftest import Start
+from tests.service.gate import Gate, build
 
 FORM = {"content-type": "multipart/form-data; boundary=b"}
-
-
-class Gate(OrtBackend):
-    """A backend whose trunk waits until the test opens it."""
-
-    def __init__(self, folder: Path, manifest: ModelManifest) -> None:
-        super().__init__(folder, manifest, Sessions(OrtOptions()))
-        self.entered = threading.Semaphore(0)
-        self.open = threading.Event()
-        self.open.set()
-        self.calls = 0
-
-    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
-        self.calls += 1
-        self.entered.release()
-        assert self.open.wait(60)
-        return super().trunk(image)
-
-    def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        return super().head(name, inputs)
-
-    def shut(self) -> None:
-        """From now on calls wait; those of the golden outputs are over."""
-        self.open.clear()
-        self.calls = 0
-        self.entered = threading.Semaphore(0)
-
-    async def reached(self) -> None:
-        """Return once a call waits at the gate."""
-        assert await asyncio.to_thread(self.entered.acquire, timeout=60)
-
-
-@pytest.fixture
-def gates() -> Iterator[list[Gate]]:
-    made: list[Gate] = []
-    yield made
-    for gate in made:
-        gate.open.set()
-
-
-def build(gates: list[Gate]) -> Any:
-    def factory(folder: Path, manifest: ModelManifest) -> Gate:
-        gates.append(Gate(folder, manifest))
-        return gates[-1]
-
-    return factory
 
 
 def slug(body: bytes) -> str:
@@ -209,6 +158,42 @@ async def test_more_than_there_are_places_is_503_at_once(
         gates[0].open.set()
         assert [(await task).status for task in inside] == [200, 200]
         await until(app, taken=0)
+
+
+async def test_a_hundred_clients_that_leave_cost_no_run_and_leave_no_place_taken(
+    start: Start, rectangle_dicom: bytes, gates: list[Gate]
+) -> None:
+    async with start(build(gates), workers=1, waiting=101) as (app, client):
+        gates[0].shut()
+        first = asyncio.create_task(Exchange(app, "/segment", [rectangle_dicom]).run())
+        await gates[0].reached()
+        leaving = [Exchange(app, "/segment", [rectangle_dicom]) for _ in range(100)]
+        tasks = [asyncio.create_task(exchange.run()) for exchange in leaving]
+        await until(app, taken=101)
+        for exchange in leaving:
+            exchange.leave.set()
+        assert {reply.status for reply in await asyncio.gather(*tasks)} == {499}
+        await until(app, taken=1)
+        gates[0].open.set()
+        assert (await first).status == 200
+        assert gates[0].calls == 1
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_who_would_wait_longer_than_its_deadline_is_refused_unread(
+    start: Start, rectangle_dicom: bytes, gates: list[Gate]
+) -> None:
+    async with start(build(gates), workers=1, waiting=10) as (app, _):
+        gates[0].shut()
+        inside = asyncio.create_task(Exchange(app, "/segment", [rectangle_dicom]).run())
+        await gates[0].reached()
+        app.state.admission.pace.done(entered=0, now=6.5)
+        headers = {"x-request-timeout": "5", "expect": "100-continue", "content-length": "9"}
+        reply = await Exchange(app, "/segment", [rectangle_dicom], headers).run()
+        assert (reply.status, slug(reply.body), reply.received) == (503, "overloaded", 0)
+        assert reply.headers["retry-after"] == "2"
+        gates[0].open.set()
+        assert (await inside).status == 200
 
 
 async def test_an_answer_after_the_deadline_is_504(

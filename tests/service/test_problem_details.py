@@ -248,13 +248,13 @@ async def test_an_unexpected_error_is_a_problem_that_quotes_nothing(
     def fail(*_: object) -> None:
         raise ValueError("Doe^Jane")
 
-    monkeypatch.setattr("service.analysis.preprocess", fail)
-    async with start() as (_, client):
+    monkeypatch.setattr("service.reading.preprocess", fail)
+    async with start(decode_workers=0) as (_, client):
         with caplog.at_level(logging.DEBUG):
             response = await client.post("/segment", content=rectangle_dicom, headers=DICOM)
     check(response, 500, "internal-error")
     logged = [record.getMessage() + str(getattr(record, "fields", "")) for record in caplog.records]
-    assert any("unexpected ValueError" in line and "analysis.py" in line for line in logged)
+    assert any("unexpected ValueError" in line and "reading.py" in line for line in logged)
     assert "Jane" not in response.text + "".join(logged)
 
 

@@ -74,6 +74,30 @@ def test_it_starts_answers_and_ends_when_asked(server: Server, rectangle_dicom: 
     assert server.process.wait(60) in (0, -signal.SIGTERM)
 
 
+def test_a_request_that_was_under_way_is_answered_after_the_signal_to_stop(
+    server: Server, rectangle_dicom: bytes
+) -> None:
+    if not any("is ready after" in str(line["message"]) for line in server.log("Uvicorn running")):
+        server.log("is ready after")
+    half = len(rectangle_dicom) // 2
+    with server.connect() as connection:
+        connection.putrequest("POST", "/v1/segment")
+        connection.putheader("Content-Type", "application/dicom")
+        connection.putheader("Content-Length", str(len(rectangle_dicom)))
+        connection.endheaders(rectangle_dicom[:half])
+        with server.connect() as other:  # answered after the first one's head was read
+            other.request("GET", "/health/live")
+            assert other.getresponse().status == 200
+        server.process.send_signal(signal.SIGTERM)
+        server.log("Shutting down")
+        with pytest.raises(OSError), server.connect() as late:  # noqa: PT011 - any refusal
+            late.request("GET", "/health/live")
+        connection.send(rectangle_dicom[half:])
+        response = connection.getresponse()
+        assert (response.status, len(json.load(response)["masks"])) == (200, 2)
+    assert server.process.wait(60) in (0, -signal.SIGTERM)
+
+
 def test_a_client_that_sends_too_much_gets_to_read_why(server: Server) -> None:
     server.log("Uvicorn running")
     with server.connect() as connection:

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 
 from radiograph.errors import UnusablePhrase
 from radiograph.heads import Finding
-from radiograph.image import Radiograph
 from radiograph.preprocess import PreprocessSpec
 from service.api.negotiation import negotiate
 from service.encoders import rle
@@ -22,6 +21,7 @@ from service.encoders.json import encode
 from service.errors import InvalidSettings
 from service.logs import JsonFormatter
 from service.phrases import normalise
+from service.reading import ImageFacts
 from service.results import AnalysisResult, ModelIdentity
 from service.settings import Settings, available_cpus
 
@@ -148,7 +148,7 @@ def test_a_stray_number_that_is_not_finite_becomes_null() -> None:
     result = AnalysisResult(
         model=ModelIdentity("tiny", 1, "0" * 64),
         preprocess=PreprocessSpec(),
-        radiograph=Radiograph(np.zeros((2, 2), np.uint16)),
+        image=ImageFacts(rows=2, columns=2),
         warnings=(),
         out_of_domain=None,
         timings_ms={"read": float("inf")},

@@ -1,0 +1,52 @@
+"""A real backend whose trunk waits until the test lets it go on."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+from radiograph.manifest import ModelManifest
+from service.backends.base import FloatArray
+from service.backends.ort import OrtBackend, OrtOptions, Sessions
+
+
+class Gate(OrtBackend):
+    """A backend whose trunk waits until the test opens it."""
+
+    def __init__(self, folder: Path, manifest: ModelManifest) -> None:
+        super().__init__(folder, manifest, Sessions(OrtOptions()))
+        self.entered = threading.Semaphore(0)
+        self.open = threading.Event()
+        self.open.set()
+        self.batches: list[int] = []
+
+    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+        self.batches.append(len(image))
+        self.entered.release()
+        assert self.open.wait(60)
+        return super().trunk(image)
+
+    @property
+    def calls(self) -> int:
+        """Batches since the gate was shut."""
+        return len(self.batches)
+
+    def shut(self) -> None:
+        """From now on calls wait; those of the golden outputs are over."""
+        self.open.clear()
+        self.batches = []
+        self.entered = threading.Semaphore(0)
+
+    async def reached(self) -> None:
+        """Return once a call waits at the gate."""
+        assert await asyncio.to_thread(self.entered.acquire, timeout=60)
+
+
+def build(gates: list[Gate]) -> Any:
+    """A factory of backends that keeps what it makes."""
+
+    def factory(folder: Path, manifest: ModelManifest) -> Gate:
+        gates.append(Gate(folder, manifest))
+        return gates[-1]
+
+    return factory
