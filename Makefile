@@ -4,6 +4,7 @@
 #   .venv/serve   the service, no torch; every file checked against constraints/serve.txt's hashes
 #   .venv/dev     training, service and tools, from constraints/dev.txt
 #   .venv/lock    the resolver that writes constraints/
+#   .venv/bench-* peers of the benchmark and its plot, from constraints/bench-*.txt
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -16,6 +17,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 SERVE := .venv/serve
 DEV := .venv/dev
 LOCK := .venv/lock
+BENCH := .venv/bench-litserve .venv/bench-mlserver .venv/bench-plot
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install --quiet
 UV_VERSION := 0.13.9
 
@@ -75,12 +77,18 @@ lock: $(LOCK)/.ready ## Pin constraints/ anew, keeping what fits; LOCK_ARGS=--up
 	$(call compile,serve,--generate-hashes --extra serve pyproject.toml)
 	$(call compile,gpu,--generate-hashes --extra gpu pyproject.toml)
 	$(call compile,otel,--generate-hashes --extra otel --constraint constraints/serve.txt pyproject.toml)
+	$(call compile,bench-litserve,--group bench-litserve)
+	$(call compile,bench-mlserver,--group bench-mlserver)
+	$(call compile,bench-plot,--group bench-plot)
 	$(call compile,dev,--extra serve --extra otel --extra triton --extra train --group dev --group build pyproject.toml)
 
 # One resolution for every supported Python and platform, with no index address in the result.
 compile = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS) $(2) \
 	--output-file constraints/$(1).txt
+
+.PHONY: bench-env
+bench-env: $(addsuffix /.installed,$(BENCH)) ## Environments of the peers that bench/service.py compares with
 
 .PHONY: clean
 clean: ## Remove caches and build products
@@ -89,7 +97,7 @@ clean: ## Remove caches and build products
 
 .PHONY: clean-env
 clean-env: ## Remove the environments as well
-	rm -rf $(SERVE) $(DEV) $(LOCK)
+	rm -rf $(SERVE) $(DEV) $(LOCK) $(BENCH)
 
 $(SERVE)/.locked: constraints/build.txt constraints/serve.txt
 	$(call create_environment,$(SERVE))
@@ -101,6 +109,12 @@ $(DEV)/.locked: constraints/dev.txt
 	$(call create_environment,$(DEV))
 	@echo "Installing the development environment (about 6 GB, only when its pins change)"
 	$(DEV)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
+.venv/bench-%/.installed: constraints/bench-%.txt
+	$(call create_environment,.venv/bench-$*)
+	@echo "Installing $(@D)"
+	.venv/bench-$*/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
 $(LOCK)/.ready: Makefile

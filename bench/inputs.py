@@ -1,0 +1,88 @@
+"""Inputs: radiographs that are made up, or the files that are given.
+
+Two dark lungs in a bright body, with noise. Enough for timing; no file of a patient is needed.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+JPEGS = 8
+JPEG_ROWS, JPEG_COLUMNS = 512, 448
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files on the disk.
+
+    Attributes:
+        small: asked again and again for throughput, in turns.
+        dicom: one large file, for the time by stage.
+        what: both in words.
+    """
+
+    small: tuple[Path, ...]
+    dicom: Path
+    what: str
+
+
+def prepare(folder: Path, given: list[Path]) -> Inputs:
+    """Write made-up radiographs into a folder, or take those that are given."""
+    dicom = folder / "chest.dcm"
+    dicom.write_bytes(synthetic_dicom())
+    what = "one uncompressed DICOM object of 2500 x 2048 pixels, 12 bits"
+    if given:
+        dicoms = [path for path in given if path.suffix.lower() in (".dcm", "")]
+        return Inputs(tuple(given), (dicoms or [dicom])[0], f"{len(given)} given files")
+    small = []
+    for seed in range(JPEGS):
+        path = folder / f"chest-{seed}.jpg"
+        path.write_bytes(synthetic_jpeg(seed))
+        small.append(path)
+    size = f"{JPEG_COLUMNS} x {JPEG_ROWS}"
+    return Inputs(tuple(small), dicom, f"{JPEGS} made-up JPEG files of {size} pixels and {what}")
+
+
+def synthetic_jpeg(seed: int) -> bytes:
+    """One small JPEG; every seed gives another."""
+    pixels = _chest(JPEG_ROWS, JPEG_COLUMNS, seed) / 4095 * 255
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def synthetic_dicom(rows: int = 2500, columns: int = 2048) -> bytes:
+    """An uncompressed DX object of 12 bits."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = UID("1.2.826.0.1.3680043.8.498.2")
+    dataset = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.Modality, dataset.ViewPosition, dataset.BodyPartExamined = "DX", "PA", "CHEST"
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
+    dataset.Rows, dataset.Columns, dataset.PixelSpacing = rows, columns, [0.168, 0.168]
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = _chest(rows, columns, 0).astype(np.uint16).tobytes()
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _chest(rows: int, columns: int, seed: int) -> NDArray[np.float64]:
+    """A chest, rows x columns, 0 to 4095."""
+    y, x = np.mgrid[:rows, :columns].astype(np.float32)
+    lungs = [
+        ((x / columns - centre) / 0.14) ** 2 + ((y / rows - 0.45) / 0.3) ** 2 < 1
+        for centre in (0.3, 0.7)
+    ]
+    noise = np.random.default_rng(seed).normal(0, 40, (rows, columns))
+    return np.clip(np.where(lungs[0] | lungs[1], 1000, 2800) + noise, 0, 4095)

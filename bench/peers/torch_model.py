@@ -1,0 +1,154 @@
+"""The published model in PyTorch again: the training package's modules, weights from ONNX.
+
+    trunk.onnx, heads/<head>.onnx --initialisers--> state dict --> G2D image side + head
+
+A checkpoint is not shipped, but the graphs keep every weight under its name in the module:
+plain ones as they are, float16 ones as `<name>.half`. Only the attention pool's projections
+were folded, into three matrices (transposed) and three biases without a name. `check` holds
+the result against the version's golden outputs.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+import yaml
+from onnx import GraphProto, numpy_helper
+from torch import Tensor, nn
+
+from training.config import EncoderConfig
+from training.model.attention_pool import AttentionPool
+from training.model.g2d import ImageFeatures
+from training.model.heads import ClassifyHead, trunk_outputs
+from training.model.image_encoder import build_unet, run_unet
+
+PREFIX = "g2d."
+TOLERANCE = 1e-3
+
+
+class ImageSide(nn.Module):
+    """The image side of G2D under the names of its weights."""
+
+    def __init__(self, config: dict[str, Any], size_px: int) -> None:
+        super().__init__()
+        dim = config["projection_dim"]
+        encoder = EncoderConfig.model_validate({**config["encoder"], "weights": None})
+        self.img_model = build_unet(encoder)
+        self.proj_v = nn.Sequential(
+            nn.Conv2d(self.img_model.encoder.out_channels[-1], dim, 1, bias=False),
+            nn.BatchNorm2d(dim, affine=False),
+            nn.ReLU(),
+            nn.Conv2d(dim, dim, 1, bias=False),
+        )
+        self.attnpool = AttentionPool(
+            (size_px // 32, size_px // 32), dim, config["attention_heads"]
+        )
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """B x 1 x S x S, normalised -> the trunk's outputs by name."""
+        pyramid = run_unet(self.img_model, images)
+        pixels = self.proj_v(pyramid.deep)
+        pooled = self.attnpool(pixels)
+        return trunk_outputs(ImageFeatures(pyramid, pixels, pooled.embedding, pooled.attention))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Trunk and findings head.
+
+    Attributes:
+        trunk, head: in evaluation mode.
+        labels: of the head, in its order.
+        temperature: divides the logits.
+    """
+
+    trunk: ImageSide
+    head: ClassifyHead
+    labels: tuple[str, ...]
+    temperature: float
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """B x 1 x S x S, normalised -> B x K probabilities."""
+        logits: Tensor = self.head(self.trunk(images)["global_features"])["logits"]
+        return (logits / self.temperature).sigmoid()
+
+
+def load(folder: Path) -> Classifier:
+    """The classifier of one version, checked against its golden outputs.
+
+    Raises:
+        ValueError: a weight is missing or the outputs differ: the version has another
+            architecture than the training package builds.
+    """
+    manifest = json.loads((folder / "manifest.json").read_text())
+    config = yaml.safe_load(manifest["provenance"]["configuration"]["pretrain.yaml"])["model"]
+    trunk = ImageSide(config, manifest["preprocess"]["size_px"])
+    _fill(trunk, _trunk_weights(onnx.load(folder / "trunk.onnx").graph))
+    name, spec = next((n, h) for n, h in manifest["heads"].items() if h["kind"] == "classify")
+    weights = _weights(onnx.load(folder / spec["file"]).graph, "head.")
+    labels = tuple(label["name"] for label in spec["labels"])
+    head = ClassifyHead(weights["linear.1.weight"].shape[1], len(labels))
+    _fill(head, weights)
+    classifier = Classifier(trunk.eval(), head.eval(), labels, spec["temperature"])
+    check(classifier, folder / manifest["golden"]["file"], name)
+    return classifier
+
+
+@torch.inference_mode()
+def check(classifier: Classifier, golden: Path, head: str) -> None:
+    """Hold trunk and head against the golden outputs.
+
+    Raises:
+        ValueError: an output differs by more than the tolerance.
+    """
+    with np.load(golden) as arrays:
+        features = classifier.trunk(torch.from_numpy(arrays["image"]))
+        features["logits"] = classifier.head(features["global_features"])["logits"]
+        for name, value in features.items():
+            key = f"{head}.logits" if name == "logits" else f"trunk.{name}"
+            wanted = arrays[key]
+            off = np.abs(value.numpy() - wanted) / np.maximum(1.0, np.abs(wanted))
+            if not off.max() <= TOLERANCE:
+                raise ValueError(f"{key} differs by {off.max():.2g} from the golden output")
+
+
+def _weights(graph: GraphProto, prefix: str) -> dict[str, Tensor]:
+    """Initialisers under a prefix as float32, without it and without `.half`."""
+    return {
+        item.name.removeprefix(prefix).removesuffix(".half"): _tensor(item)
+        for item in graph.initializer
+        if item.name.startswith(prefix)
+    }
+
+
+def _tensor(item: onnx.TensorProto) -> Tensor:
+    return torch.from_numpy(numpy_helper.to_array(item).astype(np.float32))
+
+
+def _trunk_weights(graph: GraphProto) -> dict[str, Tensor]:
+    """The trunk's weights; the folded projections become those of the attention again."""
+    weights = _weights(graph, PREFIX)
+    given = {item.name.removesuffix(".half"): item for item in graph.initializer}
+
+    def folded(operator: str) -> list[Tensor]:
+        """Nameless initialisers that an operator reads, in the graph's order: q, k, v."""
+        nodes = (node for node in graph.node if node.op_type == operator)
+        names = (name for node in nodes for name in node.input)
+        return [_tensor(given[n]) for n in names if n in given and not n.startswith(PREFIX)]
+
+    matrices = [matrix.T for matrix in folded("MatMul")]
+    biases = [bias for bias in folded("Add") if bias.shape == matrices[0].shape[:1]]
+    weights["attnpool.mhsa.in_proj_weight"] = torch.cat(matrices)
+    weights["attnpool.mhsa.in_proj_bias"] = torch.cat(biases)
+    return weights
+
+
+def _fill(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load weights. What is missing no graph needs: counters of batches, an unused last layer."""
+    unexpected = module.load_state_dict(weights, strict=False).unexpected_keys
+    if unexpected:
+        raise ValueError(f"the graph holds weights that the module has not: {unexpected[:5]}")

@@ -1,0 +1,65 @@
+"""Draw throughput and latency of a run.
+
+.venv/bench-plot/bin/python -m bench.plot figures.json picture.svg
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.names import BARE, DECODING, OURS
+
+OTHERS, BARE_COLOUR, OUR_COLOUR = "#9aa5b1", "#d8dde3", "#1f6feb"
+
+
+def draw(compared: dict[str, Any], path: Path) -> None:
+    """Two panels: images in one second, and milliseconds of one client and of many."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    # the same run gives the same file
+    mpl.rcParams["svg.hashsalt"] = "bench"
+    from matplotlib import pyplot as plt
+
+    found = compared["subjects"]
+    names = [name for name in (*BARE, DECODING) if name in found]
+    names += [name for name in found if name not in (*names, OURS)] + [OURS]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 0.5 * len(names) + 1.4))
+    rates = [found[name]["rate"] for name in names]
+    low = [rate - min(found[name]["rates"]) for name, rate in zip(names, rates, strict=True)]
+    high = [max(found[name]["rates"]) - rate for name, rate in zip(names, rates, strict=True)]
+    left.barh(names, rates, xerr=[low, high], color=[_colour(n) for n in names], capsize=3)
+    left.set_title(f"images in 1 s, {compared['clients']} clients")
+    servers = [name for name in names if found[name]["alone_ms"] is not None]
+    for quantile, marker in (("p50_ms", "o"), ("p95_ms", "s"), ("p99_ms", "D")):
+        values = [found[name][quantile] for name in servers]
+        right.plot(values, servers, marker, label=f"{quantile[:-3]}, {compared['clients']} clients")
+    right.plot([found[name]["alone_ms"] for name in servers], servers, "x", label="p50, 1 client")
+    right.set_title("latency, ms")
+    right.set_xlim(left=0)
+    right.legend(fontsize="small")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _colour(name: str) -> str:
+    if name == OURS:
+        return OUR_COLOUR
+    return BARE_COLOUR if name in (*BARE, DECODING) else OTHERS
+
+
+def main() -> None:
+    """Read the figures, write the picture."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("figures", type=Path)
+    parser.add_argument("picture", type=Path)
+    options = parser.parse_args()
+    draw(json.loads(options.figures.read_text())["compare"], options.picture)
+
+
+if __name__ == "__main__":
+    main()

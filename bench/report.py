@@ -1,0 +1,123 @@
+"""Report: the figures as Markdown, from the JSON of a run alone."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from bench.names import BARE, DECODING, OURS
+
+TEMPLATE = Path(__file__).with_name("report.md")
+_HELD = {True: "held", False: "**not held**", None: "not measured"}
+
+
+def markdown(figures: dict[str, Any], plot: str | None) -> str:
+    """The whole page.
+
+    Args:
+        figures: of one run.
+        plot: address of the picture, relative to the page, or None.
+    """
+    parts = {
+        "machine": _machine(figures),
+        "plot": f"![Throughput and latency]({plot})" if plot else "",
+        "comparison": _comparison(figures.get("compare")),
+        "checks": _checks(figures["checks"]),
+        "stages": _stages(figures.get("stages")),
+        "command": f"`{figures['command']}`",
+        "took": f"{figures['took_s'] / 60:.0f} minutes",
+        "date": date.fromtimestamp(figures["at"]).isoformat(),  # noqa: DTZ012 - only a date
+    }
+    text = TEMPLATE.read_text()
+    for name, value in parts.items():
+        text = text.replace("{{" + name + "}}", value)
+    return text
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _machine(figures: dict[str, Any]) -> str:
+    machine, model = figures["machine"], figures["model"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    rows = [
+        ("processor", f"{machine['cpu']}, {machine['usable_cores']} usable cores"),
+        ("memory", f"{machine['memory_gib']} GiB"),
+        ("system", f"{machine['system']}, Python {machine['python']}"),
+        ("versions", versions),
+        ("model", f"{model['name']} {model['version']}, digest {model['digest'][:12]}"),
+        ("inputs", figures["inputs"]),
+        ("threads", f"{figures['threads']} for each subject"),
+    ]
+    return table(["", ""], [[name, value] for name, value in rows])
+
+
+def _comparison(compared: dict[str, Any] | None) -> str:
+    if compared is None:
+        return "Not measured in this run."
+    found = compared["subjects"]
+    head = ["subject", "setting", "images in 1 s", "this service / it", "1 client: median ms"]
+    clients = compared["clients"]
+    head += [f"{clients} clients: median", "p95", "p99 ms", "failed", "differs by"]
+    order = [OURS, *(name for name in found if name not in (OURS, *BARE, DECODING))]
+    rows = [
+        _subject(name, found[name], compared["ratios"].get(name))
+        for name in (*order, *BARE, DECODING)
+        if name in found
+    ]
+    missing = [f"{name} did not take part: {why}" for name, why in compared["missing"].items()]
+    note = (
+        f"{compared['rounds']} rounds of {compared['seconds']:g} s for each; medians of the "
+        "rounds, in brackets the lowest and the highest. `differs by`: the largest difference of "
+        "a probability from this service's, for the first file."
+    )
+    return "\n\n".join([table(head, rows), note, *missing])
+
+
+def _subject(name: str, record: dict[str, Any], ratio: dict[str, float] | None) -> list[str]:
+    rates = record["rates"]
+    against = "" if ratio is None else _spread(ratio["median"], ratio["low"], ratio["high"], 2)
+    times = ["alone_ms", "p50_ms", "p95_ms", "p99_ms"]
+    return [
+        name,
+        record["setting"],
+        _spread(record["rate"], min(rates), max(rates), 1),
+        against,
+        *("" if record[key] is None else f"{record[key]:.0f}" for key in times),
+        "" if record["alone_ms"] is None else str(record["failed"]),
+        "" if record["agreement"] is None else f"{record['agreement']:.3f}",
+    ]
+
+
+def _spread(middle: float, low: float, high: float, digits: int) -> str:
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _checks(checks: Sequence[dict[str, Any]]) -> str:
+    rows = [[c["name"], c["asked"], c["measured"], _HELD[c["held"]], c["note"]] for c in checks]
+    return table(["what", "asked", "measured", "", "how"], rows)
+
+
+def _stages(stages: dict[str, Any] | None) -> str:
+    if stages is None:
+        return "Not measured in this run."
+    rows = [
+        [name, *(f"{value:.1f}" for value in values)] for name, values in stages["rows"].items()
+    ]
+    memory = table(
+        ["start to ready", "memory, ready", f"after {stages['requests']} requests a task"],
+        [[f"{stages['ready_s']:.2f} s", *_mib(stages["idle_mib"], stages["after_mib"])]],
+    )
+    said = f"One file of {stages['file_mib']:.1f} MiB, one request at a time, milliseconds."
+    return "\n\n".join([said, table(["task", *stages["columns"]], rows), memory])
+
+
+def _mib(*values: float) -> list[str]:
+    return [f"{value:.0f} MiB" for value in values]

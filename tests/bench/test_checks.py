@@ -1,0 +1,96 @@
+from pathlib import Path
+
+from bench import checks, single, swaps
+from bench.compare import Record, best_of
+from bench.figures import Outcome
+from bench.memory import flat
+from bench.names import BARE, BATCH, BEST, LANES, SINGLE, TORCH
+from bench.sampling import Sample
+from radiograph.manifest import Task
+from radiograph.repository import Repository
+from tests import tiny_version
+
+
+def answered(note: str) -> Outcome:
+    return Outcome(0, 0, 0.1, 200, note=note)
+
+
+def test_overhead_leaves_decoding_and_model_out() -> None:
+    stages = {"read": 5.0, "preprocess": 10.0, "trunk": 40.0, "heads": 1.0, "encode": 0.5}
+    sample = Sample(60.0, {**stages, "total": 58.5})
+    assert sample.overhead_ms == 2.5
+    check = single.overhead({"classify": [sample], "segment": [sample]})
+    assert check.held
+    assert check.measured == "2.50 ms"
+
+
+def test_columns_and_rest_add_up_to_the_total() -> None:
+    sample = Sample(10.0, {"read": 1.0, "trunk": 5.0, "unknown": 2.0, "total": 9.0})
+    assert sum(sample.columns()) == 9.0
+    assert sample.columns()[-1] == 3.0
+
+
+def test_the_dearest_task_is_what_all_tasks_are_held_against() -> None:
+    totals = {"classify": 50.0, "segment": 80.0, "detect": 52.0, "ground": 55.0, "analyze": 88.0}
+    samples = {name: [Sample(ms, {"total": ms})] for name, ms in totals.items()}
+    check = single.everything(samples)
+    assert check.measured.startswith("1.10")
+    assert "/segment" in check.note
+    assert single.phrase(samples).held
+
+
+def test_comparison_is_held_against_the_best_bare_loop() -> None:
+    records = {name: Record("") for name in BARE}
+    records[SINGLE].rates, records[BATCH].rates, records[LANES].rates = [20], [25], [22]
+    assert best_of(records) == [25]
+
+
+def test_a_peer_that_did_not_take_part_is_said_and_not_passed() -> None:
+    good = {"median": 0.97, "low": 0.9, "high": 1.0}
+    compared = {"clients": 16, "rounds": 5, "ratios": {BEST: good}, "missing": {TORCH: "no torch"}}
+    bare, torch = checks.from_comparison(compared)
+    assert bare.held
+    assert torch.held is None
+    assert torch.note == "no torch"
+
+
+def test_growing_memory_is_not_flat() -> None:
+    assert flat("memory", [100.0] * 20).held
+    assert flat("memory", [100.0 + i for i in range(20)]).held is False
+
+
+def test_two_versions_differ_in_thresholds_only(tmp_path: Path) -> None:
+    source, root = tmp_path / "source", tmp_path / "root"
+    tiny_version.publish(source)
+    root.mkdir()
+    name = swaps.two_versions(source / tiny_version.NAME / "1", root)
+    repository = Repository(root)
+    for version in repository.versions(name):
+        repository.verify(name, version)
+    first, second = (repository.load_manifest(name, version) for version in (1, 2))
+    assert repository.aliases(name) == {"stable": 1}
+    assert first.files == second.files
+    assert first.heads_for(Task.CLASSIFY) != second.heads_for(Task.CLASSIFY)
+    assert first.heads_for(Task.SEGMENT) == second.heads_for(Task.SEGMENT)
+    assert len(swaps.identities(root, name)) == 2
+
+
+def test_a_mixed_answer_is_found() -> None:
+    done = [swaps.Swap(0.1, 100.0)] * 10
+    whole = frozenset({"one", "two"})
+    good = swaps.checks(10, done, [answered("one"), answered("two")], whole, "")
+    bad = swaps.checks(10, done, [answered("one"), answered("three")], whole, "")
+    assert [check.held for check in good] == [True, True, True]
+    assert [check.held for check in bad] == [True, False, True]
+
+
+def test_a_failed_request_during_swaps_is_found() -> None:
+    done = [swaps.Swap(0.1, 100.0)] * 10
+    refused = Outcome(0, 0, 0.1, 503)
+    found = swaps.checks(10, done, [answered("one"), refused], frozenset({"one"}), "")
+    assert found[0].held is False
+
+
+def test_swaps_that_are_not_taken_up_are_not_measured() -> None:
+    found = swaps.checks(10, [], [], frozenset(), "version 2 did not answer")
+    assert all(check.held is None and "did not answer" in check.note for check in found)
