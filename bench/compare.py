@@ -7,6 +7,7 @@ slows down slows both sides of a ratio down.
 """
 
 import contextlib
+import http
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import subjects
-from bench.figures import Summary, ratio, summarise
+from bench.figures import Ratio, Summary, ratio, summarise
 from bench.load import Load, generate
 from bench.names import BARE, BATCH, BEST, DECODING, LANES, OURS, SINGLE
 from bench.ours import Ours
@@ -94,32 +95,21 @@ def measure(
     bare = BareRuntime(folder, tuple(files), service.threads)
     with contextlib.ExitStack() as stack:
         stack.callback(bare.stop)
-        running = dict(_started(chosen, stack, missing))
+        running = list(_started(chosen, stack, missing))
         size = bare.best_batch(BATCHES, max(1.0, plan.seconds / 3))
         records = {name: Record(f"{service.threads} threads") for name in (*BARE, DECODING)}
         records[BATCH].setting = f"batches of {size}, the best of {BATCHES}"
-        for subject in chosen:
-            if subject.name in running:
-                records[subject.name] = Record(subject.setting)
-        _agree(chosen, running, records)
-        steps: list[Callable[[], None]] = [
-            *_bare_steps(bare, records, plan, size),
-            *(
-                _step(s, running[s.name], records[s.name], plan)
-                for s in chosen
-                if s.name in running
-            ),
-        ]
+        steps = _bare_steps(bare, records, plan, size)
+        for subject, server, answer in running:
+            agreement = _agreement(answer, running[0][2])
+            record = Record(subject.setting, agreement=agreement)
+            records[subject.name] = record
+            steps.append(_step(subject, server, record, plan))
         for i in range(plan.rounds):
             turn = i % len(steps)
             for step in steps[turn:] + steps[:turn]:
                 step()
-    ratios = {
-        name: ratio(records[OURS].rates, record.rates)
-        for name, record in records.items()
-        if name != OURS
-    }
-    ratios[BEST] = ratio(records[OURS].rates, best_of(records))
+    ratios = _ratios(records, missing)
     return {
         "clients": plan.clients,
         "rounds": plan.rounds,
@@ -128,6 +118,19 @@ def measure(
         "ratios": {name: vars(value) for name, value in ratios.items()},
         "missing": missing,
     }
+
+
+def _ratios(records: dict[str, Record], missing: dict[str, str]) -> dict[str, Ratio]:
+    """Our rate to each, where there is one in every round."""
+    rates = {name: record.rates for name, record in records.items() if name != OURS}
+    rates[BEST] = best_of(records)
+    ratios = {}
+    for name, theirs in rates.items():
+        try:
+            ratios[name] = ratio(records[OURS].rates, theirs)
+        except ValueError as error:
+            missing[name] = str(error)
+    return ratios
 
 
 def best_of(records: dict[str, Record]) -> list[float]:
@@ -147,46 +150,35 @@ def _peers(shared: Field, plan: Plan, missing: dict[str, str]) -> Iterator[Subje
 
 def _started(
     chosen: Sequence[Subject], stack: contextlib.ExitStack, missing: dict[str, str]
-) -> Iterator[tuple[str, Server]]:
-    """Start all but those that do not start; each is frozen once it is ready."""
+) -> Iterator[tuple[Subject, Server, subjects.Probabilities]]:
+    """Start all but those that cannot; each is frozen once it has answered the first file."""
     for subject in chosen:
         server = subject.start()
         stack.callback(server.stop)
         try:
             server.wait_until_ready()
+            answer = _first(subject, server)
         except CannotStart as error:
-            missing[subject.name] = str(error)
             if subject.name == OURS:
                 raise
+            missing[subject.name] = str(error)
         else:
-            server.freeze()
-            yield subject.name, server
-
-
-def _agree(
-    chosen: Sequence[Subject], running: dict[str, Server], records: dict[str, Record]
-) -> None:
-    """Ask each for the first file: the same model must say nearly the same."""
-    answers = {
-        subject.name: _first(subject, running[subject.name])
-        for subject in chosen
-        if subject.name in running
-    }
-    for name, answer in answers.items():
-        reference = answers[OURS]
-        records[name].agreement = max(abs(answer[label] - reference[label]) for label in reference)
+            yield subject, server, answer
+        server.freeze()
 
 
 def _first(subject: Subject, server: Server) -> subjects.Probabilities:
     target = subject.targets[0]
-    server.thaw()
-    status, body = server.ask(
-        target.method, target.path, Path(target.body).read_bytes(), target.headers
-    )
-    server.freeze()
-    if status != 200:
-        raise SystemExit(f"{subject.name}: {status} {body[:300].decode(errors='replace')}")
-    return subject.read(body)
+    body = Path(target.body).read_bytes()
+    status, content = server.ask(target.method, target.path, body, target.headers)
+    if status != http.HTTPStatus.OK:
+        raise CannotStart(f"{status} {content[:300].decode(errors='replace')}")
+    return subject.read(content)
+
+
+def _agreement(answer: subjects.Probabilities, reference: subjects.Probabilities) -> float:
+    """Largest difference: the same model must say nearly the same."""
+    return max(abs(answer[label] - reference[label]) for label in reference)
 
 
 def _bare_steps(

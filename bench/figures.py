@@ -145,8 +145,14 @@ class Ratio:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Round by round, so that what slows a whole round down cancels out."""
-    values = [a / b if b else math.inf for a, b in zip(ours, theirs, strict=True)]
+    """Round by round, so that what slows a whole round down cancels out.
+
+    Raises:
+        ValueError: in some round there was nothing to compare with.
+    """
+    if not all(theirs):
+        raise ValueError("nothing was answered in some round")
+    values = [a / b for a, b in zip(ours, theirs, strict=True)]
     return Ratio(statistics.median(values), min(values), max(values))
 
 

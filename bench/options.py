@@ -49,6 +49,9 @@ def read(description: str, arguments: list[str] | None = None) -> argparse.Names
     if options.write is not None:
         options.json = options.json or options.write.with_suffix(".json")
         options.plot = options.plot or options.write.with_suffix(".svg")
+    for path in (options.json, options.plot, options.write):
+        if path is not None:  # now, not after everything was measured
+            path.parent.mkdir(parents=True, exist_ok=True)
     return options
 
 

@@ -72,7 +72,7 @@ def _comparison(compared: dict[str, Any] | None) -> str:
         for name in (*order, *BARE, DECODING)
         if name in found
     ]
-    missing = [f"{name} did not take part: {why}" for name, why in compared["missing"].items()]
+    missing = [f"{name} was not compared: {why}" for name, why in compared["missing"].items()]
     note = (
         f"{compared['rounds']} rounds of {compared['seconds']:g} s for each; medians of the "
         "rounds, in brackets the lowest and the highest. `differs by`: the largest difference of "

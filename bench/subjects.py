@@ -112,7 +112,7 @@ def mlserver(field: Field) -> list[Subject]:
         Subject(
             MLSERVER,
             setting,
-            _starter(python, "mlserver_server", "/v2/health/ready", field, batch),
+            _starter(python, "mlserver_server", "/v2/models/radiographs/ready", field, batch),
             asked,
             read,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import litserve
 import numpy as np
-from starlette.datastructures import FormData
+from fastapi import Request
 
 from bench.peers import plain
 from bench.peers.options import PeerOptions
@@ -28,7 +28,7 @@ class Radiographs(litserve.LitAPI):  # type: ignore[misc] # the package is not i
         self._model = plain.Model.of(self._options.folder)
         self._classify = Classifier(self._model, self._options.threads_each)
 
-    def decode_request(self, request: FormData, **_: Any) -> plain.Floats:
+    def decode_request(self, request: Request, **_: Any) -> plain.Floats:
         """A form's file -> 1 x S x S."""
         upload: Any = request["file"]
         return plain.tensor(upload.file.read(), self._model)

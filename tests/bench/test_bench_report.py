@@ -59,7 +59,7 @@ def test_every_part_of_the_template_is_filled() -> None:
     assert "{{" not in page
     assert "![Throughput and latency](benchmark.svg)" in page
     assert "| bare runtime, single | 2 threads | 30.0 (29.0 to 31.0) | 0.97 (0.90 to 1.00)" in page
-    assert "LitServe did not take part: no environment" in page
+    assert "LitServe was not compared: no environment" in page
     assert "**not held**" in page
     assert "a \\| b" in page
 
