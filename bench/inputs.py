@@ -13,8 +13,8 @@ from PIL import Image
 from pydicom import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-JPEGS = 8
-JPEG_ROWS, JPEG_COLUMNS = 512, 448
+JPEGS = 7
+SMALL_ROWS, SMALL_COLUMNS = 512, 448
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def prepare(folder: Path, given: list[Path]) -> Inputs:
     """Write made-up radiographs into a folder, or take those that are given."""
     dicom = folder / "chest.dcm"
     dicom.write_bytes(synthetic_dicom())
-    what = "one uncompressed DICOM object of 2500 x 2048 pixels, 12 bits"
+    what = "for the time by stage an uncompressed DICOM object of 2500 x 2048 pixels, 12 bits"
     if given:
         dicoms = [path for path in given if path.suffix.lower() in (".dcm", "")]
         return Inputs(tuple(given), (dicoms or [dicom])[0], f"{len(given)} given files")
@@ -45,13 +45,15 @@ def prepare(folder: Path, given: list[Path]) -> Inputs:
         path = folder / f"chest-{seed}.jpg"
         path.write_bytes(synthetic_jpeg(seed))
         small.append(path)
-    size = f"{JPEG_COLUMNS} x {JPEG_ROWS}"
-    return Inputs(tuple(small), dicom, f"{JPEGS} made-up JPEG files of {size} pixels and {what}")
+    small_dicom = folder / f"chest-{JPEGS}.dcm"
+    small_dicom.write_bytes(synthetic_dicom(SMALL_ROWS, SMALL_COLUMNS))
+    made_up = f"{JPEGS} JPEG files and a DICOM object of {SMALL_COLUMNS} x {SMALL_ROWS} pixels"
+    return Inputs((*small, small_dicom), dicom, f"made up: {made_up} in turns; {what}")
 
 
 def synthetic_jpeg(seed: int) -> bytes:
     """One small JPEG; every seed gives another."""
-    pixels = _chest(JPEG_ROWS, JPEG_COLUMNS, seed) / 4095 * 255
+    pixels = _chest(SMALL_ROWS, SMALL_COLUMNS, seed) / 4095 * 255
     buffer = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()

@@ -27,7 +27,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--setting", type=_setting, action="append", default=[], help="G2D_NAME=VALUE, repeatable")
     add("--clients", type=int, default=16, help="of the closed loops")
     add("--rounds", type=int, default=5, help="of the comparison")
-    add("--seconds", type=float, default=6.0, help="for each subject in a round")
+    add("--seconds", type=float, default=5.0, help="for each subject in a round")
     add("--batch", type=int, default=8, help="largest batch of peers that batch")
     add("--requests", type=int, default=30, help="for each task, one client")
     add("--limit-s", type=float, default=2.0, help="an answer after that is not counted as good")
@@ -43,9 +43,10 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def read(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; `--quick` and `--write` fill in what is not given."""
-    options = parser(description).parse_args(arguments)
-    if options.quick:
-        vars(options).update(_QUICK)
+    line = parser(description)
+    if line.parse_args(arguments).quick:
+        line.set_defaults(**_QUICK)
+    options = line.parse_args(arguments)
     if options.write is not None:
         options.json = options.json or options.write.with_suffix(".json")
         options.plot = options.plot or options.write.with_suffix(".svg")

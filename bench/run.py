@@ -93,7 +93,7 @@ def _attempt(name: str, part: Callable[[], Figures], figures: Figures) -> None:
     """One part that cannot be measured costs its own lines, not the run."""
     try:
         found = part()
-    except (CannotStart, SystemExit) as error:
+    except (CannotStart, OSError, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.code, str):
             raise
         found = {"checks": [checks.not_measured(name, "", str(error))]}

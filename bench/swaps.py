@@ -16,20 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.checks import Check, none_of, not_measured
+from bench.checks import Check, at_most, none_of, not_measured
 from bench.figures import Outcome, percentile
 from bench.load import Load, Running, identity_of
 from bench.memory import FLAT_PERCENT, flat
 from bench.ours import Ours, targets
 from bench.processes import Server, serving
 from radiograph.manifest import MANIFEST_NAME, ModelManifest, Task
-from radiograph.repository import Repository
+from radiograph.repository import Repository, digest_files
 
 CLIENTS = 4
 ALIAS = "stable"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 MARGIN = 0.0625
-_WARM_SWAPS = 4  # both versions were loaded and let go of before the first weighing
+ROLLBACKS = 12
+ROLLBACK_S = 1.0
+# One more field at the end of an ONNX file: ModelProto.doc_string (6), one byte, "2".
+_REMARK = b"\x32\x012"
 
 
 class NotTakenUp(Exception):
@@ -49,8 +52,28 @@ class Swap:
     pss_mib: float
 
 
+@dataclass(frozen=True)
+class Moves:
+    """Several changes under load.
+
+    Attributes:
+        swaps: those that were taken up.
+        outcomes: of every request meanwhile.
+        over_http: whether they were made with PUT.
+        reason: why they ended early, or empty.
+    """
+
+    swaps: Sequence[Swap]
+    outcomes: Sequence[Outcome]
+    over_http: bool = True
+    reason: str = ""
+
+
 def two_versions(source: Path, root: Path) -> str:
-    """Publish a version twice into a new repository, the second time with other thresholds.
+    """Publish a version twice into a new repository, the second one with other thresholds.
+
+    The second has a trunk file of its own as well, equal but for a remark, so that a swap
+    builds sessions and frees some, and does not merely share those that are there.
 
     Returns:
         the model's name; `ALIAS` points to version 1.
@@ -59,15 +82,18 @@ def two_versions(source: Path, root: Path) -> str:
     stage = root / ".stage"
     shutil.copytree(source, stage, ignore=shutil.ignore_patterns(MANIFEST_NAME))
     repository = Repository(root)
-
-    def build(number: int) -> ModelManifest:
-        numbered = manifest.model_copy(update={"version": number})
-        return numbered if number == 1 else _moved(numbered)
-
-    for alias in (ALIAS, None):
-        repository.publish(manifest.name, stage, build, alias)
+    repository.publish(manifest.name, stage, lambda number: _numbered(manifest, number), ALIAS)
+    with (stage / manifest.trunk.file).open("ab") as trunk:
+        trunk.write(_REMARK)
+    files = digest_files(stage)
+    moved = _moved(manifest).model_copy(update={"files": files})
+    repository.publish(manifest.name, stage, lambda number: _numbered(moved, number))
     shutil.rmtree(stage)
     return manifest.name
+
+
+def _numbered(manifest: ModelManifest, number: int) -> ModelManifest:
+    return manifest.model_copy(update={"version": number})
 
 
 def _moved(manifest: ModelManifest) -> ModelManifest:
@@ -144,67 +170,101 @@ class Switch:
 def measure(
     ours: Ours, source: Path, files: Sequence[Path], count: int, work: Path
 ) -> tuple[list[Check], dict[str, Any]]:
-    """Move the alias `count` times while several clients ask all the while."""
+    """Move the alias `count` times, and some times more between versions that stay loaded."""
     root = work / "swaps"
     root.mkdir()
     model = two_versions(source, root)
+    whole = identities(root, model)
+    cold = _moves(ours, root, model, files, count, kept=0)
+    warm = _moves(ours, root, model, files, min(count, ROLLBACKS), kept=1)
+    figures = {
+        "over_http": cold.over_http,
+        "swap_s": [swap.seconds for swap in cold.swaps],
+        "pss_mib": [swap.pss_mib for swap in cold.swaps],
+        "rollback_s": [swap.seconds for swap in warm.swaps[1:]],
+    }
+    return [*checks(count, cold, whole), rollback(warm)], figures
+
+
+def _moves(
+    ours: Ours, root: Path, model: str, files: Sequence[Path], count: int, kept: int
+) -> Moves:
+    """Move the alias to and fro while several clients ask all the while.
+
+    Args:
+        ours: the service.
+        root: its repository.
+        model: whose alias is moved.
+        files: that the clients ask.
+        count: how often it is moved.
+        kept: versions that stay loaded when no alias points to them any more.
+    """
     token = secrets.token_urlsafe(32)
     settings = {
         "G2D_DEFAULT_MODEL": model,
         "G2D_ADMIN_TOKEN": token,
         "G2D_WATCH_INTERVAL_S": "0.1",
+        "G2D_KEEP_RETIRED": str(kept),
     }
+    Repository(root).set_alias(model, ALIAS, 1)
+    swaps: list[Swap] = []
+    reason = ""
     with serving(ours.start(root, **settings)) as (server, _):
         switch = Switch(server, root, model, token)
         asked = targets(["/v1/classify"], files)
         running = Running(Load(server.port, asked, clients=CLIENTS, seconds=3600, identify=True))
-        swaps: list[Swap] = []
-        reason = ""
         try:
-            swaps.extend(switch.move(2 - i % 2) for i in range(count))
+            for i in range(count):
+                swap = switch.move(2 - i % 2)
+                swaps.append(swap)
         except NotTakenUp as error:
-            reason = str(error)
+            reason = f"after {len(swaps)} swaps: {error}"
         outcomes = running.outcomes(stop=True)
-    figures = {
-        "over_http": switch.over_http,
-        "swap_s": [swap.seconds for swap in swaps],
-        "pss_mib": [swap.pss_mib for swap in swaps],
-    }
-    return checks(count, swaps, outcomes, identities(root, model), reason), figures
+    return Moves(swaps, outcomes, switch.over_http, reason)
 
 
-def checks(
-    count: int,
-    swaps: Sequence[Swap],
-    outcomes: Sequence[Outcome],
-    whole: frozenset[str],
-    reason: str,
-) -> list[Check]:
-    """Nothing failed, nothing was mixed, memory stayed."""
+def checks(count: int, moves: Moves, whole: frozenset[str]) -> list[Check]:
+    """Nothing failed, nothing was mixed, memory stayed.
+
+    Args:
+        count: of swaps.
+        moves: what was done and seen.
+        whole: what an answer of one version says of it.
+    """
     name = f"{count} swaps under load"
     memory = f"memory over {count} swaps"
-    if reason:
-        why = f"after {len(swaps)} swaps: {reason}"
+    if moves.reason:
         return [
-            not_measured(name, "no failed or mixed answer", why),
-            not_measured(memory, f"at most {FLAT_PERCENT:g}%", why),
+            not_measured(name, "no failed or mixed answer", moves.reason),
+            not_measured(memory, f"at most {FLAT_PERCENT:g}%", moves.reason),
         ]
+    outcomes = moves.outcomes
     failed = [outcome for outcome in outcomes if not outcome.answered]
     reasons = "; ".join(sorted({f"{o.status} {o.note}".strip() for o in failed})[:3])
-    waits = [swap.seconds for swap in swaps]
+    waits = [swap.seconds for swap in moves.swaps]
     pace = (
-        f"{CLIENTS} clients; a swap took {percentile(waits, 50):.2f} s at the median, "
-        f"{max(waits):.2f} s at most"
+        f"{CLIENTS} clients, every swap loads one version and frees the other; it took "
+        f"{percentile(waits, 50):.2f} s at the median, {max(waits):.2f} s at most"
     )
     said = [outcome.note for outcome in outcomes if outcome.answered]
     mixed = sum(note not in whole for note in said)
     both = f"{len(whole & set(said))} versions answered"
-    samples = [swap.pss_mib for swap in swaps[_WARM_SWAPS:]] or [swaps[-1].pss_mib]
+    warm = max(2, count // 10)
+    weights = [swap.pss_mib for swap in moves.swaps]
     return [
         none_of(f"{name}: failures", "failed request", len(failed), len(outcomes), reasons or pace),
         none_of(f"{name}: mixed answers", "mixed answer", mixed, len(said), both),
-        flat(memory, samples),
+        flat(memory, weights[warm:] or weights[-1:]),
     ]
+
+
+def rollback(moves: Moves) -> Check:
+    """How long it takes until the version before answers again, while it is still loaded."""
+    name = "roll-back to a loaded version, longest"
+    waits = [swap.seconds for swap in moves.swaps[1:]]  # the first one loads
+    if moves.reason or not waits:
+        return not_measured(name, f"at most {ROLLBACK_S:g} s", moves.reason or "too few swaps")
+    return at_most(name, max(waits), ROLLBACK_S, "s", f"{len(waits)} of them, {CLIENTS} clients")
 
 
 def identities(root: Path, model: str) -> frozenset[str]:

@@ -5,7 +5,7 @@ import pytest
 
 from bench import options, report
 from bench.checks import at_most, none_of
-from bench.inputs import prepare, synthetic_jpeg
+from bench.inputs import prepare
 from bench.machine import cpu_model
 from bench.names import OURS, SINGLE
 from bench.peers.plain import Model, tensor
@@ -89,21 +89,19 @@ def test_made_up_inputs_are_radiographs_that_differ(tmp_path: Path) -> None:
     assert dicom.read(inputs.dicom.read_bytes(), dicom.Limits()).rows == 2500
 
 
-def test_peers_make_the_same_tensor_as_the_service() -> None:
-    data, spec = synthetic_jpeg(0), PreprocessSpec()
-    model = Model(
-        Path(),
-        "",
-        (),
-        1.0,
-        spec.size_px,
-        spec.mean,
-        spec.std,
-        spec.low_percentile,
-        spec.high_percentile,
-    )
-    ours, _ = preprocess(raster.read(data, dicom.Limits()), spec)
-    assert abs(tensor(data, model) - ours).max() < 1e-3
+def test_peers_make_the_same_tensor_as_the_service(tmp_path: Path) -> None:
+    spec = PreprocessSpec()
+    model = Model(Path(), "", (), 1, spec.size_px, spec.mean, spec.std, 0.5, 99.5)
+    for path in prepare(tmp_path, []).small:
+        data = path.read_bytes()
+        read = dicom.read if path.suffix == ".dcm" else raster.read
+        ours, _ = preprocess(read(data, dicom.Limits()), spec)
+        assert abs(tensor(data, model) - ours).max() < 1e-3
+
+
+def test_an_option_that_is_given_goes_before_quick() -> None:
+    read = options.read("", ["--quick", "--swaps", "8"])
+    assert (read.swaps, read.rounds) == (8, 1)
 
 
 def test_bodies_of_peers_hold_the_file(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_growing_memory_is_not_flat() -> None:
     assert flat("memory", [100.0 + i for i in range(20)]).held is False
 
 
-def test_two_versions_differ_in_thresholds_only(tmp_path: Path) -> None:
+def test_two_versions_differ_in_thresholds_and_in_the_digest_of_their_trunk(tmp_path: Path) -> None:
     source, root = tmp_path / "source", tmp_path / "root"
     tiny_version.publish(source)
     root.mkdir()
@@ -69,28 +69,38 @@ def test_two_versions_differ_in_thresholds_only(tmp_path: Path) -> None:
         repository.verify(name, version)
     first, second = (repository.load_manifest(name, version) for version in (1, 2))
     assert repository.aliases(name) == {"stable": 1}
-    assert first.files == second.files
+    assert {path for path in first.files if first.files[path] != second.files[path]} == {
+        first.trunk.file
+    }
     assert first.heads_for(Task.CLASSIFY) != second.heads_for(Task.CLASSIFY)
     assert first.heads_for(Task.SEGMENT) == second.heads_for(Task.SEGMENT)
     assert len(swaps.identities(root, name)) == 2
 
 
+DONE = [swaps.Swap(0.1, 100.0)] * 10
+
+
 def test_a_mixed_answer_is_found() -> None:
-    done = [swaps.Swap(0.1, 100.0)] * 10
     whole = frozenset({"one", "two"})
-    good = swaps.checks(10, done, [answered("one"), answered("two")], whole, "")
-    bad = swaps.checks(10, done, [answered("one"), answered("three")], whole, "")
-    assert [check.held for check in good] == [True, True, True]
-    assert [check.held for check in bad] == [True, False, True]
+    good = swaps.Moves(DONE, [answered("one"), answered("two")])
+    bad = swaps.Moves(DONE, [answered("one"), answered("three")])
+    assert [check.held for check in swaps.checks(10, good, whole)] == [True, True, True]
+    assert [check.held for check in swaps.checks(10, bad, whole)] == [True, False, True]
 
 
 def test_a_failed_request_during_swaps_is_found() -> None:
-    done = [swaps.Swap(0.1, 100.0)] * 10
-    refused = Outcome(0, 0, 0.1, 503)
-    found = swaps.checks(10, done, [answered("one"), refused], frozenset({"one"}), "")
-    assert found[0].held is False
+    moves = swaps.Moves(DONE, [answered("one"), Outcome(0, 0, 0.1, 503)])
+    assert swaps.checks(10, moves, frozenset({"one"}))[0].held is False
 
 
 def test_swaps_that_are_not_taken_up_are_not_measured() -> None:
-    found = swaps.checks(10, [], [], frozenset(), "version 2 did not answer")
+    moves = swaps.Moves([], [], reason="version 2 did not answer")
+    found = [*swaps.checks(10, moves, frozenset()), swaps.rollback(moves)]
     assert all(check.held is None and "did not answer" in check.note for check in found)
+
+
+def test_the_first_swap_loads_and_is_no_roll_back() -> None:
+    slow, quick = swaps.Swap(5.0, 100.0), swaps.Swap(0.2, 100.0)
+    assert swaps.rollback(swaps.Moves([slow, quick, quick], [])).held
+    assert swaps.rollback(swaps.Moves([quick, slow], [])).held is False
+    assert swaps.rollback(swaps.Moves([slow], [])).held is None
