@@ -41,6 +41,15 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     && /opt/build/bin/pip --python /opt/g2d/bin/python install \
         --require-hashes --only-binary :all: --requirement /src/constraints/${RUNTIME}.txt
 
+# otel: traces. Nothing unless named; the pins of serve.txt go before its own.
+ARG EXTRAS=
+COPY constraints/otel.txt /src/constraints/
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
+    test -z "${EXTRAS}" \
+    || /opt/build/bin/pip --python /opt/g2d/bin/python install \
+        --require-hashes --only-binary :all: --requirement "/src/constraints/${EXTRAS}.txt"
+
 COPY pyproject.toml /src/
 COPY radiograph /src/radiograph
 COPY service /src/service
