@@ -5,7 +5,9 @@ list | show | verify | alias | rollback -> radiograph.repository
                 triton -> service.backends.triton_view, which needs neither runtime nor client
 """
 
+import functools
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -171,21 +173,41 @@ def triton(
     out: Annotated[Path, typer.Option("--out", file_okay=False, help="Triton's model repository.")],
     name: Annotated[str | None, typer.Option("--name", help="The model; without it, all.")] = None,
     models_dir: ModelsDir = DEFAULT_DIR,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="Keep where roll-backs would go as well.")
+    ] = False,
+    watch: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Go on, and look for a change every so many seconds."),
+    ] = None,
 ) -> None:
     """Render what the aliases point to as a Triton model repository.
 
     Trunk, text side and heads become Triton models for its ONNX Runtime backend, and each task
-    an ensemble: NAME-TASK of `stable`, NAME-ALIAS-TASK of any other alias. Run it again when an
-    alias moved, then reload Triton; what did not change is left as it is.
+    an ensemble: NAME-TASK of `stable`, NAME-ALIAS-TASK of any other alias; NAME-analyze gives
+    every answer at once. Run it again when an alias moved, or let it --watch, then reload
+    Triton; what did not change is left as it is. A service with G2D_BACKEND=triton reloads it.
 
     \b
     g2d models triton --out /srv/g2d/triton
     g2d models triton --out triton --name g2d-cxr
+    g2d models triton --out triton --previous --watch 2
     """  # noqa: D301 - the same
     from service.backends import triton_view  # the service's side, for this sub-command only
 
-    for model in triton_view.render(Repository(models_dir), out, name):
-        typer.echo(model)
+    repository = Repository(models_dir)
+    if watch is None:
+        for model in triton_view.render(repository, out, name, previous=previous):
+            typer.echo(model)
+        return
+    pause = functools.partial(_pause, watch)
+    for models in triton_view.follow(repository, out, name, pause, previous=previous):
+        typer.echo(f"rendered {' '.join(models)}")
+
+
+def _pause(seconds: float) -> bool:
+    time.sleep(seconds)
+    return True
 
 
 def _aliases(repository: Repository, name: str) -> dict[str, int]:

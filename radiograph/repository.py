@@ -81,6 +81,18 @@ class Repository:
         self._require(name)
         return self._history(name).targets()
 
+    def former(self, name: str) -> set[int]:
+        """Versions that a roll-back of some alias would go to, where they are still there.
+
+        Raises:
+            ModelNotFound: no such model.
+            InvalidVersion: `aliases.json` is corrupt.
+        """
+        self._require(name)
+        there, history = set(self.versions(name)), self._history(name)
+        before = {history.previous(alias) for alias in history.aliases}
+        return {number for number in before if number in there and number is not None}
+
     def resolve(self, name: str, ref: str | int = DEFAULT_ALIAS) -> int:
         """The version that a number (`3`, `"3"`) or an alias stands for.
 

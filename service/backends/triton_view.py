@@ -8,44 +8,32 @@
       g2d-cxr-ground/   trunk + text -> the first `ground` head
       g2d-cxr-ground-similarity/    the task's further heads
       g2d-cxr-canary-classify/      the same for what another alias points to
+      g2d-cxr-analyze/  all heads in one; g2d-cxr-v2/ the same for one version, from features of
+                        phrases, whatever the aliases are: what this service asks
 
 Versions that an alias points to are there, under our numbers; the newest where there is no
-alias. Shapes come from the golden outputs, so no runtime is needed. Triton has one configuration
-for all versions of a model: versions whose tensors differ cannot be served side by side.
-
-Each Triton model is written in `.g2d-rendering` and renamed; one that did not change is not
-touched. Replacing one takes two renames, so reload Triton after the command, not while it runs.
+alias. `follow` renders again when an alias moved. Shapes come from the golden outputs, so no
+runtime is needed. Triton has one configuration for all versions of a model: versions whose
+tensors differ cannot be served side by side.
 """
 
-import contextlib
-import fcntl
-import os
+import logging
 import re
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused
+from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused, RadiographError
 from radiograph.manifest import HeadSpec, ModelManifest, Task
 from radiograph.repository import DEFAULT_ALIAS, Repository
-from radiograph.version_files import (
-    digest_file,
-    digest_files,
-    entries,
-    open_regular,
-    sync_folder,
-    sync_folders,
-    write_file,
-)
 from service.backends.triton_config import Part, Tensor, ensemble_config, part_config
+from service.backends.triton_writing import MARK, Rendered, write
 from service.golden import read_arrays
 
-CONFIG = "config.pbtxt"
+logger = logging.getLogger("g2d.triton")
+
 MAX_BATCH = 8
 MAX_PHRASES = 64
-_STAGE = ".g2d-rendering"
-_MARK = "# Rendered by `g2d models triton` from the model "
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -73,26 +61,22 @@ class Version:
         return needed | {head: self.parts[head] for head in heads}
 
 
-@dataclass
-class Rendered:
-    """One Triton model before it is written.
-
-    Attributes:
-        config: the text of its `config.pbtxt`.
-        graphs: version number -> its graph and the digest of it; None in an ensemble.
-    """
-
-    config: str
-    graphs: dict[int, tuple[Path, str] | None] = field(default_factory=dict)
-
-
-def render(repository: Repository, out: Path, name: str | None = None) -> list[str]:
+def render(
+    repository: Repository,
+    out: Path,
+    name: str | None = None,
+    *,
+    keep: Collection[int] = (),
+    previous: bool = False,
+) -> list[str]:
     """Write the view of one model or of all; what is no longer part of it goes.
 
     Args:
         repository: what is rendered; every version is verified first.
         out: Triton's model repository, made if need be. Models of others in it are left alone.
         name: the model; without it, all.
+        keep: further versions of `name`, those that are still in use.
+        previous: keep where a roll-back of each alias would go, too, where that still fits.
 
     Returns:
         Names of the Triton models that the view holds, sorted.
@@ -110,26 +94,77 @@ def render(repository: Repository, out: Path, name: str | None = None) -> list[s
         raise PublishRefused("the view must not lie in the model repository")
     view: dict[str, Rendered] = {}
     for model in names:
-        for triton_name, rendered in _model(repository, model):
+        for triton_name, rendered in _model(repository, model, keep, previous):
             if not _NAME.fullmatch(triton_name):
                 raise InvalidVersion(f"not a name for a Triton model: {triton_name[:80]!r}")
             if triton_name in view:
                 raise InvalidVersion(f"two Triton models would be called {triton_name}")
             view[triton_name] = rendered
-    out.mkdir(parents=True, exist_ok=True)
-    with _only_writer(out) as stage:
-        _write(view, out, stage, name)
+    write(view, out, name)
     return sorted(view)
 
 
-def _model(repository: Repository, name: str) -> Iterator[tuple[str, Rendered]]:
+def follow(
+    repository: Repository,
+    out: Path,
+    name: str | None,
+    wait: Callable[[], bool],
+    *,
+    previous: bool = False,
+) -> Iterator[list[str]]:
+    """Render, and again whenever a version came, went, or an alias moved.
+
+    What cannot be rendered is logged, the view stays as it was, and the next change is tried.
+
+    Args:
+        repository, out, name, previous: as in `render`.
+        wait: pauses between two looks; False ends it.
+
+    Yields:
+        What `render` returns, each time.
+    """
+    last: object = None
+    while True:
+        seen = _fingerprint(repository, name)
+        if seen != last:
+            try:
+                yield render(repository, out, name, previous=previous)
+                last = seen
+            except RadiographError as error:
+                logger.error("the view stays as it was: %s", error)
+                last = seen
+            except OSError as error:  # a full disk, a share that is away: tried again
+                logger.error("the view cannot be written: %s", error.strerror)
+        if not wait():
+            return
+
+
+def _fingerprint(repository: Repository, name: str | None) -> object:
+    """What a view depends on; versions never change once they are there."""
+    found: dict[str, tuple[list[int], str]] = {}
+    for model in repository.names() if name is None else [name]:
+        try:
+            aliases = repository.aliases(model)
+        except RadiographError as error:
+            found[model] = ([], str(error))
+        else:
+            found[model] = (repository.versions(model), str(sorted(aliases.items())))
+    return found
+
+
+def _model(
+    repository: Repository, name: str, keep: Collection[int], previous: bool
+) -> Iterator[tuple[str, Rendered]]:
     """The Triton models of one of ours: graphs, then ensembles."""
     aliases = repository.aliases(name)
     if not aliases:
         aliases = {DEFAULT_ALIAS: max(repository.versions(name))}
-    versions = {number: _version(repository, name, number) for number in set(aliases.values())}
+    numbers = {*aliases.values(), *keep}
+    versions = {number: _version(repository, name, number) for number in numbers}
+    if previous:
+        versions |= _former(repository, name, versions)
     ordered = [versions[number] for number in sorted(versions)]
-    mark = f"{_MARK}{name}\n"
+    mark = f"{MARK}{name}\n"
     for role in dict.fromkeys(role for version in ordered for role in version.parts):
         yield _graph(mark, role, [version for version in ordered if role in version.parts])
     for alias, number in sorted(aliases.items()):
@@ -139,6 +174,24 @@ def _model(repository: Repository, name: str) -> Iterator[tuple[str, Rendered]]:
     for version in ordered:
         whole, config = _whole(name, version)
         yield whole, Rendered(mark + config, {version.number: None})
+
+
+def _former(
+    repository: Repository, name: str, versions: Mapping[int, Version]
+) -> dict[int, Version]:
+    """Where roll-backs would go: those that hold and can stand beside the others."""
+    found: dict[int, Version] = {}
+    for number in repository.former(name) - set(versions):
+        try:
+            version = _version(repository, name, number)
+            for role in version.parts:
+                beside = [*versions.values(), *found.values(), version]
+                _graph("", role, [other for other in beside if role in other.parts])
+        except RadiographError as error:
+            logger.warning("left out of the view: %s", error)
+        else:
+            found[number] = version
+    return found
 
 
 def _graph(mark: str, role: str, versions: Sequence[Version]) -> tuple[str, Rendered]:
@@ -208,19 +261,31 @@ def _whole(name: str, version: Version) -> tuple[str, str]:
 def _version(repository: Repository, name: str, number: int) -> Version:
     repository.verify(name, number)
     manifest, folder = repository.load_manifest(name, number), repository.folder(name, number)
+    try:
+        parts, files = parts_of(manifest, folder), _files(manifest)
+    except InvalidVersion as error:
+        raise InvalidVersion(f"{name}/{number}: {error}") from error
+    return Version(number, folder, manifest, parts, files)
+
+
+def parts_of(manifest: ModelManifest, folder: Path) -> dict[str, Part]:
+    """The graphs of a version, as Triton models: `trunk`, `text` and the heads by name.
+
+    Raises:
+        InvalidVersion: the golden outputs do not show a tensor, or a head's name is taken.
+    """
     recorded = read_arrays(folder / manifest.golden.file)
     shapes = {key: value.shape for key, value in recorded.items()}
+    return {role: _part(manifest, role, shapes) for role in _files(manifest)}
+
+
+def _files(manifest: ModelManifest) -> dict[str, str]:
     files = {"trunk": manifest.trunk.file}
     if manifest.text is not None:
         files["text"] = manifest.text.file
     if taken := sorted(set(files) & set(manifest.heads)):
-        raise InvalidVersion(f"{name}/{number}: a head must not be called {taken[0]}")
-    files |= {head: spec.file for head, spec in manifest.heads.items()}
-    try:
-        parts = {role: _part(manifest, role, shapes) for role in files}
-    except InvalidVersion as error:
-        raise InvalidVersion(f"{name}/{number}: {error}") from error
-    return Version(number, folder, manifest, parts, files)
+        raise InvalidVersion(f"a head must not be called {taken[0]}")
+    return files | {head: spec.file for head, spec in manifest.heads.items()}
 
 
 def _part(manifest: ModelManifest, role: str, shapes: Shapes) -> Part:
@@ -264,88 +329,3 @@ def _tensor(name: str, key: str, shapes: Shapes, varying: int = 1, kind: str = "
     fixed = shape[varying:]
     sample = (1, *shape[1:])
     return Tensor(name, f"TYPE_{kind}", (*[-1] * varying, *fixed), sample)
-
-
-# writing
-
-
-@contextlib.contextmanager
-def _only_writer(out: Path) -> Iterator[Path]:
-    """An empty folder in `out` to write in; what a killed command left there is gone."""
-    stage, descriptor = out / _STAGE, os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir()
-        try:
-            yield stage
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-    finally:
-        os.close(descriptor)
-
-
-def _write(view: Mapping[str, Rendered], out: Path, stage: Path, only: str | None) -> None:
-    """Stage everything, then put it in place, then drop what is no longer part of the view."""
-    ours = {name: model for name in entries(out) for model in [_source(out / name)] if model}
-    for name in view:
-        if os.path.lexists(out / name) and not _may_replace(ours.get(name), only):
-            raise PublishRefused(f"{out / name} is of another model; nothing was written")
-    for name, rendered in view.items():
-        _stage(stage / name, rendered)
-    stale = [name for name in ours if name not in view and _may_replace(ours[name], only)]
-    for name in view:
-        if not _same(stage / name, out / name):
-            _replace(stage / name, out / name)
-    for name in stale:
-        (out / name).rename(stage / f".{name}")
-    sync_folder(out)
-
-
-def _may_replace(source: str | None, only: str | None) -> bool:
-    """Whether a Triton model in the way, or left over, is this command's to change."""
-    return source is not None and only in (None, source)
-
-
-def _same(staged: Path, there: Path) -> bool:
-    """Whether a Triton model is already as it shall be, folders of ensembles included."""
-    try:
-        return entries(staged) == entries(there) and digest_files(staged) == digest_files(there)
-    except InvalidVersion:  # a link in it
-        return False
-
-
-def _source(folder: Path) -> str | None:
-    """Which of our models a Triton model was rendered from, or None for a model of others."""
-    try:
-        with open_regular(folder / CONFIG) as file:
-            line = file.readline(200).decode()
-    except (OSError, UnicodeDecodeError, InvalidVersion):
-        return None
-    return line.removeprefix(_MARK).strip() if line.startswith(_MARK) else None
-
-
-def _stage(folder: Path, rendered: Rendered) -> None:
-    folder.mkdir()
-    write_file(folder / CONFIG, rendered.config.encode())
-    for number, graph in rendered.graphs.items():
-        (folder / str(number)).mkdir()
-        if graph is not None:
-            _copy(*graph, folder / str(number) / "model.onnx")
-    sync_folders(folder)
-
-
-def _copy(source: Path, digest: str, target: Path) -> None:
-    """Copy a graph, and see that it is still the one that was verified."""
-    with open_regular(source) as reader, target.open("xb") as writer:
-        shutil.copyfileobj(reader, writer, 2**20)
-        writer.flush()
-        os.fsync(writer.fileno())
-    if digest_file(target) != digest:
-        raise InvalidVersion(f"{source.name} changed while it was copied")
-
-
-def _replace(new: Path, place: Path) -> None:
-    if place.exists():
-        place.rename(new.with_name(f".{new.name}"))
-    new.rename(place)

@@ -1,7 +1,7 @@
 """The view holds what the repository holds, in Triton's terms, and changes nothing of others."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,72 @@ def test_an_alias_that_moved_takes_the_old_version_away(own: Path, out: Path) ->
     render(Repository(own), out)
     for name in ("tiny-trunk", "tiny-classify"):
         assert sorted(path.name for path in (out / name).iterdir()) == ["2", "config.pbtxt"]
+
+
+def versions_of(out: Path, name: str) -> list[str]:
+    return sorted(path.name for path in (out / name).iterdir() if path.is_dir())
+
+
+def test_versions_in_use_and_where_a_roll_back_goes_are_kept_when_asked(
+    own: Path, out: Path
+) -> None:
+    tiny_version.publish(own)
+    tiny_version.publish(own)
+    render(Repository(own), out, "tiny", keep=[1])
+    assert versions_of(out, "tiny-trunk") == ["1", "3"]
+    render(Repository(own), out, "tiny", previous=True)
+    assert versions_of(out, "tiny-trunk") == ["2", "3"]
+    assert {"tiny-v2", "tiny-v3"} <= {path.name for path in out.iterdir()}
+
+
+def test_a_former_version_that_no_longer_holds_is_left_out(own: Path, out: Path) -> None:
+    tiny_version.publish(own)
+    (own / "tiny" / "1" / "trunk.onnx").write_bytes(b"another graph")
+    render(Repository(own), out, previous=True)
+    assert versions_of(out, "tiny-trunk") == ["2"]
+
+
+def test_a_former_version_with_other_tensors_is_left_out(own: Path, out: Path) -> None:
+    stage, build = _with_wider_features(own)
+    Repository(own).publish("tiny", stage, build, alias="stable")
+    render(Repository(own), out, previous=True)
+    assert versions_of(out, "tiny-trunk") == ["2"]
+
+
+def test_a_graph_that_stays_keeps_its_time_when_a_version_is_added(own: Path, out: Path) -> None:
+    render(Repository(own), out)
+    there = [out / "tiny-trunk" / "1", out / "tiny-trunk" / "1" / "model.onnx"]
+    before = [path.stat().st_mtime_ns for path in there]
+    tiny_version.publish(own, alias="canary")
+    render(Repository(own), out)
+    assert versions_of(out, "tiny-trunk") == ["1", "2"]
+    assert [path.stat().st_mtime_ns for path in there] == before
+
+
+def test_following_renders_what_is_published_and_what_moves(own: Path, out: Path) -> None:
+    def broken() -> None:
+        Repository(own).set_alias("tiny", "stable", tiny_version.publish(own, alias=None))
+        (own / "tiny" / "3" / "trunk.onnx").write_bytes(b"another graph")
+
+    steps: Iterator[Callable[[], object]] = iter(
+        [
+            lambda: None,
+            lambda: tiny_version.publish(own, alias="canary"),
+            broken,
+            lambda: Repository(own).set_alias("tiny", "stable", 2),
+        ]
+    )
+
+    def wait() -> bool:
+        step = next(steps, None)
+        if step is not None:
+            step()
+        return step is not None
+
+    seen = [
+        versions_of(out, "tiny-trunk") for _ in triton_view.follow(Repository(own), out, None, wait)
+    ]
+    assert seen == [["1"], ["1", "2"], ["2"]]
 
 
 def test_without_an_alias_the_newest_version_is_rendered(tmp_path: Path, out: Path) -> None:
