@@ -68,14 +68,14 @@ def _answer(
     """Load one version, with every check that the service makes, and ask it."""
     from radiograph.repository import Repository
     from service.analysis import AnalysisRequest
-    from service.backends import ort
+    from service.backends import choice
     from service.loading import limits_of, load_version
 
     repository, name = Repository(settings.models_dir), settings.default_model
     data = file.read_bytes()
     request = AnalysisRequest(tasks=tasks, phrases=phrases, method=method)
     number = repository.resolve(name, version or settings.default_alias)
-    backends = ort.factory(settings)
+    backends = choice.factory(settings)
     loaded = load_version(repository, name, number, backends, limits_of(settings))
     try:
         return loaded.analysis.run_here(request, data, preview_px=preview_px)

@@ -48,6 +48,32 @@ class Settings(BaseModel):
     """Which GPU."""
     tensorrt_cache_dir: Path | None = None
     """Where TensorRT keeps the engines it builds, for a faster next start."""
+    backend: Literal["ort", "triton"] = "ort"
+    """What runs the graphs: ONNX Runtime in this process, or a Triton elsewhere."""
+    triton_protocol: Literal["grpc", "http"] = "grpc"
+    """How Triton is spoken to."""
+    triton_url: str = Field(default="127.0.0.1:8001", pattern=r"^[^\s/]+:[0-9]{1,5}(/[^\s]*)?$")
+    """Where Triton listens, HOST:PORT; 8001 is its port for gRPC, 8000 that for HTTP."""
+    triton_timeout_s: float = Field(default=10.0, gt=0)
+    """Seconds in which Triton must answer one call."""
+    triton_load_timeout_s: float = Field(default=300.0, gt=0)
+    """Seconds in which Triton must have loaded one graph."""
+    triton_wait_s: float = Field(default=30.0, ge=0)
+    """Seconds that loading waits for a Triton, or a version in it, that is not there yet."""
+    triton_tls: bool = False
+    """Encrypt, and check Triton's certificate."""
+    triton_ca_file: Path | None = None
+    """Who signed it, PEM; without it, the certificates of the system."""
+    triton_certificate_file: Path | None = None
+    """This service's own certificate, PEM, where Triton wants one."""
+    triton_key_file: Path | None = None
+    """The key to it."""
+    triton_shared_memory: bool = False
+    """Hand arrays over in shared memory; Triton must be on this host and see its /dev/shm."""
+    triton_view: Path | None = None
+    """Triton's model repository, when this service is to render it as versions come and go."""
+    triton_unload: bool = True
+    """Unload from Triton what is closed here; off where other services use the same Triton."""
     threads: int = Field(default_factory=lambda: available_cpus(), ge=1, le=256)
     """Threads within one graph. Default: the CPUs that this process may use."""
     workers: int = Field(default=2, ge=1, le=64)

@@ -14,7 +14,7 @@ from service.admission import Admission, AdmissionLimits
 from service.api import metrics, openapi, pages, problems, routes
 from service.api.answers import Answerer
 from service.api.middleware import RequestContext
-from service.backends import ort
+from service.backends import choice
 from service.batching import Engine
 from service.decoding import DecoderOptions, Decoders
 from service.events import NOBODY, Observer
@@ -35,7 +35,7 @@ def create_app(
 
     Args:
         settings: what the operator chose.
-        backends: builds the backend of a version; ONNX Runtime in this process unless given.
+        backends: builds the backend of a version; what the settings choose unless given.
         observer: told what happens; unless given, what `GET /metrics` answers with.
         tracing: begins the spans of requests; no request is traced unless given.
         decoders: reads the files, started and closed by the caller; the application's own
@@ -48,7 +48,7 @@ def create_app(
         observer = Metrics() if settings.metrics else NOBODY
     max_batch = None if settings.max_batch == "auto" else settings.max_batch
     engine = Engine(settings.workers, max_batch, observer=observer)
-    models = Models(settings, ort.factory(settings) if backends is None else backends, engine)
+    models = Models(settings, choice.factory(settings) if backends is None else backends, engine)
     admission = Admission(_admission_limits(settings), observer)
     own = Decoders(_decoder_options(settings), observer)
     decoders = own if decoders is None else decoders
