@@ -21,6 +21,7 @@ from radiograph.errors import InvalidVersion
 from radiograph.findings import Code
 from radiograph.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, Label
+from radiograph.reach import reach
 
 Outputs = Mapping[str, NDArray[np.float32]]
 Floats = NDArray[np.float64]
@@ -153,7 +154,7 @@ def segment(
     logits = _output(outputs, "logits", (len(head.labels), None, None))
     maps = _sigmoid(logits, head.temperature).astype(np.float32)
     return tuple(
-        _mask(label, geometry.map_to_source(grid) >= label.threshold, spacing_mm)
+        _mask(label, *reach(grid, label.threshold, geometry), spacing_mm)
         for label, grid in zip(head.labels, maps, strict=True)
         if not label.withheld
     )
@@ -230,10 +231,21 @@ def _sigmoid(logits: Floats, temperature: float) -> Floats:
         return np.asarray(0.5 + 0.5 * np.tanh(logits / temperature / 2.0), dtype=np.float64)
 
 
-def _mask(label: Label, mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None) -> Mask:
-    area_px = int(np.count_nonzero(mask))
+def _mask(
+    label: Label,
+    mask: NDArray[np.bool_],
+    window: tuple[slice, slice],
+    spacing_mm: tuple[float, float] | None,
+) -> Mask:
+    """A mask that is empty outside of a window of rows and columns."""
+    inside = mask[window]
+    area_px = int(np.count_nonzero(inside))
     area_mm2 = None if spacing_mm is None else area_px * spacing_mm[0] * spacing_mm[1]
-    return Mask(label.name, label.code, mask, area_px, area_mm2, _bounds(mask))
+    box = _bounds(inside)
+    if box is not None:
+        left, top = window[1].start, window[0].start
+        box = (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
+    return Mask(label.name, label.code, mask, area_px, area_mm2, box)
 
 
 def _bounds(mask: NDArray[np.bool_]) -> Box | None:

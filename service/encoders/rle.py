@@ -25,10 +25,13 @@ def encode(mask: NDArray[np.bool_], box: Box | None = None) -> list[int]:
     Source: COCO API, `maskApi.c`, `rleEncode`.
     """
     rows, columns = mask.shape
+    if box is None and not mask.any():
+        return [rows * columns]
     x0, y0, x1, y1 = (int(edge) for edge in box or (0, 0, columns, rows))
     top = max(y0 - 1, 0)
     part = mask[top : y1 + 1, x0:x1]
-    row, column = np.nonzero(part[1:] != part[:-1])
+    changed = np.flatnonzero(part[1:] != part[:-1])
+    row, column = np.divmod(changed, part.shape[1])
     within = (column + x0) * rows + row + top + 1
     between = (np.flatnonzero(mask[0, 1:] != mask[-1, :-1]) + 1) * rows
     changes = np.sort(np.concatenate((within, between)))
