@@ -151,7 +151,7 @@ class Admission:
             raise Overloaded("the bodies of other requests fill the memory for them")
         self._bytes_left -= size
 
-    def enter(self, deadline: Deadline, key: str) -> "Place":
+    def enter(self, deadline: Deadline, key: str, request_id: str = "") -> "Place":
         """Take a place, on the event loop.
 
         Raises:
@@ -159,11 +159,11 @@ class Admission:
         """
         self.check(deadline)
         self._taken += 1
-        return Place(self, deadline, key)
+        return Place(self, deadline, key, request_id)
 
-    def aside(self, deadline: Deadline, key: str) -> "Place":
+    def aside(self, deadline: Deadline, key: str, request_id: str = "") -> "Place":
         """A place beside those that are counted, for work that is bounded elsewhere."""
-        return Place(self, deadline, key, counted=False)
+        return Place(self, deadline, key, request_id, counted=False)
 
     def close(self) -> None:
         """Let running calls end and drop those that wait."""
@@ -185,14 +185,22 @@ class Place:
         admission: where the place is.
         deadline: of the request.
         key: which share of the engine it takes.
+        request_id: names it to a runtime elsewhere.
         counted: whether it counts against the places.
     """
 
     def __init__(
-        self, admission: Admission, deadline: Deadline, key: str, *, counted: bool = True
+        self,
+        admission: Admission,
+        deadline: Deadline,
+        key: str,
+        request_id: str = "",
+        *,
+        counted: bool = True,
     ) -> None:
         self.deadline = deadline
         self.key = key
+        self.request_id = request_id
         self._admission = admission
         self._counted = counted
         self._entered = time.perf_counter()

@@ -26,7 +26,7 @@ from radiograph.errors import InvalidVersion, TaskNotOffered, UnusablePhrase
 from radiograph.heads import Detection, Finding, Grounding, Mask
 from radiograph.manifest import HeadSpec, ModelManifest, OutOfDomainSpec, Task
 from service.admission import Place
-from service.backends.base import Backend, FloatArray
+from service.backends.base import Backend, FloatArray, on_behalf_of
 from service.batching import Channel, Engine
 from service.deadline import Deadline
 from service.decoding import Decoders
@@ -38,6 +38,7 @@ from service.results import AnalysisResult, DomainScore, ModelIdentity, Notice
 
 _CODED_WARNING = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
 _PHRASE_FEATURES = "phrase_features"
+_GLOBAL_FEATURES = "global_features"
 
 Features = dict[str, FloatArray]
 
@@ -85,12 +86,14 @@ class Work:
         plan: what is asked of it.
         text: features of the plan's phrases, P x D, or None without phrases.
         deadline: of the request.
+        request_id: of the request, or empty.
     """
 
     tensor: FloatArray
     plan: Plan
     text: FloatArray | None
     deadline: Deadline
+    request_id: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +206,7 @@ class Analysis:
         text, text_ms = await self._text(plan, place)
         decoded = await place.wait(decoding)
         middle = time.perf_counter()
-        work = Work(decoded.tensor, plan, text, place.deadline)
+        work = Work(decoded.tensor, plan, text, place.deadline, place.request_id)
         raw = await place.wait(self._channel.submit(place.key, work, place.deadline))
         place.deadline.check()  # what passed on the way was left out of the batch
         computed_ms = sum(raw.timings_ms.values())
@@ -240,21 +243,13 @@ class Analysis:
             BackendFailure: a graph failed.
         """
         start = time.perf_counter()
-        features = self._backend.trunk(np.stack([work.tensor for work in batch]))
-        middle = time.perf_counter()
-        outputs: list[dict[str, Features]] = [{} for _ in batch]
-        for name, rows in self._parts(batch):
-            raw = self._backend.head(*self._feeds(name, rows, batch, features))
-            for at, row in enumerate(rows):
-                outputs[row][name] = {output: value[at] for output, value in raw.items()}
-        end = time.perf_counter()
-        self._observer.batch(str(self.identity), len(batch), end - start)
-        timings = {"trunk": (middle - start) * 1e3, "heads": (end - middle) * 1e3}
-        every = features.get("global_features")
-        return [
-            Raw(outputs[row], None if every is None else every[row], timings)
-            for row in range(len(batch))
-        ]
+        with on_behalf_of(*(work.request_id for work in batch)):
+            if self._backend.elsewhere:
+                raws = self._ask_elsewhere(batch)
+            else:
+                raws = self._run_trunk_and_heads(batch)
+        self._observer.batch(str(self.identity), len(batch), time.perf_counter() - start)
+        return raws
 
     def complete(self, inferred: Inferred) -> AnalysisResult:
         """Raw outputs -> the result in source pixels. Blocks.
@@ -330,6 +325,40 @@ class Analysis:
         text = await place.call(lambda: phrases.features(plan.phrases))
         return text, {"text": (time.perf_counter() - start) * 1e3}
 
+    def _run_trunk_and_heads(self, batch: Sequence[Work]) -> list[Raw]:
+        """The trunk over the whole batch, then each head over its part."""
+        start = time.perf_counter()
+        features = self._backend.trunk(np.stack([work.tensor for work in batch]))
+        middle = time.perf_counter()
+        outputs: list[dict[str, Features]] = [{} for _ in batch]
+        for name, rows in self._parts(batch):
+            raw = self._backend.head(*self._feeds(name, rows, batch, features))
+            for at, row in enumerate(rows):
+                outputs[row][name] = _row(raw, at)
+        end = time.perf_counter()
+        timings = {"trunk": (middle - start) * 1e3, "heads": (end - middle) * 1e3}
+        return [
+            Raw(of_one, _row(features, row).get(_GLOBAL_FEATURES), timings)
+            for row, of_one in enumerate(outputs)
+        ]
+
+    def _ask_elsewhere(self, batch: Sequence[Work]) -> list[Raw]:
+        """One call for all that ask the same, so that features stay where they are computed."""
+        groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
+        for row, work in enumerate(batch):
+            groups.setdefault((tuple(work.plan.heads), work.plan.phrases), []).append(row)
+        found: dict[int, Raw] = {}
+        for (names, _), rows in groups.items():
+            start = time.perf_counter()
+            images = np.stack([batch[row].tensor for row in rows])
+            answers = self._backend.answers(images, names, batch[rows[0]].text)
+            timings = {"trunk": (time.perf_counter() - start) * 1e3, "heads": 0.0}
+            for at, row in enumerate(rows):
+                outputs = {name: _row(raw, at) for name, raw in answers.heads.items()}
+                of_image = _row(answers.features, at).get(_GLOBAL_FEATURES)
+                found[row] = Raw(outputs, of_image, timings)
+        return [found[row] for row in range(len(batch))]
+
     def _parts(self, batch: Sequence[Work]) -> list[tuple[str, list[int]]]:
         """(head, rows of the batch) to run; rows that differ in the phrases they ask for apart.
 
@@ -358,9 +387,12 @@ class Analysis:
         return name, feeds
 
     def _blank(self, size: int) -> None:
-        """Run the trunk over a batch of black images, to see how long that takes."""
+        """Answer everything but phrases for black images, to see how long that takes."""
         side = self.manifest.preprocess.size_px
-        self._backend.trunk(np.zeros((size, 1, side, side), np.float32))
+        names = [
+            n for n, head in self.manifest.heads.items() if _PHRASE_FEATURES not in head.inputs
+        ]
+        self._backend.answers(np.zeros((size, 1, side, side), np.float32), names)
 
     def _score(self, raw: Raw) -> DomainScore | None:
         if self._domain is None or raw.global_features is None:
@@ -386,6 +418,11 @@ _FIELDS = {
     Task.DETECT: "detections",
     Task.GROUND: "groundings",
 }
+
+
+def _row(arrays: Features, at: int) -> Features:
+    """One image of a batch."""
+    return {name: value[at] for name, value in arrays.items()}
 
 
 def _results(

@@ -135,7 +135,7 @@ class Answerer:
         with self._admission.memory() as memory:
             body = _Body(await intake.read_body(request, self._limits, deadline, memory.take))
             context.timings_ms["receive"] = context.elapsed_ms()
-            with self._admission.enter(deadline, _key(question)) as place:
+            with self._admission.enter(deadline, _key(question), context.request_id) as place:
 
                 async def work() -> Answer:
                     upload = await self._unpack(content, body, place)
@@ -168,7 +168,7 @@ class Answerer:
         analysis = self._models.ready(question.model, question.version)
         plan = analysis.plan(_asked(question, upload.phrases))
         written = self._format(json.MEDIA_TYPE, question, request_id)
-        with self._admission.aside(deadline, key) as place:
+        with self._admission.aside(deadline, key, request_id) as place:
             return await place.within(
                 self._answer(analysis, plan, upload, written, place), _never_gone
             )

@@ -34,7 +34,13 @@ class Answers:
 
 
 class Backend(Protocol):
-    """Runs the trunk, the text side and the heads of one version; safe to call from threads."""
+    """Runs the trunk, the text side and the heads of one version; safe to call from threads.
+
+    Attributes:
+        elsewhere: whether features would travel, so that `answers` is called and not `trunk`.
+    """
+
+    elsewhere: bool = False
 
     @property
     def providers(self) -> tuple[str, ...]:

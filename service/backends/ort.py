@@ -147,6 +147,8 @@ class OrtBackend:
         sessions: where graphs of equal digest are shared.
     """
 
+    elsewhere = False
+
     def __init__(self, folder: Path, manifest: ModelManifest, sessions: Sessions) -> None:
         """Build every session.
 

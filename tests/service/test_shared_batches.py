@@ -101,6 +101,31 @@ async def test_a_batch_answers_every_task_as_a_lone_request_does(
         assert gates[0].batches == [1, len(asked)]
 
 
+async def test_a_backend_elsewhere_is_asked_once_for_all_that_ask_the_same(
+    start: Start, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(build(gates), workers=1, max_batch=64) as (app, client):
+
+        async def ask(number: int, path: str) -> dict[str, Any]:
+            reply = await client.post(path, content=body(number), headers=HEADERS)
+            return said(reply.json())
+
+        asked = [(number, path) for number, path in enumerate(PATHS * 2)]
+        alone = [await ask(*item) for item in asked]
+        monkeypatch.setattr(gates[0], "elsewhere", True)
+        gates[0].shut()
+        first = asyncio.create_task(ask(0, "/classify"))
+        await gates[0].reached()
+        together = asyncio.gather(*(ask(*item) for item in asked))
+        async with asyncio.timeout(60):
+            while app.state.engine.waiting < len(asked):  # noqa: ASYNC110 - the same
+                await asyncio.sleep(0)
+        gates[0].open.set()
+        assert await together == alone
+        assert await first == alone[0]
+        assert gates[0].batches == [1] + [2] * len(PATHS)
+
+
 async def test_a_radiograph_that_the_model_fails_on_fails_alone(
     start: Start, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,12 +151,10 @@ async def test_the_parts_of_a_request_are_told_to_the_observer(start: Start) -> 
     async with start(observer=watching) as (_, client):
         reply = await client.post("/v1/analyze?phrase=bright", content=body(1), headers=HEADERS)
         await client.post("/segment", content=b"garbage", headers=HEADERS)
-        await client.get("/health/live")
     assert reply.status_code == 200
     assert watching.answers == [
         ("/v1/analyze", 200, "tiny/1"),
         ("/segment", 400, "tiny/1"),
-        ("/health/live", 200, None),
     ]
     assert watching.batches == [("tiny/1", 1)]
     assert watching.keys == {"analyze"}
