@@ -17,7 +17,6 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from radiograph.image import Radiograph
 from service.errors import BackendFailure
 from service.logs import JsonFormatter
 from service.metrics import Metrics
@@ -135,9 +134,8 @@ async def test_no_file_is_quoted(start: Start, told: Told) -> None:
     async with start(observer=told.metrics, tracing=tracing) as (_, client):
         for task in TASKS:
             for body in BODIES.values():
-                for prefix in ("", "/v1"):
-                    path = f"{prefix}/{task}?phrase={PHRASE}" if task in TASKS[3:] else f"/{task}"
-                    statuses.add(await send(client, told, path, content=body))
+                path = f"/v1/{task}?phrase={PHRASE}" if task in TASKS[3:] else f"/{task}"
+                statuses.add(await send(client, told, path, content=body))
     assert {200, 400, 415, 422} <= statuses
     assert not {status for status in statuses if status >= 500}
     assert told.leaks() == []
@@ -211,12 +209,12 @@ async def test_no_address_is_quoted(start: Start, told: Told) -> None:
 async def test_no_error_of_the_service_is_quoted(
     start: Start, told: Told, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(radiograph: Radiograph, *_: object) -> None:
+    def fail(*_: object) -> None:
         raise error(PATIENT if error is not BackendFailure else "the model failed") from KeyError(
             PATIENT_ID
         )
 
-    monkeypatch.setattr("service.analysis.preprocess", fail)
+    monkeypatch.setattr("service.encoders.json.encode", fail)
     tracing = Otel(SimpleSpanProcessor(told.spans))
     async with start(observer=told.metrics, tracing=tracing) as (_, client):
         assert await send(client, told, "/segment", content=BODIES["sound"]) == 500
