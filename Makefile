@@ -3,6 +3,7 @@
 # Environments live in .venv/ and are brought up to date only when their pins change:
 #   .venv/serve   the service, no torch; every file checked against constraints/serve.txt's hashes
 #   .venv/dev     training, service and tools, from constraints/dev.txt
+#   .venv/triton  a real Triton for the tests, from constraints/triton-test.txt
 #   .venv/lock    the resolver that writes constraints/
 #   .venv/bench-* peers of the benchmark and its plot, from constraints/bench-*.txt
 
@@ -18,6 +19,7 @@ SERVE := .venv/serve
 DEV := .venv/dev
 LOCK := .venv/lock
 BENCH := .venv/bench-litserve .venv/bench-mlserver .venv/bench-plot
+TRITON := .venv/triton
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install --quiet
 UV_VERSION := 0.13.9
 
@@ -35,7 +37,7 @@ endef
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: serve
 serve: $(SERVE)/.ready ## Start the service with the shipped model on 127.0.0.1:8000
@@ -43,7 +45,12 @@ serve: $(SERVE)/.ready ## Start the service with the shipped model on 127.0.0.1:
 
 .PHONY: test
 test: $(DEV)/.ready ## Run every test; PYTEST_ARGS="tests/radiograph -k dicom" narrows them
+	@$(MAKE) --no-print-directory triton-test-env \
+		|| echo "No Triton for this machine: its tests are skipped" >&2
 	$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: triton-test-env
+triton-test-env: $(TRITON)/.locked ## A real Triton server for the tests (Linux, x86-64)
 
 .PHONY: check check-format check-lint check-types check-imports check-files
 check: check-format check-lint check-types check-imports check-files ## Format, lint, types, import rules
@@ -80,6 +87,7 @@ lock: $(LOCK)/.ready ## Pin constraints/ anew, keeping what fits; LOCK_ARGS=--up
 	$(call compile,bench-litserve,--group bench-litserve)
 	$(call compile,bench-mlserver,--group bench-mlserver)
 	$(call compile,bench-plot,--group bench-plot)
+	$(call compile,triton,--generate-hashes --extra triton pyproject.toml)
 	$(call compile,dev,--extra serve --extra otel --extra triton --extra train --group dev --group build pyproject.toml)
 
 # One resolution for every supported Python and platform, with no index address in the result.
@@ -97,7 +105,7 @@ clean: ## Remove caches and build products
 
 .PHONY: clean-env
 clean-env: ## Remove the environments as well
-	rm -rf $(SERVE) $(DEV) $(LOCK) $(BENCH)
+	rm -rf $(SERVE) $(DEV) $(TRITON) $(LOCK) $(BENCH)
 
 $(SERVE)/.locked: constraints/build.txt constraints/serve.txt
 	$(call create_environment,$(SERVE))
@@ -115,6 +123,13 @@ $(DEV)/.locked: constraints/dev.txt
 	$(call create_environment,.venv/bench-$*)
 	@echo "Installing $(@D)"
 	.venv/bench-$*/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
+# Without what the package asks for beside the server itself: nothing of it is imported.
+$(TRITON)/.locked: constraints/triton-test.txt
+	$(call create_environment,$(TRITON))
+	@echo "Installing Triton for the tests (about 350 MB, only when its pins change)"
+	$(TRITON)/bin/python $(PIP_INSTALL) --no-deps -r $<
 	@touch $@
 
 $(LOCK)/.ready: Makefile

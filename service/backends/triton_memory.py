@@ -127,7 +127,7 @@ class Regions:
         now, old = time.monotonic(), []
         with self._lock:
             self._aside.append((now, region))
-            while self._aside[0][0] < now - ASIDE_S:
+            while self._aside and self._aside[0][0] < now - ASIDE_S:
                 old.append(self._aside.popleft()[1])
         for region in old:
             self._drop(region)

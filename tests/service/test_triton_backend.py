@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import tritonclient.grpc
-from onnx import numpy_helper
 
 from radiograph.errors import InvalidVersion
 from radiograph.repository import Repository
@@ -163,16 +161,8 @@ def test_regions_are_registered_once_used_again_and_unregistered_at_the_end(
 def with_other_findings(stage: Path) -> None:
     """Another version: its findings are less sure."""
     path = stage / "heads" / "findings.onnx"
-    path.write_bytes(_shifted(path.read_bytes()))
+    path.write_bytes(tiny_version.less_sure(path.read_bytes()))
     np.savez(stage / "golden.npz", **tiny_version.golden(stage))  # type: ignore[arg-type] # numpy's stub
-
-
-def _shifted(graph: bytes) -> bytes:
-    model = onnx.load_from_string(graph)
-    (bias,) = (item for item in model.graph.initializer if item.name == "bias")
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(3), "bias"))
-    data: bytes = model.SerializeToString()
-    return data
 
 
 def states(triton: Triton) -> set[tuple[str, str]]:
@@ -233,7 +223,7 @@ def test_a_closed_version_is_no_longer_there(triton: Triton, own: Path) -> None:
 def alter(triton: Triton) -> Path:
     """Put another graph where Triton reads the findings from."""
     path = triton.repository / "tiny-findings" / "1" / "model.onnx"
-    path.write_bytes(_shifted(path.read_bytes()))
+    path.write_bytes(tiny_version.less_sure(path.read_bytes()))
     return path
 
 

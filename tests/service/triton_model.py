@@ -38,10 +38,11 @@ class TritonPythonModel:
 
     def _answer(self, request: Any) -> Any:
         feeds = {
-            name: pb.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs
+            name: np.from_dlpack(pb.get_input_tensor_by_name(request, name))
+            for name in self._inputs
         }
         values = self._session.run(self._outputs, feeds)
         named = zip(self._outputs, values, strict=True)
         return pb.InferenceResponse(
-            [pb.Tensor(name, np.ascontiguousarray(value)) for name, value in named]
+            [pb.Tensor.from_dlpack(name, np.ascontiguousarray(value)) for name, value in named]
         )
