@@ -3,6 +3,7 @@
 #
 #   docker build -f docker/service.Dockerfile -t g2d-radiograph .
 #   docker build -f docker/service.Dockerfile --build-arg RUNTIME=gpu -t g2d-radiograph:gpu .
+#   docker build -f docker/service.Dockerfile --build-arg RUNTIME=triton -t g2d-radiograph:triton .
 #
 # A build behind a mirror or a private certificate authority passes its pip settings as secrets,
 # which no layer keeps: --secret id=pip.conf,src=... --secret id=ca.crt,src=... (the certificates
@@ -32,7 +33,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --requirement /src/constraints/build.txt
 
-# serve: CPU. gpu: CUDA, its libraries as wheels. One of the two, never both.
+# serve: CPU. gpu: CUDA, its libraries as wheels. triton: no runtime, the client of one.
 ARG RUNTIME=serve
 COPY constraints/${RUNTIME}.txt /src/constraints/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \

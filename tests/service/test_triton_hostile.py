@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,7 @@ from radiograph.repository import Repository
 from service import golden
 from service.backends import choice
 from service.backends.base import Backend
-from service.backends.triton import Address, TritonWire
+from service.backends.triton import Address, Tls, TritonWire
 from service.backends.triton_server import Call
 from service.errors import BackendFailure, BackendUnavailable, InvalidSettings
 from service.settings import Settings
@@ -51,11 +54,16 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
 
 @contextlib.contextmanager
-def scripted(answer: Answer) -> Iterator[str]:
+def scripted(answer: Answer, credentials: grpc.ServerCredentials = None) -> Iterator[str]:
     """The address of a server that answers so."""
     server = grpc.server(ThreadPoolExecutor(2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Scripted(answer), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    port = (
+        server.add_secure_port(address, credentials)
+        if credentials
+        else server.add_insecure_port(address)
+    )
     server.start()
     try:
         yield f"127.0.0.1:{port}"
@@ -232,6 +240,78 @@ def test_a_web_server_that_is_no_triton_is_a_failure(status: int, kind: str, bod
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=triton", "-addext"]
+    command += ["subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+def test_over_tls_both_sides_are_checked(certificates: tuple[Path, Path]) -> None:
+    certificate, key = certificates
+    pair = (key.read_bytes(), certificate.read_bytes())
+    credentials = grpc.ssl_server_credentials([pair], pair[1], require_client_auth=True)
+    with scripted(lambda *_: response(), credentials) as url:
+        for tls, answers in (
+            (Tls(certificate, certificate, key), True),
+            (Tls(certificate), False),  # without a certificate of its own
+            (Tls(None, certificate, key), False),  # not trusting the server's
+            (None, False),
+        ):
+            wire = TritonWire(Address(url, timeout_s=20, tls=tls))
+            if answers:
+                np.testing.assert_array_equal(wire.infer(call(), None)["logits"], GOOD)
+            else:
+                with pytest.raises(BackendUnavailable):
+                    wire.infer(call(), None)
+            wire.close()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_over_https_the_certificate_is_checked(
+    certificates: tuple[Path, Path], trusted: bool
+) -> None:
+    certificate, key = certificates
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"127.0.0.1:{server.server_port}"
+            tls = Tls(certificate if trusted else None)
+            wire = TritonWire(Address(url, "http", timeout_s=20, tls=tls))
+            kind = BackendFailure if trusted else BackendUnavailable
+            with pytest.raises(kind):
+                wire.infer(call(), None)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Understands, and says no."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(400)
+        self.send_header("Content-Length", "15")
+        self.end_headers()
+        self.wfile.write(b'{"error": "no"}')
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 def open_backend(

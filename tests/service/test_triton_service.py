@@ -143,3 +143,32 @@ async def test_a_service_without_its_triton_lives_but_is_not_ready(
         assert (await client.get("/health/ready")).status_code == 503
         answer = await ask(client, "/segment", rectangle_dicom)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_triton_that_loads_by_itself_is_asked_and_left_as_it_is(
+    start: Start,
+    changes: dict[str, Any],
+    by_itself: Triton,
+    rectangle_dicom: bytes,
+    protocol: str,
+) -> None:
+    changes |= {
+        "triton_protocol": protocol,
+        "triton_url": by_itself.url(protocol),
+        "triton_unload": True,
+        "triton_shared_memory": False,
+    }
+    for _ in range(2):
+        async with start(**changes) as (_, client):
+            answer = await ask(client, "/analyze?phrase=bright", rectangle_dicom)
+            assert answer.status_code == 200
+
+
+@pytest.fixture(scope="module")
+def by_itself(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
+    server = Triton(tmp_path_factory.mktemp("by-itself"), control="none")
+    triton_view.render(Repository(tiny_models), server.repository)
+    server.start()
+    yield server
+    server.kill()

@@ -16,7 +16,7 @@ import pytest
 
 VARIABLE = "G2D_TRITON_TEST_ENV"
 _ROOT = Path(__file__).parents[2]
-_START_S = 60.0
+_START_S = 180.0
 
 
 def environment() -> Path:
