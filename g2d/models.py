@@ -27,7 +27,7 @@ app = typer.Typer(
     g2d models list                        what is there, and what points to it
     g2d models show g2d-cxr                tasks, labels, data and figures of `stable`
     g2d models verify                      every file and every golden output
-    g2d models alias g2d-cxr stable 3      serve version 3 from the next start on
+    g2d models alias g2d-cxr stable 3      serve version 3; a running service takes it up
     g2d models rollback g2d-cxr            back to what `stable` was before
     g2d models triton --out triton         the same models as Triton wants them
     """,
