@@ -80,4 +80,4 @@ def _answer(
     try:
         return loaded.analysis.run_here(request, data, preview_px=preview_px)
     finally:
-        loaded.analysis.close()
+        loaded.close()

@@ -222,6 +222,19 @@ class Repository:
             if history.targets().get(alias) != version:
                 self._save(name, history.changed(alias, version, "set"))
 
+    def previous(self, name: str, alias: str) -> int:
+        """Where a roll-back would point an alias.
+
+        Raises:
+            ModelNotFound: no such model or alias, or nothing came before.
+            InvalidVersion: `aliases.json` is corrupt.
+        """
+        self._require(name)
+        version = self._history(name).previous(alias)
+        if version is None:
+            raise ModelNotFound(f"alias {_shown(alias)} of {name} has nothing to go back to")
+        return version
+
     def rollback(self, name: str, alias: str, expected: int | None = None) -> int:
         """Point an alias back to where it pointed before, and further back the next time.
 

@@ -8,6 +8,11 @@ RadiographError
     ├── BodyTimeout              the client sends its body too slowly
     ├── DeadlineExceeded         the answer would come later than the client waits
     ├── ClientGone               the client closed the connection; nobody to answer
+    ├── AdminOff                 no token is set, so nothing can be changed over HTTP
+    ├── NotAuthorised            the token is missing or wrong
+    ├── PreconditionMissing      a change must say what it is a change of
+    ├── VersionRefused           a version does not hold; no alias was moved to it
+    ├── RepositoryUnwritable     the models directory cannot be written
     ├── ProviderUnavailable      the hardware that was asked for does not compute
     ├── DecoderFailure           reading a file failed in a way that nobody expected
     ├── BackendFailure           a graph failed while it ran
@@ -52,6 +57,26 @@ class DeadlineExceeded(ServiceError):
 
 class ClientGone(ServiceError):
     """The client closed the connection, so there is nobody to answer."""
+
+
+class AdminOff(ServiceError):
+    """No token is set, so nothing can be changed over HTTP."""
+
+
+class NotAuthorised(ServiceError):
+    """The token is missing or wrong."""
+
+
+class PreconditionMissing(ServiceError):
+    """A change must say what it is a change of."""
+
+
+class VersionRefused(ServiceError):
+    """A version, or the aliases, do not hold; no alias was moved."""
+
+
+class RepositoryUnwritable(ServiceError):
+    """The models directory cannot be written; no alias was moved."""
 
 
 class ProviderUnavailable(ServiceError):

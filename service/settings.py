@@ -9,11 +9,12 @@ a misspelt one is not ignored in silence.
 import logging
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from service.errors import InvalidSettings
 
@@ -21,6 +22,8 @@ logger = logging.getLogger("g2d.settings")
 
 PREFIX = "G2D_"
 MIB = 1024 * 1024
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
@@ -38,6 +41,18 @@ class Settings(BaseModel):
     """Answers when a request names no version."""
     aliases: tuple[str, ...] = ("stable", "canary")
     """The versions that these point to are loaded, of every model."""
+    watch_interval_s: float = Field(default=2.0, ge=0, le=86400)
+    """Pause between two looks for new versions and moved aliases; 0 looks at start only."""
+    keep_retired: int = Field(default=1, ge=0, le=16)
+    """Versions that each alias pointed to before and that stay loaded, for a roll-back."""
+    canary_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the requests that name no version and are answered by the alias `canary`."""
+    canary_shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """The same for single models: `g2d-cxr=0.1,other=0`."""
+    shadow_alias: str | None = None
+    """A copy of each request also runs on this alias, after its answer and where there is room."""
+    admin_token: SecretStr | None = None
+    """Who sends it may move aliases (Authorization: Bearer); without it nobody may."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)
@@ -121,6 +136,34 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("canary_shares", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = (item.partition("=") for item in value.replace(",", " ").split())
+        return {name: share for name, _, share in pairs}
+
+    @field_validator("shadow_alias", mode="before")
+    @classmethod
+    def _none_when_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("admin_token")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("a token has 16 to 512 letters, digits and any of - . _ ~ + / =")
+        return value
+
+    @property
+    def served_aliases(self) -> tuple[str, ...]:
+        """Every alias whose version is to be loaded."""
+        shadow = () if self.shadow_alias is None else (self.shadow_alias,)
+        return tuple(dict.fromkeys((*self.aliases, *shadow)))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,7 +32,9 @@ from service.encoders.json import HeatmapEncoding
 from service.loading import Models
 from service.results import AnalysisResult, ModelIdentity
 from service.settings import Settings
+from service.shadow import Copy, Shadows
 from service.stopwatch import Stopwatch
+from service.versions import Lease
 
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _SEVERAL = "analyze"
@@ -110,11 +113,13 @@ class Answerer:
         models: Models,
         admission: Admission,
         decoders: Decoders,
+        shadows: Shadows,
     ) -> None:
         self._settings = settings
         self._models = models
         self._admission = admission
         self._decoders = decoders
+        self._shadows = shadows
         self._limits = intake.BodyLimits(
             max_bytes=settings.max_body_bytes,
             timeout_s=settings.body_timeout_s,
@@ -127,7 +132,19 @@ class Answerer:
         context = context_of(request.scope)
         deadline = self._deadline(request.headers.get("x-request-timeout"))
         written = self._format(request.headers.get("accept"), question, context.request_id)
-        analysis = self._models.ready(question.model, question.version)
+        with self._models.lease(question.model, question.version, context.request_id) as lease:
+            return await self._answer_with(lease, request, question, written, deadline)
+
+    async def _answer_with(
+        self,
+        lease: Lease,
+        request: Request,
+        question: Question,
+        written: _Format,
+        deadline: Deadline,
+    ) -> Response:
+        """Answer with the version that the request holds."""
+        context, analysis = context_of(request.scope), lease.analysis
         context.model = analysis.identity
         content = intake.content_type(request)
         self._admission.check(deadline)
@@ -137,16 +154,36 @@ class Answerer:
             context.timings_ms["receive"] = context.elapsed_ms()
             with self._admission.enter(deadline, _key(question), context.request_id) as place:
 
-                async def work() -> Answer:
+                async def work() -> tuple[Answer, BackgroundTask | None]:
                     upload = await self._unpack(content, body, place)
-                    chosen = plan or analysis.plan(_asked(question, upload.phrases))
-                    return await self._answer(analysis, chosen, upload, written, place)
+                    asked = _asked(question, upload.phrases)
+                    answer, result = await self._answer(
+                        analysis, plan or analysis.plan(asked), upload, written, place
+                    )
+                    return answer, self._copy(lease, asked, upload, result, context.request_id)
 
-                answer = await place.within(work(), lambda: _gone(request))
+                answer, copy = await place.within(work(), lambda: _gone(request))
         context.timings_ms |= answer.timings_ms
-        return Response(
-            answer.data, media_type=answer.media_type, headers={"cache-control": "no-store"}
-        )
+        headers = {"cache-control": "no-store"}
+        return Response(answer.data, media_type=answer.media_type, headers=headers, background=copy)
+
+    def _copy(
+        self,
+        lease: Lease,
+        asked: AnalysisRequest,
+        upload: intake.Upload,
+        result: AnalysisResult,
+        request_id: str,
+    ) -> BackgroundTask | None:
+        """What leaves a copy to the shadow version, once the answer was sent."""
+        if lease.shadow_entry is None:
+            return None
+        copy = Copy(lease.shadow_entry, asked, upload.data, upload.media_type, result, request_id)
+
+        async def offer() -> None:
+            self._shadows.offer(copy)
+
+        return BackgroundTask(offer)
 
     async def analyse(
         self,
@@ -165,13 +202,15 @@ class Answerer:
             RadiographError: as for a request.
         """
         deadline = deadline or Deadline(self._settings.max_request_timeout_s)
-        analysis = self._models.ready(question.model, question.version)
-        plan = analysis.plan(_asked(question, upload.phrases))
         written = self._format(json.MEDIA_TYPE, question, request_id)
-        with self._admission.aside(deadline, key, request_id) as place:
-            return await place.within(
-                self._answer(analysis, plan, upload, written, place), _never_gone
-            )
+        with (
+            self._models.lease(question.model, question.version, request_id) as lease,
+            self._admission.aside(deadline, key, request_id) as place,
+        ):
+            plan = lease.analysis.plan(_asked(question, upload.phrases))
+            work = self._answer(lease.analysis, plan, upload, written, place)
+            answer, _ = await place.within(work, _never_gone)
+            return answer
 
     async def _unpack(
         self, content: intake.ContentType, body: _Body, place: Place
@@ -183,18 +222,18 @@ class Answerer:
 
     async def _answer(
         self, analysis: Analysis, plan: Plan, upload: intake.Upload, written: _Format, place: Place
-    ) -> Answer:
+    ) -> tuple[Answer, AnalysisResult]:
         """Decode, infer, and write the answer in a thread."""
         order = analysis.order(upload.data, upload.media_type, written.preview_px)
         inferred = await analysis.run(plan, order, self._decoders, place)
 
-        def write() -> Answer:
+        def write() -> tuple[Answer, AnalysisResult]:
             watch = Stopwatch()
             result = analysis.complete(inferred)
             with watch.stage("encode"):
                 data = written.encode(result)
             stages = {**result.timings_ms, **watch.ms}
-            return Answer(data, written.media_type, analysis.identity, stages)
+            return Answer(data, written.media_type, analysis.identity, stages), result
 
         return await place.call(write)
 

@@ -1,6 +1,7 @@
 """create_app: the collaborators put together, and their life from start to end.
 
 start: provider checked -> decoders start, versions load in the background -> ready
+       -> new versions are watched for
 end:   running and waiting requests finish -> decoders end -> sessions are freed
 """
 
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service.admission import Admission, AdmissionLimits
-from service.api import metrics, openapi, pages, problems, routes
+from service.api import admin, metrics, openapi, pages, problems, routes
 from service.api.answers import Answerer
 from service.api.middleware import RequestContext
 from service.backends import choice
@@ -21,7 +22,9 @@ from service.events import NOBODY, Observer
 from service.loading import BackendFactory, Models
 from service.metrics import Metrics
 from service.settings import Settings, available_cpus
+from service.shadow import Shadows
 from service.tracing import Tracing
+from service.watching import Watcher
 
 
 def create_app(
@@ -48,20 +51,27 @@ def create_app(
         observer = Metrics() if settings.metrics else NOBODY
     max_batch = None if settings.max_batch == "auto" else settings.max_batch
     engine = Engine(settings.workers, max_batch, observer=observer)
-    models = Models(settings, choice.factory(settings) if backends is None else backends, engine)
+    backends = choice.factory(settings) if backends is None else backends
+    models = Models(settings, backends, engine, observer)
     admission = Admission(_admission_limits(settings), observer)
     own = Decoders(_decoder_options(settings), observer)
     decoders = own if decoders is None else decoders
+
+    shadows = Shadows(observer, lambda: admission.taken >= settings.workers)
+    watcher = Watcher(models.refresh, settings.watch_interval_s)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(asyncio.to_thread(models.load))
         if decoders is own:
             own.start()
+        watcher.start()
         yield
+        await asyncio.to_thread(watcher.stop)
         await loading
         await asyncio.to_thread(own.close)
         await asyncio.to_thread(admission.close)
+        await asyncio.to_thread(shadows.close)
         await asyncio.to_thread(models.close)
         await asyncio.to_thread(engine.close)
         if tracing is not None:
@@ -77,7 +87,7 @@ def create_app(
         # The framework's own spans would hold the query, and so perhaps a phrase.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    answerer = Answerer(settings, models, admission, decoders)
+    answerer = Answerer(settings, models, admission, decoders, shadows)
     app.state.models, app.state.admission, app.state.answerer = models, admission, answerer
     app.state.engine = engine
     app.add_middleware(RequestContext, observer=observer, tracing=tracing)
@@ -86,6 +96,7 @@ def create_app(
     for prefix in ("/v1", ""):
         app.include_router(routes.tasks(answerer, prefix), include_in_schema=bool(prefix))
     app.include_router(routes.models(models, settings.default_model))
+    app.include_router(admin.router(models, settings))
     app.include_router(routes.health(models))
     if isinstance(observer, Metrics):
         app.include_router(metrics.router(observer))

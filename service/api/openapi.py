@@ -49,6 +49,12 @@ _DETAILS: dict[type[RadiographError], str] = {
     errors.InvalidVersion: "The service is at fault. The request id finds it in the log.",
     service_errors.NotReady: "the models are still loading",
     service_errors.Overloaded: "every place is taken",
+    errors.AliasConflict: "the alias points to version 4",
+    service_errors.AdminOff: "set G2D_ADMIN_TOKEN to allow changes over HTTP",
+    service_errors.NotAuthorised: "send the token as Authorization: Bearer TOKEN",
+    service_errors.PreconditionMissing: "send If-Match with the ETag of the alias",
+    service_errors.VersionRefused: "g2d-cxr/5: golden outputs: `findings.logits` differs by 0.2",
+    service_errors.RepositoryUnwritable: "aliases cannot be written here: Read-only file system",
     service_errors.DeadlineExceeded: "the deadline passed before the answer was ready",
 }
 _NOT_ACCEPTABLE = Kind(406, "not-acceptable", "Not Acceptable")
@@ -97,6 +103,22 @@ PROBLEMS_OF_MODELS = _problems(
     parameters="path.name: ...",
 )
 PROBLEMS_OF_READINESS = _problems(errors.InvalidVersion, service_errors.NotReady)
+PROBLEMS_OF_ALIASES = _problems(
+    errors.ModelNotFound, errors.InvalidVersion, service_errors.VersionRefused
+)
+_CHANGE = (
+    service_errors.AdminOff,
+    service_errors.NotAuthorised,
+    errors.ModelNotFound,
+    errors.InvalidVersion,
+)
+_BODY = (service_errors.BodyTimeout, errors.InputTooLarge, errors.UnsupportedEncoding)
+_MATCHED = (
+    service_errors.PreconditionMissing,
+    errors.AliasConflict,
+    service_errors.VersionRefused,
+    service_errors.RepositoryUnwritable,
+)
 _PROBLEMS_OF_TASKS = _problems(
     errors.MalformedInput,
     errors.ModelNotFound,
@@ -118,6 +140,29 @@ _PROBLEMS_OF_TASKS = _problems(
 )
 
 
+def change(body: type[BaseModel] | None, *, matched: bool) -> dict[str, Any]:
+    """What a route of administration says of itself.
+
+    Args:
+        body: the shape of what is sent, None for nothing.
+        matched: whether it needs a precondition.
+    """
+    raised = (*_CHANGE, *(_BODY if body else ()), *(_MATCHED if matched else ()))
+    others = {"parameters": "body.version: Field required"} if body else {}
+    extra: dict[str, Any] = {"security": [{"token": []}]}
+    if body is not None:
+        shape = body.model_json_schema()
+        extra["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": shape}},
+        }
+    if matched:
+        extra["parameters"] = [
+            _header("If-Match", "The ETag of the alias; or send `If-None-Match: *`.", '"3"')
+        ]
+    return {"responses": _problems(*raised, **others), "openapi_extra": extra}
+
+
 def install(app: FastAPI) -> None:
     """Make an application state its problems as well."""
 
@@ -137,6 +182,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components = document["components"]["schemas"]
     components |= problem.pop("$defs", {})
     components["Problem"] = problem
+    bearer = {"type": "http", "scheme": "bearer", "description": "G2D_ADMIN_TOKEN"}
+    document["components"]["securitySchemes"] = {"token": bearer}
     return document
 
 
@@ -192,20 +239,21 @@ _FILES = {
 }
 
 
-def _parameters() -> list[dict[str, Any]]:
-    def header(name: str, description: str, example: str) -> dict[str, Any]:
-        return {
-            "name": name,
-            "in": "header",
-            "required": False,
-            "description": description,
-            "schema": {"type": "string"},
-            "example": example,
-        }
+def _header(name: str, description: str, example: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+        "example": example,
+    }
 
+
+def _parameters() -> list[dict[str, Any]]:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     return [
-        header("X-Request-Id", "Letters, digits, `.`, `_`, `-`, up to 64; echoed.", _ID),
-        header("X-Request-Timeout", "Seconds that the client waits; later is 504.", "5"),
-        header("traceparent", "W3C Trace Context; continued or echoed, and logged.", trace),
+        _header("X-Request-Id", "Letters, digits, `.`, `_`, `-`, up to 64; echoed.", _ID),
+        _header("X-Request-Timeout", "Seconds that the client waits; later is 504.", "5"),
+        _header("traceparent", "W3C Trace Context; continued or echoed, and logged.", trace),
     ]

@@ -81,6 +81,15 @@ KINDS: dict[type[RadiographError], Kind] = {
     service_errors.BodyTimeout: Kind(408, "body-timeout", "The body arrives too slowly"),
     service_errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The deadline passed"),
     service_errors.ClientGone: Kind(CLIENT_CLOSED_REQUEST, "client-gone", "The client has gone"),
+    service_errors.AdminOff: Kind(403, "admin-off", "Nothing can be changed over HTTP here"),
+    service_errors.NotAuthorised: Kind(401, "not-authorised", "The token is missing or wrong"),
+    service_errors.PreconditionMissing: Kind(
+        428, "precondition-missing", "A change must say what it is a change of"
+    ),
+    service_errors.VersionRefused: Kind(409, "version-refused", "The version does not hold"),
+    service_errors.RepositoryUnwritable: Kind(
+        409, "repository-unwritable", "The models directory cannot be written"
+    ),
     service_errors.ProviderUnavailable: INTERNAL,
     service_errors.DecoderFailure: INTERNAL,
     service_errors.BackendFailure: Kind(500, "backend-failure", "The model failed while it ran"),
@@ -122,6 +131,8 @@ def respond(
     extra = dict(headers or {})
     if kind.status in (429, 503):
         extra.setdefault("Retry-After", str(RETRY_AFTER_S))
+    if kind.status == 401:
+        extra.setdefault("WWW-Authenticate", "Bearer")
     return Response(to_json(body), kind.status, extra, MEDIA_TYPE)
 
 

@@ -13,7 +13,7 @@ from radiograph.manifest import Task
 from service.api import openapi, schemas
 from service.api.answers import Answerer, Question
 from service.errors import NotReady
-from service.loading import Entry, Models, State
+from service.loading import Entry, Models
 
 
 def tasks(answerer: Answerer, prefix: str) -> APIRouter:
@@ -57,7 +57,7 @@ def models(loaded: Models, default_model: str) -> APIRouter:
     @router.get("", responses=openapi.PROBLEMS_OF_ANY)
     async def list_models() -> schemas.ModelList:
         """Every model with the versions that its aliases point to."""
-        names = dict.fromkeys(entry.name for entry in loaded.entries())
+        names = dict.fromkeys([*(entry.name for entry in loaded.entries()), *loaded.faults()])
         return schemas.ModelList(
             models=[_model(name, loaded, default=name == default_model) for name in names]
         )
@@ -112,7 +112,9 @@ def _grounding(query: schemas.GroundQuery, asked: tuple[Task, ...]) -> Question:
 
 def _model(name: str, loaded: Models, *, default: bool) -> schemas.ModelSummary:
     versions = [_summary(entry) for entry in loaded.entries() if entry.name == name]
-    return schemas.ModelSummary(name=name, default=default, versions=versions)
+    return schemas.ModelSummary(
+        name=name, default=default, reason=loaded.faults().get(name), versions=versions
+    )
 
 
 def _summary(entry: Entry) -> schemas.VersionSummary:
@@ -120,6 +122,7 @@ def _summary(entry: Entry) -> schemas.VersionSummary:
         version=entry.version,
         state=entry.state,
         aliases=list(entry.aliases),
+        wanted_by=list(entry.wanted_by),
         digest=entry.digest,
         tasks=list(entry.analysis.manifest.tasks) if entry.analysis else [],
     )
@@ -129,7 +132,7 @@ def _detail(entry: Entry) -> schemas.VersionDetail:
     return schemas.VersionDetail(
         **_summary(entry).model_dump(),
         name=entry.name,
-        reason=entry.reason if entry.state is State.FAILED else None,
+        reason=entry.reason,
         providers=list(entry.providers),
         manifest=entry.analysis.manifest if entry.analysis else None,
     )

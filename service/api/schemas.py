@@ -247,7 +247,10 @@ class VersionSummary(_Shape):
 
     version: int
     state: State
-    aliases: list[str]
+    aliases: list[str] = Field(description="What it answers for.")
+    wanted_by: list[str] = Field(
+        description="Aliases that point to it while an older version still answers for them."
+    )
     digest: str | None
     tasks: list[Task]
 
@@ -256,7 +259,7 @@ class VersionDetail(VersionSummary):
     """One version with its manifest."""
 
     name: str
-    reason: str | None = Field(description="Why it failed to load.")
+    reason: str | None = Field(description="Why it, or what its folder now holds, failed.")
     providers: list[str] = Field(description="What really computes.")
     manifest: ModelManifest | None
 
@@ -266,6 +269,7 @@ class ModelSummary(_Shape):
 
     name: str
     default: bool = Field(description="Answers when a request names no model.")
+    reason: str | None = Field(description="Why its aliases cannot be read.")
     versions: list[VersionSummary]
 
 
@@ -273,6 +277,35 @@ class ModelList(_Shape):
     """What is loaded."""
 
     models: list[ModelSummary]
+
+
+class AliasChange(_Shape):
+    """Where an alias shall point."""
+
+    version: Annotated[int, Field(strict=True, ge=1, lt=10**9, examples=[4])]
+
+
+class AliasState(_Shape):
+    """Where an alias points, and what answers for it."""
+
+    name: str
+    alias: str
+    version: int = Field(description="Where it points in the repository.")
+    answering: int | None = Field(description="The version that answers for it here and now.")
+
+
+class CanaryChange(_Shape):
+    """How much the canary shall answer."""
+
+    share: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False, examples=[0.1])]
+
+
+class CanaryState(_Shape):
+    """How much of what names no version the canary answers, while it is ready."""
+
+    name: str
+    share: float
+    answering: int | None = Field(description="The version that the share goes to.")
 
 
 class Health(_Shape):

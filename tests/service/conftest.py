@@ -16,7 +16,7 @@ from service.events import Observer
 from service.loading import BackendFactory
 from service.settings import Settings
 from service.tracing import Tracing
-from tests import sample_files, tiny_version
+from tests import distinct_versions, sample_files, tiny_version
 from tests.service.gate import Gate
 
 Start = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, httpx.AsyncClient]]]
@@ -25,6 +25,15 @@ ROWS, COLUMNS = 160, 120
 """Not square: 64 x 48 on the model's grid, 8 of its columns being padding on either side."""
 RECTANGLE = (20, 40, 60, 80)
 """x0, y0, x1, y1 of what is bright, on cell edges of every map of the tiny version."""
+
+
+@pytest.fixture(scope="session")
+def distinct_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions that answer differently, the first as `stable`; to be copied."""
+    root = tmp_path_factory.mktemp("distinct")
+    distinct_versions.publish(root, bias=1.0)
+    distinct_versions.publish(root, bias=2.0, alias=None)
+    return root
 
 
 @pytest.fixture
@@ -62,7 +71,7 @@ def start(settings: Settings, decoders: Decoders) -> Start:
         **changes: Any,
     ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
         shared = None if "decode_workers" in changes else decoders
-        changed = settings.model_copy(update=changes)
+        changed = settings.changed(**changes)
         app = create_app(changed, backends, observer, tracing, shared)
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app):
