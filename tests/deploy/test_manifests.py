@@ -155,9 +155,19 @@ def test_probes_ask_what_the_service_answers(overlay: str) -> None:
 def test_running_requests_have_time_to_end(overlay: str) -> None:
     pause = int(container(overlay)["lifecycle"]["preStop"]["exec"]["command"][1])
     pod = one(overlay, "Deployment")["spec"]["template"]["spec"]
-    text = (ROOT / "g2d/serve.py").read_text()
-    (graceful,) = re.findall(r"timeout_graceful_shutdown=(\d+)", text)
-    assert pod["terminationGracePeriodSeconds"] > pause + int(graceful)
+    given = {item["name"]: item["value"] for item in container(overlay)["env"]}
+    graceful = Settings.from_environment(given).stop_grace_s
+    assert pod["terminationGracePeriodSeconds"] > pause + graceful
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_decoders_cannot_take_more_memory_than_the_container_has(overlay: str) -> None:
+    item = container(overlay)
+    given = {entry["name"]: entry["value"] for entry in item["env"]}
+    settings = Settings.from_environment(given)
+    limits = item["resources"]["limits"]
+    gib = int(limits["memory"].removesuffix("Gi"))
+    assert int(limits["cpu"]) * settings.decode_memory_bytes <= (gib - 1) * 1024**3
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

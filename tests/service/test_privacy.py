@@ -236,6 +236,23 @@ def test_what_a_library_logs_is_withheld(told: Told) -> None:
     assert told.leaks() == []
 
 
+def told_by(process: subprocess.Popen[str], port: int) -> list[str]:
+    """The lines of a service from its start, through the requests, to its end."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    awaited = {"is ready after", "Uvicorn running"}
+    while awaited:
+        lines.append(process.stdout.readline())
+        assert lines[-1], "the service ended"
+        awaited = {text for text in awaited if text not in lines[-1]}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+        for body in BODIES.values():
+            client.post(f"/ground?phrase={PHRASE}", content=body)
+        client.get("/metrics")
+    process.terminate()
+    return [*lines, *process.stdout]
+
+
 def test_the_running_service_writes_nothing_of_it(tiny_models: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -248,23 +265,13 @@ def test_the_running_service_writes_nothing_of_it(tiny_models: Path, tmp_path: P
         "G2D_THREADS": "1",
     }
     command = [sys.executable, "-m", "g2d", "serve", "--port", str(port)]
-    kept: list[str] = []
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        assert process.stdout is not None
-        awaited = {"is ready after", "Uvicorn running"}
-        for line in process.stdout:
-            kept.append(line)
-            awaited = {text for text in awaited if text not in line}
-            if not awaited:
-                break
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            for body in BODIES.values():
-                client.post(f"/ground?phrase={PHRASE}", content=body)
-            client.get("/metrics")
-        process.terminate()
-        kept += process.stdout
+        try:
+            kept = told_by(process, port)
+        finally:
+            process.kill()
     assert sum('"/ground"' in line for line in kept) == len(BODIES)
     assert all(json.loads(line) for line in kept)
     assert not [line for line in kept if any(secret in line.lower() for secret in SECRETS)]
