@@ -20,7 +20,7 @@ from bench.http1 import HOST
 
 MIB = 1024 * 1024
 ROOT = Path(__file__).resolve().parents[1]
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 
 
 class CannotStart(Exception):
