@@ -88,7 +88,7 @@ lock: $(LOCK)/.ready ## Pin constraints/ anew, keeping what fits; LOCK_ARGS=--up
 	$(call compile,bench-mlserver,--group bench-mlserver)
 	$(call compile,bench-plot,--group bench-plot)
 	$(call compile,triton,--generate-hashes --extra triton pyproject.toml)
-	$(call compile,dev,--extra serve --extra otel --extra triton --extra train --group dev --group build pyproject.toml)
+	$(call compile,dev,--extra serve --extra otel --extra triton --extra postgres --extra train --group dev --group build pyproject.toml)
 
 # One resolution for every supported Python and platform, with no index address in the result.
 compile = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \

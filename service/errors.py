@@ -16,7 +16,16 @@ RadiographError
     ├── ProviderUnavailable      the hardware that was asked for does not compute
     ├── DecoderFailure           reading a file failed in a way that nobody expected
     ├── BackendFailure           a graph failed while it ran
-    └── BackendUnavailable       what computes is elsewhere and cannot be reached in time
+    ├── BackendUnavailable       what computes is elsewhere and cannot be reached in time
+    └── JobError                 about many radiographs at once
+        ├── JobsUnavailable          the store of jobs is off, or does not answer
+        ├── StorageFull              no room to keep what a client sends
+        ├── JobNotFound              no such job, or it was removed
+        ├── ResultNotFound           the job holds no such answer
+        ├── ResultNotReady           the answer is not there yet
+        ├── KeyReused                the idempotency key belongs to another request
+        ├── ListingOff               jobs are not listed to everybody
+        └── Interrupted              the service ended each time it worked on an item
 """
 
 from radiograph.errors import RadiographError
@@ -93,3 +102,39 @@ class BackendFailure(ServiceError):
 
 class BackendUnavailable(ServiceError):
     """What computes is elsewhere and cannot be reached in time; the client may try again."""
+
+
+class JobError(ServiceError):
+    """A request about many radiographs at once cannot be served."""
+
+
+class JobsUnavailable(JobError):
+    """The store of jobs is switched off, or does not answer."""
+
+
+class StorageFull(JobError):
+    """There is no room to keep what a client sends."""
+
+
+class JobNotFound(JobError):
+    """There is no such job, or it was removed."""
+
+
+class ResultNotFound(JobError):
+    """The job holds no such answer."""
+
+
+class ResultNotReady(JobError):
+    """The answer is not there yet; the client may ask again later."""
+
+
+class KeyReused(JobError):
+    """The idempotency key belongs to another request."""
+
+
+class ListingOff(JobError):
+    """Jobs are not listed to everybody."""
+
+
+class Interrupted(JobError):
+    """The service ended each time it worked on an item."""

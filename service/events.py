@@ -55,6 +55,12 @@ class Observer(Protocol):
     def scores(self, model: str, values: Mapping[str, float]) -> None:
         """Label -> probability of one radiograph."""
 
+    def job(self, change: str, items: int) -> None:
+        """A job of so many items was `accepted`, `finished` or `deleted`."""
+
+    def job_item(self, outcome: str, seconds: float) -> None:
+        """An item of a job `succeeded`, `failed` or is to be `retried`, after so long at work."""
+
 
 class Nobody:
     """An observer that does nothing."""
@@ -99,6 +105,12 @@ class Nobody:
         """Ignored."""
 
     def scores(self, model: str, values: Mapping[str, float]) -> None:
+        """Ignored."""
+
+    def job(self, change: str, items: int) -> None:
+        """Ignored."""
+
+    def job_item(self, outcome: str, seconds: float) -> None:
         """Ignored."""
 
 

@@ -56,6 +56,7 @@ class Metrics:
         self._engine()
         self._models()
         self._drift()
+        self._many()
         ProcessCollector(registry=self.registry)
         self.registry.register(Descendants())
 
@@ -145,6 +146,22 @@ class Metrics:
         }
         self._scores = self._histogram(
             "g2d_score", "Calibrated probability of a label.", _PROBABILITY, "label"
+        )
+
+    def _many(self) -> None:
+        registry = self.registry
+        self._jobs = Counter(
+            "g2d_jobs", "Jobs, by what became of them.", ("change",), registry=registry
+        )
+        self._job_radiographs = Counter(
+            "g2d_job_radiographs", "Radiographs of these jobs.", ("change",), registry=registry
+        )
+        self._job_item_s = Histogram(
+            "g2d_job_item_seconds",
+            "Time at work on one radiograph of a job.",
+            ("outcome",),
+            buckets=_REQUEST_S,
+            registry=registry,
         )
 
     def _histogram(
@@ -241,6 +258,16 @@ class Metrics:
         version = self._known(model)
         for label, value in values.items():
             self._scores.labels(*version, self._bounded("label", label)).observe(value)
+
+    def job(self, change: str, items: int) -> None:
+        """A job of so many items was `accepted`, `finished` or `deleted`."""
+        change = self._bounded("change", change)
+        self._jobs.labels(change).inc()
+        self._job_radiographs.labels(change).inc(items)
+
+    def job_item(self, outcome: str, seconds: float) -> None:
+        """An item of a job `succeeded`, `failed` or is to be `retried`, after so long at work."""
+        self._job_item_s.labels(self._bounded("outcome", outcome)).observe(seconds)
 
     def _bounded(self, label: str, value: str) -> str:
         """The value, or `OTHER` when the label has as many as it may have."""

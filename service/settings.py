@@ -129,6 +129,33 @@ class Settings(BaseModel):
     """Longest side of a PNG overlay; larger images are reduced to it."""
     metrics: bool = True
     """Answer `GET /metrics`; switched off, nothing is counted and it is 404."""
+    jobs_dir: Path | None = Field(default_factory=lambda: state_dir() / "jobs")
+    """Where the files of jobs wait, and their database unless `jobs_url` names another. Empty:
+    no jobs. Several processes with one database share this folder too."""
+    jobs_url: SecretStr | None = None
+    """Database of the jobs, `postgresql+psycopg://...`; SQLite in `jobs_dir` unless named."""
+    jobs_list: bool = False
+    """Whether GET /v1/jobs lists every job to everybody who can reach the service."""
+    jobs_in_flight: int = Field(default=1, ge=1, le=256)
+    """Radiographs of jobs that this process works on at one time."""
+    jobs_attempts: int = Field(default=6, ge=1, le=100)
+    """How often a radiograph is tried when the service, not the radiograph, is at fault."""
+    jobs_lease_s: float = Field(default=30.0, ge=0.3)
+    """Seconds after which what a lost process worked on is taken up by another."""
+    jobs_keep_s: float = Field(default=7 * 86_400.0, gt=0)
+    """Seconds that a finished job and its answers are kept."""
+    jobs_max_bytes: int = Field(default=2048 * MIB, ge=1024)
+    """Largest body of a job."""
+    jobs_max_inflated_bytes: int = Field(default=16384 * MIB, ge=1024)
+    """What the files of one job may take when they are unpacked, all together."""
+    jobs_max_items: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Files in one job, those that are skipped included."""
+    jobs_body_timeout_s: float = Field(default=1800.0, gt=0)
+    """Seconds in which the body of a job must have arrived; each piece in `body_timeout_s`."""
+    jobs_uploads: int = Field(default=4, ge=1, le=256)
+    """Bodies of jobs that may arrive at one time."""
+    jobs_min_free_bytes: int = Field(default=256 * MIB, ge=0)
+    """Room on the disk of `jobs_dir` that no job may take."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Probes and scrapes are logged at `debug`, requests at `info`."""
 
@@ -164,6 +191,11 @@ class Settings(BaseModel):
         """Every alias whose version is to be loaded."""
         shadow = () if self.shadow_alias is None else (self.shadow_alias,)
         return tuple(dict.fromkeys((*self.aliases, *shadow)))
+
+    @field_validator("jobs_dir", "jobs_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -208,6 +240,12 @@ class Settings(BaseModel):
 def _explain(error: ValidationError) -> str:
     reasons = (f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
     return "; ".join(reasons)
+
+
+def state_dir() -> Path:
+    """Where programs of this user keep what must outlive them (XDG Base Directory)."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(given) if given else Path.home() / ".local" / "state") / "g2d"
 
 
 def available_cpus() -> int:

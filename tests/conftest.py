@@ -1,10 +1,20 @@
 """Fixtures that every part of the tests may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import tiny_version
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder of the tests' own: a service that a test starts keeps its jobs there."""
+    home = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ callers without an HTTP request.
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -69,12 +69,14 @@ class Answer:
         media_type: what they are.
         model: the version that answered.
         timings_ms: by stage.
+        overlay: a picture beside the JSON, where one was asked for.
     """
 
     data: bytes
     media_type: str
     model: ModelIdentity
     timings_ms: dict[str, float]
+    overlay: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,14 @@ class _Format:
     Attributes:
         media_type: what it becomes.
         encode: writes a result.
-        preview_px: longest side of the picture that `encode` needs, or None for no picture.
+        preview_px: longest side of the picture that it needs, or None for no picture.
+        draw: makes a picture beside it.
     """
 
     media_type: str
     encode: Callable[[AnalysisResult], bytes]
     preview_px: int | None = None
+    draw: Callable[[AnalysisResult], bytes] | None = None
 
 
 class _Body:
@@ -192,8 +196,10 @@ class Answerer:
         key: str = JOB,
         deadline: Deadline | None = None,
         request_id: str = "",
+        *,
+        overlay: bool = False,
     ) -> Answer:
-        """Answer for one file without an HTTP request, as JSON.
+        """Answer for one file without an HTTP request, as JSON and with an overlay if asked.
 
         It takes no place from the requests that come in: the caller bounds how many it asks for
         at one time. Its share of the engine is that of `key`.
@@ -203,6 +209,8 @@ class Answerer:
         """
         deadline = deadline or Deadline(self._settings.max_request_timeout_s)
         written = self._format(json.MEDIA_TYPE, question, request_id)
+        if overlay:
+            written = replace(written, draw=png.encode, preview_px=self._settings.overlay_side_px)
         with (
             self._models.lease(question.model, question.version, request_id) as lease,
             self._admission.aside(deadline, key, request_id) as place,
@@ -232,8 +240,10 @@ class Answerer:
             result = analysis.complete(inferred)
             with watch.stage("encode"):
                 data = written.encode(result)
+                picture = None if written.draw is None else written.draw(result)
             stages = {**result.timings_ms, **watch.ms}
-            return Answer(data, written.media_type, analysis.identity, stages), result
+            answer = Answer(data, written.media_type, analysis.identity, stages, picture)
+            return answer, result
 
         return await place.call(write)
 

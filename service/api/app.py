@@ -7,13 +7,14 @@ end:   running and waiting requests finish -> decoders end -> sessions are freed
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 
 from service.admission import Admission, AdmissionLimits
-from service.api import admin, metrics, openapi, pages, problems, routes
+from service.api import admin, job_trade, jobs, metrics, openapi, pages, problems, routes
 from service.api.answers import Answerer
+from service.api.job_desk import JobDesk
 from service.api.middleware import RequestContext
 from service.backends import choice
 from service.batching import Engine
@@ -66,7 +67,8 @@ def create_app(
         if decoders is own:
             own.start()
         watcher.start()
-        yield
+        async with desk.open(loading) if desk else nullcontext():
+            yield
         await asyncio.to_thread(watcher.stop)
         await loading
         await asyncio.to_thread(own.close)
@@ -76,6 +78,12 @@ def create_app(
         await asyncio.to_thread(engine.close)
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
+
+    answerer = Answerer(settings, models, admission, decoders, shadows)
+    desk: JobDesk | None = None
+    if settings.jobs_dir is not None:
+        trade = job_trade.of(models, answerer)
+        desk = JobDesk(settings, settings.jobs_dir, models, trade, observer)
 
     app = FastAPI(
         title=openapi.TITLE,
@@ -87,7 +95,6 @@ def create_app(
         # The framework's own spans would hold the query, and so perhaps a phrase.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    answerer = Answerer(settings, models, admission, decoders, shadows)
     app.state.models, app.state.admission, app.state.answerer = models, admission, answerer
     app.state.engine = engine
     app.add_middleware(RequestContext, observer=observer, tracing=tracing)
@@ -97,6 +104,8 @@ def create_app(
         app.include_router(routes.tasks(answerer, prefix), include_in_schema=bool(prefix))
     app.include_router(routes.models(models, settings.default_model))
     app.include_router(admin.router(models, settings))
+    if desk is not None:
+        app.include_router(jobs.router(desk, listing=settings.jobs_list))
     app.include_router(routes.health(models))
     if isinstance(observer, Metrics):
         app.include_router(metrics.router(observer))

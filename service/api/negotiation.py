@@ -11,19 +11,19 @@ _MAX_RANGES = 32
 _QVALUE = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
-def negotiate(accept: str | None) -> str:
-    """The media type to answer with; JSON where the client has no preference.
+def negotiate(accept: str | None, offered: tuple[str, ...] = OFFERED) -> str:
+    """The media type to answer with; the first offered where the client has no preference.
 
     Raises:
         HTTPException: 406, nothing that is offered is accepted.
     """
     if accept is None or not accept.strip():
-        return OFFERED[0]
+        return offered[0]
     ranges = [_parse(item) for item in accept.split(",")[:_MAX_RANGES]]
-    quality = {offer: _quality(offer, ranges) for offer in OFFERED}
-    best = max(OFFERED, key=lambda offer: quality[offer])  # the first of equals
+    quality = {offer: _quality(offer, ranges) for offer in offered}
+    best = max(offered, key=lambda offer: quality[offer])  # the first of equals
     if not quality[best]:
-        raise HTTPException(406, f"an answer is one of {', '.join(OFFERED)}")
+        raise HTTPException(406, f"an answer is one of {', '.join(offered)}")
     return best
 
 

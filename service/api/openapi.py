@@ -56,6 +56,13 @@ _DETAILS: dict[type[RadiographError], str] = {
     service_errors.VersionRefused: "g2d-cxr/5: golden outputs: `findings.logits` differs by 0.2",
     service_errors.RepositoryUnwritable: "aliases cannot be written here: Read-only file system",
     service_errors.DeadlineExceeded: "the deadline passed before the answer was ready",
+    service_errors.JobsUnavailable: "the database of jobs does not answer",
+    service_errors.StorageFull: "the disk has no room for this job; send it later",
+    service_errors.JobNotFound: "there is no such job; finished ones are removed after a while",
+    service_errors.ResultNotFound: "the job has no radiograph of this number",
+    service_errors.ResultNotReady: "this radiograph is not answered yet",
+    service_errors.KeyReused: "the Idempotency-Key came with another request before",
+    service_errors.ListingOff: "jobs are listed by Idempotency-Key alone (G2D_JOBS_LIST)",
 }
 _NOT_ACCEPTABLE = Kind(406, "not-acceptable", "Not Acceptable")
 _HEADERS: dict[str, Any] = {
@@ -76,7 +83,7 @@ def _example(kind: Kind, detail: str) -> dict[str, Any]:
     return {kind.slug: {"summary": kind.title, "value": value}}
 
 
-def _problems(*raised: type[RadiographError], **others: str) -> dict[int | str, dict[str, Any]]:
+def problems_of(*raised: type[RadiographError], **others: str) -> dict[int | str, dict[str, Any]]:
     """Responses by status, with one example for each kind of problem."""
     kinds = [(KINDS[error], _DETAILS[error]) for error in raised]
     kinds += [(_OTHERS[name], detail) for name, detail in others.items()]
@@ -95,15 +102,15 @@ def _response() -> dict[str, Any]:
 
 _OTHERS = {"parameters": INVALID_PARAMETERS, "accept": _NOT_ACCEPTABLE}
 
-PROBLEMS_OF_ANY = _problems(errors.InvalidVersion)
-PROBLEMS_OF_MODELS = _problems(
+PROBLEMS_OF_ANY = problems_of(errors.InvalidVersion)
+PROBLEMS_OF_MODELS = problems_of(
     errors.ModelNotFound,
     errors.InvalidVersion,
     service_errors.NotReady,
     parameters="path.name: ...",
 )
-PROBLEMS_OF_READINESS = _problems(errors.InvalidVersion, service_errors.NotReady)
-PROBLEMS_OF_ALIASES = _problems(
+PROBLEMS_OF_READINESS = problems_of(errors.InvalidVersion, service_errors.NotReady)
+PROBLEMS_OF_ALIASES = problems_of(
     errors.ModelNotFound, errors.InvalidVersion, service_errors.VersionRefused
 )
 _CHANGE = (
@@ -119,7 +126,7 @@ _MATCHED = (
     service_errors.VersionRefused,
     service_errors.RepositoryUnwritable,
 )
-_PROBLEMS_OF_TASKS = _problems(
+_PROBLEMS_OF_TASKS = problems_of(
     errors.MalformedInput,
     errors.ModelNotFound,
     errors.TaskNotOffered,
@@ -160,7 +167,7 @@ def change(body: type[BaseModel] | None, *, matched: bool) -> dict[str, Any]:
         extra["parameters"] = [
             _header("If-Match", "The ETag of the alias; or send `If-None-Match: *`.", '"3"')
         ]
-    return {"responses": _problems(*raised, **others), "openapi_extra": extra}
+    return {"responses": problems_of(*raised, **others), "openapi_extra": extra}
 
 
 def install(app: FastAPI) -> None:

@@ -96,6 +96,15 @@ KINDS: dict[type[RadiographError], Kind] = {
     service_errors.BackendUnavailable: Kind(
         503, "backend-unavailable", "What computes cannot be reached"
     ),
+    service_errors.JobError: INTERNAL,
+    service_errors.JobsUnavailable: Kind(503, "jobs-unavailable", "Jobs are not taken now"),
+    service_errors.StorageFull: Kind(507, "storage-full", "No room to keep the request"),
+    service_errors.JobNotFound: Kind(404, "job-not-found", "No such job"),
+    service_errors.ResultNotFound: Kind(404, "result-not-found", "The job has no such answer"),
+    service_errors.ResultNotReady: Kind(409, "result-not-ready", "The answer is not there yet"),
+    service_errors.KeyReused: Kind(422, "idempotency-key-reused", "The key is of another request"),
+    service_errors.ListingOff: Kind(403, "listing-off", "Jobs are not listed"),
+    service_errors.Interrupted: Kind(500, "interrupted", "The service ended while it worked"),
 }
 
 
@@ -109,6 +118,13 @@ def install(app: FastAPI) -> None:
 def kind_of(error: RadiographError) -> Kind:
     """The kind of an error: that of its class, or of the nearest class above it."""
     return next(KINDS[parent] for parent in type(error).__mro__ if parent in KINDS)
+
+
+def describe(error: RadiographError) -> dict[str, Any]:
+    """An error as the problem of one item of a job, fit to be kept and shown."""
+    kind = kind_of(error)
+    detail = str(error) if kind.status != 500 else "The service is at fault, not the radiograph."
+    return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
 
 
 def respond(

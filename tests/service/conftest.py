@@ -37,9 +37,11 @@ def distinct_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tiny_models: Path) -> Settings:
+def settings(tiny_models: Path, tmp_path: Path) -> Settings:
     return Settings(
         models_dir=tiny_models,
+        jobs_dir=tmp_path / "jobs",
+        jobs_min_free_bytes=0,
         default_model=tiny_version.NAME,
         threads=1,
         max_body_bytes=2_000_000,

@@ -137,6 +137,8 @@ def test_every_event_becomes_a_metric() -> None:
     observer.shadow("tiny/1", {"findings.logits": 0.01})
     observer.input_statistics("tiny/1", {"mean": 0.1, "std": 0.5, "out_of_domain": 1.2})
     observer.scores("tiny/1", {"Lung opacity": 0.7})
+    observer.job("accepted", 12)
+    observer.job_item("retried", 0.3)
     text = rendered(observer)
     version = {"model": "tiny", "version": "1"}
     assert samples(text, "g2d_batch_size_sum") == [(version, 4.0)]
@@ -149,6 +151,9 @@ def test_every_event_becomes_a_metric() -> None:
     for name in ("g2d_input_mean", "g2d_input_std", "g2d_out_of_domain_score"):
         assert samples(text, f"{name}_count") == [(version, 1.0)]
     assert samples(text, "g2d_score_sum") == [({**version, "label": "Lung opacity"}, 0.7)]
+    assert samples(text, "g2d_jobs_total") == [({"change": "accepted"}, 1.0)]
+    assert samples(text, "g2d_job_radiographs_total") == [({"change": "accepted"}, 12.0)]
+    assert samples(text, "g2d_job_item_seconds_sum") == [({"outcome": "retried"}, 0.3)]
     assert samples(text, "g2d_shadow_difference_count")[0][0]["output"] == "findings.logits"
 
 

@@ -1,0 +1,108 @@
+"""Tables: how jobs lie in the database, and which version of that this program knows.
+
+    jobs 1 --- n items 1 --- 0..1 results          schema: one row, the version
+
+Times are seconds since 1970. The same tables serve SQLite and PostgreSQL.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+)
+
+from service.errors import JobsUnavailable
+
+VERSION = 1
+
+metadata = MetaData()
+
+schema = Table(
+    "g2d_schema",
+    metadata,
+    Column("only", Integer, primary_key=True),  # 1: there is one row
+    Column("version", Integer, nullable=False),
+)
+
+jobs = Table(
+    "g2d_jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("idempotency_key", String(64), unique=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("skipped", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("served", Double, nullable=False),  # when an item was last claimed: jobs take turns
+    Column("started", Double),
+    Column("finished", Double),
+    Column("expires", Double),
+    Index("g2d_jobs_turn", "finished", "served"),
+    Index("g2d_jobs_expires", "expires"),
+)
+
+items = Table(
+    "g2d_items",
+    metadata,
+    Column("job", ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("deflated", Boolean, nullable=False),
+    Column("crc", BigInteger),
+    Column("media_type", String(64), nullable=False),
+    Column("label", String(80)),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Double, nullable=False),  # queued: not before; running: when the lease ends
+    Column("token", String(32)),
+    Column("started", Double),
+    Column("finished", Double),
+    Column("sha256", String(64)),
+    Column("problem", Text),
+    Index("g2d_items_open", "job", "state", "number"),
+)
+
+results = Table(
+    "g2d_results",
+    metadata,
+    Column("job", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("json", LargeBinary, nullable=False),  # zlib
+    Column("overlay", LargeBinary),  # PNG
+    ForeignKeyConstraint(["job", "number"], [items.c.job, items.c.number], ondelete="CASCADE"),
+)
+
+
+def prepare(connection: Connection) -> None:
+    """Make the tables where there are none; safe when several processes do so at once.
+
+    Raises:
+        JobsUnavailable: the database was made by a newer program.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(0x673264)))
+    metadata.create_all(connection)
+    found = connection.execute(select(schema.c.version)).scalar()
+    if found is None:
+        connection.execute(insert(schema).values(only=1, version=VERSION))
+    elif found != VERSION:
+        raise JobsUnavailable(
+            f"the database of jobs has schema {found}, this program knows {VERSION}"
+        )
