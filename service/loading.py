@@ -34,7 +34,7 @@ from service.residents import Residents
 from service.results import ModelIdentity
 from service.routing import CANARY, CanaryShares
 from service.settings import Settings
-from service.versions import Entry, Key, Lease, Pointer, Serving, State
+from service.versions import Entry, Key, Lease, Pointer, Resident, Serving, State
 
 __all__ = [
     "BackendFactory",
@@ -355,6 +355,28 @@ class Models:
             raise RepositoryUnwritable(f"aliases cannot be written here: {reason}") from error
         finally:
             self._take_up()  # frees what was loaded in vain
+
+    def hold(self, name: str, version: int) -> Resident:
+        """A version by its number, wherever the aliases point by now. Blocks: it may be loaded.
+
+        Returns:
+            The version, acquired: whoever asked releases it.
+
+        Raises:
+            ModelNotFound: no such version.
+            InvalidVersion: it does not hold.
+            NotReady: it is being freed; ask again.
+        """
+        try:
+            with self._pin((name, version)) as key:
+                self._check(key)
+                with self._changing:
+                    resident = self._residents.get(key)
+                if resident is None or not resident.acquire():
+                    raise NotReady(f"{name}/{version} is being freed")
+                return resident
+        finally:
+            self._take_up()  # what no alias points to goes when its holder lets go
 
     @contextlib.contextmanager
     def _pin(self, key: Key) -> Iterator[Key]:

@@ -54,6 +54,12 @@ class Resident:
         self._held = 0
         self._retired = False
 
+    @property
+    def free(self) -> bool:
+        """Whether it is retired and nobody holds it any more."""
+        with self._lock:
+            return self._retired and not self._held
+
     def acquire(self) -> bool:
         """Hold it; False when it is retired, and then there is something newer."""
         with self._lock:

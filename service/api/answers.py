@@ -198,25 +198,35 @@ class Answerer:
         request_id: str = "",
         *,
         overlay: bool = False,
+        analysis: Analysis | None = None,
     ) -> Answer:
         """Answer for one file without an HTTP request, as JSON and with an overlay if asked.
 
         It takes no place from the requests that come in: the caller bounds how many it asks for
-        at one time. Its share of the engine is that of `key`.
+        at one time. Its share of the engine is that of `key`. It is answered by `analysis`, which
+        the caller holds, or by the version that the question means.
 
         Raises:
             RadiographError: as for a request.
         """
         deadline = deadline or Deadline(self._settings.max_request_timeout_s)
+        if analysis is None:
+            with self._models.lease(question.model, question.version, request_id) as lease:
+                return await self.analyse(
+                    upload,
+                    question,
+                    key,
+                    deadline,
+                    request_id,
+                    overlay=overlay,
+                    analysis=lease.analysis,
+                )
         written = self._format(json.MEDIA_TYPE, question, request_id)
         if overlay:
             written = replace(written, draw=png.encode, preview_px=self._settings.overlay_side_px)
-        with (
-            self._models.lease(question.model, question.version, request_id) as lease,
-            self._admission.aside(deadline, key, request_id) as place,
-        ):
-            plan = lease.analysis.plan(_asked(question, upload.phrases))
-            work = self._answer(lease.analysis, plan, upload, written, place)
+        with self._admission.aside(deadline, key, request_id) as place:
+            plan = analysis.plan(_asked(question, upload.phrases))
+            work = self._answer(analysis, plan, upload, written, place)
             answer, _ = await place.within(work, _never_gone)
             return answer
 

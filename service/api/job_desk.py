@@ -31,6 +31,7 @@ from service.jobs.spool import Incoming, Spool
 from service.jobs.store import Store
 from service.jobs.trade import Trade
 from service.loading import Models
+from service.results import ModelIdentity
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -138,9 +139,10 @@ class JobDesk:
         """
         key = key_digest(request.headers.get("idempotency-key"))
         content = job_intake.content_type(request)
-        question = self._question(query)
+        analysis = self._models.ready(query.model, query.version)
+        question = _question(query, analysis.identity)
         if content.media_type != job_intake.FORM:  # in a form, phrases are still to come
-            job_trade.check(self._models, question)
+            job_trade.check(analysis, question)
         size = job_intake.declared_bytes(request, self._limits)
         await self._open()
         await self._threads.run(self._spool.check_room, size)
@@ -162,7 +164,7 @@ class JobDesk:
                     key=key,
                     fingerprint=_fingerprint(query, content, found.phrases, digest),
                 )
-                job_trade.check(self._models, new.question)
+                job_trade.check(analysis, new.question)
                 job = await asyncio.shield(self._threads.run(self._keep, new, incoming))
             finally:
                 await asyncio.shield(self._threads.run(incoming.discard))
@@ -206,19 +208,19 @@ class JobDesk:
         self._observer.job("accepted", job.counts.total)
         return job
 
-    def _question(self, query: JobQuery) -> JobQuestion:
-        """What is asked, with the version that answers fixed."""
-        identity = self._models.ready(query.model, query.version).identity
-        return JobQuestion(
-            tasks=query.asked(),
-            phrases=tuple(query.phrase),
-            method=query.method,
-            heatmap=query.heatmap,
-            overlay=query.overlay,
-            model=identity.name,
-            version=identity.version,
-            digest=identity.digest,
-        )
+
+def _question(query: JobQuery, identity: ModelIdentity) -> JobQuestion:
+    """What is asked, with the version that answers fixed."""
+    return JobQuestion(
+        tasks=query.asked(),
+        phrases=tuple(query.phrase),
+        method=query.method,
+        heatmap=query.heatmap,
+        overlay=query.overlay,
+        model=identity.name,
+        version=identity.version,
+        digest=identity.digest,
+    )
 
 
 def known(job: str) -> str:

@@ -1,20 +1,25 @@
 """Job trade: items of jobs answered by the loaded versions, as requests are.
 
 They take no place from requests, and the engine gives them the smallest share of its batches.
+A job is answered by the version that it was accepted for until its end, whatever is promoted
+meanwhile: the version is held from one item to the next, and loaded again after a restart.
 """
 
+import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from radiograph.errors import ModelNotFound, RadiographError
-from service.analysis import AnalysisRequest
+from service.analysis import Analysis, AnalysisRequest
 from service.api import problems
 from service.api.answers import Answerer, Question
 from service.api.intake import Upload
 from service.jobs.model import JobQuestion
 from service.jobs.trade import Trade
 from service.loading import Models
+from service.versions import Resident
 
 
 def of(models: Models, answerer: Answerer) -> Trade:
@@ -23,27 +28,89 @@ def of(models: Models, answerer: Answerer) -> Trade:
     async def answer(
         data: bytes, media_type: str, question: JobQuestion
     ) -> tuple[bytes, bytes | None]:
-        identity = models.ready(question.model, str(question.version)).identity
-        if identity != question.identity:
-            raise ModelNotFound(f"{question.identity} is no longer what the job was accepted for")
-        upload = Upload(data, media_type)
-        request_id = uuid.uuid4().hex
-        found = await answerer.analyse(
-            upload, _asked(question), request_id=request_id, overlay=question.overlay
-        )
+        async with held.version(question) as analysis:
+            found = await answerer.analyse(
+                Upload(data, media_type),
+                _asked(question),
+                request_id=uuid.uuid4().hex,
+                overlay=question.overlay,
+                analysis=analysis,
+            )
         return found.data, found.overlay
 
-    return Trade(answer, describe)
+    held = _Held(models)
+    return Trade(answer, describe, held.let_go)
 
 
-def check(models: Models, question: JobQuestion) -> None:
+class _Held:
+    """The version that items are answered by, held until items ask for another one."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._current: _Use | None = None
+        self._changing = asyncio.Lock()
+
+    @asynccontextmanager
+    async def version(self, question: JobQuestion) -> AsyncIterator[Analysis]:
+        """What answers a question, for the time of one item.
+
+        Raises:
+            ModelNotFound: it is gone, or another one by now.
+            InvalidVersion, NotReady: it cannot be loaded (now).
+        """
+        use = await self._use(question)
+        use.items += 1
+        try:
+            yield use.resident.analysis
+        finally:
+            use.items -= 1
+            use.release_if_done()
+
+    def let_go(self) -> None:
+        """Hold nothing from one item to the next."""
+        if self._current is not None:
+            self._current.wanted = False
+            self._current.release_if_done()
+            self._current = None
+
+    async def _use(self, question: JobQuestion) -> "_Use":
+        async with self._changing:
+            if self._current is None or self._current.identity != question.identity:
+                resident = await asyncio.to_thread(
+                    self._models.hold, question.model, question.version
+                )
+                if resident.analysis.identity != question.identity:
+                    resident.release()
+                    raise ModelNotFound(
+                        f"{question.identity} is no longer what the job was accepted for"
+                    )
+                self.let_go()
+                self._current = _Use(resident)
+            return self._current
+
+
+class _Use:
+    """One version in use: by items that run, and for those to come."""
+
+    def __init__(self, resident: Resident) -> None:
+        self.resident = resident
+        self.identity = resident.analysis.identity
+        self.items = 0
+        self.wanted = True
+
+    def release_if_done(self) -> None:
+        """Let the version go, once, when nobody needs it any more."""
+        if not self.items and not self.wanted:
+            self.resident.release()
+
+
+def check(analysis: Analysis, question: JobQuestion) -> None:
     """Refuse now what every item would be refused for.
 
     Raises:
         RadiographError: the version does not answer such a question.
     """
-    asked = AnalysisRequest(question.tasks, question.phrases, question.method)
-    models.ready(question.model, str(question.version)).plan(asked)
+    analysis.plan(AnalysisRequest(question.tasks, question.phrases, question.method))
 
 
 def describe(error: Exception) -> Mapping[str, Any]:

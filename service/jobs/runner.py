@@ -139,6 +139,7 @@ class Runner:
             for task in (*workers, *keepers):
                 task.cancel()
             await asyncio.gather(*workers, *keepers, return_exceptions=True)
+            self._trade.rest()
             for claim in tuple(self._held):
                 with suppress(RadiographError):
                     await self._threads.run(self._store.release, claim)
@@ -158,6 +159,7 @@ class Runner:
                     continue
             except Exception as error:  # noqa: BLE001 - the database may be back next time
                 _log_unexpected(error)
+            self._trade.rest()
             await _first(self._news, self._pace.poll_s)
 
     async def _work(self, claim: Claim) -> None:

@@ -1,4 +1,4 @@
-"""Trade: what the runner needs of the service to answer one item, as two functions."""
+"""Trade: what the runner needs of the service to answer items, as functions."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,14 @@ Describe = Callable[[Exception], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Trade:
-    """How an item is answered, and what is said when it is not."""
+    """How an item is answered, and what is said when it is not.
+
+    Attributes:
+        answer: one item.
+        describe: why there is no answer.
+        rest: there is nothing to do for now; what was kept for the next item may go.
+    """
 
     answer: Answer
     describe: Describe
+    rest: Callable[[], None] = lambda: None

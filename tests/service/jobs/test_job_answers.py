@@ -1,5 +1,6 @@
 """A job from its body to its answers, over the interface."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from pydantic import SecretStr
 from radiograph.errors import ModelNotFound
 from service.api import job_schemas, job_trade, schemas
 from service.jobs.model import JobQuestion
-from tests import sample_files
+from service.results import ModelIdentity
+from tests import sample_files, tiny_version
 from tests.service.conftest import Start
 from tests.service.jobs.job_bodies import ZIP, form, pacs_export, radiograph, related, zip_file
 from tests.service.jobs.job_clients import accepted, finished, results
@@ -197,25 +199,64 @@ async def test_a_database_that_does_not_answer_switches_off_jobs_alone(
     assert single.status_code == 200
 
 
+def _question_for(identity: ModelIdentity) -> JobQuestion:
+    return JobQuestion(
+        tasks=(),
+        phrases=(),
+        method=None,
+        heatmap="png",
+        overlay=False,
+        model=identity.name,
+        version=identity.version,
+        digest=identity.digest,
+    )
+
+
 @pytest.mark.parametrize("change", [{"version": 9}, {"model": "other"}, {"digest": "f" * 64}])
 async def test_a_version_that_is_gone_is_not_replaced_by_another(
     start: Start, change: dict[str, Any]
 ) -> None:
     async with start() as (app, _):
         models = app.state.models
-        identity = models.ready().identity
-        question = JobQuestion(
-            tasks=(),
-            phrases=(),
-            method=None,
-            heatmap="png",
-            overlay=False,
-            model=identity.name,
-            version=identity.version,
-            digest=identity.digest,
-        )
+        question = _question_for(models.ready().identity)
         trade = job_trade.of(models, app.state.answerer)
         assert (await trade.answer(THREE[0], "application/dicom", question))[0]
         gone = question.model_copy(update=change)
         with pytest.raises(ModelNotFound):
             await trade.answer(THREE[0], "application/dicom", gone)
+
+
+async def test_a_job_ends_with_the_version_that_it_was_accepted_for(
+    start: Start, distinct_models: Path, tmp_path: Path
+) -> None:
+    root = tiny_version.copy(distinct_models, tmp_path / "two")
+    async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, client):
+        models = app.state.models
+        trade = job_trade.of(models, app.state.answerer)
+        question = _question_for(models.ready().identity)
+        first, _ = await trade.answer(THREE[0], "application/dicom", question)
+        await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
+        later, _ = await trade.answer(THREE[0], "application/dicom", question)
+        trade.rest()
+        again, _ = await trade.answer(THREE[0], "application/dicom", question)  # loaded anew
+        trade.rest()
+        reply = await client.post("/classify", content=THREE[0])
+    versions = [json.loads(answer)["model"]["version"] for answer in (first, later, again)]
+    assert versions == [1, 1, 1]
+    assert reply.headers["x-model-version"] == "tiny/2"
+    assert json.loads(first)["findings"] == json.loads(again)["findings"]
+
+
+async def test_a_version_is_freed_when_no_item_needs_it(
+    start: Start, distinct_models: Path, tmp_path: Path
+) -> None:
+    root = tiny_version.copy(distinct_models, tmp_path / "two")
+    async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, _):
+        models = app.state.models
+        trade = job_trade.of(models, app.state.answerer)
+        await trade.answer(THREE[0], "application/dicom", _question_for(models.ready().identity))
+        held = models.find().resident
+        await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
+        assert not held.free
+        trade.rest()
+        assert held.free
