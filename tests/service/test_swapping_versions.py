@@ -23,7 +23,7 @@ from radiograph.manifest import ModelManifest
 from radiograph.repository import Repository
 from service.backends import ort
 from service.backends.base import Backend, FloatArray
-from service.backends.ort import OrtBackend, OrtOptions, Sessions
+from service.backends.ort import OrtBackend, OrtOptions, Running, Sessions
 from service.events import Nobody
 from service.loading import BackendFactory, Models, State
 from service.settings import Settings
@@ -228,9 +228,9 @@ def test_versions_that_differ_in_a_head_share_the_loaded_trunk(
     built: list[str] = []
     real = ort.Graph.__init__
 
-    def count(self: ort.Graph, path: Path, options: OrtOptions) -> None:
+    def count(self: ort.Graph, path: Path, options: OrtOptions, running: Running) -> None:
         built.append(path.name)
-        real(self, path, options)
+        real(self, path, options, running)
 
     monkeypatch.setattr(ort.Graph, "__init__", count)
     models = load(root)
@@ -258,9 +258,9 @@ def test_a_head_published_onto_the_served_version_answers_and_loads_alone(
     built: list[str] = []
     real = ort.Graph.__init__
 
-    def count(self: ort.Graph, path: Path, options: OrtOptions) -> None:
+    def count(self: ort.Graph, path: Path, options: OrtOptions, running: Running) -> None:
         built.append(path.name)
-        real(self, path, options)
+        real(self, path, options, running)
 
     monkeypatch.setattr(ort.Graph, "__init__", count)
     assert publish_head(Repository(root), "tiny", head, alias="stable") == 3
