@@ -115,21 +115,35 @@ def publish(
     name: Annotated[str, typer.Option(help="Name of the model.")] = "g2d-cxr",
     models: Annotated[Path, typer.Option(help="The model repository.")] = Path("models"),
     alias: Annotated[str, typer.Option(help="Alias of the new version; '' for none.")] = "stable",
+    head: Annotated[
+        str | None, typer.Option(help="Publish this head alone, onto the version of --base.")
+    ] = None,
+    head_as: Annotated[
+        str | None, typer.Option("--as", help="Name of that head in the version.")
+    ] = None,
+    base: Annotated[str, typer.Option(help="The version that --head is added to.")] = "stable",
 ) -> None:
     """Publish an evaluated and exported run as the next version; a gate that fails refuses.
 
     \b
     g2d evaluate runs/small_finetune && g2d export runs/small_finetune
     g2d publish runs/small_finetune --alias canary
+    g2d publish runs/new_finding --head findings --as new_finding
 
     The version appears whole or not at all; `g2d models rollback` takes the alias back.
     """  # noqa: D301 - as above
     from training.inference import load_run
     from training.publish import RunFolder, read_export
     from training.publish import publish as run_publish
+    from training.publish_head import Target, publish_one_head
 
-    folder = RunFolder(run)
-    number = run_publish(load_run(run), folder, read_export(folder), models, name, alias)
+    folder, model = RunFolder(run), load_run(run)
+    exported = read_export(folder)
+    if head is None:
+        number = run_publish(model, folder, exported, models, name, alias)
+    else:
+        target = Target(models, name, base, head_as or head, alias)
+        number = publish_one_head(model, folder, exported, head, target)
     typer.echo(f"{name} version {number}" + (f", alias {alias}" if alias else ""))
 
 

@@ -131,7 +131,7 @@ class FinetuneConfig(_RunConfig):
     model: ModelConfig | None = None
     """Needed only without `pretrained`."""
     start_from: Path | None = None
-    """Checkpoint of a fine-tuning of the same model and heads, to go on from."""
+    """Checkpoint of a fine-tuning of the same model, to go on from; its heads where they fit."""
     anatomy_weight: float = Field(default=1.0, gt=0)
     """Of the segmentation loss beside the other heads' losses."""
     freeze_trunk: bool = False

@@ -242,14 +242,14 @@ def _manifest(
 def _provenance(model: TrainedModel, assessment: Assessment, exported: Exported) -> Provenance:
     return Provenance(
         commit=current_commit(),
-        configuration=_configurations(model.runs),
+        configuration=configurations(model.runs),
         data=tuple(_data_uses(model.config)),
         metrics=assessment.metrics,
         parity=exported.parity,
     )
 
 
-def _configurations(runs: Sequence[PastRun]) -> dict[str, str]:
+def configurations(runs: Sequence[PastRun]) -> dict[str, str]:
     """`1_pretrain.yaml`, `2_finetune.yaml`, ...: what every run was configured as."""
     return {
         f"{number}_{run.config.kind}.yaml": f"# started from commit {run.commit}\n"

@@ -18,10 +18,13 @@ from training.publish import (
     publish,
     read_assessment,
     read_export,
+    refuse_other_golden,
     refuse_worse,
     write_parity,
 )
+from training.publish_head import Target, publish_one_head
 from training.seen import see
+from training.tasks.finetune import finetune
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +122,74 @@ def test_sensitivity_may_move_with_its_threshold() -> None:
 def test_the_test_split_is_not_one_to_choose_by(model: TrainedModel) -> None:
     with pytest.raises(ValueError, match="train or valid"):
         measure(model, "test")
+
+
+@pytest.fixture
+def new_finding(model: TrainedModel, finetuned: Path, tmp_path: Path) -> TrainedModel:
+    """A run that adds a finding on the frozen trunk of the run."""
+    config = model.config.model_copy(
+        update={
+            "start_from": finetuned,
+            "freeze_trunk": True,
+            "findings": ("Effusion", "Pneumonia", "Viral pneumonia"),
+            "masks": (),
+            "boxes": (),
+            "regions": False,
+            "seed": 9,
+        }
+    )
+    return load_run(finetune(config, tmp_path / "new", tmp_path / "cache"))
+
+
+def _evaluated(model: TrainedModel, folder: RunFolder) -> Exported:
+    seen = list(see(model, "train", ("open",)))
+    done = Assessment(
+        heads=calibrate(model, seen),
+        metrics=(),
+        out_of_domain_threshold=1.0,
+        out_of_domain_rule="none",
+    )
+    folder.path.mkdir(exist_ok=True)
+    folder.assessment.write_text(done.model_dump_json())
+    write_parity(export(model, folder.export))
+    return read_export(folder)
+
+
+def test_a_head_is_published_onto_a_version_and_its_trunk_stays(
+    model: TrainedModel, run: RunFolder, new_finding: TrainedModel, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    _publish(model, run, read_export(run), models)
+    folder = RunFolder(tmp_path / "new")
+    target = Target(models, "tiny", "stable", "more_findings", "canary")
+    number = publish_one_head(
+        new_finding, folder, _evaluated(new_finding, folder), "findings", target
+    )
+    repository = Repository(models)
+    repository.verify("tiny", number)
+    before, after = (repository.load_manifest("tiny", n) for n in (1, number))
+    assert repository.aliases("tiny") == {"canary": 2, "stable": 1}
+    assert list(after.heads) == [*before.heads, "more_findings"]
+    labels = [label.name for label in after.heads["more_findings"].labels]
+    assert labels == ["Effusion", "Pneumonia", "Viral pneumonia"]
+    assert after.files["trunk.onnx"] == before.files["trunk.onnx"]
+    refuse_other_golden(repository.folder("tiny", number))
+    assert "more_findings_2_finetune.yaml" in after.provenance.configuration
+
+
+def test_a_head_of_another_trunk_is_refused(
+    model: TrainedModel, run: RunFolder, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    _publish(model, run, read_export(run), models)
+    exported = read_export(run)
+    (exported.folder / "trunk.onnx").write_bytes(b"another")
+    with pytest.raises(PublishRefused, match="is not that of tiny/1"):
+        publish_one_head(
+            model, run, exported, "findings", Target(models, "tiny", "stable", "findings", "")
+        )
+    with pytest.raises(PublishRefused, match="no head nonsense"):
+        publish_one_head(
+            model, run, exported, "nonsense", Target(models, "tiny", "stable", "findings", "")
+        )
+    assert Repository(models).versions("tiny") == [1]

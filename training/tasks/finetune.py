@@ -142,8 +142,11 @@ def _regions_loss(answer: dict[str, Tensor], targets: RegionTargets) -> dict[str
 def load_pretrained(config: FinetuneConfig) -> Finetuning:
     """Build the module; fill it from an earlier fine-tuning, or its trunk from a pre-training.
 
+    Heads that the earlier fine-tuning does not have, or has for other labels, start anew.
+
     Raises:
         ValueError: neither a pre-training nor a model is configured.
+        RuntimeError: the earlier fine-tuning has another trunk.
     """
     if config.pretrained is None:
         if config.model is None:
@@ -156,8 +159,31 @@ def load_pretrained(config: FinetuneConfig) -> Finetuning:
         trunk = {k.removeprefix("g2d."): v for k, v in checkpoint.weights.items()}
         module.g2d.load_state_dict(trunk)
     if config.start_from is not None:
-        module.load_state_dict(loop.read_checkpoint(config.start_from).weights)
+        _fill(module, loop.read_checkpoint(config.start_from).weights)
     return module
+
+
+def _fill(module: Finetuning, weights: dict[str, Tensor]) -> None:
+    """All of the trunk, and the heads that fit as a whole."""
+    state = module.state_dict()
+    fits = {
+        name
+        for name in module.heads
+        if all(
+            key in weights and weights[key].shape == value.shape
+            for key, value in state.items()
+            if key.startswith(f"heads.{name}.")
+        )
+    }
+    chosen = {
+        key: value
+        for key, value in weights.items()
+        if not key.startswith("heads.") or key.split(".")[1] in fits
+    }
+    trunk = {key for key in state if not key.startswith("heads.")}
+    if missing := sorted(trunk - chosen.keys()):
+        raise RuntimeError(f"the earlier fine-tuning has another trunk: no {missing[0]}")
+    module.load_state_dict(chosen, strict=False)
 
 
 def training_pool(cache: Cache, repeat: dict[str, int]) -> list[int]:

@@ -1,0 +1,165 @@
+"""Publish one head of a run onto a version that is there already: its trunk stays what it is.
+
+    run with a frozen trunk -> export -> the trunk is that of the version? -> next version
+
+The service that has the version loaded takes up the new one by loading the head alone.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from radiograph.errors import PublishRefused
+from radiograph.head_publishing import CARD_NAME, GOLDEN_NAME, NewHead, publish_head
+from radiograph.manifest import HeadSpec, Metric, ModelManifest, Provenance
+from radiograph.repository import Repository
+from training.commit import current_commit
+from training.export import Exported, torch_answers
+from training.inference import TrainedModel
+from training.model.text_encoder import Tokens
+from training.model_card import model_card
+from training.publish import RunFolder, configurations, read_assessment, refuse_worse
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a head goes.
+
+    Attributes:
+        models: the repository's root.
+        name: of the model.
+        base: number or alias of the version that it was trained on.
+        head: name that it is published under; one of that name is replaced.
+        alias: that the new version gets; empty for none.
+    """
+
+    models: Path
+    name: str
+    base: str
+    head: str
+    alias: str
+
+
+def publish_one_head(
+    model: TrainedModel, run: RunFolder, exported: Exported, head: str, target: Target
+) -> int:
+    """Check the gates and publish; gives the number of the new version.
+
+    Args:
+        model: the run.
+        run: its folder, evaluated.
+        exported: its graphs, within the tolerance.
+        head: which head of the run.
+        target: where it goes.
+
+    Raises:
+        PublishRefused: a gate failed; nothing was published.
+        ModelNotFound: there is no such version.
+    """
+    assessment = read_assessment(run)
+    if head not in assessment.heads:
+        raise PublishRefused(f"the run has no head {head}: {', '.join(assessment.heads)}")
+    repository = Repository(target.models)
+    number = repository.resolve(target.name, target.base)
+    base, folder = (
+        repository.load_manifest(target.name, number),
+        repository.folder(target.name, number),
+    )
+    _refuse_another_trunk(exported.folder, base, assessment.heads[head])
+    metrics = _of_head(assessment.metrics, assessment.heads[head])
+    refuse_worse(metrics, base.provenance.metrics)
+    spec = assessment.heads[head].model_copy(update={"file": f"heads/{target.head}.onnx"})
+
+    def provenance(before: Provenance) -> Provenance:
+        return _provenance(before, model, metrics, (head, target.head, exported.parity))
+
+    with TemporaryDirectory() as temporary:
+        stage = Path(temporary)
+        (stage / "heads").mkdir()
+        shutil.copy(exported.folder / f"heads/{head}.onnx", stage / spec.file)
+        _write_golden(stage / GOLDEN_NAME, model, folder / base.golden.file, (head, target.head))
+        heads = {**base.heads, target.head: spec}
+        card = model_card(
+            target.name, base.intended_use, base.licence, heads, provenance(base.provenance)
+        )
+        (stage / CARD_NAME).write_text(card)
+        return publish_head(
+            repository,
+            target.name,
+            NewHead(target.head, spec, stage),
+            base=number,
+            provenance=provenance,
+            alias=target.alias or None,
+        )
+
+
+def _refuse_another_trunk(folder: Path, base: ModelManifest, head: HeadSpec) -> None:
+    """The head answers on the features that it was trained on, or on none."""
+    files = [("trunk.onnx", base.trunk.file)]
+    if "phrase_features" in head.inputs and base.text is not None:
+        files.append(("text.onnx", base.text.file))
+    for ours, theirs in files:
+        digest = hashlib.sha256((folder / ours).read_bytes()).hexdigest()
+        if digest != base.files[theirs]:
+            raise PublishRefused(
+                f"{ours} of the run is not that of {base.name}/{base.version}: train with "
+                "`freeze_trunk` and `start_from` the run that the version was published from"
+            )
+
+
+def _of_head(metrics: tuple[Metric, ...], head: HeadSpec) -> tuple[Metric, ...]:
+    """The figures of one head among those of a run."""
+    method = f"({head.method})" if head.method else ""
+    return tuple(m for m in metrics if m.task is head.kind and method in m.metric)
+
+
+def _provenance(
+    before: Provenance,
+    model: TrainedModel,
+    metrics: tuple[Metric, ...],
+    about: tuple[str, str, Mapping[str, float]],
+) -> Provenance:
+    """That of the base, with the run's configurations and the head's figures."""
+    head, name, parity = about
+    replaced = {(m.data, m.label, m.metric) for m in metrics}
+    kept = tuple(m for m in before.metrics if (m.data, m.label, m.metric) not in replaced)
+    renamed = {
+        f"{name}{output.removeprefix(head)}": value
+        for output, value in parity.items()
+        if output.startswith(f"{head}.")
+    }
+    return before.model_copy(
+        update={
+            "commit": current_commit(),
+            "configuration": {
+                **before.configuration,
+                **{f"{name}_{file}": text for file, text in configurations(model.runs).items()},
+            },
+            "metrics": (*kept, *metrics),
+            "parity": {**before.parity, **renamed},
+        }
+    )
+
+
+def _write_golden(path: Path, model: TrainedModel, base: Path, names: tuple[str, str]) -> None:
+    """What PyTorch answers with the head to the golden inputs of the base."""
+    head, name = names
+    with np.load(base, allow_pickle=False) as golden:
+        images = torch.from_numpy(golden["image"])
+        tokens = Tokens(
+            torch.from_numpy(golden["input_ids"]), torch.from_numpy(golden["attention_mask"])
+        )
+    answers = torch_answers(model, images, tokens)
+    prefix = f"{head}."
+    outputs = {
+        f"{name}.{key.removeprefix(prefix)}": value
+        for key, value in answers.items()
+        if key.startswith(prefix)
+    }
+    np.savez_compressed(path, **outputs)
