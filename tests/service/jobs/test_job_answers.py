@@ -168,7 +168,7 @@ async def test_no_word_of_a_patient_is_kept_or_shown(
 
 
 async def test_jobs_can_be_switched_off(start: Start) -> None:
-    async with start(jobs_dir=None) as (_, client):
+    async with start(jobs_dir="") as (_, client):
         response = await client.post("/v1/jobs", content=b"")
         document: dict[str, Any] = (await client.get("/openapi.json")).json()
     assert json.loads(response.text)["type"] == "urn:g2d:problem:not-found"
