@@ -115,6 +115,10 @@ def publish(
     name: Annotated[str, typer.Option(help="Name of the model.")] = "g2d-cxr",
     models: Annotated[Path, typer.Option(help="The model repository.")] = Path("models"),
     alias: Annotated[str, typer.Option(help="Alias of the new version; '' for none.")] = "stable",
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="A metric that may be worse than in stable; the card will say so."),
+    ] = None,
     head: Annotated[
         str | None, typer.Option(help="Publish this head alone, onto the version of --base.")
     ] = None,
@@ -140,7 +144,7 @@ def publish(
     folder, model = RunFolder(run), load_run(run)
     exported = read_export(folder)
     if head is None:
-        number = run_publish(model, folder, exported, models, name, alias)
+        number = run_publish(model, folder, exported, models, name, alias, accept or ())
     else:
         target = Target(models, name, base, head_as or head, alias)
         number = publish_one_head(model, folder, exported, head, target)

@@ -181,6 +181,8 @@ class Provenance(_Strict):
     """YAML texts of the runs, by file name, in the order in which they ran."""
     data: tuple[DataUse, ...]
     metrics: tuple[Metric, ...] = ()
+    accepted: tuple[str, ...] = ()
+    """Figures that were knowingly published below the interval of the version in `stable`."""
     parity: dict[str, float] = Field(default_factory=dict)
     """Largest absolute difference between PyTorch and ONNX, by output."""
 

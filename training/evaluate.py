@@ -173,7 +173,9 @@ def _evaluate_grounding(
             if concept != "heart":
                 peaks.setdefault(concept, []).append((seen, float(inside[0])))
             others = inside if concept == "heart" else inside[1:]
-            peaks.setdefault(f"{concept}, paraphrases", []).append((seen, float(np.mean(others))))
+            peaks.setdefault(f"{concept}, unseen wordings", []).append(
+                (seen, float(np.mean(others)))
+            )
         present = scores["left lung"] + scores["right lung"]
         order.append((seen, float(np.mean([p > a for p in present for a in scores["absent"]]))))
         if "Pneumonia" in truth(seen.row):

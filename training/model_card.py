@@ -72,11 +72,20 @@ def model_card(
             "",
             *_metric_rows(provenance),
             "",
+            *_accepted(provenance),
             "## What it cannot do",
             "",
             _CANNOT,
         ]
     )
+
+
+def _accepted(provenance: Provenance) -> Iterator[str]:
+    if provenance.accepted:
+        yield "Published although these are below the interval of the version before:"
+        yield ""
+        yield from (f"- {words}" for words in provenance.accepted)
+        yield ""
 
 
 def _data_rows(provenance: Provenance) -> Iterator[str]:

@@ -133,7 +133,13 @@ def read_assessment(run: RunFolder) -> Assessment:
 
 
 def publish(
-    model: TrainedModel, run: RunFolder, exported: Exported, models: Path, name: str, alias: str
+    model: TrainedModel,
+    run: RunFolder,
+    exported: Exported,
+    models: Path,
+    name: str,
+    alias: str,
+    accept: Sequence[str] = (),
 ) -> int:
     """Check the gates and publish; gives the number of the new version.
 
@@ -144,20 +150,22 @@ def publish(
         models: the repository's root.
         name: of the model.
         alias: that the new version gets; empty for none.
+        accept: metrics, such as `pointing (zero_shot)`, that may be worse than in `stable`;
+            those that are stand in the manifest and the card.
 
     Raises:
         PublishRefused: a gate failed; nothing was published.
     """
     assessment = read_assessment(run)
     repository = Repository(models)
-    refuse_worse(assessment.metrics, _metrics_in_stable(repository, name))
+    accepted = refuse_worse(assessment.metrics, _metrics_in_stable(repository, name), accept)
     refuse_other_golden(exported.folder)
     stage = run.path / "stage"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(exported.folder, stage)
     (stage / "export.json").unlink(missing_ok=True)
     shutil.copy(run.statistics, stage / "statistics.npz")
-    provenance = _provenance(model, assessment, exported)
+    provenance = _provenance(model, assessment, exported, accepted)
     card = model_card(name, INTENDED_USE, LICENCE, assessment.heads, provenance)
     (stage / "MODEL_CARD.md").write_text(card)
 
@@ -169,22 +177,31 @@ def publish(
     return number
 
 
-def refuse_worse(new: tuple[Metric, ...], old: tuple[Metric, ...]) -> None:
+def refuse_worse(
+    new: tuple[Metric, ...], old: tuple[Metric, ...], accept: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Refuse a metric that lies below the 95 % interval of the version in `stable`.
 
+    Returns:
+        Those that are worse and accepted, in words.
+
     Raises:
-        PublishRefused: naming each.
+        PublishRefused: naming each that is not accepted.
     """
     lows = {(m.data, m.label, m.metric): m.low for m in old}
     worse = [
-        f"{m.data} {m.label} {m.metric}: {m.value} is below {lows[key]}"
+        (m, lows[key])
         for m in new
         if m.metric not in {"sensitivity", "specificity"}
         and (key := (m.data, m.label, m.metric)) in lows
         and m.value < lows[key]
     ]
-    if worse:
-        raise PublishRefused("worse than the version in stable: " + "; ".join(worse))
+    said = {
+        f"{m.data} {m.label} {m.metric}: {m.value} is below {low}": m.metric for m, low in worse
+    }
+    if refused := [words for words, metric in said.items() if metric not in accept]:
+        raise PublishRefused("worse than the version in stable: " + "; ".join(refused))
+    return tuple(said)
 
 
 def refuse_other_golden(folder: Path) -> None:
@@ -239,12 +256,15 @@ def _manifest(
     )
 
 
-def _provenance(model: TrainedModel, assessment: Assessment, exported: Exported) -> Provenance:
+def _provenance(
+    model: TrainedModel, assessment: Assessment, exported: Exported, accepted: tuple[str, ...]
+) -> Provenance:
     return Provenance(
         commit=current_commit(),
         configuration=configurations(model.runs),
         data=tuple(_data_uses(model.config)),
         metrics=assessment.metrics,
+        accepted=accepted,
         parity=exported.parity,
     )
 

@@ -77,7 +77,8 @@ def publish_one_head(
     spec = assessment.heads[head].model_copy(update={"file": f"heads/{target.head}.onnx"})
 
     def provenance(before: Provenance) -> Provenance:
-        return _provenance(before, model, metrics, (head, target.head, exported.parity))
+        about = (head, target.head, exported.parity)
+        return _provenance(before, model, metrics, about, base.heads.get(target.head))
 
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
@@ -124,11 +125,16 @@ def _provenance(
     model: TrainedModel,
     metrics: tuple[Metric, ...],
     about: tuple[str, str, Mapping[str, float]],
+    replaced: HeadSpec | None,
 ) -> Provenance:
-    """That of the base, with the run's configurations and the head's figures."""
+    """That of the base, with the run's configurations and the head's figures.
+
+    The figures of a head that is replaced go with it.
+    """
     head, name, parity = about
-    replaced = {(m.data, m.label, m.metric) for m in metrics}
-    kept = tuple(m for m in before.metrics if (m.data, m.label, m.metric) not in replaced)
+    gone = () if replaced is None else _of_head(before.metrics, replaced)
+    kept = tuple(m for m in before.metrics if m not in gone)
+    known = {f"{m.data} {m.label} {m.metric}" for m in kept}
     renamed = {
         f"{name}{output.removeprefix(head)}": value
         for output, value in parity.items()
@@ -142,6 +148,7 @@ def _provenance(
                 **{f"{name}_{file}": text for file, text in configurations(model.runs).items()},
             },
             "metrics": (*kept, *metrics),
+            "accepted": tuple(w for w in before.accepted if w.split(":")[0] in known),
             "parity": {**before.parity, **renamed},
         }
     )

@@ -115,6 +115,23 @@ def test_a_worse_version_is_refused_and_a_noisy_one_is_not(
     assert Repository(models).versions("tiny") == [1]
 
 
+def test_a_worse_metric_may_be_accepted_by_name_and_is_written_down(
+    model: TrainedModel, run: RunFolder, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    exported = read_export(run)
+    _publish(model, run, exported, models)
+    worse = read_assessment(run).model_copy(update={"metrics": (_metric(0.7, 0.6),)})
+    run.assessment.write_text(worse.model_dump_json())
+    with pytest.raises(PublishRefused):
+        publish(model, run, exported, models, "tiny", "stable", accept=("auroc",))
+    assert publish(model, run, exported, models, "tiny", "stable", accept=("dice",)) == 2
+    folder = Repository(models).folder("tiny", 2)
+    words = "kermany_224 Left lung dice: 0.7 is below 0.85"
+    assert Repository(models).load_manifest("tiny", 2).provenance.accepted == (words,)
+    assert words in (folder / "MODEL_CARD.md").read_text()
+
+
 def test_sensitivity_may_move_with_its_threshold() -> None:
     refuse_worse((_metric(0.1, 0.0, "sensitivity"),), (_metric(0.9, 0.85, "sensitivity"),))
 
@@ -175,6 +192,21 @@ def test_a_head_is_published_onto_a_version_and_its_trunk_stays(
     assert after.files["trunk.onnx"] == before.files["trunk.onnx"]
     refuse_other_golden(repository.folder("tiny", number))
     assert "more_findings_2_finetune.yaml" in after.provenance.configuration
+
+
+def test_a_head_that_is_replaced_takes_its_figures_with_it(
+    model: TrainedModel, run: RunFolder, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    exported = read_export(run)
+    _publish(model, run, exported, models)
+    better = _metric(0.95, 0.9).model_copy(update={"label": "Right lung"})
+    done = read_assessment(run).model_copy(update={"metrics": (better,)})
+    run.assessment.write_text(done.model_dump_json())
+    target = Target(models, "tiny", "stable", "anatomy", "stable")
+    assert publish_one_head(model, run, exported, "anatomy", target) == 2
+    provenance = Repository(models).load_manifest("tiny", 2).provenance
+    assert provenance.metrics == (better,)
 
 
 def test_a_head_of_another_trunk_is_refused(

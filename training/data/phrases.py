@@ -5,9 +5,9 @@
 
 The text encoder sees wordings only; nothing here is used at serving time. Zones, heart,
 mediastinum and hemidiaphragms are derived from the two lung masks and are approximations,
-not annotations. `DEVELOPMENT` wordings are not trained on, but their neighbours are (`{initial}`,
-`{side}-hand` came in after a run had failed there). `HELD_OUT` wordings are measured on and
-nothing else: no template, weight or run is chosen by them.
+not annotations. `DEVELOPMENT` wordings are not trained on, but their neighbours are (some came in
+after a run had failed there). `HELD_OUT` wordings are measured on and nothing else: no template,
+weight or run is chosen by them.
 """
 
 import random
@@ -22,7 +22,11 @@ from training.data.labels import is_normal, truth
 from training.data.tables import Row
 
 OTHER = {"left": "right", "right": "left"}
-_LUNG_NOUNS = ("lung", "lung field", "hemithorax", "pulmonary field", "lung parenchyma")
+_LUNG_NOUNS = (
+    "lung", "lung field", "hemithorax", "pulmonary field", "lung parenchyma", "lung tissue",
+    "thoracic cavity", "half of the chest", "lung area", "lung region", "hemi-thorax", "pulmo",
+    "breathing organ", "chest cavity",
+)  # fmt: skip
 _SIDE_WORDINGS = (
     "{side} {noun}",
     "the {side} {noun}",
@@ -37,7 +41,26 @@ _SIDE_WORDINGS = (
     "{side}-hand {noun}",
     "the {noun} at the {side} of the patient",
     "the {noun} on the {other} side of the image",
+    "{short} {noun}",
+    "{short}. {noun}",
+    "{noun} {initial}",
+    "the whole {side} {noun}",
+    "the entire {side} {noun}",
+    "all of the {side} {noun}",
+    "where is the {side} {noun}?",
+    "where is the patient's {side} {noun}?",
+    "show me the {side} {noun}",
+    "please outline the {side} {noun}",
+    "segment the {side} {noun}",
+    "find the {side} {noun} of this patient",
+    "locate the {noun} belonging to the {side} side",
+    "aerated {noun} of the {side} chest",
+    "{noun} of the {side} side",
+    "the patient's own {side} {noun}",
+    "{side} {noun} on this film",
+    "can you mark the {side} {noun} in this radiograph?",
 )
+_SHORT = {"left": "Lt", "right": "Rt"}
 _ZONES = {
     "upper": ("upper zone", "upper lung zone", "upper lobe", "apex", "apical region"),
     "middle": ("mid zone", "middle lung zone", "mid lung", "perihilar region"),
@@ -120,21 +143,40 @@ DEVELOPMENT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 HELD_OUT: dict[str, tuple[str, ...]] = {
     "left lung": (
-        "the whole of the left lung", "where is the patient's left lung?", "Lt lung",
-        "aerated lung in the left half of the chest", "left thoracic cavity",
-        "lung tissue, left-sided", "the entire left lung field on this film",
+        "Please outline the entire left lung on this PA film.", "pulmo sinister",
+        "whole lung on the patient's left side", "can u show me the lung on the pt's left",
+        "lung_left", "left pulmonary parenchyma in its entirety",
+        (
+            "Draw a box around the lung that lies on the left side of the patient's body, not the "
+            "image."
+        ),
+        "left hemithorax lung, apex to base",
+        "left lung (appears on the right side of the image as viewed)",
     ),
     "right lung": (
-        "the whole of the right lung", "where is the patient's right lung?", "Rt lung",
-        "aerated lung in the right half of the chest", "right thoracic cavity",
-        "lung tissue, right-sided", "the entire right lung field on this film",
+        "Please outline the entire right lung on this PA film.", "pulmo dexter",
+        "whole lung on the patient's right side", "can u show me the lung on the pt's right",
+        "lung_right", "right pulmonary parenchyma in its entirety",
+        (
+            "Draw a box around the lung that lies on the right side of the patient's body, not the "
+            "image."
+        ),
+        "right hemithorax lung, apex to base",
+        "right lung (appears on the left side of the image as viewed)",
     ),
-    "heart": ("the heart's silhouette", "cardiac area", "shadow of the heart"),
+    "heart": (
+        "Where is the patient's heart?", "cor", "the cardiac shadow on this frontal film",
+        "please box the cardiopericardial silhouette",
+    ),
     "absent": (
-        "a broken toe", "dentures", "the prostate gland", "a tennis racket", "a knee replacement",
-        "a giraffe", "a hepatic cyst on ultrasound", "the eyeball", "a sunset over the sea",
+        "left kneecap", "prostate gland", "Where is the pituitary gland?",
+        "anterior cruciate ligament", "big toe", "axial T2-weighted MRI slice of the brain",
+        "fundus photograph of the retina", "color Doppler waveform of the carotid artery",
+        "right ankle joint", "ECG rhythm strip", "a coffee mug", "show me the bicycle",
+        "golden retriever", "traffic light",
     ),
 }  # fmt: skip
+"""Written by somebody who had not seen the templates above; those trained on were taken out."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +190,9 @@ class Phrase:
 def _side_wordings(side: str) -> list[str]:
     held = set(DEVELOPMENT[f"{side} lung"])
     words = [
-        wording.format(side=side, initial=side[0].upper(), other=OTHER[side], noun=noun)
+        wording.format(
+            side=side, initial=side[0].upper(), short=_SHORT[side], other=OTHER[side], noun=noun
+        )
         for wording in _SIDE_WORDINGS
         for noun in _LUNG_NOUNS
     ]
