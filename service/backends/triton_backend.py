@@ -142,6 +142,8 @@ class TritonBackend(Backend):
         server: where it runs.
     """
 
+    elsewhere = True
+
     def __init__(self, folder: Path, manifest: ModelManifest, server: TritonServer) -> None:
         """Load it there.
 
