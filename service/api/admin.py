@@ -18,8 +18,9 @@ from typing import TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from radiograph.errors import AliasConflict, UnsupportedEncoding
+from radiograph.errors import AliasConflict, ModelNotFound, UnsupportedEncoding
 from service.admission import Deadline
 from service.api import intake, openapi, schemas
 from service.errors import AdminOff, NotAuthorised, PreconditionMissing
@@ -32,6 +33,7 @@ _CHANGES = 4
 """Calls inside; one that loads a version does not stand in the way of a roll-back."""
 _NONE = "none"
 """Stands for `If-None-Match: *`; no list of ETags reads so."""
+_NOTHING = "no such model, version or alias, or nothing to go back to"
 _ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
@@ -139,13 +141,20 @@ class _Gate:
             return shape.model_validate_json(body)
         except ValidationError as error:
             raise RequestValidationError(
-                [{**item, "loc": ("body", *item["loc"])} for item in error.errors()]
+                [{**item, "loc": ("body", *_known_part(item))} for item in error.errors()]
             ) from error
 
     async def run(self, change: Callable[[], T]) -> T:
-        """Make a change in a thread."""
+        """Make a change in a thread.
+
+        Raises:
+            ModelNotFound: there is nothing to change.
+        """
         async with self._places:
-            return await asyncio.to_thread(change)
+            try:
+                return await asyncio.to_thread(change)
+            except ModelNotFound as error:  # its words quote the address: fit for a terminal
+                raise ModelNotFound(_NOTHING) from error
 
     async def state(self, name: str, alias: str, response: Response) -> schemas.AliasState:
         """Where an alias points, its ETag put into the response."""
@@ -154,6 +163,11 @@ class _Gate:
         response.headers["cache-control"] = "no-store"
         answering = self._models.answering(name, alias)
         return schemas.AliasState(name=name, alias=alias, version=version, answering=answering)
+
+
+def _known_part(fault: ErrorDetails) -> tuple[int | str, ...]:
+    """Where a body is wrong, without a name that only the client knows."""
+    return fault["loc"][:-1] if fault["type"] == "extra_forbidden" else fault["loc"]
 
 
 def _given(request: Request) -> str:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from service.errors import BackendFailure
 from service.logs import JsonFormatter
 from service.metrics import Metrics
 from service.otel import Otel
-from tests import sample_files
+from tests import sample_files, tiny_version
+from tests.service.admin_calls import ADMIN, TOKEN
 from tests.service.conftest import COLUMNS, RECTANGLE, ROWS, Start
+from tests.service.jobs import job_bodies, job_clients
 
 PATIENT = "Quisquilia^Xanthippe"
 PATIENT_ID = "PID90210ZQ"
@@ -205,6 +208,86 @@ async def test_no_address_is_quoted(start: Start, told: Told) -> None:
     assert told.leaks() == []
 
 
+ARCHIVE = job_bodies.zip_file(
+    {f"{PATIENT}/{PATIENT_ID} {name}.dcm": body for name, body in BODIES.items()}
+)
+KEYED = {**job_bodies.ZIP, "idempotency-key": PATIENT_ID}
+REFUSED_JOBS: dict[str, dict[str, Any]] = {
+    "archive within": {
+        "content": job_bodies.zip_file({f"{PATIENT}.zip": ARCHIVE}),
+        "headers": job_bodies.ZIP,
+    },
+    "cut short": {"content": ARCHIVE[:-50], "headers": job_bodies.ZIP},
+    "damaged": {"content": ARCHIVE.replace(b"PK\1\2", b"PK\1\3"), "headers": job_bodies.ZIP},
+    "key": {"content": ARCHIVE, "headers": job_bodies.ZIP | {"idempotency-key": f"\t{PATIENT}\t"}},
+    "key of another job": {"content": ARCHIVE, "headers": KEYED, "params": {"tasks": "classify"}},
+    "type of a study": {
+        "content": b"",
+        "headers": {"content-type": f"multipart/related; type={PATIENT_ID}; boundary={PATIENT_ID}"},
+    },
+    "tasks": {"content": ARCHIVE, "headers": job_bodies.ZIP, "params": {"tasks": PATIENT}},
+}
+
+
+async def test_no_job_is_quoted(start: Start, told: Told) -> None:
+    tracing = Otel(SimpleSpanProcessor(told.spans))
+    form, form_headers = job_bodies.form([(f"{PATIENT}.dcm", BODIES["sound"])], [PHRASE])
+    asked = f"?tasks=segment,ground&phrase={PHRASE}"
+    async with start(observer=told.metrics, tracing=tracing) as (_, client):
+        addresses = [
+            await job_clients.accepted(client, ARCHIVE, KEYED, asked),
+            await job_clients.accepted(client, form, form_headers, "?tasks=ground"),
+        ]
+        jobs = [await job_clients.finished(client, address) for address in addresses]
+        assert jobs[0]["items"]["failed"] > 0
+        assert jobs[0]["items"]["succeeded"] > 0
+        refused = [await send(client, told, "/v1/jobs", **job) for job in REFUSED_JOBS.values()]
+        assert all(400 <= status < 500 for status in refused)
+        for address in addresses:
+            told.problems.append((await client.get(f"{address}/items")).text)
+            await send(client, told, f"{address}/items?state={PATIENT}", method="GET")
+            await send(client, told, f"{address}/results/{PATIENT_ID}", method="GET")
+            await send(client, told, address, method="DELETE")
+    told.problems.append(json.dumps(jobs))
+    assert "job finished" in told.log.getvalue()
+    assert told.leaks() == []
+    # Whoever knows a job's id may read it.
+    assert not [job for job in jobs if job["id"] in told.log.getvalue()]
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "alias": {"path": f"aliases/{PATIENT_ID}", "content": b'{"version": 1}'},
+    "version": {"path": "aliases/stable", "json": {"version": PATIENT}},
+    "member": {"path": "aliases/stable", "json": {"version": 1, PATIENT: PATIENT_ID}},
+    "text": {"path": "aliases/stable", "content": PATIENT.encode()},
+    "precondition": {"path": "aliases/stable", "json": {"version": 1}, "if-match": PATIENT_ID},
+    "share": {"path": "canary", "json": {"share": PATIENT}},
+}
+
+
+async def test_no_change_of_an_administrator_is_quoted(
+    start: Start, told: Told, tiny_models: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(tiny_models, tmp_path / "models")
+    tracing = Otel(SimpleSpanProcessor(told.spans))
+    begin = {"observer": told.metrics, "tracing": tracing, "admin_token": TOKEN}
+    statuses = set()
+    async with start(models_dir=own, **begin) as (_, client):
+        for change in CHANGES.values():
+            path, match = change["path"], change.get("if-match", '"1"')
+            body = {key: change[key] for key in change if key in ("content", "json")}
+            for caller in (ADMIN, {"authorization": f"Bearer {PATIENT_ID}"}):
+                headers = {"content-type": "application/json", "if-match": match} | caller
+                for model in (tiny_version.NAME, PATIENT_ID):
+                    address, given = f"/v1/models/{model}/{path}", {"headers": headers}
+                    statuses.add(await send(client, told, address, method="PUT", **given, **body))
+                    statuses.add(await send(client, told, f"{address}/rollback", **given))
+    assert {401, 404, 412, 422} <= statuses
+    assert not {status for status in statuses if status >= 500}
+    assert told.leaks() == []
+    assert TOKEN not in told.everything()
+
+
 @pytest.mark.parametrize("error", [ValueError, BackendFailure, KeyError])
 async def test_no_error_of_the_service_is_quoted(
     start: Start, told: Told, error: type[Exception], monkeypatch: pytest.MonkeyPatch
@@ -248,6 +331,9 @@ def told_by(process: subprocess.Popen[str], port: int) -> list[str]:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
         for body in BODIES.values():
             client.post(f"/ground?phrase={PHRASE}", content=body)
+        job = client.post(f"/v1/jobs?tasks=ground&phrase={PHRASE}", content=ARCHIVE, headers=KEYED)
+        while client.get(job.headers["location"]).json()["state"] != "finished":
+            pass
         client.get("/metrics")
     process.terminate()
     return [*lines, *process.stdout]
@@ -262,6 +348,8 @@ def test_the_running_service_writes_nothing_of_it(tiny_models: Path, tmp_path: P
         "G2D_MODELS_DIR": str(tiny_models),
         "G2D_DEFAULT_MODEL": "tiny",
         "G2D_LOG_LEVEL": "debug",
+        "G2D_JOBS_DIR": str(tmp_path / "jobs"),
+        "G2D_JOBS_MIN_FREE_BYTES": "0",
         "G2D_THREADS": "1",
     }
     command = [sys.executable, "-m", "g2d", "serve", "--port", str(port)]
