@@ -84,6 +84,7 @@ lock: $(LOCK)/.ready ## Pin constraints/ anew, keeping what fits; LOCK_ARGS=--up
 	$(call compile,serve,--generate-hashes --extra serve pyproject.toml)
 	$(call compile,gpu,--generate-hashes --extra gpu pyproject.toml)
 	$(call compile,otel,--generate-hashes --extra otel --constraint constraints/serve.txt pyproject.toml)
+	$(call compile,postgres,--generate-hashes --extra postgres --constraint constraints/serve.txt pyproject.toml)
 	$(call compile,bench-litserve,--group bench-litserve)
 	$(call compile,bench-mlserver,--group bench-mlserver)
 	$(call compile,bench-plot,--group bench-plot)

@@ -1,23 +1,27 @@
 """Send a service on this host a radiograph, and check the answer.
 
     synthetic chest -> PNG -> POST /v1/analyze -> JSON
+    --job: -> zip -> POST /v1/jobs -> 202 -> ... -> results -> the same JSON
 
 Only the standard library, so that it runs where nothing is installed. Exit code 0 says that
 every task asked for was answered in the geometry of the picture that was sent.
 """
 
 import argparse
+import io
 import json
 import math
 import struct
 import sys
 import time
+import zipfile
 import zlib
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode
 
 ROWS, COLUMNS = 480, 512
+JOB_WITHIN_S, PAUSE_S = 60, 0.1
 RESULTS = {"classify": "findings", "segment": "masks", "detect": "boxes", "ground": "phrases"}
 
 
@@ -43,15 +47,47 @@ def png(rows: int, columns: int) -> bytes:
     )
 
 
-def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer to one PNG sent to 127.0.0.1."""
+def send(port: int, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, bytes]:
+    """Status and body of the answer to one request to 127.0.0.1."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("POST", path, body, {"Content-Type": "image/png"})
+        connection.request(method, path, body or None, {"Content-Type": kind} if kind else {})
         response = connection.getresponse()
         return response.status, response.read()
     finally:
         connection.close()
+
+
+def answer_of(port: int, query: str, picture: bytes) -> dict[str, Any]:
+    """The answer of a single request."""
+    return _read(200, *send(port, "POST", f"/v1/analyze?{query}", picture, "image/png"))
+
+
+def answer_of_job(port: int, query: str, picture: bytes) -> dict[str, Any]:
+    """The answer of a job with one radiograph, once it is finished; the job is removed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("1.png", picture)
+    job = _read(202, *send(port, "POST", f"/v1/jobs?{query}", buffer.getvalue(), "application/zip"))
+    address, end = f"/v1/jobs/{job['id']}", time.monotonic() + JOB_WITHIN_S
+    while job["state"] != "finished":
+        if time.monotonic() > end:
+            sys.exit(f"the job is not finished after {JOB_WITHIN_S} s")
+        time.sleep(PAUSE_S)
+        job = _read(200, *send(port, "GET", address))
+    answer = _read(200, *send(port, "GET", f"{address}/results/1"))
+    status, body = send(port, "DELETE", address)
+    if status != 204:
+        sys.exit(f"{status}: {body[:2000].decode(errors='replace')}")
+    return answer
+
+
+def _read(expected: int, status: int, body: bytes) -> dict[str, Any]:
+    """The JSON of an answer that has the status it must have."""
+    if status != expected:
+        sys.exit(f"{status}: {body[:2000].decode(errors='replace')}")
+    answer: dict[str, Any] = json.loads(body)
+    return answer
 
 
 def mistakes(answer: dict[str, Any], tasks: list[str]) -> list[str]:
@@ -77,15 +113,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tasks", default="classify,segment,detect,ground", help="comma separated")
     parser.add_argument("--phrase", default="left lung")
+    parser.add_argument("--job", action="store_true", help="send it as a job")
     options = parser.parse_args()
     query = urlencode({"tasks": options.tasks, "phrase": options.phrase})
     start = time.monotonic()
-    status, body = post(options.port, f"/v1/analyze?{query}", png(ROWS, COLUMNS))
-    if status != 200:
-        sys.exit(f"{status}: {body[:2000].decode(errors='replace')}")
-    answer = json.loads(body)
+    ask = answer_of_job if options.job else answer_of
+    answer = ask(options.port, query, png(ROWS, COLUMNS))
     if wrong := mistakes(answer, options.tasks.split(",")):
-        sys.exit("; ".join(wrong) + f"\n{body[:2000].decode(errors='replace')}")
+        sys.exit("; ".join(wrong) + f"\n{json.dumps(answer)[:2000]}")
     print(f"answered in {time.monotonic() - start:.2f} s by {answer['model']}")
 
 

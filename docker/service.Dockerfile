@@ -4,6 +4,9 @@
 #   docker build -f docker/service.Dockerfile -t g2d-radiograph .
 #   docker build -f docker/service.Dockerfile --build-arg RUNTIME=gpu -t g2d-radiograph:gpu .
 #   docker build -f docker/service.Dockerfile --build-arg RUNTIME=triton -t g2d-radiograph:triton .
+#   ... --build-arg EXTRAS="otel postgres"       traces; jobs in a PostgreSQL
+#
+# Jobs wait in /srv/g2d/jobs: mount a volume there, or they go when the container goes.
 #
 # A build behind a mirror or a private certificate authority passes its pip settings as secrets,
 # which no layer keeps: --secret id=pip.conf,src=... --secret id=ca.crt,src=... (the certificates
@@ -42,14 +45,16 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     && /opt/build/bin/pip --python /opt/g2d/bin/python install \
         --require-hashes --only-binary :all: --requirement /src/constraints/${RUNTIME}.txt
 
-# otel: traces. Nothing unless named; the pins of serve.txt go before its own.
+# otel: traces. postgres: jobs in a database that replicas share. Neither unless it is named; the
+# pins of serve.txt go before their own.
 ARG EXTRAS=
-COPY constraints/otel.txt /src/constraints/
+COPY constraints/otel.txt constraints/postgres.txt /src/constraints/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
-    test -z "${EXTRAS}" \
-    || /opt/build/bin/pip --python /opt/g2d/bin/python install \
-        --require-hashes --only-binary :all: --requirement "/src/constraints/${EXTRAS}.txt"
+    set -e; for extra in ${EXTRAS}; do \
+        /opt/build/bin/pip --python /opt/g2d/bin/python install \
+            --require-hashes --only-binary :all: --requirement "/src/constraints/${extra}.txt"; \
+    done
 
 COPY pyproject.toml /src/
 COPY radiograph /src/radiograph
@@ -64,7 +69,8 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-d
 FROM python AS service
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin g2d \
-    && install --directory --owner g2d --group g2d /srv/g2d /srv/g2d/triton
+    && install --directory --owner g2d --group g2d /srv/g2d /srv/g2d/triton \
+    && install --directory --owner g2d --group g2d --mode 0700 /srv/g2d/jobs
 COPY --from=build /opt/g2d /opt/g2d
 # The GPU variant's CUDA libraries lie in wheels, where the loader would not look.
 RUN find /opt/g2d -path '*/nvidia/*/lib' -type d > /etc/ld.so.conf.d/cuda-wheels.conf && ldconfig
@@ -76,6 +82,7 @@ ENV PATH=/opt/g2d/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
     G2D_MODELS_DIR=/srv/g2d/models \
+    G2D_JOBS_DIR=/srv/g2d/jobs \
     G2D_HOST=0.0.0.0 \
     G2D_PORT=8000
 

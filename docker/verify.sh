@@ -7,9 +7,9 @@
 #   VERIFY_BASE=FILE.tar docker/verify.sh  keep the base system in FILE and reuse it (no engine)
 #   VERIFY_TASKS=segment docker/verify.sh  what the request asks for; all four tasks by default
 #
-# The container has a read-only root, no capabilities, no way to new privileges, a tmpfs on /tmp
-# and uid 10001, with an engine and without one. The machine's pip settings reach the build as
-# secrets and stay out of the image. Everything that was made is removed at the end.
+# The container has a read-only root, no capabilities, no way to new privileges, a tmpfs on /tmp,
+# a volume for jobs and uid 10001, with an engine and without one. The machine's pip settings reach
+# the build as secrets and stay out of the image. Everything that was made is removed at the end.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -36,6 +36,7 @@ cleanup() {
   if has_engine; then
     [ "$status" -eq 0 ] || docker logs "$NAME" >"$WORK/service.log" 2>&1
     docker rm --force "$NAME" >/dev/null 2>&1
+    docker volume rm "$NAME-jobs" >/dev/null 2>&1
   else
     [ -z "$SERVICE_PID" ] || { kill "$SERVICE_PID"; wait "$SERVICE_PID"; } 2>/dev/null
     b rm --all >/dev/null 2>&1
@@ -106,11 +107,14 @@ run_without_engine() {
     --type image "$IMAGE" | sed '/^$/d')
   USER_ID=$(b inspect --format '{{.OCIv1.Config.User}}' --type image "$IMAGE")
   [ "${USER_ID%%:*}" != 0 ] && [ -n "$USER_ID" ] || fail "the image runs as root"
+  # A new volume is what the image has in its place, owner and mode included.
+  cp --archive "$ROOT/srv/g2d/jobs" "$WORK/jobs"
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --propagation private bash -euc '
-    root=$1 models=$2 uid=$3; shift 3
+    root=$1 models=$2 jobs=$3 uid=$4; shift 4
     mount --bind "$root" "$root"
     [ -z "$models" ] || mount --bind "$models" "$root/srv/g2d/models"
+    mount --bind "$jobs" "$root/srv/g2d/jobs"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/tmp"
@@ -118,7 +122,7 @@ run_without_engine() {
     exec chroot "$root" /usr/bin/setpriv --reuid "$uid" --regid "$uid" --clear-groups \
       --no-new-privs --bounding-set=-all --inh-caps=-all \
       /usr/bin/env --ignore-environment --chdir /srv/g2d "$@"
-  ' - "$ROOT" "${VERIFY_MODELS:+$(realpath "$VERIFY_MODELS")}" "${USER_ID%%:*}" \
+  ' - "$ROOT" "${VERIFY_MODELS:+$(realpath "$VERIFY_MODELS")}" "$WORK/jobs" "${USER_ID%%:*}" \
     "${environment[@]}" G2D_HOST=127.0.0.1 G2D_PORT="$port" "${command[@]}" \
     >"$WORK/service.log" 2>&1 &
   SERVICE_PID=$!
@@ -164,6 +168,7 @@ if has_engine; then
   DOCKER_BUILDKIT=1 docker build "${SECRETS[@]}" --file docker/service.Dockerfile --tag "$IMAGE" .
   docker run --detach --name "$NAME" --read-only --cap-drop ALL --tmpfs /tmp \
     --security-opt no-new-privileges --publish "127.0.0.1:$PORT:8000" \
+    --volume "$NAME-jobs:/srv/g2d/jobs" \
     ${VERIFY_MODELS:+--volume "$(realpath "$VERIFY_MODELS"):/srv/g2d/models:ro"} "$IMAGE" >/dev/null
 else
   build_with_buildah
@@ -182,6 +187,9 @@ wait_until_ready
 
 say "a radiograph"
 python3 docker/probe.py --port "$PORT" --tasks "$TASKS"
+
+say "the same as a job"
+python3 docker/probe.py --port "$PORT" --tasks "$TASKS" --job
 
 say "health check of the image"
 if has_engine; then

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
+from service.settings import PREFIX, Settings
+
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NAMES = sorted(SERVICES)
+OURS = ("gpu", "service", "triton-service")
+DOCKERFILE = (ROOT / "docker/service.Dockerfile").read_text()
 
 
 def without_variables(text: str) -> str:
@@ -78,12 +82,57 @@ def test_a_service_that_listens_is_confined(name: str) -> None:
     assert service["mem_limit"]
 
 
-@pytest.mark.parametrize("runtime", ["serve", "gpu"])
-def test_the_traces_of_the_image_need_no_other_pins(runtime: str) -> None:
+def environment(name: str) -> dict[str, str]:
+    """What a service is told where no variable is set, over what its image says."""
+    image = dict(re.findall(r"^(?:ENV|   ) (G2D_\w+)=(\S+)", DOCKERFILE, re.MULTILINE))
+    given = SERVICES[name]["environment"].items()
+    return image | {key: without_variables(value) for key, value in given}
+
+
+def mounted(name: str) -> dict[str, tuple[str, str]]:
+    """Place in the container -> what is mounted there, and how."""
+    volumes = [without_variables(volume).split(":") for volume in SERVICES[name]["volumes"]]
+    return {place: (source, "".join(mode)) for source, place, *mode in volumes}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_environment_is_settings(name: str) -> None:
+    given = {key: value for key, value in environment(name).items() if key.startswith(PREFIX)}
+    assert {key.removeprefix(PREFIX).lower() for key in given} <= set(Settings.model_fields)
+    settings = Settings.from_environment(given)
+    assert settings.admin_token is None
+    gib = int(SERVICES[name]["mem_limit"].removesuffix("g"))
+    assert settings.decode_memory_bytes <= gib * 1024**3 / 2
+
+
+def test_jobs_are_on_a_volume_of_the_service_that_its_user_owns() -> None:
+    made = re.findall(r"install --directory --owner g2d --group g2d ([^\\\n]+)", DOCKERFILE)
+    folders = {word for line in made for word in line.split()}
+    names = set()
+    for name in OURS:
+        place = str(Settings.from_environment(environment(name)).jobs_dir)
+        source, mode = mounted(name)[place]
+        assert source in COMPOSE["volumes"]
+        assert (mode, place in folders) == ("", True)
+        names.add(source)
+    assert len(names) == len(OURS)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_models_are_read_only_and_changes_off_unless_asked_for(name: str) -> None:
+    assert mounted(name)["/srv/g2d/models"] == ("./models", "ro")
+    assert "${G2D_MODELS_MODE:-ro}" in SERVICES[name]["volumes"][0]
+    assert SERVICES[name]["environment"]["G2D_ADMIN_TOKEN"] == "${G2D_ADMIN_TOKEN:-}"
+
+
+@pytest.mark.parametrize("extra", ["otel", "postgres"])
+@pytest.mark.parametrize("runtime", ["serve", "gpu", "triton"])
+def test_an_extra_of_the_image_needs_no_other_pins(runtime: str, extra: str) -> None:
     def pins(name: str) -> dict[str, str]:
         text = (ROOT / "constraints" / f"{name}.txt").read_text()
         return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE))
 
-    image, traces = pins(runtime), pins("otel")
-    assert "opentelemetry-sdk" in traces
-    assert {name for name in image.keys() & traces if image[name] != traces[name]} == set()
+    image, more = pins(runtime), pins(extra)
+    assert {"otel": "opentelemetry-sdk", "postgres": "psycopg"}[extra] in more
+    assert {name for name in image.keys() & more if image[name] != more[name]} == set()
+    assert f"constraints/{extra}.txt" in DOCKERFILE

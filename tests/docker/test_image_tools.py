@@ -1,6 +1,7 @@
 """What the image build and its check run beside the service, standard library only."""
 
 import io
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -79,6 +80,35 @@ def test_a_complete_answer_has_no_mistakes() -> None:
 )
 def test_an_incomplete_answer_is_noticed(change: dict[str, object]) -> None:
     assert len(probe.mistakes(ANSWER | change, ["classify", "segment"])) == 1
+
+
+def test_the_probe_sends_a_job_waits_for_its_answer_and_removes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replies = [
+        (202, {"id": "7", "state": "queued"}),
+        (200, {"id": "7", "state": "running"}),
+        (200, {"id": "7", "state": "finished"}),
+        (200, ANSWER),
+        (204, None),
+    ]
+    asked: list[tuple[str, str]] = []
+
+    def reply(_: int, method: str, path: str, *__: object) -> tuple[int, bytes]:
+        status, content = replies[len(asked)]
+        asked.append((method, path))
+        return status, json.dumps(content).encode()
+
+    monkeypatch.setattr(probe, "send", reply)
+    monkeypatch.setattr(probe, "PAUSE_S", 0)
+    assert probe.answer_of_job(8000, "tasks=segment", b"picture") == ANSWER
+    assert asked == [
+        ("POST", "/v1/jobs?tasks=segment"),
+        ("GET", "/v1/jobs/7"),
+        ("GET", "/v1/jobs/7"),
+        ("GET", "/v1/jobs/7/results/1"),
+        ("DELETE", "/v1/jobs/7"),
+    ]
 
 
 def test_paths_of_this_machine_stay_out_of_the_build() -> None:
