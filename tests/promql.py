@@ -64,4 +64,6 @@ def filled() -> Metrics:
     observer.shadow("tiny/1", {"findings.logits": 0.01})
     observer.input_statistics("tiny/1", {"mean": 0.1, "std": 0.5, "out_of_domain": 1.2})
     observer.scores("tiny/1", {"Lung opacity": 0.7})
+    observer.job("accepted", 3)
+    observer.job_item("succeeded", 0.1)
     return observer
