@@ -5,6 +5,7 @@ else in a kustomization is an error here; a test holds this against kubectl wher
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,22 @@ _FEATURES = {
 _CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume"}
 
 
-def build(folder: Path) -> list[Manifest]:
-    """Every manifest of a kustomization, its own changes made."""
+def build(folder: Path, before: Sequence[Manifest] = ()) -> list[Manifest]:
+    """Every manifest of a kustomization, its own changes made.
+
+    Args:
+        folder: of the kustomization.
+        before: what a component is applied to.
+    """
     content = yaml.safe_load((folder / "kustomization.yaml").read_text())
     if unknown := set(content) - _FEATURES:
         raise ValueError(f"{folder}: not understood here: {unknown}")
-    manifests = [found for entry in content.get("resources", ()) for found in _read(folder / entry)]
+    manifests = [*before]
+    manifests += [
+        found for entry in content.get("resources", ()) for found in _read(folder / entry)
+    ]
     for component in content.get("components", ()):
-        manifests += build((folder / component).resolve())
+        manifests = build((folder / component).resolve(), manifests)
     for manifest in manifests:
         if "namespace" in content and manifest["kind"] not in _CLUSTER_WIDE:
             manifest["metadata"]["namespace"] = content["namespace"]
@@ -71,7 +80,10 @@ def _patch(manifests: list[Manifest], target: dict[str, str], steps: list[Manife
 
 def _apply(node: Any, last: str, step: Manifest) -> None:
     """One step of JSON 6902 at the node that holds its place."""
-    if isinstance(node, list) and step["op"] == "add" and last == "-":
+    if step["op"] == "test":
+        if node[last] != step["value"]:
+            raise ValueError(f"not {step['value']} at {step['path']}")
+    elif isinstance(node, list) and step["op"] == "add" and last == "-":
         node.append(copy.deepcopy(step["value"]))
     elif isinstance(node, dict) and step["op"] in ("add", "replace"):
         if step["op"] == "replace" and last not in node:
