@@ -186,7 +186,8 @@ def _evaluate_grounding(
     for concept, found in peaks.items():
         yield _mean_metric(found, (data, Task.GROUND, concept, f"pointing ({method})"))
     yield _mean_metric(
-        order, (data, Task.GROUND, "present above absent", f"ordered pairs ({method})")
+        order,
+        (data, Task.GROUND, "present above absent, unseen wordings", f"ordered pairs ({method})"),
     )
     if findings:
         similarity = np.array([value for _, value in findings])

@@ -111,12 +111,12 @@ def test_every_call_gives_what_onnx_runtime_gives(
         loaded.backend.close()
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_the_service_asks_for_answers_so_that_features_stay_in_triton() -> None:
     assert TritonBackend.elsewhere
     assert not OrtBackend.elsewhere
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_threads_do_not_get_each_others_answers(triton: Triton, own: Path, protocol: str) -> None:
     chosen = settings(triton, own, protocol, triton_shared_memory=True, triton_unload=False)
     backend, reference = load(chosen).backend, local(own)

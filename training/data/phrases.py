@@ -59,6 +59,20 @@ _SIDE_WORDINGS = (
     "the patient's own {side} {noun}",
     "{side} {noun} on this film",
     "can you mark the {side} {noun} in this radiograph?",
+    "draw a box around the {noun} on the {side} side of the patient's body",
+    "the {noun} on the {side} side of the patient, not of the image",
+    "{side} {noun} (on the {other} side of the image)",
+    "{side}_{noun}",
+    "{side} {noun}, from apex to base",
+    "complete {noun} on the patient's {side}",
+    "which part is the {side} {noun}",
+    "{noun} on pt's {side}",
+    "{side} side {noun}",
+    "{side} {noun} only",
+    "i want to see the {side} {noun}",
+    "{side} {noun} contour",
+    "outline of the {side} {noun}",
+    "the {side} one of the two {noun}s",
 )
 _SHORT = {"left": "Lt", "right": "Rt"}
 _ZONES = {
@@ -143,37 +157,25 @@ DEVELOPMENT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 HELD_OUT: dict[str, tuple[str, ...]] = {
     "left lung": (
-        "Please outline the entire left lung on this PA film.", "pulmo sinister",
-        "whole lung on the patient's left side", "can u show me the lung on the pt's left",
-        "lung_left", "left pulmonary parenchyma in its entirety",
-        (
-            "Draw a box around the lung that lies on the left side of the patient's body, not the "
-            "image."
-        ),
-        "left hemithorax lung, apex to base",
-        "left lung (appears on the right side of the image as viewed)",
+        "the patient's left hemithorax", "L lung", "lung on the patient's left side",
+        "please outline the whole left lung", "pulmo sinister", "box around the pt's left lung",
+        "left pulmonary parenchyma", "the lung, left",
+        "show me the entire lung on the patient's left",
     ),
     "right lung": (
-        "Please outline the entire right lung on this PA film.", "pulmo dexter",
-        "whole lung on the patient's right side", "can u show me the lung on the pt's right",
-        "lung_right", "right pulmonary parenchyma in its entirety",
-        (
-            "Draw a box around the lung that lies on the right side of the patient's body, not the "
-            "image."
-        ),
-        "right hemithorax lung, apex to base",
-        "right lung (appears on the left side of the image as viewed)",
+        "the patient's right hemithorax", "R lung", "lung on the patient's right side",
+        "please outline the whole right lung", "pulmo dexter", "box around the pt's right lung",
+        "right pulmonary parenchyma", "the lung, right",
+        "show me the entire lung on the patient's right",
     ),
     "heart": (
-        "Where is the patient's heart?", "cor", "the cardiac shadow on this frontal film",
-        "please box the cardiopericardial silhouette",
+        "the heart shadow", "outline the cardiac shadow", "where is the heart?", "cor",
     ),
     "absent": (
-        "left kneecap", "prostate gland", "Where is the pituitary gland?",
-        "anterior cruciate ligament", "big toe", "axial T2-weighted MRI slice of the brain",
-        "fundus photograph of the retina", "color Doppler waveform of the carotid artery",
-        "right ankle joint", "ECG rhythm strip", "a coffee mug", "show me the bicycle",
-        "golden retriever", "traffic light",
+        "left kneecap", "the patient's urinary bladder", "where is the prostate?", "femoral head",
+        "right ankle joint", "axial CT slice of the brain", "fetal ultrasound",
+        "mammogram of the right breast", "coffee mug", "car keys", "show me the pituitary gland",
+        "laptop keyboard",
     ),
 }  # fmt: skip
 """Written by somebody who had not seen the templates above; those trained on were taken out."""
