@@ -146,7 +146,7 @@ def publish(
     if head is None:
         number = run_publish(model, folder, exported, models, name, alias, accept or ())
     else:
-        target = Target(models, name, base, head_as or head, alias)
+        target = Target(models, name, base, head_as or head, alias, tuple(accept or ()))
         number = publish_one_head(model, folder, exported, head, target)
     typer.echo(f"{name} version {number}" + (f", alias {alias}" if alias else ""))
 

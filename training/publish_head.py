@@ -37,6 +37,7 @@ class Target:
         base: number or alias of the version that it was trained on.
         head: name that it is published under; one of that name is replaced.
         alias: that the new version gets; empty for none.
+        accept: metrics that may be worse than in the base; see `training.publish.publish`.
     """
 
     models: Path
@@ -44,6 +45,7 @@ class Target:
     base: str
     head: str
     alias: str
+    accept: tuple[str, ...] = ()
 
 
 def publish_one_head(
@@ -73,12 +75,13 @@ def publish_one_head(
     )
     _refuse_another_trunk(exported.folder, base, assessment.heads[head])
     metrics = _of_head(assessment.metrics, assessment.heads[head])
-    refuse_worse(metrics, base.provenance.metrics)
+    accepted = refuse_worse(metrics, base.provenance.metrics, target.accept)
     spec = assessment.heads[head].model_copy(update={"file": f"heads/{target.head}.onnx"})
 
     def provenance(before: Provenance) -> Provenance:
         about = (head, target.head, exported.parity)
-        return _provenance(before, model, metrics, about, base.heads.get(target.head))
+        done = _provenance(before, model, metrics, about, base.heads.get(target.head))
+        return done.model_copy(update={"accepted": (*done.accepted, *accepted)})
 
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -328,6 +329,9 @@ def told_by(process: subprocess.Popen[str], port: int) -> list[str]:
         lines.append(process.stdout.readline())
         assert lines[-1], "the service ended"
         awaited = {text for text in awaited if text not in lines[-1]}
+    # a pipe that nobody empties would stop the service in the middle of a line
+    emptying = threading.Thread(target=lines.extend, args=(process.stdout,))
+    emptying.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
         for body in BODIES.values():
             client.post(f"/ground?phrase={PHRASE}", content=body)
@@ -336,7 +340,8 @@ def told_by(process: subprocess.Popen[str], port: int) -> list[str]:
             pass
         client.get("/metrics")
     process.terminate()
-    return [*lines, *process.stdout]
+    emptying.join()
+    return lines
 
 
 def test_the_running_service_writes_nothing_of_it(tiny_models: Path, tmp_path: Path) -> None:
