@@ -13,6 +13,7 @@ import itertools
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -199,11 +200,13 @@ class Running:
     """A generator that was started from here."""
 
     def __init__(self, load: Load) -> None:
+        # a file, for a pipe holds 64 KB and the generator would wait for its reader
+        self._written = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as self
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.load"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=self._written,
             text=True,
         )
         stdin = self._process.stdin
@@ -221,11 +224,11 @@ class Running:
         # the input stays open while it runs: its end means `stop`
         if stop and self._process.stdin is not None:
             self._process.stdin.close()
-        stdout = self._process.stdout
-        lines = list(stdout) if stdout is not None else []
         if self._process.wait() != 0:
             raise SystemExit("the load generator failed")
-        return [Outcome(**json.loads(line)) for line in lines]
+        with self._written as lines:
+            lines.seek(0)
+            return [Outcome(**json.loads(line)) for line in lines]
 
 
 def generate(load: Load) -> list[Outcome]:
