@@ -69,7 +69,7 @@ def _answer(
     from radiograph.repository import Repository
     from service.analysis import AnalysisRequest
     from service.backends import choice
-    from service.loading import limits_of, load_version
+    from service.opening import limits_of, load_version
 
     repository, name = Repository(settings.models_dir), settings.default_model
     data = file.read_bytes()

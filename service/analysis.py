@@ -11,7 +11,6 @@ No HTTP and no runtime in here: a backend is handed in, errors are those of
 `run_here` does the same in the calling thread, without batches.
 """
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,28 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radiograph import dicom, heads
-from radiograph.errors import InvalidVersion, TaskNotOffered, UnusablePhrase
+from radiograph.errors import TaskNotOffered, UnusablePhrase
 from radiograph.heads import Detection, Finding, Grounding, Mask
-from radiograph.manifest import HeadSpec, ModelManifest, OutOfDomainSpec, Task
+from radiograph.manifest import HeadSpec, ModelManifest, Task
 from service.admission import Place
 from service.backends.base import Backend, FloatArray, on_behalf_of
 from service.batching import Channel, Engine
 from service.deadline import Deadline
 from service.decoding import Decoders
+from service.domain import Domain, notices
 from service.events import NOBODY
-from service.golden import read_arrays
 from service.phrases import PhraseEncoder, normalise
 from service.reading import UNKNOWN, Decoded, Order, decode
-from service.results import AnalysisResult, DomainScore, ModelIdentity, Notice
+from service.results import AnalysisResult, DomainScore, ModelIdentity
+from service.work import Features, Inferred, Plan, Raw, Work
 
-_CODED_WARNING = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
 _PHRASE_FEATURES = "phrase_features"
 _GLOBAL_FEATURES = "global_features"
-
-Features = dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -66,60 +62,6 @@ class AnalysisRequest:
     tasks: tuple[Task, ...] = ()
     phrases: tuple[str, ...] = ()
     method: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A checked request: which heads run, in order, and the phrases they read."""
-
-    heads: dict[str, HeadSpec]
-    tasks: tuple[Task, ...]
-    phrases: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """One radiograph for the model.
-
-    Attributes:
-        tensor: 1 x size x size, float32.
-        plan: what is asked of it.
-        text: features of the plan's phrases, P x D, or None without phrases.
-        deadline: of the request.
-        request_id: of the request, or empty.
-    """
-
-    tensor: FloatArray
-    plan: Plan
-    text: FloatArray | None
-    deadline: Deadline
-    request_id: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """What the model gave for one radiograph: arrays without a batch axis.
-
-    Attributes:
-        outputs: by head and name.
-        global_features: the trunk's, D.
-        timings_ms: `trunk` and `heads` of the whole batch.
-    """
-
-    outputs: dict[str, Features]
-    global_features: FloatArray | None
-    timings_ms: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Inferred:
-    """A radiograph that has been through the model; `Analysis.complete` makes it a result."""
-
-    plan: Plan
-    decoded: Decoded
-    raw: Raw
-    timings_ms: dict[str, float]
-    started: float
 
 
 class Analysis:
@@ -152,7 +94,7 @@ class Analysis:
         self.manifest = manifest
         self._backend = backend
         self._limits = limits
-        self._domain = _Domain.load(folder, manifest.out_of_domain)
+        self._domain = Domain.load(folder, manifest.out_of_domain)
         self._phrases: PhraseEncoder | None = None
         if manifest.text is not None:
             kept = limits.phrase_cache
@@ -270,7 +212,7 @@ class Analysis:
             model=self.identity,
             preprocess=self.manifest.preprocess,
             image=decoded.image,
-            warnings=_notices(decoded.image.warnings, domain),
+            warnings=notices(decoded.image.warnings, domain),
             out_of_domain=domain,
             timings_ms={**timings, "total": (end - inferred.started) * 1e3},
             preview=decoded.preview,
@@ -438,50 +380,3 @@ def _results(
             return heads.detect(head, outputs, decoded.geometry)
         case Task.GROUND:
             return heads.ground(head, outputs, plan.phrases, decoded.geometry)
-
-
-@dataclass(frozen=True)
-class _Domain:
-    """Distribution of the trunk's global features over the training images."""
-
-    mean: NDArray[np.float64]
-    precision: NDArray[np.float64]
-    threshold: float
-
-    @classmethod
-    def load(cls, folder: Path, spec: OutOfDomainSpec | None) -> "_Domain | None":
-        if spec is None:
-            return None
-        arrays = read_arrays(folder / spec.file)
-        try:
-            mean = arrays["mean"].astype(np.float64)
-            precision = arrays["precision"].astype(np.float64)
-        except (KeyError, ValueError) as error:
-            raise InvalidVersion(f"{spec.file}: no `mean` or `precision`") from error
-        if mean.ndim != 1 or precision.shape != (mean.size, mean.size):
-            raise InvalidVersion(f"{spec.file}: `precision` does not fit `mean`")
-        return cls(mean, precision, spec.threshold)
-
-    def score(self, features: FloatArray) -> DomainScore:
-        difference = features.astype(np.float64) - self.mean
-        squared = float(difference @ self.precision @ difference) / self.mean.size
-        if not np.isfinite(squared):
-            raise InvalidVersion("the global features are not finite")
-        return DomainScore(float(np.sqrt(max(squared, 0.0))), self.threshold)
-
-
-def _notices(warnings: Sequence[str], domain: DomainScore | None) -> tuple[Notice, ...]:
-    notices = [_notice(text) for text in warnings]
-    if domain is not None and domain.outside:
-        message = (
-            f"The image is unlike the chest radiographs that the model was trained on (score "
-            f"{domain.score:.2f}, threshold {domain.threshold:.2f}); do not rely on the answer."
-        )
-        notices.append(Notice("out_of_domain", message))
-    return tuple(notices)
-
-
-def _notice(text: str) -> Notice:
-    """A reader's warning, `code: message` or a message alone."""
-    coded = _CODED_WARNING.fullmatch(text)
-    return Notice(coded[1], coded[2]) if coded else Notice("image", text)

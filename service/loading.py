@@ -16,39 +16,21 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-from radiograph.dicom import Limits as ImageLimits
 from radiograph.errors import InvalidVersion, ModelNotFound, RadiographError
-from radiograph.manifest import ModelManifest
 from radiograph.repository import Repository
-from service import golden
-from service.analysis import Analysis, Limits
-from service.backends.base import Backend
+from service.analysis import Analysis
 from service.batching import Engine
 from service.errors import NotReady, RepositoryUnwritable, VersionRefused
 from service.events import NOBODY, Observer
+from service.opening import BackendFactory, LoadedVersion, limits_of, load_version
 from service.pointers import Pointers
 from service.residents import Residents
-from service.results import ModelIdentity
 from service.routing import CANARY, CanaryShares
 from service.settings import Settings
 from service.versions import Entry, Key, Lease, Pointer, Resident, Serving, State
 
-__all__ = [
-    "BackendFactory",
-    "Entry",
-    "LoadedVersion",
-    "Models",
-    "State",
-    "limits_of",
-    "load_version",
-]
-
 logger = logging.getLogger("g2d.loading")
-
-BackendFactory = Callable[[Path, ModelManifest], Backend]
 
 
 class Models:
@@ -401,7 +383,7 @@ class Models:
         with self._changing:
             return self._residents.sound(key)
 
-    def _load(self, name: str, version: int) -> "LoadedVersion":
+    def _load(self, name: str, version: int) -> LoadedVersion:
         return load_version(
             self._repository,
             name,
@@ -436,58 +418,3 @@ def _analysis(entry: Entry) -> Analysis:
     if entry.analysis is None:
         raise NotReady(f"{entry.name}/{entry.version} is {entry.state}")
     return entry.analysis
-
-
-@dataclass(frozen=True)
-class LoadedVersion:
-    """A version that answers, and what it runs on; `analysis.close` closes both."""
-
-    analysis: Analysis
-    backend: Backend
-
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """What really computes."""
-        return self.backend.providers
-
-    def close(self) -> None:
-        """Free what it holds; no request runs on it any more."""
-        self.analysis.close()
-
-
-def load_version(
-    repository: Repository,
-    name: str,
-    version: int,
-    backends: BackendFactory,
-    limits: Limits,
-    engine: Engine | None = None,
-) -> LoadedVersion:
-    """Verify a version, build its backend, replay its golden outputs and measure its batches.
-
-    Raises:
-        ModelNotFound: no such version.
-        InvalidVersion: a file, a graph or a golden output does not hold.
-    """
-    repository.verify(name, version)
-    manifest = repository.load_manifest(name, version)
-    folder = repository.folder(name, version)
-    identity = ModelIdentity(name, version, repository.digest(name, version))
-    backend = backends(folder, manifest)
-    try:
-        golden.replay(backend, manifest, folder)
-        analysis = Analysis(identity, manifest, folder, backend, limits, engine)
-    except BaseException:
-        backend.close()
-        raise
-    return LoadedVersion(analysis, backend)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """How much one request may ask for, by the settings."""
-    return Limits(
-        image=ImageLimits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels),
-        max_phrases=settings.max_phrases,
-        max_phrase_chars=settings.max_phrase_chars,
-        phrase_cache=settings.phrase_cache,
-    )

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from radiograph.errors import MalformedInput
 from radiograph.manifest import Task
 from service.admission import Admission, Place
-from service.analysis import Analysis, AnalysisRequest, Plan
+from service.analysis import Analysis, AnalysisRequest
 from service.api import intake
 from service.api.context import context_of
 from service.api.negotiation import negotiate
@@ -35,6 +35,7 @@ from service.settings import Settings
 from service.shadow import Copy, Shadows
 from service.stopwatch import Stopwatch
 from service.versions import Lease
+from service.work import Plan
 
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _SEVERAL = "analyze"

@@ -20,8 +20,9 @@ from service.backends import choice
 from service.batching import Engine
 from service.decoding import DecoderOptions, Decoders
 from service.events import NOBODY, Observer
-from service.loading import BackendFactory, Models
+from service.loading import Models
 from service.metrics import Metrics
+from service.opening import BackendFactory
 from service.settings import Settings, available_cpus
 from service.shadow import Shadows
 from service.tracing import Tracing

@@ -13,7 +13,8 @@ from radiograph.manifest import Task
 from service.api import openapi, schemas
 from service.api.answers import Answerer, Question
 from service.errors import NotReady
-from service.loading import Entry, Models
+from service.loading import Models
+from service.versions import Entry
 
 
 def tasks(answerer: Answerer, prefix: str) -> APIRouter:

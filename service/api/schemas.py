@@ -12,7 +12,7 @@ from radiograph.findings import Code
 from radiograph.manifest import ModelManifest, Task
 from radiograph.preprocess import PreprocessSpec
 from service.encoders.json import HeatmapEncoding
-from service.loading import State
+from service.versions import State
 
 _TASK = "|".join(Task)
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from service.api.app import create_app
 from service.decoding import DecoderOptions, Decoders
 from service.events import Observer
-from service.loading import BackendFactory
+from service.opening import BackendFactory
 from service.settings import Settings
 from service.tracing import Tracing
 from tests import distinct_versions, sample_files, tiny_version

@@ -15,8 +15,9 @@ from service import golden
 from service.backends import ort
 from service.backends.ort import OrtBackend, OrtOptions, Sessions
 from service.errors import NotReady, ProviderUnavailable
-from service.loading import Models, State
+from service.loading import Models
 from service.settings import Settings
+from service.versions import State
 from tests import tiny_version
 from tests.service.conftest import Start
 

@@ -25,8 +25,10 @@ from service.backends import ort
 from service.backends.base import Backend, FloatArray
 from service.backends.ort import OrtBackend, OrtOptions, Running, Sessions
 from service.events import Nobody
-from service.loading import BackendFactory, Models, State
+from service.loading import Models
+from service.opening import BackendFactory
 from service.settings import Settings
+from service.versions import State
 from service.watching import Watcher
 from tests import distinct_versions, sample_files, tiny_version
 from tests.distinct_versions import answered_probability, probability, publish

@@ -18,7 +18,7 @@ from service.backends.base import Backend, on_behalf_of
 from service.backends.ort import OrtBackend, OrtOptions, Sessions
 from service.backends.triton_backend import TritonBackend
 from service.errors import BackendUnavailable, NotReady
-from service.loading import LoadedVersion, limits_of, load_version
+from service.opening import LoadedVersion, limits_of, load_version
 from service.settings import Settings
 from tests import tiny_version
 from tests.service.triton_process import Triton
