@@ -12,7 +12,10 @@ current turn, so nobody saves up turns while idle, and a flood under one key del
 its share only.
 """
 
+import contextlib
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -31,6 +34,8 @@ JOB = "job"
 """The key of work that nobody waits for at this moment."""
 
 _WEIGHTS = {JOB: 0.25}
+_NICE = 5
+"""Of the lanes; the event loop has 0."""
 _LADDER = (1, 2, 4, 8)
 _GAIN = 0.97
 """A larger batch must take at most this part of the time for each image: more than noise."""
@@ -171,6 +176,7 @@ class Engine:
 
     def _lane(self) -> None:
         """Take a batch, run it, until the engine is closed and nothing waits."""
+        _yield_to_the_event_loop()
         while (taken := self._take()) is not None:
             channel, batch = taken
             if batch:
@@ -237,6 +243,16 @@ class Channel(Generic[I, R]):
         """Take nothing new; return when everything that was taken is answered."""
         self.closed = True
         self._engine.drain(self)
+
+
+def _yield_to_the_event_loop() -> None:
+    """Give this thread a lower priority, so that refusals and probes are answered at full load.
+
+    On Linux a priority belongs to a thread; elsewhere it would be the whole process's.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _settle(run: Run[Any, Any], batch: list[_Waiting]) -> None:

@@ -85,7 +85,9 @@ def load(folder: Path) -> Classifier:
             architecture than the training package builds.
     """
     manifest = json.loads((folder / "manifest.json").read_text())
-    config = yaml.safe_load(manifest["provenance"]["configuration"]["pretrain.yaml"])["model"]
+    texts = manifest["provenance"]["configuration"].values()
+    configurations = [yaml.safe_load(text) for text in texts]
+    config = next(one["model"] for one in configurations if one["kind"] == "pretrain")
     trunk = ImageSide(config, manifest["preprocess"]["size_px"])
     _fill(trunk, _trunk_weights(onnx.load(folder / "trunk.onnx").graph))
     name, spec = next((n, h) for n, h in manifest["heads"].items() if h["kind"] == "classify")

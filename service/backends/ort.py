@@ -145,12 +145,19 @@ class Sessions:
         self._graphs: WeakValueDictionary[str, Graph] = WeakValueDictionary()
         self._lock = threading.Lock()
 
-    def open(self, path: Path, digest: str) -> Graph:
-        """The graph of a file, built if no living backend holds it."""
+    def open(self, path: Path, digest: str, *, narrow: bool = False) -> Graph:
+        """The graph of a file, built if no living backend holds it.
+
+        Args:
+            path: the file.
+            digest: what graphs are shared by.
+            narrow: whether a second session is worth its memory: for a graph that takes long.
+        """
         with self._lock:
             graph = self._graphs.get(digest)
             if graph is None:
-                graph = Graph(path, self.options, self.running)
+                options = self.options if narrow else replace(self.options, narrow=False)
+                graph = Graph(path, options, self.running)
                 self._graphs[digest] = graph
             return graph
 
@@ -192,11 +199,11 @@ class OrtBackend:
             ProviderUnavailable: something else than the wanted provider computes.
         """
 
-        def graph(file: str) -> Graph:
-            return sessions.open(folder / file, manifest.files[file])
+        def graph(file: str, *, narrow: bool = False) -> Graph:
+            return sessions.open(folder / file, manifest.files[file], narrow=narrow)
 
         self._manifest = manifest
-        self._trunk = graph(manifest.trunk.file)
+        self._trunk = graph(manifest.trunk.file, narrow=True)
         _check("trunk", self._trunk, {"image"}, set(manifest.trunk.outputs))
         self._text: Graph | None = None
         if manifest.text is not None:
@@ -284,10 +291,10 @@ def _session_options(options: OrtOptions) -> onnxruntime.SessionOptions:
     session.intra_op_num_threads = options.threads
     session.inter_op_num_threads = 1
     session.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # The arena keeps the memory of the largest batch, but without it every run has its pages
-    # zeroed anew: 38 ms of CPU time for a radiograph instead of 35.5, and no less memory (461 MB
-    # for the service with its decoders, 454 with the arena). Patterns keep more for each shape.
-    session.enable_cpu_mem_arena = True
+    # The arena would keep the memory of the largest batch for every session, and a service that
+    # swaps versions would grow (609 MB when ready, 1,180 after 100 swaps, against 306 and 441);
+    # without it a run has its pages zeroed anew, about 2.5 ms in 38. Patterns keep yet more.
+    session.enable_cpu_mem_arena = False
     session.enable_mem_pattern = False
     # Threads that spin between two operators starve the event loop on a small machine.
     session.add_session_config_entry("session.intra_op.allow_spinning", "0")
