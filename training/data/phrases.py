@@ -142,11 +142,11 @@ _ABSENT = (
 
 DEVELOPMENT: dict[str, tuple[str, ...]] = {
     "left lung": (
-        "the patient's left hemithorax", "left-hand lung of this patient", "lung, left side",
+        "left-hand lung of this patient", "lung, left side",
         "the lung at the left", "L lung",
     ),
     "right lung": (
-        "the patient's right hemithorax", "right-hand lung of this patient", "lung, right side",
+        "right-hand lung of this patient", "lung, right side",
         "the lung at the right", "R lung",
     ),
     "heart": ("the cardiac shadow", "outline of the heart"),
@@ -157,13 +157,13 @@ DEVELOPMENT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 HELD_OUT: dict[str, tuple[str, ...]] = {
     "left lung": (
-        "the patient's left hemithorax", "L lung", "lung on the patient's left side",
+        "the patient's left hemithorax", "lung on the patient's left side",
         "please outline the whole left lung", "pulmo sinister", "box around the pt's left lung",
         "left pulmonary parenchyma", "the lung, left",
         "show me the entire lung on the patient's left",
     ),
     "right lung": (
-        "the patient's right hemithorax", "R lung", "lung on the patient's right side",
+        "the patient's right hemithorax", "lung on the patient's right side",
         "please outline the whole right lung", "pulmo dexter", "box around the pt's right lung",
         "right pulmonary parenchyma", "the lung, right",
         "show me the entire lung on the patient's right",
@@ -190,7 +190,7 @@ class Phrase:
 
 
 def _side_wordings(side: str) -> list[str]:
-    held = set(DEVELOPMENT[f"{side} lung"])
+    held = {*DEVELOPMENT[f"{side} lung"], *HELD_OUT[f"{side} lung"]}
     words = [
         wording.format(
             side=side, initial=side[0].upper(), short=_SHORT[side], other=OTHER[side], noun=noun
