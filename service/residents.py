@@ -21,6 +21,7 @@ from radiograph.errors import InvalidVersion, ModelNotFound, RadiographError
 from radiograph.manifest import MANIFEST_NAME
 from radiograph.repository import Repository
 from radiograph.version_files import list_files
+from service import memory
 from service.analysis import Analysis
 from service.errors import BackendUnavailable, NotReady
 from service.events import Observer
@@ -154,7 +155,10 @@ class Residents:
 
     def _add(self, key: Key, loaded: Loaded, seconds: float) -> Resident:
         def free() -> None:
+            nonlocal loaded
             loaded.close()
+            del loaded
+            memory.give_back()
             logger.info("%s/%s is freed", *key)
             self._observer.version(*key, "freed")
 
