@@ -99,8 +99,9 @@ class Settings(BaseModel):
     """Requests that may be inside beyond `workers`; more get 503 at once."""
     max_wait_s: float = Field(default=10.0, gt=0)
     """A request that would wait longer for those before it gets 503 at once."""
-    decode_workers: int = Field(default_factory=lambda: available_cpus(), ge=0, le=64)
-    """Processes that read files. 0 reads in this process, where no file can be given up."""
+    decode_workers: int = Field(default_factory=lambda: decoder_processes(), ge=0, le=64)
+    """Processes that read files. 0 reads in this process, where no file can be given up; so it is
+    wherever the system is not Linux."""
     decode_timeout_s: float = Field(default=20.0, gt=0)
     """Seconds in which a file must have been read."""
     decode_memory_bytes: int = Field(default=2048 * MIB, ge=64 * MIB)
@@ -246,6 +247,12 @@ def state_dir() -> Path:
     """Where programs of this user keep what must outlive them (XDG Base Directory)."""
     given = os.environ.get("XDG_STATE_HOME", "")
     return (Path(given) if given else Path.home() / ".local" / "state") / "g2d"
+
+
+def decoder_processes() -> int:
+    """One decoder for each CPU; none where the system has no memfd and pidfd to run them by."""
+    able = hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")
+    return available_cpus() if able else 0
 
 
 def available_cpus() -> int:

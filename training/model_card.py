@@ -59,7 +59,7 @@ def model_card(
             (
                 "Synthetic sentences are made from class labels by `training/data/sentences.py`; "
                 "they are not reports. Test figures may also use rows whose licence forbids "
-                "training of shipped weights; nothing was trained or chosen on those."
+                "training of shipped weights; no weight or threshold has seen those."
             ),
             "",
             "## Heads",

@@ -23,6 +23,7 @@ from service.decoding import DecoderOptions, Decoders, _input_error
 from service.errors import ClientGone, DeadlineExceeded, DecoderFailure
 from service.events import Nobody
 from service.reading import JPEG, PNG, UNKNOWN, Order, decode
+from service.settings import Settings
 from tests import sample_files
 
 READER = "tests.service.hostile_reader:read"
@@ -338,3 +339,11 @@ def test_no_thread_outlives_the_decoders() -> None:
     with hostile(workers=3) as (decoders, _):
         ask(decoders, b"hello")
     assert threading.enumerate() == before
+
+
+def test_a_system_without_memory_files_reads_in_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings().decode_workers >= 1
+    monkeypatch.delattr(os, "memfd_create")
+    assert Settings().decode_workers == 0
