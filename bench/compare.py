@@ -18,7 +18,7 @@ from typing import Any
 from bench import subjects
 from bench.figures import Ratio, Summary, ratio, summarise
 from bench.load import Load, generate
-from bench.names import BARE, BATCH, BEST, DECODING, LANES, OURS, SINGLE
+from bench.names import BARE, BATCH, BEST, CUT, DECODING, LANES, LOOPS, OURS, SINGLE
 from bench.ours import Ours
 from bench.processes import CannotStart, Server
 from bench.runtime import BareRuntime
@@ -97,7 +97,7 @@ def measure(
         stack.callback(bare.stop)
         running = list(_started(chosen, stack, missing))
         size = bare.best_batch(BATCHES, max(1.0, plan.seconds / 3))
-        records = {name: Record(f"{service.threads} threads") for name in (*BARE, DECODING)}
+        records = {name: Record(f"{service.threads} threads") for name in LOOPS}
         records[BATCH].setting = f"batches of {size}, the best of {BATCHES}"
         steps = _bare_steps(bare, records, plan, size)
         for subject, server, answer in running:
@@ -184,7 +184,7 @@ def _agreement(answer: subjects.Probabilities, reference: subjects.Probabilities
 def _bare_steps(
     bare: BareRuntime, records: dict[str, Record], plan: Plan, size: int
 ) -> list[Callable[[], None]]:
-    modes = {SINGLE: "single", BATCH: "batch", LANES: "lanes", DECODING: "decoding"}
+    modes = {SINGLE: "single", BATCH: "batch", LANES: "lanes", CUT: "cut", DECODING: "decoding"}
 
     def step(name: str, mode: str) -> Callable[[], None]:
         return lambda: records[name].rates.append(bare.run(mode, plan.seconds, size).rate)

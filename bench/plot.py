@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.names import BARE, DECODING, OURS
+from bench.names import LOOPS, OURS
 
 OTHERS, BARE_COLOUR, OUR_COLOUR = "#9aa5b1", "#d8dde3", "#1f6feb"
 
@@ -23,7 +23,7 @@ def draw(compared: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     found = compared["subjects"]
-    names = [name for name in (*BARE, DECODING) if name in found]
+    names = [name for name in LOOPS if name in found]
     names += [name for name in found if name not in (*names, OURS)] + [OURS]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 0.5 * len(names) + 1.4))
     rates = [found[name]["rate"] for name in names]
@@ -49,7 +49,7 @@ def draw(compared: dict[str, Any], path: Path) -> None:
 def _colour(name: str) -> str:
     if name == OURS:
         return OUR_COLOUR
-    return BARE_COLOUR if name in (*BARE, DECODING) else OTHERS
+    return BARE_COLOUR if name in LOOPS else OTHERS
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from bench.names import BARE, DECODING, OURS
+from bench.names import LOOPS, OURS
 
 TEMPLATE = Path(__file__).with_name("report.md")
 _HELD = {True: "held", False: "**not held**", None: "not measured"}
@@ -66,10 +66,10 @@ def _comparison(compared: dict[str, Any] | None) -> str:
     head = ["subject", "setting", "images in 1 s", "this service / it", "1 client: median ms"]
     clients = compared["clients"]
     head += [f"{clients} clients: median", "p95", "p99 ms", "failed", "differs by"]
-    order = [OURS, *(name for name in found if name not in (OURS, *BARE, DECODING))]
+    order = [OURS, *(name for name in found if name not in (OURS, *LOOPS))]
     rows = [
         _subject(name, found[name], compared["ratios"].get(name))
-        for name in (*order, *BARE, DECODING)
+        for name in (*order, *LOOPS)
         if name in found
     ]
     missing = [f"{name} was not compared: {why}" for name, why in compared["missing"].items()]

@@ -5,7 +5,8 @@
 single   one tensor after the other, all threads within the graph
 batch    the same in batches
 lanes    one thread for each, every one with sessions of one thread
-decoding lanes that also read and preprocess the file: what a server cannot surpass
+cut      lanes that run only the stages of the trunk that the findings read
+decoding the same lanes, which also read and preprocess the file: no server can surpass them
 
 Sessions have ONNX Runtime's usual settings but for the number of threads.
 """
@@ -23,13 +24,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.peers.plain import Floats, Model
-from bench.peers.sessions import Classifier
+from bench.peers.sessions import Classifier, CutClassifier
 from bench.processes import ROOT
 from radiograph import dicom, raster
 from radiograph.manifest import ModelManifest
 from radiograph.preprocess import preprocess
 
-MODES = ("single", "batch", "lanes", "decoding")
+MODES = ("single", "batch", "lanes", "cut", "decoding")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Loops:
         self._tensors = [self._tensor(data) for data in self._files]
         self._wide = Classifier(model, threads)
         self._narrow = [Classifier(model, 1) for _ in range(threads)]
+        self._cut = [CutClassifier(model, 1) for _ in range(threads)]
 
     def run(self, mode: str, batch: int, seconds: float) -> Done:
         """Run one loop for some seconds."""
@@ -65,14 +67,16 @@ class Loops:
             return _timed([lambda _: self._wide(stacked)], size, seconds)
         if mode == "lanes":
             return _timed([self._lane(lane) for lane in self._narrow], 1, seconds)
+        if mode == "cut":
+            return _timed([self._lane(lane) for lane in self._cut], 1, seconds)
         if mode == "decoding":
-            return _timed([self._decoding(lane) for lane in self._narrow], 1, seconds)
+            return _timed([self._decoding(lane) for lane in self._cut], 1, seconds)
         raise ValueError(f"not one of {MODES}: {mode}")
 
-    def _lane(self, classify: Classifier) -> Callable[[int], object]:
+    def _lane(self, classify: Classifier | CutClassifier) -> Callable[[int], object]:
         return lambda i: classify(self._tensors[i % len(self._tensors)][None])
 
-    def _decoding(self, classify: Classifier) -> Callable[[int], object]:
+    def _decoding(self, classify: CutClassifier) -> Callable[[int], object]:
         return lambda i: classify(self._tensor(self._files[i % len(self._files)])[None])
 
     def _tensor(self, data: bytes) -> Floats:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.figures import summarise
 from bench.load import Load, Target, generate
-from bench.names import LITSERVE, MLSERVER, OURS, TORCH
+from bench.names import LITSERVE, MLSERVER, OURS, TORCH, TORCH_ENCODER
 from bench.ours import Ours, targets
 from bench.ports import free_port
 from bench.processes import ROOT, CannotStart, Server
@@ -78,6 +78,13 @@ def torch_handler(field: Field) -> list[Subject]:
     return [Subject(TORCH, f"{field.threads} threads", start, asked, _findings)]
 
 
+def torch_encoder(field: Field) -> list[Subject]:
+    """The plain handler without the part of the model that findings do not read."""
+    asked = tuple(Target("/predict", body=os.fspath(file)) for file in field.files)
+    start = _starter(sys.executable, "torch_handler", "/health", field, 1, "--encoder-only")
+    return [Subject(TORCH_ENCODER, f"{field.threads} threads", start, asked, _findings)]
+
+
 def litserve(field: Field) -> list[Subject]:
     """LitServe in batches, and with one worker for each thread."""
     python = environment("litserve")
@@ -120,7 +127,7 @@ def mlserver(field: Field) -> list[Subject]:
     ]
 
 
-PEERS = {TORCH: torch_handler, LITSERVE: litserve, MLSERVER: mlserver}
+PEERS = {TORCH: torch_handler, TORCH_ENCODER: torch_encoder, LITSERVE: litserve, MLSERVER: mlserver}
 
 
 def better(candidates: Sequence[Subject], clients: int, seconds: float) -> Subject:
@@ -189,12 +196,13 @@ def _settings(field: Field) -> list[tuple[int, str]]:
 
 
 def _starter(
-    python: str, module: str, ready: str, field: Field, batch: int
+    python: str, module: str, ready: str, field: Field, batch: int, *more: str
 ) -> Callable[[], Server]:
     def start() -> Server:
         port = free_port()
         command = [python, "-m", f"bench.peers.{module}", str(field.folder.resolve())]
         command += ["--port", str(port), "--threads", str(field.threads), "--batch", str(batch)]
+        command += more
         return Server(command, port, ready, {"OMP_NUM_THREADS": str(field.threads)})
 
     return start

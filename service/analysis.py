@@ -24,7 +24,7 @@ from radiograph.errors import TaskNotOffered, UnusablePhrase
 from radiograph.heads import Detection, Finding, Grounding, Mask
 from radiograph.manifest import HeadSpec, ModelManifest, Task
 from service.admission import Place
-from service.backends.base import Backend, FloatArray, on_behalf_of
+from service.backends.base import GLOBAL_FEATURES, Backend, FloatArray, on_behalf_of
 from service.batching import Channel, Engine
 from service.deadline import Deadline
 from service.decoding import Decoders
@@ -36,7 +36,6 @@ from service.results import AnalysisResult, DomainScore, ModelIdentity
 from service.work import Features, Inferred, Plan, Raw, Work
 
 _PHRASE_FEATURES = "phrase_features"
-_GLOBAL_FEATURES = "global_features"
 
 
 @dataclass(frozen=True)
@@ -268,9 +267,11 @@ class Analysis:
         return text, {"text": (time.perf_counter() - start) * 1e3}
 
     def _run_trunk_and_heads(self, batch: Sequence[Work]) -> list[Raw]:
-        """The trunk over the whole batch, then each head over its part."""
+        """The trunk over the whole batch, as far as its heads read; each head over its part."""
         start = time.perf_counter()
-        features = self._backend.trunk(np.stack([work.tensor for work in batch]))
+        read = {item for work in batch for h in work.plan.heads.values() for item in h.inputs}
+        images = np.stack([work.tensor for work in batch])
+        features = self._backend.trunk(images, read - {_PHRASE_FEATURES} | {GLOBAL_FEATURES})
         middle = time.perf_counter()
         outputs: list[dict[str, Features]] = [{} for _ in batch]
         for name, rows in self._parts(batch):
@@ -279,10 +280,8 @@ class Analysis:
                 outputs[row][name] = _row(raw, at)
         end = time.perf_counter()
         timings = {"trunk": (middle - start) * 1e3, "heads": (end - middle) * 1e3}
-        return [
-            Raw(of_one, _row(features, row).get(_GLOBAL_FEATURES), timings)
-            for row, of_one in enumerate(outputs)
-        ]
+        vectors = np.asarray(features[GLOBAL_FEATURES])
+        return [Raw(of_one, vectors[row], timings) for row, of_one in enumerate(outputs)]
 
     def _ask_elsewhere(self, batch: Sequence[Work]) -> list[Raw]:
         """One call for all that ask the same, so that features stay where they are computed."""
@@ -297,7 +296,7 @@ class Analysis:
             timings = {"trunk": (time.perf_counter() - start) * 1e3, "heads": 0.0}
             for at, row in enumerate(rows):
                 outputs = {name: _row(raw, at) for name, raw in answers.heads.items()}
-                of_image = _row(answers.features, at).get(_GLOBAL_FEATURES)
+                of_image = answers.features[GLOBAL_FEATURES][at]
                 found[row] = Raw(outputs, of_image, timings)
         return [found[row] for row in range(len(batch))]
 

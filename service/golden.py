@@ -68,7 +68,7 @@ def _outputs(
     features = answers.features
     if not set(manifest.trunk.outputs) <= set(features):
         features = {**features, **backend.trunk(image)}
-    yield from ((f"trunk.{name}", features[name]) for name in manifest.trunk.outputs)
+    yield from ((f"trunk.{name}", np.asarray(features[name])) for name in manifest.trunk.outputs)
     for name, outputs in answers.heads.items():
         for output, value in outputs.items():
             yield f"{name}.{output}", value

@@ -14,12 +14,14 @@ class PeerOptions:
         port: on 127.0.0.1.
         threads: of the machine that it may use in all.
         batch: largest batch; 1 is none, and then there is one worker for each thread.
+        encoder_only: leave out the part of the trunk that findings do not read.
     """
 
     folder: Path
     port: int
     threads: int
     batch: int
+    encoder_only: bool = False
 
     @property
     def workers(self) -> int:
@@ -39,5 +41,5 @@ class PeerOptions:
         parser.add_argument("--port", type=int, required=True)
         parser.add_argument("--threads", type=int, default=1)
         parser.add_argument("--batch", type=int, default=1)
-        options = parser.parse_args()
-        return cls(options.folder, options.port, options.threads, options.batch)
+        parser.add_argument("--encoder-only", action="store_true")
+        return cls(**vars(parser.parse_args()))

@@ -15,15 +15,8 @@ class Classifier:
     """
 
     def __init__(self, model: Model, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        providers = ["CPUExecutionProvider"]
-
-        def session(file: str) -> onnxruntime.InferenceSession:
-            return onnxruntime.InferenceSession(str(model.folder / file), options, providers)
-
-        self._trunk, self._head = session("trunk.onnx"), session(model.head)
+        self._trunk = _session(str(model.folder / "trunk.onnx"), threads)
+        self._head = _session(str(model.folder / model.head), threads)
         self._names = [item.name for item in self._trunk.get_outputs()]
         self._features = [item.name for item in self._head.get_inputs()]
         self._temperature = model.temperature
@@ -35,3 +28,41 @@ class Classifier:
         )
         (logits,) = self._head.run(["logits"], {name: features[name] for name in self._features})
         return sigmoid(np.asarray(logits), self._temperature)
+
+
+class CutClassifier:
+    """The same, running only the stages of the trunk that the head reads, as the service does.
+
+    Args:
+        model: whose graphs run.
+        threads: within one graph.
+    """
+
+    def __init__(self, model: Model, threads: int) -> None:
+        from service.backends.stages import cut, needed  # not in the peers' environments
+
+        path = model.folder / "trunk.onnx"
+        stages = [_session(part, threads) for part in cut(path) or [path.read_bytes()]]
+        self._head = _session(str(model.folder / model.head), threads)
+        self._features = [item.name for item in self._head.get_inputs()]
+        names = [
+            ([i.name for i in s.get_inputs()], [o.name for o in s.get_outputs()]) for s in stages
+        ]
+        self._stages = [(stages[i], *names[i]) for i in needed(self._features, names)]
+        self._temperature = model.temperature
+
+    def __call__(self, tensors: Floats) -> Floats:
+        """B x 1 x S x S, normalised -> B x K probabilities."""
+        values = {"image": tensors}
+        for stage, inputs, outputs in self._stages:
+            made = stage.run(outputs, {name: values[name] for name in inputs})
+            values |= dict(zip(outputs, made, strict=True))
+        (logits,) = self._head.run(["logits"], {name: values[name] for name in self._features})
+        return sigmoid(np.asarray(logits), self._temperature)
+
+
+def _session(source: str | bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])

@@ -2,7 +2,8 @@
 
     python -m bench.peers.torch_handler models/g2d-cxr/1 --port 9001 --threads 2
 
-`async def`, the body as it came, decoding and the forward pass right in the handler.
+`async def`, the body as it came, decoding and the forward pass right in the handler. With
+`--encoder-only` the forward pass leaves out the decoder, which findings do not read.
 """
 
 import uvicorn
@@ -19,7 +20,7 @@ def create_app(options: PeerOptions) -> FastAPI:
     from bench.peers import torch_model
 
     torch.set_num_threads(options.threads)
-    classifier = torch_model.load(options.folder)
+    classifier = torch_model.load(options.folder, encoder_only=options.encoder_only)
     model = plain.Model.of(options.folder)
     app = FastAPI()
 

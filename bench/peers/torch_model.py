@@ -48,6 +48,10 @@ class ImageSide(nn.Module):
             (size_px // 32, size_px // 32), dim, config["attention_heads"]
         )
 
+    def global_features(self, images: Tensor) -> Tensor:
+        """B x 1 x S x S, normalised -> B x C, by the encoder alone."""
+        return run_unet(self.img_model, images, decode=False).deep.mean(dim=(2, 3))
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """B x 1 x S x S, normalised -> the trunk's outputs by name."""
         pyramid = run_unet(self.img_model, images)
@@ -64,20 +68,26 @@ class Classifier:
         trunk, head: in evaluation mode.
         labels: of the head, in its order.
         temperature: divides the logits.
+        encoder_only: whether a forward pass leaves out what findings do not read.
     """
 
     trunk: ImageSide
     head: ClassifyHead
     labels: tuple[str, ...]
     temperature: float
+    encoder_only: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
         """B x 1 x S x S, normalised -> B x K probabilities."""
-        logits: Tensor = self.head(self.trunk(images)["global_features"])["logits"]
+        if self.encoder_only:
+            features = self.trunk.global_features(images)
+        else:
+            features = self.trunk(images)["global_features"]
+        logits: Tensor = self.head(features)["logits"]
         return (logits / self.temperature).sigmoid()
 
 
-def load(folder: Path) -> Classifier:
+def load(folder: Path, *, encoder_only: bool = False) -> Classifier:
     """The classifier of one version, checked against its golden outputs.
 
     Raises:
@@ -95,7 +105,7 @@ def load(folder: Path) -> Classifier:
     labels = tuple(label["name"] for label in spec["labels"])
     head = ClassifyHead(weights["linear.1.weight"].shape[1], len(labels))
     _fill(head, weights)
-    classifier = Classifier(trunk.eval(), head.eval(), labels, spec["temperature"])
+    classifier = Classifier(trunk.eval(), head.eval(), labels, spec["temperature"], encoder_only)
     check(classifier, folder / manifest["golden"]["file"], name)
     return classifier
 

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
+GLOBAL_FEATURES = "global_features"
+"""The trunk's output that every version has, B x D."""
+
 _REQUEST_IDS: ContextVar[tuple[str, ...]] = ContextVar("request_ids", default=())
 
 
@@ -25,7 +28,7 @@ class Answers:
     """What `Backend.answers` gives.
 
     Attributes:
-        features: the trunk's vectors (B x D) by name at least; more where they cost nothing.
+        features: of the trunk by name, `global_features` at least; more where they cost nothing.
         heads: each head's raw outputs by name.
     """
 
@@ -46,8 +49,15 @@ class Backend(Protocol):
     def providers(self) -> tuple[str, ...]:
         """What really computes, such as `CUDAExecutionProvider`, in order of preference."""
 
-    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
-        """B x 1 x size x size -> the manifest's trunk outputs by name, batch axis first."""
+    def trunk(
+        self, image: FloatArray, asked: Collection[str] | None = None
+    ) -> dict[str, FloatArray]:
+        """The trunk's outputs by name, batch axis first; they may stay on a device until read.
+
+        Args:
+            image: B x 1 x size x size.
+            asked: the outputs that are read, or None for all; others cost nothing or are missing.
+        """
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
         """Token ids and mask, both P x T -> phrase features, P x D."""

@@ -3,6 +3,7 @@
 The only importer of `onnxruntime` in the service.
 
     manifest --(file, digest)--> Sessions --(shared by digest)--> Graph --> arrays
+                                     '--> Trunk: a graph for each stage, run as far as asked
 
 Traps it avoids: thread counts guessed from the host instead of the container; a memory arena
 that doubles and never gives back; the CPU taking over silently where a GPU was asked for.
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, ModelManifest, Task
-from service.backends.base import Answers, FloatArray
+from service.backends.base import GLOBAL_FEATURES, Answers, FloatArray
+from service.backends.stages import cut, needed
 from service.errors import BackendFailure, ProviderUnavailable
 from service.settings import Provider, Settings
 
@@ -54,6 +56,7 @@ class OrtOptions:
         provider: the hardware that must compute; the CPU only takes what it cannot.
         threads: threads within one graph that runs alone.
         narrow: whether a graph that runs beside others does so in its caller's thread only.
+        bound: whether what one graph gives another stays on the device.
         device_id: which GPU.
         tensorrt_cache_dir: where TensorRT keeps its engines, or None.
     """
@@ -61,6 +64,7 @@ class OrtOptions:
     provider: Provider = "cpu"
     threads: int = 1
     narrow: bool = False
+    bound: bool = False
     device_id: int = 0
     tensorrt_cache_dir: Path | None = None
 
@@ -85,46 +89,124 @@ class Running:
                 self._count -= 1
 
 
+class Resident:
+    """An array on the device that made it, fetched when somebody looks at it.
+
+    Graphs that read it take it where it is.
+    """
+
+    def __init__(self, value: Any) -> None:
+        """Hold an `onnxruntime.OrtValue`."""
+        self.value = value
+        self._fetched: NDArray[Any] | None = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The array on the host."""
+        fetched: NDArray[Any] = self.value.numpy() if self._fetched is None else self._fetched
+        self._fetched = fetched
+        return np.array(fetched, dtype=dtype, copy=copy)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Some of its rows, on the host."""
+        rows: NDArray[Any] = np.asarray(self)[key]
+        return rows
+
+
 class Graph:
-    """One ONNX graph: named arrays in, named float32 arrays out.
+    """One ONNX graph: named arrays in, named arrays out.
 
     On the CPU it may have two sessions. The threads of one graph wait for each other at every
     operator, which is worth it for a graph that runs alone; where several run, each does best in
     one thread (2 cores: 32 images a second by two graphs of one thread, 29 by two of two).
     """
 
+    def __init__(self, model: Path | bytes, options: OrtOptions, running: Running) -> None:
+        """Build the session of a file, or of the bytes of one.
+
+        Raises:
+            InvalidVersion: it is no graph that this runtime can build.
+            ProviderUnavailable: something else than the wanted provider computes.
+        """
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = self._beside = _session(source, options)
+            if options.narrow and options.threads > 1:
+                self._beside = _session(source, replace(options, threads=1))
+        except Exception as error:
+            name = model.name if isinstance(model, Path) else "a stage of the trunk"
+            raise InvalidVersion(f"{name}: not a usable graph") from error
+        self._running = running
+        self._bound = options.bound
+        self._device = ("cpu", 0) if options.provider == "cpu" else ("cuda", options.device_id)
+        self.providers = _require(options.provider, self._session.get_providers())
+        self.inputs = frozenset(item.name for item in self._session.get_inputs())
+        self.outputs = {item.name: item.type for item in self._session.get_outputs()}
+
+    def run(self, feeds: Mapping[str, Any], *, stay: bool = False) -> dict[str, Any]:
+        """Run the graph once.
+
+        Args:
+            feeds: arrays, on the host or `Resident`.
+            stay: leave what comes out on the device: `Resident` where that is another one.
+
+        Raises:
+            BackendFailure: the runtime refused the arrays or failed.
+        """
+        try:
+            with self._running.one_more() as beside:
+                session = self._beside if beside else self._session
+                if self._bound:
+                    return self._run_bound(session, feeds, stay=stay)
+                names = list(self.outputs)
+                return dict(zip(names, session.run(names, feeds), strict=True))
+        except Exception as error:
+            raise BackendFailure(f"a graph failed: {type(error).__name__}") from error
+
+    def _run_bound(
+        self, session: onnxruntime.InferenceSession, feeds: Mapping[str, Any], *, stay: bool
+    ) -> dict[str, Any]:
+        """Run with inputs and outputs bound, so that features never leave the device."""
+        binding = session.io_binding()
+        for name, value in feeds.items():
+            if isinstance(value, Resident):
+                binding.bind_ortvalue_input(name, value.value)
+            else:
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        for name in self.outputs:
+            if stay:
+                binding.bind_output(name, *self._device)
+            else:
+                binding.bind_output(name)
+        session.run_with_iobinding(binding)
+        values = binding.get_outputs()
+        found = (Resident(value) if stay else value.numpy() for value in values)
+        return dict(zip(self.outputs, found, strict=True))
+
+
+class Trunk:
+    """The trunk as its stages, or whole where it cannot be cut."""
+
     def __init__(self, path: Path, options: OrtOptions, running: Running) -> None:
-        """Build the session.
+        """Cut it and build its sessions.
 
         Raises:
             InvalidVersion: the file is no graph that this runtime can build.
             ProviderUnavailable: something else than the wanted provider computes.
         """
-        try:
-            self._session = self._beside = _session(str(path), options)
-            if options.narrow and options.threads > 1:
-                self._beside = _session(str(path), replace(options, threads=1))
-        except Exception as error:
-            raise InvalidVersion(f"{path.name}: not a usable graph") from error
-        self._running = running
-        self.providers = _require(options.provider, self._session.get_providers())
-        self.inputs = frozenset(item.name for item in self._session.get_inputs())
-        self.outputs = {item.name: item.type for item in self._session.get_outputs()}
+        self._stages = [Graph(part, options, running) for part in cut(path) or (path,)]
+        self._names = [(stage.inputs, stage.outputs) for stage in self._stages]
+        self.providers = self._stages[0].providers
+        made = set().union(*(stage.outputs for stage in self._stages))
+        self.inputs = frozenset().union(*(stage.inputs for stage in self._stages)) - made
+        self.outputs = {n: kind for s in self._stages for n, kind in s.outputs.items()}
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
-        """Run the graph once.
-
-        Raises:
-            BackendFailure: the runtime refused the arrays or failed.
-        """
-        names = list(self.outputs)
-        try:
-            with self._running.one_more() as beside:
-                session = self._beside if beside else self._session
-                values = session.run(names, feeds)
-        except Exception as error:
-            raise BackendFailure(f"a graph failed: {type(error).__name__}") from error
-        return dict(zip(names, values, strict=True))
+    def run(self, image: FloatArray, asked: Collection[str]) -> dict[str, Any]:
+        """The outputs that are asked for, and those that cost nothing beside them."""
+        values: dict[str, Any] = {"image": image}
+        for index in needed(asked, self._names):
+            stage = self._stages[index]
+            values |= stage.run({name: values[name] for name in stage.inputs}, stay=True)
+        return {name: value for name, value in values.items() if name in self.outputs}
 
 
 class Sessions:
@@ -143,23 +225,30 @@ class Sessions:
         self.options = options
         self.running = Running()
         self._graphs: WeakValueDictionary[str, Graph] = WeakValueDictionary()
+        self._trunks: WeakValueDictionary[str, Trunk] = WeakValueDictionary()
         self._lock = threading.Lock()
 
-    def open(self, path: Path, digest: str, *, narrow: bool = False) -> Graph:
+    def open(self, path: Path, digest: str) -> Graph:
         """The graph of a file, built if no living backend holds it.
 
         Args:
             path: the file.
             digest: what graphs are shared by.
-            narrow: whether a second session is worth its memory: for a graph that takes long.
         """
         with self._lock:
             graph = self._graphs.get(digest)
-            if graph is None:
-                options = self.options if narrow else replace(self.options, narrow=False)
-                graph = Graph(path, options, self.running)
+            if graph is None:  # one that takes long, and only that, is worth a second session
+                graph = Graph(path, replace(self.options, narrow=False), self.running)
                 self._graphs[digest] = graph
             return graph
+
+    def open_trunk(self, path: Path, digest: str) -> Trunk:
+        """The same for a trunk."""
+        with self._lock:
+            trunk = self._trunks.get(digest)
+            if trunk is None:
+                trunk = self._trunks[digest] = Trunk(path, self.options, self.running)
+            return trunk
 
 
 def factory(settings: Settings) -> Callable[[Path, ModelManifest], "OrtBackend"]:
@@ -173,6 +262,7 @@ def factory(settings: Settings) -> Callable[[Path, ModelManifest], "OrtBackend"]
             provider=settings.provider,
             threads=settings.threads,
             narrow=settings.provider == "cpu" and settings.workers > 1,
+            bound=settings.provider != "cpu",
             device_id=settings.device_id,
             tensorrt_cache_dir=settings.tensorrt_cache_dir,
         )
@@ -199,11 +289,12 @@ class OrtBackend:
             ProviderUnavailable: something else than the wanted provider computes.
         """
 
-        def graph(file: str, *, narrow: bool = False) -> Graph:
-            return sessions.open(folder / file, manifest.files[file], narrow=narrow)
+        def graph(file: str) -> Graph:
+            return sessions.open(folder / file, manifest.files[file])
 
         self._manifest = manifest
-        self._trunk = graph(manifest.trunk.file, narrow=True)
+        file = manifest.trunk.file
+        self._trunk = sessions.open_trunk(folder / file, manifest.files[file])
         _check("trunk", self._trunk, {"image"}, set(manifest.trunk.outputs))
         self._text: Graph | None = None
         if manifest.text is not None:
@@ -218,16 +309,21 @@ class OrtBackend:
         """What really computes the trunk, in order of preference."""
         return self._trunk.providers
 
-    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+    def trunk(
+        self, image: FloatArray, asked: Collection[str] | None = None
+    ) -> dict[str, FloatArray]:
         """B x 1 x size x size -> the trunk's outputs by name, batch axis first."""
-        return self._trunk.run({"image": image})
+        names = self._manifest.trunk.outputs
+        values = self._trunk.run(image, names if asked is None else asked)
+        return {name: values[name] for name in names if name in values}
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
         """Token ids and mask, both P x T -> phrase features, P x D."""
         if self._text is None:
             raise BackendFailure("the version has no text side")
         feeds = {"input_ids": input_ids, "attention_mask": attention_mask}
-        return self._text.run(feeds)["phrase_features"]
+        features: FloatArray = self._text.run(feeds)["phrase_features"]
+        return features
 
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """One head's raw outputs from the inputs it names."""
@@ -236,8 +332,9 @@ class OrtBackend:
     def answers(
         self, image: FloatArray, heads: Collection[str], phrase_features: FloatArray | None = None
     ) -> Answers:
-        """The trunk once, then each head on what it reads."""
-        features = self.trunk(image)
+        """The trunk once, as far as the heads need it, then each head on what it reads."""
+        read = {item for name in heads for item in self._manifest.heads[name].inputs}
+        features = self.trunk(image, read | {GLOBAL_FEATURES})
         given = (
             features
             if phrase_features is None
@@ -262,7 +359,7 @@ def _check_head(name: str, head: HeadSpec, graph: Graph) -> None:
     _check(f"head {name}", graph, set(head.inputs), _HEAD_OUTPUTS[head.kind])
 
 
-def _check(name: str, graph: Graph, inputs: set[str], outputs: set[str]) -> None:
+def _check(name: str, graph: Graph | Trunk, inputs: set[str], outputs: set[str]) -> None:
     """Refuse a graph that reads or gives something else than the manifest says."""
     if graph.inputs != inputs:
         raise InvalidVersion(f"{name} reads {sorted(graph.inputs)}, not {sorted(inputs)}")

@@ -59,9 +59,11 @@ class Graphs(Backend):
         """Triton; what computes behind it is its configuration's matter."""
         return ("Triton",)
 
-    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+    def trunk(
+        self, image: FloatArray, asked: Collection[str] | None = None
+    ) -> dict[str, FloatArray]:
         """B x 1 x size x size -> the trunk's outputs by name, batch axis first."""
-        return self._run("trunk", {"image": image}, len(image))
+        return self._run("trunk", {"image": image}, len(image), asked=asked)
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
         """Token ids and mask, both P x T -> phrase features, P x D."""
@@ -119,11 +121,16 @@ class Graphs(Backend):
         return {_PHRASES: none if features is None else features}
 
     def _run(
-        self, role: str, inputs: Mapping[str, NDArray[Any]], first: int, second: int = 0
+        self,
+        role: str,
+        inputs: Mapping[str, NDArray[Any]],
+        first: int,
+        second: int = 0,
+        asked: Collection[str] | None = None,
     ) -> dict[str, FloatArray]:
         """One graph; a batch larger than Triton takes goes in pieces."""
         part = self._parts[role]
-        outputs = {tensor.name: tensor for tensor in part.outputs}
+        outputs = {t.name: t for t in part.outputs if asked is None or t.name in asked}
         found = []
         for piece in chunks(first, part.batch):
             given = {name: value[piece] if part.batch else value for name, value in inputs.items()}
@@ -169,9 +176,11 @@ class TritonBackend(Backend):
         """Triton; what computes behind it is its configuration's matter."""
         return self._graphs.providers
 
-    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+    def trunk(
+        self, image: FloatArray, asked: Collection[str] | None = None
+    ) -> dict[str, FloatArray]:
         """B x 1 x size x size -> the trunk's outputs by name, batch axis first."""
-        return self._guarded(lambda: self._graphs.trunk(image))
+        return self._guarded(lambda: self._graphs.trunk(image, asked))
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
         """Token ids and mask, both P x T -> phrase features, P x D."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ class Gate(OrtBackend):
         self.open.set()
         self.batches: list[int] = []
 
-    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+    def trunk(
+        self, image: FloatArray, asked: Collection[str] | None = None
+    ) -> dict[str, FloatArray]:
         self.batches.append(len(image))
         self.entered.release()
         assert self.open.wait(60)
-        return super().trunk(image)
+        return super().trunk(image, asked)
 
     @property
     def calls(self) -> int:

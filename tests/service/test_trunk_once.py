@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,11 @@ class Counting(OrtBackend):
         super().__init__(folder, manifest, Sessions(OrtOptions()))
         self.calls: Counter[str] = Counter()
 
-    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+    def trunk(
+        self, image: FloatArray, asked: Collection[str] | None = None
+    ) -> dict[str, FloatArray]:
         self.calls["trunk"] += 1
-        return super().trunk(image)
+        return super().trunk(image, asked)
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
         self.calls["text"] += 1
