@@ -19,7 +19,8 @@ TASKS = {
     "detect": "/v1/detect",
     "ground": f"/v1/ground?phrase={PHRASE}",
 }
-ALL_TASKS = f"/v1/analyze?phrase={PHRASE}"
+WITHOUT_PHRASE = "/v1/analyze"
+ALL_TASKS = f"{WITHOUT_PHRASE}?phrase={PHRASE}"
 _MEDIA_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
