@@ -37,18 +37,29 @@ def test_a_batch_agrees_with_the_formula_of_the_released_code() -> None:
 
 
 def test_rows_that_say_the_same_are_not_negatives_of_each_other() -> None:
-    same = torch.ones(2, 2, dtype=torch.bool)
+    ids = torch.tensor([7, 7])
     alike = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     without = contrastive_loss(IMAGE[:1].repeat(2, 1), alike, symmetric=False)
-    with_same = contrastive_loss(IMAGE[:1].repeat(2, 1), alike, symmetric=False, same=same)
-    torch.testing.assert_close(without, with_same)  # equal logits: the least that can be reached
+    with_ids = contrastive_loss(IMAGE[:1].repeat(2, 1), alike, symmetric=False, text_ids=ids)
+    torch.testing.assert_close(without, with_ids)  # equal logits: the least that can be reached
     image = torch.tensor([[1.0, 0.2], [1.0, 0.1]], requires_grad=True)
-    loss = contrastive_loss(image, alike, symmetric=False, same=same)
+    loss = contrastive_loss(image, alike, symmetric=False, text_ids=ids)
     assert torch.autograd.grad(loss, image)[0].abs().max() < 1e-6
 
 
-def test_same_of_the_diagonal_alone_is_the_loss_of_the_paper() -> None:
-    same = torch.eye(2, dtype=torch.bool)
+def test_three_rows_of_which_two_say_the_same_give_the_value_worked_out_by_hand() -> None:
+    image = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    text = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    ids = torch.tensor([-5, 3, -5])
+    first = math.log(2 * math.e + 1) - 1  # logits 1, 0, 1; share one half on the first and last
+    second = math.log(2 * math.e + 1)  # logits 1, 0, 1; all on the middle
+    third = math.log(2 + math.e)  # logits 0, 1, 0; half on the first and last
+    loss = contrastive_loss(image, text, temperature=1.0, symmetric=False, text_ids=ids)
+    assert loss.item() == pytest.approx((first + second + third) / 3, abs=1e-6)
+
+
+def test_ids_that_all_differ_give_the_loss_of_the_paper() -> None:
+    ids = torch.tensor([4, -9])
     torch.testing.assert_close(
-        contrastive_loss(IMAGE, TEXT, same=same), contrastive_loss(IMAGE, TEXT)
+        contrastive_loss(IMAGE, TEXT, text_ids=ids), contrastive_loss(IMAGE, TEXT)
     )

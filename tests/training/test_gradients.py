@@ -9,7 +9,7 @@ from tests.training.tiny_runs import SIZE_PX
 from training import loop
 from training.config import PairsConfig, PretrainConfig
 from training.model.text_encoder import build_tokenizer, tokenize
-from training.tasks.pretrain import Pretraining
+from training.tasks.objective import Pretraining
 
 TEXTS = ("clear lungs", "effusion", "pneumonia", "the heart is large")
 
@@ -29,7 +29,7 @@ def _trained(config: PretrainConfig) -> Pretraining:
     loop.seed_everything(0)
     module = Pretraining(config)
     tokens = tokenize(build_tokenizer(config.model.text), TEXTS, 32)
-    losses = module(torch.rand(4, 1, SIZE_PX, SIZE_PX), tokens, None)
+    losses = module(torch.rand(4, 1, SIZE_PX, SIZE_PX), tokens, None, 0)
     assert set(losses) == {"vla", "pa", "total"}
     torch.testing.assert_close(losses["total"], losses["vla"] + losses["pa"])
     losses["total"].backward()
@@ -58,7 +58,7 @@ def test_without_the_pseudo_segmentation_the_decoder_gets_none(
     config = _config(text_encoder, tmp_path, 1).model_copy(update={"decoder_loss": "none"})
     module = Pretraining(config)
     tokens = tokenize(build_tokenizer(config.model.text), TEXTS, 32)
-    losses = module(torch.rand(4, 1, SIZE_PX, SIZE_PX), tokens, None)
+    losses = module(torch.rand(4, 1, SIZE_PX, SIZE_PX), tokens, None, 0)
     losses["total"].backward()
     assert set(losses) == {"vla", "total"}
     assert all(weight.grad is None for weight in module.g2d.img_model.decoder.parameters())

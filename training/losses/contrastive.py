@@ -5,6 +5,8 @@ The paper prints the image-to-report direction; the released code sums both, as 
 """
 
 import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,7 +17,8 @@ def contrastive_loss(
     *,
     temperature: float = 0.07,
     symmetric: bool = True,
-    same: Tensor | None = None,
+    text_ids: Tensor | None = None,
+    gather: bool = False,
 ) -> Tensor:
     """Cross-entropy of each embedding against all of the other side.
 
@@ -24,19 +27,44 @@ def contrastive_loss(
         text: K x d report embeddings, row i belonging to image i.
         temperature: sigma of the paper.
         symmetric: also contrast each report against all images, and sum.
-        same: K x K bool, true where two rows say the same thing, so that neither is a
+        text_ids: K int64, equal where two rows say the same thing, so that neither is a
             negative of the other. Made for sentences generated from class labels, of which
             a batch holds many copies. None is the paper's loss.
+        gather: contrast with the rows of every process, all of the same K. The mean of the
+            processes' losses, and of their gradients (as DDP takes it), is then that of one
+            process with the joined batch. Nothing changes on one process.
 
     Returns:
-        A scalar.
+        A scalar, float32 whatever the precision of the embeddings (float64 stays).
     """
-    logits = F.normalize(image, dim=1) @ F.normalize(text, dim=1).T / temperature
-    target = torch.eye(len(logits), device=logits.device, dtype=logits.dtype)
-    if same is not None:
-        target = torch.maximum(target, same.to(logits.dtype))
-        target = target / target.sum(dim=1, keepdim=True)
-    loss = F.cross_entropy(logits, target)
-    if symmetric:
-        loss = loss + F.cross_entropy(logits.T, target.T / target.T.sum(dim=1, keepdim=True))
-    return loss
+    with torch.autocast(image.device.type, enabled=False):
+        image, text = _unit(image), _unit(text)
+        several = gather and dist.is_available() and dist.is_initialized()
+        target = _targets(image, text_ids, several=several)
+        loss = F.cross_entropy(image @ _joined(text, several).T / temperature, target)
+        if symmetric:
+            loss = loss + F.cross_entropy(text @ _joined(image, several).T / temperature, target)
+        return loss
+
+
+def _unit(x: Tensor) -> Tensor:
+    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
+
+
+def _joined(x: Tensor, several: bool) -> Tensor:
+    """The rows of all processes in the order of their ranks, with gradients."""
+    return torch.cat(differentiable.all_gather(x)) if several else x
+
+
+def _targets(image: Tensor, text_ids: Tensor | None, *, several: bool) -> Tensor:
+    """What each local row should choose: a column, K; or shares of them, K x columns."""
+    if text_ids is None:
+        first = dist.get_rank() * len(image) if several else 0
+        return torch.arange(first, first + len(image), device=image.device)
+    everyones = text_ids
+    if several:
+        parts = [torch.empty_like(text_ids) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, text_ids)
+        everyones = torch.cat(parts)
+    same = (text_ids[:, None] == everyones[None, :]).to(image.dtype)
+    return same / same.sum(dim=1, keepdim=True)

@@ -25,7 +25,7 @@ from training.losses.segmentation import known_mask_loss
 from training.model.g2d import G2D
 from training.model.heads import HeadLabels, build_heads, trunk_outputs
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
-from training.tasks.pretrain import normalise, same_text
+from training.tasks.objective import normalise, text_ids
 
 ALIGNMENT_WEIGHT = 0.1
 """Of the image-report loss beside the heads' losses."""
@@ -85,7 +85,7 @@ class Finetuning(nn.Module):
                 features["global_embedding"][reports.rows],
                 self.g2d.text(reports.tokens.input_ids, reports.tokens.attention_mask),
                 temperature=self.temperature,
-                same=reports.same,
+                text_ids=reports.ids,
             )
         return losses | {"total": sum(losses.values(), torch.zeros(()))}
 
@@ -99,9 +99,9 @@ class Finetuning(nn.Module):
 class ReportBatch:
     """The reports of a batch: which rows have one, their tokens, and which say the same."""
 
-    def __init__(self, rows: list[int], tokens: Tokens, same: Tensor) -> None:
-        """Args: rows: positions in the batch; tokens: of their reports; same: R x R bool."""
-        self.rows, self.tokens, self.same = rows, tokens, same
+    def __init__(self, rows: list[int], tokens: Tokens, ids: Tensor) -> None:
+        """Args: rows: positions in the batch; tokens: of their reports; ids: R int64."""
+        self.rows, self.tokens, self.ids = rows, tokens, ids
 
 
 def _findings_loss(answer: dict[str, Tensor], batch: Batch) -> Tensor:
@@ -244,7 +244,7 @@ def _step(
         reports = ReportBatch(
             [n for n, _ in said],
             tokenize(tokenizer, texts, longest),
-            same_text([r for _, r in said]),
+            text_ids([r for _, r in said]),
         )
         return model(batch, tokens, regions, reports)
 
