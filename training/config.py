@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from radiograph.preprocess import PreprocessSpec
-from training.losses.pseudo_mask import Threshold
+from training.losses.pseudo_mask import Threshold, Upsampling
+from training.losses.segmentation import MaskLoss
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -38,8 +39,12 @@ class TextConfig(_Strict):
     """The [CLS] token (paper), or the mean of all tokens (sentence encoders)."""
     frozen_layers: int = Field(default=9, ge=0)
     """Transformer layers, counted from the embeddings, that are not trained."""
+    freeze_embeddings: bool = True
+    """Whether frozen layers take the embeddings below them along."""
     max_tokens: int = Field(default=256, gt=2, le=512)
     """Longer reports are cut in training and refused by the service."""
+    padding: Literal["longest", "max_tokens"] = "longest"
+    """Reports of a batch are padded to the longest of them, or all to `max_tokens`."""
 
 
 class ModelConfig(_Strict):
@@ -47,10 +52,18 @@ class ModelConfig(_Strict):
 
     encoder: EncoderConfig = EncoderConfig()
     text: TextConfig = TextConfig()
-    projection_dim: int = 128
+    projection_dim: int = Field(default=128, ge=1)
     """d, the width of the space that images and reports share."""
-    attention_heads: int = 3
+    attention_heads: int = Field(default=3, ge=1)
     """Heads of the attention pool."""
+    aggregate_heads: bool = True
+    """One pseudo mask of the mean over the heads; false makes one of each head, and as many
+    channels of the decoder's answer."""
+
+    @property
+    def mask_channels(self) -> int:
+        """Channels of the decoder's answer."""
+        return 1 if self.aggregate_heads else self.attention_heads
 
 
 class PairsConfig(_Strict):
@@ -66,30 +79,76 @@ class PairsConfig(_Strict):
 class AugmentConfig(_Strict):
     """Random changes of training images. Never a flip: it would swap left and right."""
 
-    rotate_deg: float = 10.0
-    translate: float = 0.08
+    kind: Literal["affine"] = "affine"
+    rotate_deg: float = Field(default=10.0, ge=0, le=45)
+    translate: float = Field(default=0.08, ge=0, lt=1)
     """Of the side of the image."""
-    scale: float = 0.15
+    scale: float = Field(default=0.15, ge=0, lt=1)
     """Factor between 1 - scale and 1 + scale."""
-    gamma: float = 0.35
+    gamma: float = Field(default=0.35, ge=0, lt=1)
     """Exponent between 1 - gamma and 1 + gamma / (1 - gamma)."""
-    contrast: float = 0.25
+    contrast: float = Field(default=0.25, ge=0)
     """Factor between 1 - contrast and 1 + contrast about the mean."""
-    noise: float = 0.02
+    noise: float = Field(default=0.02, ge=0)
     """Largest standard deviation of the Gaussian noise, of the full range."""
+
+
+class PaperAugmentConfig(_Strict):
+    """The paper's: random perspective and auto contrast.
+
+    Its third, random grayscale, is the identity on radiographs, which have one channel. The
+    paper names no strengths; these are torchvision's defaults.
+    """
+
+    kind: Literal["paper"]
+    distortion: float = Field(default=0.5, ge=0, lt=1)
+    """Corners move inwards by up to this share of half a side."""
+    perspective_share: float = Field(default=0.5, ge=0, le=1)
+    """Of the images, that are distorted."""
+    autocontrast_share: float = Field(default=0.5, ge=0, le=1)
+    """Of the images, whose darkest pixel becomes 0 and whose brightest becomes 1."""
+
+
+class ReleasedAugmentConfig(_Strict):
+    """The released code's: rotation and shear, jitter of brightness and contrast."""
+
+    kind: Literal["released"]
+    rotate_deg: float = Field(default=15.0, ge=0, le=45)
+    shear_deg: float = Field(default=15.0, ge=0, le=45)
+    """Of the vertical edges."""
+    brightness: float = Field(default=0.2, ge=0, le=1)
+    """Factor between 1 - brightness and 1 + brightness."""
+    contrast: float = Field(default=0.2, ge=0, le=1)
+    """Factor between 1 - contrast and 1 + contrast about the mean."""
+
+
+def _augment_kind(given: object) -> str:
+    """Earlier configurations name no kind: there was one."""
+    found = given.get("kind", "affine") if isinstance(given, dict) else getattr(given, "kind", "")
+    return str(found)
+
+
+Augmentation = Annotated[
+    Annotated[AugmentConfig, Tag("affine")]
+    | Annotated[PaperAugmentConfig, Tag("paper")]
+    | Annotated[ReleasedAugmentConfig, Tag("released")],
+    Discriminator(_augment_kind),
+]
 
 
 class OptimiserConfig(_Strict):
     """AdamW with linear warm-up and cosine decay to zero."""
 
-    lr: float = 2e-4
-    text_lr: float | None = None
+    lr: float = Field(default=2e-4, gt=0)
+    text_lr: float | None = Field(default=None, gt=0)
     """Learning rate of the text encoder; null is `lr`."""
-    weight_decay: float = 1e-8
+    weight_decay: float = Field(default=1e-8, ge=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of all steps."""
-    clip_norm: float = 5.0
-    """Gradients are scaled down to this norm."""
+    restart_every: int | None = Field(default=None, ge=1)
+    """Steps after which the cosine starts again; null is one cosine to the last step."""
+    clip_norm: float | None = Field(default=5.0, gt=0)
+    """Gradients are scaled down to this norm; null leaves them as they are."""
 
 
 class _RunConfig(_Strict):
@@ -102,7 +161,7 @@ class _RunConfig(_Strict):
     preprocess: PreprocessSpec = PreprocessSpec()
     data: PairsConfig
     optimiser: OptimiserConfig = OptimiserConfig()
-    augment: AugmentConfig = AugmentConfig()
+    augment: Augmentation = AugmentConfig()
 
 
 class PretrainConfig(_RunConfig):
@@ -110,16 +169,36 @@ class PretrainConfig(_RunConfig):
 
     kind: Literal["pretrain"]
     model: ModelConfig = ModelConfig()
-    temperature: float = 0.07
+    temperature: float = Field(default=0.07, gt=0)
     """sigma of the contrastive loss."""
     symmetric: bool = True
     """Both directions of the contrastive loss; false is equation 1 of the paper."""
+    gather_negatives: bool = True
+    """Contrast with the rows of every process; false is those of the own process alone."""
     same_text_is_positive: bool = False
     """Rows of one batch with the same labels are not negatives of each other."""
-    decoder_loss: Literal["none", "pseudo_segmentation"] = "pseudo_segmentation"
+    decoder_loss: Literal["none", "reconstruction", "pseudo_segmentation"] = "pseudo_segmentation"
+    """What the decoder is trained on: nothing, the image itself, or the pseudo mask."""
+    decoder_loss_from_step: int = Field(default=0, ge=0)
+    """Optimiser step, from 0, of which the decoder's loss counts for the first time."""
+    mask_loss: MaskLoss = "paper"
+    """Against the pseudo mask: 0.5 * (Dice of probabilities + BCE), or the released code's Dice
+    of raw logits + 0.2 * BCE."""
     threshold: Threshold = "p85"
+    """Percentile of each image's scores above which the pseudo mask is 1; `gmm` is the higher
+    of two Gaussians fitted to them."""
+    upsampling: Upsampling = "bilinear"
+    """Of the attention scores to the size of the image."""
     body_mask: bool = True
+    """Scores outside of the body, by Otsu's threshold of the image, become 0."""
     smooth: bool = True
+    """Bilateral filter over the edges of the pseudo mask."""
+
+    @model_validator(mode="after")
+    def _one_image_to_reconstruct(self) -> "PretrainConfig":
+        if self.decoder_loss == "reconstruction" and not self.model.aggregate_heads:
+            raise ValueError("aggregate_heads: false needs masks; a reconstruction has none")
+        return self
 
 
 class FinetuneConfig(_RunConfig):

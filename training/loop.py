@@ -6,7 +6,6 @@ run that was killed goes on as if nothing had happened.
 """
 
 import json
-import math
 import random
 import time
 from collections import defaultdict
@@ -24,6 +23,7 @@ from training.commit import current_commit
 from training.config import FinetuneConfig, OptimiserConfig, PretrainConfig
 from training.data.sampler import steps_per_epoch
 from training.progress import track
+from training.schedule import rate
 
 CHECKPOINT = "last.ckpt"
 Losses = Mapping[str, Tensor]
@@ -94,14 +94,6 @@ def build_optimiser(
     return AdamW(groups, weight_decay=config.weight_decay)
 
 
-def rate(step: int, steps: int, warmup: float) -> float:
-    """Linear warm-up, then cosine to zero; a factor on the learning rate."""
-    start = max(1, round(steps * warmup))
-    if step < start:
-        return (step + 1) / start
-    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, steps - start)))
-
-
 def run(
     fabric: Fabric,
     model: nn.Module,
@@ -129,12 +121,13 @@ def run(
     for step in track(range(start, plan.steps), plan.folder.name, start=start):
         seed_everything(plan.seed + step)
         for group in optimiser.param_groups:
-            group["lr"] = group["base_lr"] * rate(step, plan.steps, schedule.warmup)
+            group["lr"] = group["base_lr"] * rate(step, plan.steps, schedule)
         values = losses(step)
         if not torch.isfinite(values["total"]):
             raise FloatingPointError(f"step {step}: the loss is {values['total'].item()}")
         fabric.backward(values["total"])
-        fabric.clip_gradients(model, optimiser, max_norm=schedule.clip_norm)
+        if schedule.clip_norm is not None:
+            fabric.clip_gradients(model, optimiser, max_norm=schedule.clip_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         for name, value in values.items():

@@ -15,7 +15,7 @@ def _generator(seed: int = 0) -> torch.Generator:
 
 def test_left_stays_left_and_up_stays_up() -> None:
     changed = augment(torch.rand(500, 1, 8, 8), None, AugmentConfig(), _generator())
-    linear = changed.affine[:, :, :2]
+    linear = changed.matrix[:, :2, :2]
     assert bool((torch.linalg.det(linear) > 0).all())
     assert bool((linear.diagonal(dim1=1, dim2=2) > 0).all())
 

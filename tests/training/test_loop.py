@@ -85,14 +85,6 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
     assert state["step"] == 4
 
 
-def test_the_rate_warms_up_and_falls_to_nothing() -> None:
-    rates = [loop.rate(step, 100, 0.1) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9] == rates[10] == 1.0
-    assert rates[55] == pytest.approx(0.5)
-    assert rates[100] == pytest.approx(0.0)
-
-
 def test_the_text_encoder_may_have_its_own_rate() -> None:
     parameters = {"text.a": nn.Parameter(torch.ones(1)), "b": nn.Parameter(torch.ones(1))}
     frozen = {"c": nn.Parameter(torch.ones(1), requires_grad=False)}

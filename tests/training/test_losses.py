@@ -15,6 +15,8 @@ from training.losses.segmentation import (
     known_mask_loss,
     pixel_bce,
     pseudo_alignment_loss,
+    reconstruction_loss,
+    released_alignment_loss,
     soft_dice_loss,
 )
 
@@ -48,6 +50,45 @@ def test_pseudo_alignment_is_half_of_dice_and_cross_entropy() -> None:
     dice = 1 - (2 * 0.5 + 1) / (2 + 1 + 1)
     loss = pseudo_alignment_loss(torch.zeros(1, 1, 2, 2), ONE_OF_FOUR)
     assert loss.item() == pytest.approx(0.5 * (dice + math.log(2)))
+
+
+def test_masks_of_two_heads_are_the_mean_of_both() -> None:
+    logits = torch.tensor([[[[0.0]], [[math.log(3)]]]])  # probabilities 1/2 and 3/4
+    mask = torch.tensor([[[[1.0]], [[0.0]]]])
+    dice = ((1 - 2 / 2.5) + (1 - 1 / 1.75)) / 2
+    entropy = (math.log(2) + math.log(4)) / 2
+    loss = pseudo_alignment_loss(logits, mask)
+    assert loss.item() == pytest.approx(0.5 * (dice + entropy), rel=1e-5)
+
+
+def test_the_released_loss_is_dice_of_raw_logits_and_a_fifth_of_the_cross_entropy() -> None:
+    logits = torch.tensor([[[[2.0, -1.0], [0.0, 0.0]]]])
+    dice = 1 - (2 * 2.0) / (1.0 + 1.0)  # below 0: no share of a pixel
+    entropy = (math.log1p(math.exp(-2)) + math.log1p(math.exp(-1)) + 2 * math.log(2)) / 4
+    loss = released_alignment_loss(logits, ONE_OF_FOUR)
+    assert loss.item() == pytest.approx(dice + 0.2 * entropy, rel=1e-4)
+
+
+def test_the_released_loss_is_the_mean_of_the_images() -> None:
+    logits = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
+    mask = torch.ones(2, 1, 1, 1)
+    dice = ((1 - 2 / 2) + (1 - 6 / 4)) / 2
+    entropy = (math.log1p(math.exp(-1)) + math.log1p(math.exp(-3))) / 2
+    loss = released_alignment_loss(logits, mask)
+    assert loss.item() == pytest.approx(dice + 0.2 * entropy, rel=1e-4)
+
+
+def test_dice_of_the_paper_stays_between_0_and_1_where_the_released_one_does_not() -> None:
+    logits = torch.full((1, 1, 2, 2), -1.0)
+    assert 0 <= pseudo_alignment_loss(logits, ONE_OF_FOUR).item() <= 1
+    logits[0, 0, 0, 0] = 1.5  # logits and mask sum to -0.5
+    assert released_alignment_loss(logits, ONE_OF_FOUR).item() > 5
+
+
+def test_reconstruction_is_the_mean_square_of_what_is_missing() -> None:
+    logits = torch.tensor([[[[0.0, math.log(3)]]]])  # 1/2 and 3/4
+    images = torch.tensor([[[[1.0, 0.25]]]])
+    assert reconstruction_loss(logits, images).item() == pytest.approx((0.25 + 0.25) / 2)
 
 
 def test_maps_that_are_not_known_do_not_count() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from training.config import AugmentConfig
+from training.config import Augmentation
 from training.data.augment import Augmented, augment
 from training.data.cache import IGNORE, STRUCTURES, Cache, Sample
 from training.data.labels import is_normal, truth
@@ -61,7 +61,7 @@ def load_batch(
     cache: Cache,
     rows: Sequence[int],
     labels: tuple[Sequence[str], Sequence[str], Sequence[str]],
-    config: AugmentConfig,
+    config: Augmentation,
     generator: Generator,
 ) -> Batch:
     """Read rows, augment them, and work out every head's targets.

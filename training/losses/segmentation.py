@@ -1,8 +1,12 @@
-"""Dice and binary cross-entropy, on probabilities where the released code had raw logits."""
+"""Dice and binary cross-entropy, and what else the decoder can be trained on."""
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+MaskLoss = Literal["paper", "released"]
 
 
 def soft_dice_loss(
@@ -39,13 +43,45 @@ def pseudo_alignment_loss(logits: Tensor, mask: Tensor) -> Tensor:
     """L_PA: 0.5 * (soft Dice + BCE) against the pseudo mask (G2D section 3.2).
 
     Args:
-        logits: B x 1 x H x W, the decoder's output before the sigmoid.
-        mask: B x 1 x H x W in [0, 1].
+        logits: B x K x H x W, the decoder's output before the sigmoid.
+        mask: B x K x H x W in [0, 1].
 
     Returns:
         A scalar.
     """
     return 0.5 * (soft_dice_loss(logits, mask).mean() + pixel_bce(logits, mask).mean())
+
+
+def released_alignment_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """What the released code has in place of L_PA: Dice of raw logits + 0.2 * BCE.
+
+    A logit is no share of a pixel: where logits are negative the sum below the line can pass
+    through 0 and the loss has no lower bound. Here only to reproduce that code.
+
+    Args:
+        logits: B x K x H x W, the decoder's output.
+        mask: B x K x H x W in [0, 1].
+
+    Returns:
+        A scalar.
+    """
+    answer, target = logits.float().flatten(1), mask.flatten(1)
+    total = answer.sum(dim=1) + target.sum(dim=1)
+    dice = (2 * (answer * target).sum(dim=1) + 1e-5) / (total + 1e-5)
+    return (1 - dice).mean() + 0.2 * pixel_bce(logits, mask).mean()
+
+
+def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
+    """Mean squared difference of the decoder's sigmoid and the image that the encoder saw.
+
+    Args:
+        logits: B x 1 x H x W.
+        images: B x 1 x H x W intensities in [0, 1].
+
+    Returns:
+        A scalar.
+    """
+    return F.mse_loss(logits.float().sigmoid(), images.float())
 
 
 def known_mask_loss(logits: Tensor, target: Tensor, known: Tensor, counted: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class G2D(nn.Module):
         """Build it for images of size_px x size_px; other sizes work too."""
         super().__init__()
         dim = config.projection_dim
-        self.img_model = build_unet(config.encoder)
+        self.img_model = build_unet(config.encoder, config.mask_channels)
         self.lm_model = TextEncoder(config.text)
         channels = self.img_model.encoder.out_channels[-1]
         self.proj_v = nn.Sequential(
@@ -68,7 +68,7 @@ class G2D(nn.Module):
         return ImageFeatures(pyramid, pixels, pooled.embedding, pooled.attention)
 
     def mask_logits(self, features: ImageFeatures) -> Tensor:
-        """The decoder's answer to the pseudo segmentation, B x 1 x H x W."""
+        """The decoder's answer to the pseudo segmentation, B x mask_channels x H x W."""
         logits: Tensor = self.img_model.segmentation_head(features.pyramid.decoder[1])
         return logits
 

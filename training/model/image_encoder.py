@@ -30,8 +30,12 @@ class Pyramid:
     decoder: dict[int, Tensor]
 
 
-def build_unet(config: EncoderConfig) -> smp.Unet:
+def build_unet(config: EncoderConfig, classes: int = 1) -> smp.Unet:
     """The U-Net of the paper; its state dict has the layout of the released checkpoints.
+
+    Args:
+        config: of encoder and decoder.
+        classes: channels of the segmentation head's answer.
 
     Raises:
         FileNotFoundError: the weights named are not installed or not there.
@@ -41,7 +45,7 @@ def build_unet(config: EncoderConfig) -> smp.Unet:
         config.name,
         encoder_weights=from_hub,
         in_channels=3,
-        classes=1,
+        classes=classes,
         decoder_channels=config.decoder_channels,
     )
     if config.weights and not from_hub:

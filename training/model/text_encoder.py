@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +46,19 @@ def build_tokenizer(config: TextConfig) -> PreTrainedTokenizerBase:
     )
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> Tokens:
-    """Pad to the longest of the batch, cut at `max_tokens`."""
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_tokens: int,
+    padding: Literal["longest", "max_tokens"] = "longest",
+) -> Tokens:
+    """Pad to the longest of the batch or to `max_tokens`, cut at `max_tokens`."""
     encoded = tokenizer(
-        list(texts), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+        list(texts),
+        padding="longest" if padding == "longest" else "max_length",
+        truncation=True,
+        max_length=max_tokens,
+        return_tensors="pt",
     )
     return Tokens(encoded["input_ids"], encoded["attention_mask"])
 
@@ -68,8 +78,10 @@ class TextEncoder(nn.Module):
             attn_implementation="eager",
         )
         self.width = int(self.bert.config.hidden_size)
-        frozen = [self.bert.embeddings, *self.bert.encoder.layer[: config.frozen_layers]]
-        for module in frozen if config.frozen_layers else []:
+        frozen = list(self.bert.encoder.layer[: config.frozen_layers])
+        if frozen and config.freeze_embeddings:
+            frozen.append(self.bert.embeddings)
+        for module in frozen:
             module.requires_grad_(requires_grad=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

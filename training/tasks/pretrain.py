@@ -52,7 +52,8 @@ def _step(
         rows = batch_rows(pool, config.batch_size, step, config.seed)
         rng = random.Random(config.seed * 1_000_003 + step)
         reports = [r for i in rows if (r := report(cache.samples[i].row, rng))]
-        tokens = tokenize(tokenizer, [r.text for r in reports], config.model.text.max_tokens)
+        text = config.model.text
+        tokens = tokenize(tokenizer, [r.text for r in reports], text.max_tokens, text.padding)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         images = fabric.to_device(load_images(cache, rows))
         changed = augment(images, None, config.augment, generator).images
