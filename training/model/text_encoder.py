@@ -86,9 +86,20 @@ class TextEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """P x T ids and mask -> P x D."""
-        answer = self.bert(input_ids=input_ids, attention_mask=attention_mask)
+        mask = _additive(attention_mask, self.bert.dtype)
+        answer = self.bert(input_ids=input_ids, attention_mask=mask)
         hidden: Tensor = answer.last_hidden_state
         if self.pooling == "cls":
             return hidden[:, 0]
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return torch.sum(hidden * weight, dim=1) / weight.sum(dim=1).clamp_min(1)
+
+
+def _additive(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """P x T, 1 or 0 -> P x 1 x 1 x T, 0 or the least number, as it is added to the scores.
+
+    Given in this form it is taken as it is; the form P x T would be tested for padding on
+    every step, and the host would wait for the device's answer.
+    """
+    absent = (1 - attention_mask[:, None, None, :]).to(dtype)
+    return absent * torch.finfo(dtype).min
