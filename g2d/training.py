@@ -12,6 +12,10 @@ Out = Annotated[
 ]
 Cache = Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")]
 DEFAULT_CACHE = Path("runs/cache")
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value in place of the configuration's; again for more."),
+]
 
 
 def prepare(config: Config, cache: Cache = DEFAULT_CACHE) -> None:
@@ -33,19 +37,27 @@ def prepare(config: Config, cache: Cache = DEFAULT_CACHE) -> None:
         typer.echo(f"left out, {reason}: {count}")
 
 
-def pretrain(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> None:
+def pretrain(
+    config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE, changes: Changes = None
+) -> None:
     """Pre-train G2D: image-report contrast in parallel with pseudo segmentation.
 
     \b
     g2d pretrain small_pretrain      two CPU cores, about 20 minutes
     g2d pretrain g2d_paper           the paper's recipe, for GPUs
+    g2d pretrain g2d_paper --set threshold=gmm --out runs/gmm
 
     Killed or stopped, the same command goes on from the last checkpoint.
     """  # noqa: D301 - as above
     from training import config as configurations
     from training.tasks.pretrain import pretrain as run
 
-    chosen = configurations.load(config, configurations.PretrainConfig)
+    if changes and out is None:
+        raise typer.BadParameter("a changed configuration is another run: name its folder, --out")
+    try:
+        chosen = configurations.load(config, configurations.PretrainConfig, changes or ())
+    except ValueError as error:
+        raise typer.BadParameter(configurations.told(error)) from error
     typer.echo(run(chosen, out or _folder(config), cache))
 
 

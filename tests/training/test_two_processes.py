@@ -29,7 +29,7 @@ def ranks(
 ) -> list[dict[str, Result]]:
     """What both processes found."""
     folder = tmp_path_factory.mktemp("ranks")
-    spawn(two_processes.work, (folder, configs), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(two_processes.work, (folder, configs), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 

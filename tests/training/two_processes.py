@@ -4,6 +4,7 @@ rank 0: rows 0, 1   rank 1: rows 2, 3   -> loss and gradients, written to a file
 """
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def objective(config: PretrainConfig, rows: slice, *, ids: bool, wrap: bool) -> 
     them, with the contrast or without.
     """
     loop.seed_everything(0)
-    module = Pretraining(config).eval()
+    module = Pretraining(config).eval().to(memory_format=torch.channels_last)
     model = DistributedDataParallel(module) if wrap else module
     images, tokens, said = batch(config)
     of_rows = Tokens(tokens.input_ids[rows], tokens.attention_mask[rows])
@@ -64,6 +65,7 @@ def objective(config: PretrainConfig, rows: slice, *, ids: bool, wrap: bool) -> 
 
 def work(rank: int, folder: Path, configs: dict[str, PretrainConfig]) -> None:
     """Compute every case on this rank's rows and save what came out."""
+    warnings.simplefilter("error", FutureWarning)  # what torch is going to take away
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     meeting = f"file://{folder / 'meeting'}"

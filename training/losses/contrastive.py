@@ -6,9 +6,9 @@ The paper prints the image-to-report direction; the released code sums both, as 
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributed import _functional_collectives as collectives
 
 
 def contrastive_loss(
@@ -39,11 +39,11 @@ def contrastive_loss(
     """
     with torch.autocast(image.device.type, enabled=False):
         image, text = _unit(image), _unit(text)
-        several = gather and dist.is_available() and dist.is_initialized()
-        target = _targets(image, text_ids, several=several)
-        loss = F.cross_entropy(image @ _joined(text, several).T / temperature, target)
+        group = dist.group.WORLD if gather and dist.is_available() else None  # None: one process
+        target = _targets(image, text_ids, group)
+        loss = F.cross_entropy(image @ _joined(text, group).T / temperature, target)
         if symmetric:
-            loss = loss + F.cross_entropy(text @ _joined(image, several).T / temperature, target)
+            loss = loss + F.cross_entropy(text @ _joined(image, group).T / temperature, target)
         return loss
 
 
@@ -51,20 +51,26 @@ def _unit(x: Tensor) -> Tensor:
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
 
 
-def _joined(x: Tensor, several: bool) -> Tensor:
-    """The rows of all processes in the order of their ranks, with gradients."""
-    return torch.cat(differentiable.all_gather(x)) if several else x
+def _joined(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """The rows of all processes in the order of their ranks, with gradients.
+
+    The public form, in torch.distributed.nn, is deprecated in favour of this one, which a
+    compiled step can hold.
+    """
+    if group is None:
+        return x
+    joined: Tensor = collectives.all_gather_single_autograd(x.contiguous(), 0, group)
+    return joined
 
 
-def _targets(image: Tensor, text_ids: Tensor | None, *, several: bool) -> Tensor:
+def _targets(image: Tensor, text_ids: Tensor | None, group: dist.ProcessGroup | None) -> Tensor:
     """What each local row should choose: a column, K; or shares of them, K x columns."""
     if text_ids is None:
-        first = dist.get_rank() * len(image) if several else 0
+        first = dist.get_rank(group) * len(image) if group else 0
         return torch.arange(first, first + len(image), device=image.device)
     everyones = text_ids
-    if several:
-        parts = [torch.empty_like(text_ids) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, text_ids)
-        everyones = torch.cat(parts)
+    if group is not None:
+        everyones = text_ids.new_empty(dist.get_world_size(group) * len(text_ids))
+        dist.all_gather_single(everyones, text_ids, group)
     same = (text_ids[:, None] == everyones[None, :]).to(image.dtype)
     return same / same.sum(dim=1, keepdim=True)
