@@ -29,6 +29,8 @@ COMMANDS = {
     "evaluate": "g2d.training:evaluate",
     "export": "g2d.training:export",
     "publish": "g2d.training:publish",
+    "import-checkpoint": "g2d.released:import_checkpoint",
+    "export-checkpoint": "g2d.released:export_checkpoint",
 }
 """Sub-command -> module:attribute, a function or a `typer.Typer`, in the order of the help."""
 
@@ -42,6 +44,7 @@ EXTRAS = {
     "torch": "train",
     "training": "train",
     "onnx": "train",
+    "safetensors": "train",
     "yaml": "train",
 }
 """Package that a sub-command may miss -> the extra of this distribution that brings it."""

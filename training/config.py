@@ -173,6 +173,20 @@ class _RunConfig(_Strict):
     augment: Augmentation = AugmentConfig()
 
 
+class ImportedConfig(_Strict):
+    """Where weights come from that no run of ours trained; `g2d import-checkpoint` writes it."""
+
+    file: str
+    """Name of the file, without its folder."""
+    sha256: str
+    layout: Literal["encoder", "encoder-decoder", "full"]
+    """Of the released G2D checkpoints."""
+    from_file: tuple[str, ...]
+    """Parts of the model, by the names of its modules, that the file holds."""
+    fresh: dict[str, str]
+    """Every other part, and what it starts from. Nothing of it was aligned with the file's."""
+
+
 class PretrainConfig(_RunConfig):
     """G2D pre-training: L_VLA + L_PA."""
 
@@ -202,6 +216,8 @@ class PretrainConfig(_RunConfig):
     """Scores outside of the body, by Otsu's threshold of the image, become 0."""
     smooth: bool = True
     """Bilateral filter over the edges of the pseudo mask."""
+    imported: ImportedConfig | None = None
+    """Set in the checkpoint that an import wrote, which no pre-training can go on from."""
 
     @model_validator(mode="after")
     def _one_image_to_reconstruct(self) -> "PretrainConfig":

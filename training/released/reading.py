@@ -1,0 +1,101 @@
+"""Read the tensors of a file that somebody else wrote; nothing in it is ever run.
+
+file -> mapping (pickle of tensors only, or safetensors) -> state dict without its wrapping
+"""
+
+import pickle
+import re
+import struct
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from radiograph.errors import MalformedInput
+
+WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
+"""Keys under which training codes keep the state dict; the released one uses the first."""
+PREFIXES = ("module.", "_orig_mod.", "model.")
+"""What DDP, `torch.compile` and Lightning put before the name of every tensor."""
+DEEPEST = 4
+"""So deep a state dict may be wrapped; a pickle can also hold a mapping that holds itself."""
+_BROKEN = (
+    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
+    TypeError, struct.error, OverflowError, MemoryError, AssertionError, OSError,
+)  # fmt: skip
+"""What reading bytes that are no checkpoint ends in; the reader has no error of its own."""
+
+
+class CheckpointRefused(MalformedInput):
+    """The file is not a checkpoint that can be taken; nothing was written."""
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Tensors by their names in the module that was saved.
+
+    Raises:
+        CheckpointRefused: no state dict of dense tensors, or it asks for code to be run.
+        OSError: the file cannot be read.
+    """
+    loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
+    state = _unwrapped(loaded, path)
+    while prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in state)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _load_safetensors(path: Path) -> object:
+    path.stat()  # a file that is not there is an OSError, as for the other format
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointRefused(f"{path} is no safetensors file: {error}") from error
+
+
+def _load_pickle(path: Path) -> object:
+    with path.open("rb") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is wrong with the file is said here
+        return _load_opened(opened, path)
+
+
+def _load_opened(opened: BinaryIO, path: Path) -> object:
+    try:
+        return torch.load(opened, map_location="cpu", weights_only=True)
+    except _BROKEN as error:
+        if wanted := re.search(r"GLOBAL (\S+)|type (\S+) was not", str(error)):
+            name = wanted[1] or wanted[2]
+            raise CheckpointRefused(
+                f"{path} refused, and nothing of it was run: it asks for `{name}`, and a "
+                "checkpoint may hold tensors only. If you trust it, save its state dict alone"
+            ) from error
+        raise CheckpointRefused(f"{path} is not a checkpoint, or is cut off") from error
+
+
+def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
+    """The state dict, wherever the file keeps it."""
+    for _ in range(DEEPEST):
+        if not isinstance(loaded, Mapping) or not loaded:
+            break
+        if isinstance(loaded.get("config"), str) and isinstance(loaded.get("model"), Mapping):
+            raise CheckpointRefused(f"{path} is a checkpoint of ours and needs no import")
+        if all(isinstance(value, Tensor) for value in loaded.values()):
+            return {str(name): _dense(str(name), value) for name, value in loaded.items()}
+        inner = [key for key in WRAPPERS if isinstance(loaded.get(key), Mapping)]
+        if len(inner) != 1:
+            held = ", ".join(sorted(map(str, loaded))[:8])
+            raise CheckpointRefused(f"{path} holds no state dict, or several, under: {held}")
+        loaded = loaded[inner[0]]
+    raise CheckpointRefused(f"{path} holds no state dict")
+
+
+def _dense(name: str, value: Tensor) -> Tensor:
+    """The tensor, if its elements are in the file: one element may claim to be a million."""
+    plain = value.layout is torch.strided and not value.is_quantized and not value.is_meta
+    if not plain or value.numel() * value.itemsize > value.untyped_storage().nbytes():
+        raise CheckpointRefused(f"{name} is not a dense tensor")
+    return value.detach()
