@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one.")]
-Run = Annotated[Path, typer.Argument(help="Folder of a fine-tuning, runs/NAME.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a run, runs/NAME.")]
 Out = Annotated[
     Path | None, typer.Option(help="Folder of the run; runs/NAME of the configuration.")
 ]
@@ -85,14 +85,17 @@ def evaluate(
     \b
     g2d evaluate runs/small_finetune
     g2d evaluate runs/small_finetune --split valid
+    g2d evaluate runs/small_pretrain          its zero-shot map alone
 
     Writes assessment.json and statistics.npz into the run; with another split than test it
     prints only, and the held-out phrases stay unseen.
     """  # noqa: D301 - as above
-    from training.inference import load_run
+    from training.inference import load_run, never_aligned
     from training.publish import RunFolder, assess, measure
 
     model = load_run(run)
+    if why := never_aligned(model.runs):
+        typer.echo(why, err=True)
     metrics = assess(model, RunFolder(run)).metrics if split == "test" else measure(model, split)
     for m in metrics:
         interval = f"{m.low:.3f} to {m.high:.3f}"

@@ -11,16 +11,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from radiograph.errors import TaskNotOffered
 from training import loop
-from training.config import FinetuneConfig, PretrainConfig
+from training.config import FinetuneConfig, PretrainConfig, RunConfig
 from training.model.heads import SimilarityHead, trunk_outputs
 from training.model.text_encoder import build_tokenizer, tokenize
+from training.released.layout import ALIGNMENT
 from training.tasks.finetune import Finetuning
 
 FloatArray = NDArray[np.float32]
+_RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
+_OF_A_MODEL = ("g2d.", "heads.")
+"""What the names of weights begin with that outlive the training."""
 STORED_AS_HALF = 1024
 """Tensors with fewer elements than this stay float32."""
 
@@ -53,7 +59,8 @@ class TrainedModel:
     Attributes:
         config: of the run.
         module: G2D and heads, weights rounded to what is stored.
-        heads: by the names that they are published under, the zero-shot map included.
+        heads: by the names that they are published under, the zero-shot map included where
+            images and text were ever aligned.
         runs: every run that it comes from, the first one first and this one last.
     """
 
@@ -86,28 +93,69 @@ class TrainedModel:
 
 
 def load_run(checkpoint: Path) -> TrainedModel:
-    """Load the last checkpoint of a fine-tuning.
+    """Load the last checkpoint of a fine-tuning, or of a pre-training for its zero-shot map.
 
     Raises:
         FileNotFoundError: there is none.
-        pydantic.ValidationError: it is not one of a fine-tuning.
+        TaskNotOffered: it has no head, and a text side that was never aligned with its images.
     """
     path = checkpoint / loop.CHECKPOINT if checkpoint.is_dir() else checkpoint
     read = loop.read_checkpoint(path)
-    config = FinetuneConfig.model_validate_json(read.config)
-    runs = (*_before(config), PastRun(config, read.commit))
+    this = _RUN.validate_json(read.config)
+    config = this if isinstance(this, FinetuneConfig) else _without_heads(this, path)
+    runs = (*_before(config), PastRun(this, read.commit)) if config is this else _before(config)
     first = runs[0].config
     pretrain = first if isinstance(first, PretrainConfig) else None
     model = pretrain.model if pretrain else config.model
     if model is None:
         raise ValueError(f"{path} says neither `pretrained` nor `model`")
     module = Finetuning(config, model, pretrain.temperature if pretrain else 0.07)
-    module.load_state_dict(read.weights)
+    module.load_state_dict({k: v for k, v in read.weights.items() if k.startswith(_OF_A_MODEL)})
     round_weights(module)
     module.eval().requires_grad_(requires_grad=False)
     heads = dict(module.heads.items())
-    heads["similarity"] = SimilarityHead(module.g2d, module.temperature).eval()
+    if (why := never_aligned(runs)) is None:
+        heads["similarity"] = SimilarityHead(module.g2d, module.temperature).eval()
+    elif not heads:
+        raise TaskNotOffered(why)
     return TrainedModel(config, module, heads, build_tokenizer(model.text), runs)
+
+
+def _without_heads(config: PretrainConfig, path: Path) -> FinetuneConfig:
+    """A pre-training as a fine-tuning that added nothing."""
+    return FinetuneConfig(
+        kind="finetune",
+        epochs=1,
+        batch_size=config.batch_size,
+        preprocess=config.preprocess,
+        data=config.data,
+        pretrained=path,
+        regions=False,
+    )
+
+
+def never_aligned(runs: Sequence[PastRun]) -> str | None:
+    """Why zero-shot answers would be noise, in words; None where they are not.
+
+    Args:
+        runs: that led to the model. One of them aligned its images with its text, or the
+            checkpoint that was imported held both sides.
+    """
+    first = runs[0].config
+    imported = first.imported if isinstance(first, PretrainConfig) else None
+    missing = [part for part in ALIGNMENT if imported and part not in imported.from_file]
+    aligned = any(
+        isinstance(run.config, FinetuneConfig)
+        and run.config.keep_alignment
+        and not run.config.freeze_trunk
+        for run in runs
+    )
+    if imported is None or not missing or aligned:
+        return None
+    return (
+        f"no zero-shot answers: {imported.file} held no {', '.join(missing)}, and no run has "
+        "aligned images with text since"
+    )
 
 
 def _before(config: FinetuneConfig) -> tuple[PastRun, ...]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from radiograph.manifest import HeadSpec, Provenance, Task
 
+IMPORTED = "imported weights"
+"""Name of the line in the data that says which file weights came from."""
 _CANNOT = """\
 - It is not a medical device. It was trained on a few thousand small public pictures and has
   been validated on no clinical population.
@@ -46,8 +48,7 @@ def model_card(
             (
                 "Method: G2D (Liu et al., NeurIPS 2024): image-report contrast in parallel with "
                 "pseudo segmentation, then heads fine-tuned together on the trunk. Starting "
-                "weights: EfficientNet-Lite2 on ImageNet (Apache-2.0) and all-MiniLM-L6-v2 "
-                "(Apache-2.0); neither is clinical."
+                f"weights: {_starting_weights(provenance)}"
             ),
             "",
             "## Data",
@@ -77,6 +78,15 @@ def model_card(
             "",
             _CANNOT,
         ]
+    )
+
+
+def _starting_weights(provenance: Provenance) -> str:
+    if any(use.name == IMPORTED for use in provenance.data):
+        return "those of a checkpoint that was imported; see Data."
+    return (
+        "EfficientNet-Lite2 on ImageNet (Apache-2.0) and all-MiniLM-L6-v2 (Apache-2.0); "
+        "neither is clinical."
     )
 
 

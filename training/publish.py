@@ -37,13 +37,13 @@ from radiograph.manifest import (
 from radiograph.repository import Repository, digest_files
 from training.calibrate import calibrate, statistics
 from training.commit import current_commit
-from training.config import FinetuneConfig
+from training.config import FinetuneConfig, PretrainConfig
 from training.data.sentences import report
 from training.data.tables import TABLE_NAMES, Table
 from training.evaluate import evaluate
 from training.export import Exported, answers, difference
 from training.inference import PastRun, TrainedModel
-from training.model_card import model_card
+from training.model_card import IMPORTED, model_card
 from training.seen import see
 
 GOLDEN_TOLERANCE = 2e-3
@@ -52,6 +52,7 @@ INTENDED_USE = (
     "Not a medical device; not for diagnosis."
 )
 LICENCE = "Apache-2.0"
+IMPORTED_LICENCE = "that of the checkpoint that was imported"
 SYNTHETIC = "reports are synthetic sentences made from the class labels"
 
 
@@ -166,7 +167,8 @@ def publish(
     (stage / "export.json").unlink(missing_ok=True)
     shutil.copy(run.statistics, stage / "statistics.npz")
     provenance = _provenance(model, assessment, exported, accepted)
-    card = model_card(name, INTENDED_USE, LICENCE, assessment.heads, provenance)
+    licence = licence_of(model.runs)
+    card = model_card(name, INTENDED_USE, licence, assessment.heads, provenance)
     (stage / "MODEL_CARD.md").write_text(card)
 
     def build(number: int) -> ModelManifest:
@@ -240,7 +242,7 @@ def _manifest(
         version=number,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         intended_use=INTENDED_USE,
-        licence=LICENCE,
+        licence=licence_of(model.runs),
         preprocess=model.config.preprocess,
         trunk=TrunkSpec(file="trunk.onnx", outputs=exported.trunk_outputs),
         text=TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=text.max_tokens),
@@ -262,7 +264,7 @@ def _provenance(
     return Provenance(
         commit=current_commit(),
         configuration=configurations(model.runs),
-        data=tuple(_data_uses(model.config)),
+        data=(*imported_weights(model.runs), *_data_uses(model.config)),
         metrics=assessment.metrics,
         accepted=accepted,
         parity=exported.parity,
@@ -276,6 +278,21 @@ def configurations(runs: Sequence[PastRun]) -> dict[str, str]:
         + yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
         for number, run in enumerate(runs, start=1)
     }
+
+
+def imported_weights(runs: Sequence[PastRun]) -> tuple[DataUse, ...]:
+    """The checkpoint of somebody else that the first run is, as a line of the data."""
+    first = runs[0].config
+    source = first.imported if isinstance(first, PretrainConfig) else None
+    if source is None:
+        return ()
+    note = f"{', '.join(source.from_file)} of {source.file}, sha256 {source.sha256}"
+    return (DataUse(name=IMPORTED, licence="that of the file", rows={}, note=note),)
+
+
+def licence_of(runs: Sequence[PastRun]) -> str:
+    """Of the weights: ours to give only where no others went into them."""
+    return IMPORTED_LICENCE if imported_weights(runs) else LICENCE
 
 
 def _data_uses(config: FinetuneConfig) -> list[DataUse]:
