@@ -1,4 +1,4 @@
-"""Ours against numbers that the released G2D code computed: pool, projector, contrastive loss.
+"""Ours against numbers that the released G2D code computed: pool, projector, both losses.
 
 `data/released_parity.npz` holds its weights, inputs and outputs. The projector's input map has
 32 pixels of 2048 channels: it is kept in an orthonormal basis of those pixels (QR in float64,
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tests.training import tiny_runs
 from training.losses.contrastive import contrastive_loss
+from training.losses.segmentation import released_alignment_loss
 from training.model.g2d import G2D
 
 Numbers = dict[str, Tensor]
@@ -68,3 +69,8 @@ def test_the_projector_gives_the_released_map(g2d: G2D, released: Numbers) -> No
 def test_the_contrastive_loss_is_the_released_one(released: Numbers) -> None:
     loss = contrastive_loss(released["clip_image"], released["clip_text"], temperature=0.07)
     torch.testing.assert_close(loss, released["clip_loss"], atol=0, rtol=1e-6)
+
+
+def test_the_released_mask_loss_on_raw_logits_is_the_released_one(released: Numbers) -> None:
+    loss = released_alignment_loss(released["seg_logits"], released["seg_target"])
+    torch.testing.assert_close(loss, released["seg_loss_released"], atol=0, rtol=1e-6)
