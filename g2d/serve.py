@@ -36,7 +36,7 @@ def serve(
 
     import uvicorn
 
-    from service import logs, tracing
+    from service import logs, memory, tracing
     from service.api.app import create_app
     from service.settings import Settings
 
@@ -50,6 +50,7 @@ def serve(
         workers=workers,
     )
     logs.configure(settings.log_level)
+    memory.share_arenas()
     sys.setswitchinterval(0.001)  # the event loop gets its turn sooner while answers are written
     uvicorn.run(
         create_app(settings, tracing=tracing.from_environment()),

@@ -205,7 +205,9 @@ class _Nursery:
                 ],
                 env=_environment(),
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # Ctrl-C is for the service, which ends it in time
+                # Ctrl-C is for the service, which ends it in time; a session of its own would also
+                # give it a share of the processors of its own (Linux autogroup), nice or not
+                process_group=0,
             )
         return ours
 
