@@ -26,6 +26,7 @@ COMMANDS = {
     "prepare": "g2d.training:prepare",
     "pretrain": "g2d.training:pretrain",
     "finetune": "g2d.training:finetune",
+    "ablation": "g2d.training:ablation",
     "evaluate": "g2d.training:evaluate",
     "export": "g2d.training:export",
     "publish": "g2d.training:publish",

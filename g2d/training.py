@@ -166,5 +166,39 @@ def publish(
     typer.echo(f"{name} version {number}" + (f", alias {alias}" if alias else ""))
 
 
+def ablation(
+    config: Config = "ablation",
+    out: Out = None,
+    cache: Cache = DEFAULT_CACHE,
+    write: Annotated[
+        Path | None, typer.Option(help="A page whose generated part is written anew.")
+    ] = None,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Compute nothing; what is missing is named.")
+    ] = False,
+) -> None:
+    """Compare pre-trainings: lungs and pneumonia at 1, 10 and 100 percent of the labels.
+
+    \b
+    g2d ablation ablation --write docs/ablation.md      two CPU cores, about two hours
+    g2d ablation ablation --table-only                  what is there by now
+
+    Killed or stopped, the same command goes on with what is missing.
+    """  # noqa: D301 - as above
+    from training import ablation as experiment
+    from training.ablation_table import describe, rewrite
+    from training.config import load_ablation
+
+    chosen, folder = load_ablation(config), out or _folder(config)
+    if not table_only:
+        for result in experiment.run(chosen, folder, cache):
+            typer.echo(f"{result.cell.name}: {result.found.value:.4f} in {result.seconds:.0f} s")
+    table = describe(chosen, folder)
+    if write is None:
+        typer.echo(table)
+    else:
+        rewrite(write, table)
+
+
 def _folder(config: str) -> Path:
     return Path("runs") / Path(config).stem

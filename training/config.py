@@ -216,6 +216,8 @@ class PretrainConfig(_RunConfig):
     """Scores outside of the body, by Otsu's threshold of the image, become 0."""
     smooth: bool = True
     """Bilateral filter over the edges of the pseudo mask."""
+    shuffle_masks: bool = False
+    """Give each image the pseudo mask of another one: the semantic control of the paper."""
     imported: ImportedConfig | None = None
     """Set in the checkpoint that an import wrote, which no pre-training can go on from."""
 
@@ -223,6 +225,12 @@ class PretrainConfig(_RunConfig):
     def _one_image_to_reconstruct(self) -> "PretrainConfig":
         if self.decoder_loss == "reconstruction" and not self.model.aggregate_heads:
             raise ValueError("aggregate_heads: false needs masks; a reconstruction has none")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_to_shuffle(self) -> "PretrainConfig":
+        if self.shuffle_masks and self.decoder_loss != "pseudo_segmentation":
+            raise ValueError(f"shuffle_masks needs masks; decoder_loss: {self.decoder_loss} has none")
         return self
 
 
@@ -253,6 +261,43 @@ class FinetuneConfig(_RunConfig):
     phrases_per_batch: int = 24
     repeat: dict[str, int] = Field(default_factory=dict)
     """How often an epoch shows rows with something rare: `masks:<table>`, `boxes:<label>`, ..."""
+
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Arm = Literal["random", "imagenet", "none", "pseudo", "shuffled"]
+
+
+class ProbeConfig(_Strict):
+    """A head trained on features of a frozen encoder; AdamW at a constant rate."""
+
+    tables: tuple[str, ...]
+    """Each is trained and measured on its own: sets differ in source."""
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    choose_every: int = Field(ge=1)
+    """Steps between two looks at the validation split; the best one is kept."""
+    choose_on: int | None = Field(default=None, ge=1)
+    """At most so many validation images, evenly spread; null is all."""
+
+
+class AblationConfig(_Strict):
+    """Arms that differ in their pre-training alone, then probes at fractions of the labels."""
+
+    kind: Literal["ablation"]
+    pretrain: PretrainConfig
+    """What the pre-trained arms share. Seed and decoder loss are each arm's own."""
+    arms: tuple[Arm, ...]
+    """`random` and `imagenet` are not pre-trained; `imagenet` is where the others start."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Each seeds pre-training, the choice of the labels and the start of the heads."""
+    fractions: tuple[Fraction, ...] = (0.01, 0.1, 1.0)
+    """Of the labelled training patients."""
+    segment: ProbeConfig
+    """Lungs; the decoder is trained."""
+    classify: ProbeConfig
+    """Pneumonia; a linear layer is trained."""
 
 
 RunConfig = Annotated[PretrainConfig | FinetuneConfig, Field(discriminator="kind")]
@@ -297,6 +342,16 @@ def load(name: str | Path, kind: type[Config], changes: Sequence[str] = ()) -> C
     if not isinstance(run, kind):
         raise TypeError(f"{name} configures a {run.kind} run")
     return run
+
+
+def load_ablation(name: str | Path) -> AblationConfig:
+    """Read and check the configuration of an ablation.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        pydantic.ValidationError: it is of another kind, a key is unknown, a value out of range.
+    """
+    return AblationConfig.model_validate(yaml.safe_load(find(name).read_text()))
 
 
 def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | FinetuneConfig:

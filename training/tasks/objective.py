@@ -89,6 +89,8 @@ class Pretraining(nn.Module):
         if self.config.decoder_loss == "reconstruction":
             return "reconstruction", reconstruction_loss(logits, images)
         mask = self.target(features.attention, images)
+        if self.config.shuffle_masks:  # by one place: every image gets the mask of another one
+            mask = mask.roll(1, dims=0)
         released = self.config.mask_loss == "released"
         loss = released_alignment_loss if released else pseudo_alignment_loss
         return "pa", loss(logits, mask)

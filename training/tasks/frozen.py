@@ -1,0 +1,100 @@
+"""A frozen encoder's features, computed once for every probe that is trained on them.
+
+checkpoint or start of a pre-training -> U-Net -> encoder (evaluation mode) -> features of a cache
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor
+
+from radiograph.preprocess import PreprocessSpec
+from training import loop
+from training.config import EncoderConfig, PretrainConfig
+from training.data.cache import Cache
+from training.model.image_encoder import build_unet
+from training.progress import track
+from training.tasks.pretrain import normalise
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a frozen encoder makes of some rows of a cache.
+
+    Attributes:
+        rows: indices into the cache.
+        deep: N x C float32, the mean of the deepest map.
+        pyramid: maps of strides 2, 4, 8, 16, 32, each N x c x S/stride x S/stride, float16;
+            empty when they were not asked for.
+        size_px: S.
+    """
+
+    rows: tuple[int, ...]
+    deep: Tensor
+    pyramid: tuple[Tensor, ...]
+    size_px: int
+
+    def at(self, places: Tensor) -> list[Tensor]:
+        """The maps of some rows as `unet.decoder` takes them, float32; the image has no channels.
+
+        Args:
+            places: positions in `rows`.
+        """
+        image = torch.empty(len(places), 0, self.size_px, self.size_px)
+        maps = [level[places].float() for level in self.pyramid]
+        return [image, *(m.contiguous(memory_format=torch.channels_last) for m in maps)]
+
+    def places(self, rows: Sequence[int]) -> Tensor:
+        """Positions of some of the rows."""
+        place = {row: n for n, row in enumerate(self.rows)}
+        return torch.tensor([place[row] for row in rows], dtype=torch.long)
+
+
+def read_unet(checkpoint: Path) -> smp.Unet:
+    """Encoder and decoder of a pre-training; nothing in the file is executed."""
+    saved = loop.read_checkpoint(checkpoint)
+    config = PretrainConfig.model_validate_json(saved.config)
+    unet = build_unet(config.model.encoder.model_copy(update={"weights": None}))
+    prefix = "g2d.img_model."
+    unet.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in saved.weights.items() if k.startswith(prefix)}
+    )
+    return unet
+
+
+def fresh_unet(config: EncoderConfig, seed: int) -> smp.Unet:
+    """A U-Net that has not been pre-trained on radiographs; its decoder is random, by the seed."""
+    loop.seed_everything(seed)
+    return build_unet(config)
+
+
+@torch.no_grad()
+def encode(
+    unet: smp.Unet, cache: Cache, rows: Sequence[int], spec: PreprocessSpec, *, maps: bool
+) -> Features:
+    """Run the encoder once over some rows.
+
+    Args:
+        unet: left in evaluation mode.
+        cache, rows: of the radiographs.
+        spec: that the cache was made with.
+        maps: whether the pyramid is kept, 0.3 MB an image of 128 px.
+    """
+    unet.eval().to(memory_format=torch.channels_last)
+    deep: list[Tensor] = []
+    levels: list[list[Tensor]] = []
+    for start in track(range(0, len(rows), BATCH), "encoding"):
+        pixels = np.stack([cache.images[i] for i in rows[start : start + BATCH]])
+        images = normalise(torch.from_numpy(pixels).unsqueeze(1).float() / 255, spec)
+        rgb = images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        found = unet.encoder(rgb)[1:]
+        deep.append(found[-1].mean(dim=(2, 3)))
+        levels.append([level.half() for level in found] if maps else [])
+    pyramid = tuple(torch.cat(level) for level in zip(*levels, strict=True))
+    return Features(tuple(rows), torch.cat(deep), pyramid, spec.size_px)
