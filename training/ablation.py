@@ -15,11 +15,12 @@ Killed at any time, the same command goes on: a cell that is there is not comput
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
+from pydantic import ValidationError
 
 from training.ablation_probes import Encoded, Found, probe_decoder, probe_linear
 from training.commit import current_commit
@@ -116,14 +117,28 @@ class Folder:
         Raises:
             ValueError: it holds results of another one.
         """
-        text = config.model_dump_json(indent=1)
+        if self._config.is_file():
+            self.check(config)
+            return
         (self.path / "cells").mkdir(parents=True, exist_ok=True)
-        file = self.path / "config.json"
-        if file.is_file() and file.read_text() != text:
-            raise ValueError(
-                f"{self.path} holds an ablation of another configuration; choose a new --out"
-            )
-        _write(file, text)
+        _write(self._config, config.model_dump_json(indent=1))
+
+    def check(self, config: AblationConfig) -> None:
+        """Refuse a folder of anything else.
+
+        Raises:
+            FileNotFoundError: no ablation was started there.
+            ValueError: it holds results of another configuration.
+        """
+        if not self._config.is_file():
+            raise FileNotFoundError(f"{self.path} holds no ablation")
+        refusal = f"{self.path} holds an ablation of another configuration; choose a new --out"
+        try:  # as a configuration, not as text: later versions may know more keys
+            before = AblationConfig.model_validate_json(self._config.read_bytes())
+        except ValidationError as error:
+            raise ValueError(refusal) from error
+        if before != config:
+            raise ValueError(refusal)
 
     def result(self, cell: Cell) -> Result | None:
         """What was found for a cell, or None.
@@ -136,8 +151,7 @@ class Folder:
             return None
         try:
             read = json.loads(file.read_text())
-            parts = {"cell": Cell(**read.pop("cell")), "found": Found(**read.pop("found"))}
-            result = Result(**parts, **read)
+            result = Result(Cell(**read.pop("cell")), Found(**read.pop("found")), **read)
         except (json.JSONDecodeError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{file} is not a result; remove it") from error
         if result.cell != cell:
@@ -152,6 +166,10 @@ class Folder:
         """Folder of one pre-training."""
         return self.path / "pretrain" / f"{arm}-{seed}"
 
+    @property
+    def _config(self) -> Path:
+        return self.path / "config.json"
+
     def _file(self, cell: Cell) -> Path:
         return self.path / "cells" / f"{cell.name}.json"
 
@@ -162,7 +180,7 @@ def _write(file: Path, text: str) -> None:
     partial.replace(file)
 
 
-def run(config: AblationConfig, out: Path, cache_folder: Path) -> Iterator[Result]:
+def run(config: AblationConfig, out: Path, cache_folder: Path) -> Generator[Result, None, None]:
     """Compute what is missing; gives each result as it is found."""
     folder = Folder(out)
     folder.claim(config)

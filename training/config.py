@@ -230,7 +230,9 @@ class PretrainConfig(_RunConfig):
     @model_validator(mode="after")
     def _masks_to_shuffle(self) -> "PretrainConfig":
         if self.shuffle_masks and self.decoder_loss != "pseudo_segmentation":
-            raise ValueError(f"shuffle_masks needs masks; decoder_loss: {self.decoder_loss} has none")
+            raise ValueError(
+                f"shuffle_masks needs masks; decoder_loss: {self.decoder_loss} has none"
+            )
         return self
 
 

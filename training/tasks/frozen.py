@@ -18,7 +18,7 @@ from training.config import EncoderConfig, PretrainConfig
 from training.data.cache import Cache
 from training.model.image_encoder import build_unet
 from training.progress import track
-from training.tasks.pretrain import normalise
+from training.tasks.objective import normalise
 
 BATCH = 32
 
