@@ -38,8 +38,9 @@ from radiograph.repository import Repository, digest_files
 from training.calibrate import calibrate, statistics
 from training.commit import current_commit
 from training.config import FinetuneConfig, PretrainConfig
+from training.data.readers import open_reader
 from training.data.sentences import report
-from training.data.tables import TABLE_NAMES, Table
+from training.data.tables import TABLE_NAMES
 from training.evaluate import evaluate
 from training.export import Exported, answers, difference
 from training.inference import PastRun, TrainedModel
@@ -299,11 +300,11 @@ def _data_uses(config: FinetuneConfig) -> list[DataUse]:
     """Rows used of each table, by split, with their licences."""
     uses = []
     for name in config.data.tables:
-        table = Table(config.data.root, name)
+        table = open_reader(config.data.root, name)
         rows = [
             row
             for row in table.rows()
-            if row.licence_class in config.data.licences and not row.is_lateral
+            if row.licence_class in config.data.licences and not row.reason_left_out
         ]
         made = [
             row

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph import heads, raster
+from radiograph import heads
 from radiograph.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec
 from radiograph.preprocess import preprocess
 from training.data.cache import BOX_SOURCES, MASK_SOURCES, read_mask, split_lungs
 from training.data.labels import is_normal
-from training.data.tables import Row, Table
+from training.data.readers import Reader, open_reader
+from training.data.rendering import decode
+from training.data.tables import Row
 from training.inference import FloatArray, TrainedModel
 from training.metrics import BoxesOfImage
 from training.progress import track
@@ -53,26 +55,26 @@ def see(
     """
     data = model.config.data
     for name in data.tables:
-        table = Table(data.root, name)
+        table = open_reader(data.root, name)
         rows = [
             row
             for row in table.rows()
-            if row.split == split and row.licence_class in licences and not row.is_lateral
+            if row.split == split and row.licence_class in licences and not row.reason_left_out
         ]
         step = max(1, len(rows) // limit) if limit else 1
         for row in track(rows[::step], f"{split} of {name}"):
             yield _see(model, table, row)
 
 
-def _see(model: TrainedModel, table: Table, row: Row) -> Seen:
-    radiograph = raster.read(table.read(row.image))
+def _see(model: TrainedModel, table: Reader, row: Row) -> Seen:
+    radiograph = decode(table.read(row.image))
     tensor, geometry = preprocess(radiograph, model.config.preprocess)
     masks, counted = _true_masks(table, row, geometry)
     return Seen(row, geometry, masks, counted, _true_boxes(row, masks), model.trunk(tensor[None]))
 
 
 def _true_masks(
-    table: Table, row: Row, geometry: Geometry
+    table: Reader, row: Row, geometry: Geometry
 ) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
     counted = np.ones((geometry.rows, geometry.columns), dtype=bool)
     found: dict[str, NDArray[np.bool_]] = {}

@@ -54,8 +54,12 @@ def cached(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
 
 
 def _mask(cached: Cache, index: int, name: str) -> NDArray[np.bool_]:
-    bits: NDArray[np.uint8] = cached.masks[index] & (1 << STRUCTURES.index(name))
-    return bits.astype(bool)
+    bits: NDArray[np.bool_] = (cached.masks[index] & (1 << STRUCTURES.index(name))) != 0
+    return bits
+
+
+def _caches(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".")]
 
 
 def test_usable_rows_are_kept_in_the_order_of_the_table(cached: Cache) -> None:
@@ -71,7 +75,7 @@ def test_rows_left_out_are_counted_by_reason(cached: Cache) -> None:
     assert cached.left_out["licence class noncommercial"] == 1
     assert cached.left_out["lateral view"] == 1
     assert sum(cached.left_out.values()) == 4
-    assert cached.left_out["unreadable (FileNotFoundError)"] == 1
+    assert cached.left_out["missing file"] == 1
 
 
 def test_the_patients_right_lung_is_on_the_left_of_the_image(cached: Cache) -> None:
@@ -96,11 +100,11 @@ def test_boxes_are_on_the_grid_and_unknown_labels_are_left_out(cached: Cache) ->
 def test_a_second_opening_reuses_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _write(tmp_path / "data")
     first = open_cache(config, SPEC, tmp_path / "cache")
-    monkeypatch.delattr(cache_module, "_build")
+    monkeypatch.delattr(cache_module, "build")
     second = open_cache(config, SPEC, tmp_path / "cache")
-    assert second.samples == first.samples
+    assert list(second.samples) == list(first.samples)
     assert np.array_equal(second.images, first.images)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(_caches(tmp_path)) == 1
 
 
 def test_another_preprocessing_or_licence_has_another_cache(tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_another_preprocessing_or_licence_has_another_cache(tmp_path: Path) -> N
     open_cache(config, PreprocessSpec(size_px=32), tmp_path / "cache")
     both = config.model_copy(update={"licences": ("open", "noncommercial")})
     assert len(open_cache(both, SPEC, tmp_path / "cache").samples) == 3
-    assert len(list((tmp_path / "cache").iterdir())) == 3
+    assert len(_caches(tmp_path)) == 3
 
 
 def test_a_changed_image_or_mask_has_another_cache(tmp_path: Path) -> None:
@@ -118,7 +122,7 @@ def test_a_changed_image_or_mask_has_another_cache(tmp_path: Path) -> None:
     image = next((tmp_path / "data").rglob("*.png"))
     image.write_bytes(image.read_bytes() + b"\0")
     open_cache(config, SPEC, tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(_caches(tmp_path)) == 2
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,67 +1,89 @@
 """Every radiograph once through `radiograph.preprocess`, kept as uint8 on the model's grid.
 
-    <folder>/images.npy   N x size x size, uint8: intensities in [0, 1] times 255
-    <folder>/masks.npy    N x size x size, uint8: one bit for each of `STRUCTURES`, `IGNORE`
-    <folder>/rows.json    what is known of each, boxes already on the grid; what was left out
+    <folder>/<key>/images.npy       N x size x size, uint8: intensities in [0, 1] times 255
+                   masks.npy        K x size x size, uint8: one bit for each of `STRUCTURES`,
+                                    `IGNORE`, of the rows that have any; absent if none has
+                   mask_slots.npy   N int64: which of the K, or -1
+                   rows.jsonl       what is known of each, boxes on the grid (`samples`)
+                   rows.json        reason -> rows left out
+                   left_out.csv     each row that was left out, and why
 
-The folder's name is a digest of the tables, their images, the selection and the preprocessing,
-so a cache can never belong to another configuration.
+The key is a digest of the selection, the preprocessing, the readers' rules and each data set's
+fingerprint, so that a cache can never belong to another configuration. A fingerprint is the
+content of the set's tables and archives. Of a radiograph table it is its images too. The images
+of the large sets, and reports that were unpacked, are not looked at: hundreds of thousands of
+files, on a file server, would make every start of a training wait for minutes. They are
+releases that nobody edits; whoever does, or completes a download, builds anew (`again`).
 """
 
+import fcntl
 import hashlib
-import io
 import json
-import os
 import shutil
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy import ndimage
 
-from radiograph import raster
-from radiograph.errors import InputError
-from radiograph.geometry import Box, Geometry
-from radiograph.preprocess import PreprocessSpec, to_grid
+from radiograph.preprocess import PreprocessSpec
 from training.config import PairsConfig
-from training.data.tables import Row, Table
-from training.progress import track
+from training.data.building import MANIFEST, build, tidy
+from training.data.masks import (
+    BOX_SOURCES,
+    IGNORE,
+    MASK_SOURCES,
+    STRUCTURES,
+    read_mask,
+    split_lungs,
+)
+from training.data.readers import open_reader
+from training.data.rendering import Sample
+from training.data.samples import Samples
 
-STRUCTURES = ("Left lung", "Right lung", "Cardiomediastinum", "Lung opacity")
-IGNORE = 1 << 7
-MASK_SOURCES = {
-    "Left_Lung": "Left lung",
-    "Right_Lung": "Right lung",
-    "Cardiomediastinum": "Cardiomediastinum",
-    "Ground_Glass_Opacities": "Lung opacity",
-    "Consolidation": "Lung opacity",
-}
-BOX_SOURCES = {
-    "Left Lung": "Left lung",
-    "Right Lung": "Right lung",
-    "Pneumonia": "Lung opacity",
-    "Infiltrate": "Lung opacity",
-}
-_VERSION = 1
+__all__ = [
+    "BOX_SOURCES",
+    "IGNORE",
+    "MASK_SOURCES",
+    "STRUCTURES",
+    "Cache",
+    "Masks",
+    "Sample",
+    "open_cache",
+    "read_mask",
+    "split_lungs",
+]
+
+_VERSION = 2
+"""Of the layout, of what is put in it, and of the rules in `reports`: another builds anew."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One cached radiograph.
+class Masks:
+    """Mask bits by radiograph: `masks[i]` is size x size, zeros where nothing is annotated.
 
-    Attributes:
-        row: what the table says.
-        known: the structures whose mask is annotated.
-        boxes: (label, box on the grid), for the labels in `BOX_SOURCES`.
+    Only the radiographs that have masks take room on the disk.
     """
 
-    row: Row
-    known: frozenset[str]
-    boxes: tuple[tuple[str, Box], ...]
+    def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
+        """Open the masks of a cache whose images have this shape."""
+        self.shape = shape
+        self._none = np.zeros(shape[1:], dtype=np.uint8)
+        self._none.flags.writeable = False
+        self._slots: NDArray[np.int64] | None = None
+        if (folder / "masks.npy").is_file():
+            self._slots = np.load(folder / "mask_slots.npy", allow_pickle=False)
+            self._masks = np.load(folder / "masks.npy", mmap_mode="r", allow_pickle=False)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        number = range(len(self))[index]
+        slot = -1 if self._slots is None else self._slots[number]
+        mask: NDArray[np.uint8] = self._none if slot < 0 else self._masks[slot]
+        return mask
 
 
 @dataclass(frozen=True)
@@ -69,167 +91,81 @@ class Cache:
     """A memory-mapped cache; `samples[i]` describes `images[i]` and `masks[i]`."""
 
     images: NDArray[np.uint8]
-    masks: NDArray[np.uint8]
-    samples: list[Sample]
+    masks: Masks
+    samples: Sequence[Sample]
     left_out: dict[str, int]
     """Reason -> rows."""
+    folder: Path
 
     def where(self, split: str) -> list[int]:
         """Indices of one split."""
         return [i for i, sample in enumerate(self.samples) if sample.row.split == split]
 
+    @property
+    def manifest(self) -> Path:
+        """The CSV that names each row that was left out, and why."""
+        return self.folder / MANIFEST
 
-def open_cache(config: PairsConfig, spec: PreprocessSpec, folder: Path) -> Cache:
-    """The cache of a selection, built under `folder` when it is not there yet."""
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process opens the files itself; a memory map would be copied whole."""
+        return _open, (self.folder,)
+
+
+def open_cache(
+    config: PairsConfig,
+    spec: PreprocessSpec,
+    folder: Path,
+    *,
+    workers: int = 0,
+    again: bool = False,
+) -> Cache:
+    """The cache of a selection, built under `folder` when it is not there yet.
+
+    A second process that wants the same cache waits for the first.
+
+    Args:
+        config: which rows.
+        spec: the preprocessing.
+        folder: of all caches.
+        workers: processes that build it; 0 builds it in this one.
+        again: build it even if it is there.
+
+    Raises:
+        MissingData: a data set is not there; the message says what is missing.
+        DataError: a table is not what it should be, or no row is left.
+    """
     target = folder / _key(config, spec)
-    if not target.is_dir():
-        _build(config, spec, target)
-    described = json.loads((target / "rows.json").read_text())
-    kept = set(described["kept"])
-    tables = [Table(config.root, name) for name in config.tables]
-    rows = [row for table in tables for row in table.rows() if f"{row.table}/{row.image}" in kept]
-    samples = [
-        Sample(row, frozenset(known), tuple((label, tuple(box)) for label, box in boxes))
-        for row, known, boxes in zip(rows, described["known"], described["boxes"], strict=True)
-    ]
-    images = np.load(target / "images.npy", mmap_mode="r")
-    masks = np.load(target / "masks.npy", mmap_mode="r")
-    return Cache(images, masks, samples, described["left_out"])
+    if again or not target.is_dir():
+        with _alone(target) as partial:
+            if again:
+                shutil.rmtree(target, ignore_errors=True)
+            if not target.is_dir():  # another process may have been faster
+                build(config, spec, partial, workers)
+                partial.rename(target)
+                tidy(target)
+    return _open(target)
+
+
+def _open(folder: Path) -> Cache:
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    left_out = json.loads((folder / "rows.json").read_text())["left_out"]
+    return Cache(images, Masks(folder, images.shape), Samples(folder), left_out, folder)
 
 
 def _key(config: PairsConfig, spec: PreprocessSpec) -> str:
     digest = hashlib.sha256(f"{_VERSION}{spec.model_dump_json()}{sorted(config.licences)}".encode())
     for name in config.tables:
-        digest.update((config.root / f"{name}.csv").read_bytes())
-        digest.update(_images_digest(config.root, name))
+        digest.update(name.encode() + open_reader(config.root, name).fingerprint())
     return digest.hexdigest()[:16]
 
 
-def _images_digest(root: Path, name: str) -> bytes:
-    """Changes when an image does: the tar's content, or names, sizes and times of a folder."""
-    if not (root / name).is_dir():
-        with (root / f"{name}.tar").open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    files = sorted(path for path in (root / name).rglob("*") if path.is_file())
-    facts = [(str(path.relative_to(root)), *_size_and_time(path)) for path in files]
-    return hashlib.sha256(json.dumps(facts).encode()).digest()
+@contextmanager
+def _alone(target: Path) -> Iterator[Path]:
+    """The folder in which a cache is built, held by this process alone.
 
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _build(config: PairsConfig, spec: PreprocessSpec, target: Path) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.mkdir(parents=True)
-    images, masks, kept, known, boxes = [], [], [], [], []
-    left_out: Counter[str] = Counter()
-    for table, row in _selected(config, left_out):
-        try:
-            radiograph = raster.read(table.read(row.image))
-            grid, geometry = to_grid(radiograph, spec)
-            bits, structures = _mask_bits(table, row, geometry)
-        except (InputError, OSError) as error:  # a missing file and a broken mask are OSErrors
-            left_out[f"unreadable ({type(error).__name__})"] += 1
-            continue
-        images.append((grid * 255 + 0.5).astype(np.uint8))
-        masks.append(bits)
-        kept.append(f"{row.table}/{row.image}")
-        known.append(sorted(structures))
-        boxes.append(
-            [(BOX_SOURCES[n], geometry.box_to_grid(b)) for n, b in row.boxes if n in BOX_SOURCES]
-        )
-    if not images:
-        shutil.rmtree(partial)
-        raise ValueError(f"no radiograph was selected; left out: {dict(left_out)}")
-    np.save(partial / "images.npy", np.stack(images))
-    np.save(partial / "masks.npy", np.stack(masks))
-    described = {"kept": kept, "known": known, "boxes": boxes, "left_out": dict(left_out)}
-    (partial / "rows.json").write_text(json.dumps(described))
-    try:
-        partial.rename(target)
-    except OSError:  # another run was faster
-        shutil.rmtree(partial)
-
-
-def _selected(config: PairsConfig, left_out: Counter[str]) -> Iterator[tuple[Table, Row]]:
-    for name in config.tables:
-        table = Table(config.root, name)
-        for row in track(table.rows(), f"caching {name}"):
-            if row.licence_class not in config.licences:
-                left_out[f"licence class {row.licence_class}"] += 1
-            elif row.is_lateral:
-                left_out["lateral view"] += 1
-            else:
-                yield table, row
-
-
-def _mask_bits(table: Table, row: Row, geometry: Geometry) -> tuple[NDArray[np.uint8], set[str]]:
-    """Mask bits on the grid, and the structures that are annotated."""
-    bits = np.zeros((geometry.size, geometry.size), dtype=np.uint8)
-    known: set[str] = set()
-    found: dict[str, NDArray[np.uint8]] = {}
-    for source, path in row.masks.items():
-        if name := MASK_SOURCES.get(source):
-            mask = read_mask(table.read(path))
-            found[name] = np.maximum(found[name], mask) if name in found else mask
-    if row.lung_mask and not {"Left lung", "Right lung"} <= set(found):
-        found |= split_lungs(read_mask(table.read(row.lung_mask))) or {}
-    for name, mask in found.items():
-        inside = _place(mask > 191, geometry) > 0.5
-        unsure = _place((mask > 63) & (mask <= 191), geometry) > 0.5
-        bits |= inside.astype(np.uint8) << STRUCTURES.index(name) | unsure * np.uint8(IGNORE)
-        known.add(name)
-    return bits, known
-
-
-def read_mask(data: bytes) -> NDArray[np.uint8]:
-    """Bytes of a PNG -> rows x columns, uint8: 255 inside, 0 outside, 127 not annotated."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("L"))
-
-
-def split_lungs(mask: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]] | None:
-    """One mask of both lungs -> one of each, by connected component.
-
-    The patient's right lung lies on the left of the image. Components are given to a side
-    by the centroid's position relative to the two largest ones.
-
-    Returns:
-        `Left lung` and `Right lung`, or None where the lungs cannot be told apart: fewer
-        than two components, or two that lie one above the other.
+    The kernel lets go of the lock when the process ends, however it ends.
     """
-    labelled, count = ndimage.label(mask > 191)
-    if count < 2:
-        return None
-    index = np.arange(1, count + 1)
-    area = ndimage.sum_labels(np.ones_like(labelled), labelled, index)
-    order = np.argsort(area)[::-1]
-    if area[order[1]] < 0.15 * area[order[0]]:
-        return None
-    centres = np.array(ndimage.center_of_mass(mask > 191, labelled, index))[:, 1]
-    first, second = sorted(centres[order[:2]])
-    if second - first < 0.15 * mask.shape[1]:
-        return None
-    is_left = centres > (first + second) / 2
-    of_left = np.concatenate([[False], is_left])[labelled]
-    inside = labelled > 0
-    return {
-        "Left lung": np.where(inside & of_left, 255, 0).astype(np.uint8),
-        "Right lung": np.where(inside & ~of_left, 255, 0).astype(np.uint8),
-    }
-
-
-def _place(mask: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.float32]:
-    """A mask placed on the grid as its image was: coverage of each cell, 0 to 1.
-
-    The mask may have another resolution than the image, as long as it covers the same view.
-    """
-    image = Image.fromarray(mask.astype(np.float32))
-    small = image.resize((geometry.width, geometry.height), Image.Resampling.BILINEAR)
-    grid = np.zeros((geometry.size, geometry.size), dtype=np.float32)
-    rows = slice(geometry.top, geometry.top + geometry.height)
-    columns = slice(geometry.left, geometry.left + geometry.width)
-    grid[rows, columns] = np.asarray(small)
-    return grid
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield target.with_name(f".{target.name}")
