@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -160,10 +160,54 @@ class OptimiserConfig(_Strict):
     """Gradients are scaled down to this norm; null leaves them as they are."""
 
 
+class EngineConfig(_Strict):
+    """Where a run computes, how it is fed and watched.
+
+    A run may go on with another `engine` than it began with, as long as a step sees as many rows.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    """Processes on each node, one a device. Under torchrun or SLURM the launcher's count holds."""
+    nodes: int = Field(default=1, ge=1)
+    """Likewise."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """`auto` is one process, or ddp for several. `fsdp` shards the weights; CUDA only."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches of a step, whose gradients are added up. The contrastive loss has its
+    negatives from one micro-batch (of all processes), never from the others of its step."""
+    sync_batchnorm: bool = False
+    """Batch norm over the batch of all processes instead of each its own. CUDA only."""
+    compile: bool = False
+    """Through torch.compile; the first steps take minutes."""
+    workers: int = Field(default=1, ge=0)
+    """Threads that read and tokenise ahead; 0 does so between two steps."""
+    prefetch: int = Field(default=3, ge=1)
+    """Micro-batches that are read ahead."""
+    bucket: int = Field(default=0, ge=0)
+    """Batches that are sorted by the reports' lengths together, so that little is padding; 0 or 1
+    does not sort. Rows of one batch then have reports of like length."""
+    log_every: int | None = Field(default=None, ge=1)
+    """Steps between two lines of the log, the only times that the host waits for the device;
+    null is `checkpoint_every`."""
+    loggers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ("tensorboard",)
+    """Beside `history.jsonl`. `mlflow` and `wandb` need the extra of that name."""
+    picture_every: int = Field(default=0, ge=0)
+    """Steps between two panels of image, attention, pseudo mask and prediction; 0 is none."""
+
+    @model_validator(mode="after")
+    def _pictures_need_whole_weights(self) -> Self:
+        if self.strategy == "fsdp" and self.picture_every:
+            raise ValueError("no process has whole weights under fsdp: set picture_every to 0")
+        return self
+
+
 class _RunConfig(_Strict):
     seed: int = 0
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
+    """Rows in one micro-batch of one process. A step sees batch_size x processes x
+    engine.accumulate."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     checkpoint_every: int = Field(default=100, ge=1)
     """Steps between two checkpoints."""
@@ -171,6 +215,7 @@ class _RunConfig(_Strict):
     data: PairsConfig
     optimiser: OptimiserConfig = OptimiserConfig()
     augment: Augmentation = AugmentConfig()
+    engine: EngineConfig = EngineConfig()
 
 
 class ImportedConfig(_Strict):

@@ -1,89 +1,116 @@
 """The training loop: steps, schedule, checkpoints that resume where they stopped.
 
-A checkpoint holds model, optimiser, step, configuration and commit. What a step sees
-depends on the seed and its number alone (order of the rows, augmentation, dropout), so a
-run that was killed goes on as if nothing had happened.
+    turn -> task.load (worker) -> device -> task.losses -> backward -> clip -> step -> journal
+
+What a step sees depends on the seed and its number alone (order of the rows, augmentation,
+dropout), so a run that was killed goes on as if nothing had happened. The host reads nothing
+from the device in a step; losses are read, and checked, when a line of the log is due and
+before every checkpoint, so that a state that is not finite is never written.
 """
 
-import json
+import math
 import random
-import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies.fsdp import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from training.commit import current_commit
-from training.config import FinetuneConfig, OptimiserConfig, PretrainConfig
-from training.data.sampler import steps_per_epoch
+from training.checkpoint import CHECKPOINT as CHECKPOINT
+from training.checkpoint import Checkpoint as Checkpoint
+from training.checkpoint import Plan as Plan
+from training.checkpoint import read_checkpoint as read_checkpoint
+from training.checkpoint import resume
+from training.checkpoint import save as save
+from training.config import EngineConfig, FinetuneConfig, OptimiserConfig, PretrainConfig
+from training.data.batches import each_tensor, read_ahead
+from training.data.sampler import Turn, steps_per_epoch
+from training.journal import Journal, forget_after
+from training.logs import open_log
 from training.progress import track
 from training.schedule import rate
 
-CHECKPOINT = "last.ckpt"
 Losses = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long a run is and where it writes.
+class Task(Protocol):
+    """What a run learns: its data and its losses."""
 
-    Attributes:
-        folder: of the run; holds `last.ckpt` and `history.jsonl`.
-        steps: in all.
-        checkpoint_every: steps between two checkpoints.
-        seed: of everything random.
-        config: written into each checkpoint, as JSON.
-    """
+    @property
+    def module(self) -> nn.Module:
+        """Trained; the parameters of `g2d.lm_model` at the text rate."""
 
-    folder: Path
-    steps: int
-    checkpoint_every: int
-    seed: int
-    config: str
+    @property
+    def rows(self) -> int:
+        """In one epoch."""
+
+    def loader(self, world: int) -> Callable[[Turn], Any]:
+        """For so many processes: a turn -> its batch on the host, a function of the turn alone.
+
+        Worker threads call it; it must not touch the global random generators.
+        """
+
+    def losses(self, model: Callable[..., Any], batch: Any, turn: Turn) -> Losses:
+        """A batch on the device -> named losses; `total` is minimised."""
+
+    def picture(self, batch: Any) -> Tensor | None:
+        """A panel, H x W x 3 uint8 on the host, of what the module makes of a batch."""
 
 
-def train(
-    config: PretrainConfig | FinetuneConfig,
-    module: nn.Module,
-    rows: int,
-    out: Path,
-    losses_of: Callable[[Fabric, nn.Module], Callable[[int], Losses]],
-) -> Path:
+def train(config: PretrainConfig | FinetuneConfig, fabric: Fabric, task: Task, out: Path) -> Path:
     """Run or resume the run of a configuration; gives the path of its last checkpoint.
 
     Args:
         config: of the run.
-        module: whose parameters are trained; those of `g2d.lm_model` at the text rate.
-        rows: radiographs in one epoch.
+        fabric: launched.
+        task: what is learned.
         out: folder of the run.
-        losses_of: fabric and wrapped module -> step number -> named losses.
     """
-    fabric = Fabric(precision=config.precision)
-    fabric.launch()
-    module.to(memory_format=torch.channels_last)
-    parameters = dict(module.named_parameters())
-    optimiser = build_optimiser(parameters, config.optimiser, "g2d.lm_model")
-    model, wrapped = fabric.setup(module, optimiser)
-    model.train()
+    engine = config.engine
+    step_rows = config.batch_size * fabric.world_size * engine.accumulate
     plan = Plan(
         folder=out,
-        steps=config.epochs * steps_per_epoch(rows, config.batch_size),
+        steps=config.epochs * steps_per_epoch(task.rows, step_rows),
         checkpoint_every=config.checkpoint_every,
         seed=config.seed,
         config=config.model_dump_json(),
+        log_every=engine.log_every,
+        accumulate=engine.accumulate,
+        rows=config.batch_size,
     )
-    run(fabric, model, wrapped, losses_of(fabric, model), plan, config.optimiser)
+    model, optimiser = set_up(fabric, task.module, config.optimiser, engine)
+    run(fabric, model, optimiser, task, plan, config.optimiser, engine)
     return out / CHECKPOINT
 
 
+def set_up(
+    fabric: Fabric, module: nn.Module, schedule: OptimiserConfig, engine: EngineConfig
+) -> tuple[nn.Module, Optimizer]:
+    """Module and optimiser on the device, for the processes of the run."""
+    module.to(memory_format=torch.channels_last)
+    if engine.sync_batchnorm:
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    sharded = isinstance(fabric.strategy, FSDPStrategy)
+    optimiser = build_optimiser(
+        dict(module.named_parameters()), schedule, "g2d.lm_model", fused=not sharded
+    )
+    compiled = torch.compile(module) if engine.compile else module
+    model, wrapped = fabric.setup(compiled, optimiser)  # type: ignore[arg-type] # a module too
+    model.train()
+    return model, wrapped
+
+
 def build_optimiser(
-    parameters: Mapping[str, nn.Parameter], config: OptimiserConfig, text_prefix: str
+    parameters: Mapping[str, nn.Parameter],
+    config: OptimiserConfig,
+    text_prefix: str,
+    *,
+    fused: bool = True,
 ) -> AdamW:
     """AdamW; the text encoder, by the prefix of its names, may have its own rate."""
     trained = {name: p for name, p in parameters.items() if p.requires_grad}
@@ -91,52 +118,107 @@ def build_optimiser(
     other = [p for name, p in trained.items() if not name.startswith(text_prefix)]
     rates = [(other, config.lr), (text, config.text_lr or config.lr)]
     groups = [{"params": p, "lr": lr, "base_lr": lr} for p, lr in rates if p]
-    return AdamW(groups, weight_decay=config.weight_decay)
+    return AdamW(groups, weight_decay=config.weight_decay, fused=fused or None)
 
 
 def run(
     fabric: Fabric,
     model: nn.Module,
     optimiser: Optimizer,
-    losses: Callable[[int], Losses],
+    task: Task,
     plan: Plan,
     schedule: OptimiserConfig,
+    engine: EngineConfig,
 ) -> None:
     """Train from the last checkpoint of the run, or from the start, to the last step.
 
     Args:
-        fabric: device and precision.
-        model, optimiser: as `fabric.setup` gave them.
-        losses: step number -> named losses; `total` is minimised.
+        fabric: devices and precision.
+        model, optimiser: as `set_up` gave them.
+        task: data and losses.
         plan: length and folder.
         schedule: warm-up and gradient clipping.
+        engine: workers and loggers.
 
     Raises:
         FloatingPointError: the loss is not finite; the last checkpoint is kept.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    start, commit = _resume(fabric, model, optimiser, plan)
-    seen: dict[str, float] = defaultdict(float)
-    began = time.monotonic()
-    for step in track(range(start, plan.steps), plan.folder.name, start=start):
-        seed_everything(plan.seed + step)
+    start, commit = resume(fabric, model, optimiser, plan)
+    if start >= plan.steps:
+        return
+    logs = []
+    if fabric.is_global_zero:
+        forget_after(plan.folder, start)
+        settings = {"run": plan.config, "commit": commit, "world": fabric.world_size}
+        logs = [open_log(name, plan.folder, start, settings) for name in engine.loggers]
+    rows = plan.rows * fabric.world_size * plan.accumulate
+    journal = Journal(fabric, plan.folder, logs, rows, scaled=_scaler(fabric) is not None)
+    stepping = Stepping(fabric, model, optimiser, task, plan, schedule)
+    with closing(_batches(fabric, task, plan, engine, start)) as batches:
+        for step in _steps(fabric, plan, start):
+            stepping.step(step, batches, journal)
+            if engine.picture_every and (step + 1) % engine.picture_every == 0:
+                _show(fabric, task, stepping.batch, journal, step + 1)
+            last = (step + 1) % plan.checkpoint_every == 0 or step + 1 == plan.steps
+            if last or (step + 1) % (plan.log_every or plan.checkpoint_every) == 0:
+                journal.note(step + 1, optimiser.param_groups[0]["lr"])
+            if last:
+                save(fabric, plan, model, optimiser, step + 1, commit)
+    for log in logs:
+        log.close()
+
+
+class Stepping:
+    """Takes optimiser steps."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        optimiser: Optimizer,
+        task: Task,
+        plan: Plan,
+        schedule: OptimiserConfig,
+    ) -> None:
+        """Args: as of `run`."""
+        self._fabric, self._model, self._optimiser = fabric, model, optimiser
+        self._task, self._plan, self._schedule = task, plan, schedule
+        self.batch: Any = None
+        """The last micro-batch, on the device."""
+
+    def step(self, step: int, batches: Iterator[tuple[Turn, Any]], journal: Journal) -> None:
+        """One step: gradients of all its micro-batches, then clipping and the optimiser."""
+        plan, optimiser = self._plan, self._optimiser
         for group in optimiser.param_groups:
-            group["lr"] = group["base_lr"] * rate(step, plan.steps, schedule)
-        values = losses(step)
-        if not torch.isfinite(values["total"]):
-            raise FloatingPointError(f"step {step}: the loss is {values['total'].item()}")
-        fabric.backward(values["total"])
-        if schedule.clip_norm is not None:
-            fabric.clip_gradients(model, optimiser, max_norm=schedule.clip_norm)
+            group["lr"] = group["base_lr"] * rate(step, plan.steps, self._schedule)
+        values: dict[str, Tensor] = {}
+        for micro in range(plan.accumulate):
+            with journal.waiting():
+                turn, batch = next(batches)
+            losses = self._backward(turn, batch, last=micro + 1 == plan.accumulate)
+            for name, value in losses.items():
+                part = value.detach() / plan.accumulate
+                values[name] = values[name] + part if name in values else part
+        norm = clip(self._fabric, self._model, optimiser, self._schedule.clip_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        for name, value in values.items():
-            seen[name] += float(value.detach())
-        if (step + 1) % plan.checkpoint_every == 0 or step + 1 == plan.steps:
-            since = (step % plan.checkpoint_every) + 1
-            _note(plan.folder, step + 1, {k: v / since for k, v in seen.items()}, began)
-            seen.clear()
-            save(fabric, plan, model, optimiser, step + 1, commit)
+        journal.add(values | {"gradient_norm": norm})
+
+    def _backward(self, turn: Turn, batch: Any, *, last: bool) -> Losses:
+        """Add the gradients of one micro-batch; processes exchange them after the last."""
+        fabric = self._fabric
+        self.batch = each_tensor(batch, fabric.to_device)
+        seed_everything(self._plan.seed + turn.number + _RANKS_APART * turn.rank)
+        several = fabric.world_size > 1
+        with fabric.no_backward_sync(self._model, enabled=several and not last):  # type: ignore[arg-type]
+            losses = self._task.losses(self._model, self.batch, turn)
+            fabric.backward(losses["total"] / self._plan.accumulate)
+        return losses
+
+
+_RANKS_APART = 1_000_000_007
+"""So that no two processes drop out alike."""
 
 
 def seed_everything(seed: int) -> None:
@@ -145,60 +227,49 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def save(
-    fabric: Fabric, plan: Plan, model: nn.Module, optimiser: Optimizer, step: int, commit: str
-) -> None:
-    """Write the checkpoint beside the old one, then put it in its place.
-
-    Args:
-        fabric, plan, model, optimiser: of the run.
-        step: steps done.
-        commit: that the run was started from.
-    """
-    state = {"model": model, "optimiser": optimiser, "step": step, "config": plan.config}
-    state["commit"] = commit
-    partial = plan.folder / f"{CHECKPOINT}.partial"
-    fabric.save(partial, state)
-    if fabric.is_global_zero:
-        partial.replace(plan.folder / CHECKPOINT)
+def clip(fabric: Fabric, model: nn.Module, optimiser: Optimizer, norm: float | None) -> Tensor:
+    """Scale the gradients down to a norm, or not; gives the norm that they had, unread."""
+    norm = math.inf if norm is None else norm
+    if isinstance(fabric.strategy, FSDPStrategy):
+        found = fabric.clip_gradients(model, optimiser, max_norm=norm, error_if_nonfinite=False)
+        return torch.as_tensor(found)
+    # Fabric does not clip for a fused optimiser with a scaler, which PyTorch can: it would
+    # have to unscale by itself only what is still scaled.
+    if (scaler := _scaler(fabric)) is not None:
+        scaler.unscale_(getattr(optimiser, "optimizer", optimiser))
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    return nn.utils.clip_grad_norm_(parameters, norm, error_if_nonfinite=False)
 
 
-def _resume(fabric: Fabric, model: nn.Module, optimiser: Optimizer, plan: Plan) -> tuple[int, str]:
-    """Steps already done, and the commit that the run was started from."""
-    path = plan.folder / CHECKPOINT
-    if not path.is_file():
-        return 0, current_commit()
-    state: dict[str, Any] = {"model": model, "optimiser": optimiser, "step": 0, "config": ""}
-    rest = fabric.load(path, state, weights_only=True)
-    if state["config"] != plan.config:
-        raise ValueError(f"{plan.folder} holds a run of another configuration; choose a new --out")
-    return int(state["step"]), str(rest.get("commit", "unknown"))
+def _scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
+    return getattr(fabric.strategy.precision, "scaler", None)
 
 
-def _note(folder: Path, step: int, values: dict[str, float], began: float) -> None:
-    line = {"step": step, "minutes": round((time.monotonic() - began) / 60, 2)}
-    line |= {name: round(value, 5) for name, value in values.items()}
-    with (folder / "history.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    print(json.dumps(line), flush=True)
+def _steps(fabric: Fabric, plan: Plan, start: int) -> Iterator[int]:
+    steps = range(start, plan.steps)
+    return track(steps, plan.folder.name, start=start) if fabric.is_global_zero else iter(steps)
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a checkpoint says of its run.
+def _batches(
+    fabric: Fabric, task: Task, plan: Plan, engine: EngineConfig, start: int
+) -> Generator[tuple[Turn, Any], None, None]:
+    """Turns and their batches on the host, from a step on, to the end."""
+    load = task.loader(fabric.world_size)
+    pinned = fabric.device.type == "cuda"
 
-    Attributes:
-        weights: of the module that was trained.
-        config: of the run, JSON.
-        commit: that the run was started from, or `unknown`.
-    """
+    def loaded(turn: Turn) -> tuple[Turn, Any]:
+        batch = load(turn)
+        return turn, each_tensor(batch, Tensor.pin_memory) if pinned else batch
 
-    weights: dict[str, Tensor]
-    config: str
-    commit: str
+    turns = (
+        Turn(step, micro, plan.accumulate, fabric.global_rank, fabric.world_size)
+        for step in range(start, plan.steps)
+        for micro in range(plan.accumulate)
+    )
+    return read_ahead(loaded, turns, engine.workers, engine.prefetch)
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; nothing in it is executed."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return Checkpoint(state["model"], state["config"], state.get("commit", "unknown"))
+def _show(fabric: Fabric, task: Task, batch: Any, journal: Journal, step: int) -> None:
+    """Log a panel of the first process's last batch."""
+    if fabric.is_global_zero and (panel := task.picture(batch)) is not None:
+        journal.picture(step, panel)

@@ -3,16 +3,20 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from training import loop
-from training.config import OptimiserConfig
+from training.config import EngineConfig, OptimiserConfig
+from training.data.sampler import Turn
 
 SCHEDULE = OptimiserConfig(lr=0.05)
+ENGINE = EngineConfig(loggers=())
 STEPS = 8
 
 
@@ -24,21 +28,35 @@ def _plan(folder: Path, config: str = "{}") -> loop.Plan:
     return loop.Plan(folder, STEPS, checkpoint_every=2, seed=3, config=config)
 
 
+class _Task:
+    """A model with dropout on random numbers; `spoil` sees step and loss."""
+
+    rows = 5
+
+    def __init__(self, spoil: Callable[[int, Tensor], Tensor]) -> None:
+        self.module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 1))
+        self._spoil = spoil
+
+    def loader(self, world: int) -> Callable[[Turn], Tensor]:
+        return lambda turn: torch.randn(5, 4, generator=torch.Generator().manual_seed(turn.number))
+
+    def losses(self, model: Callable[..., Any], batch: Tensor, turn: Turn) -> dict[str, Tensor]:
+        return {"total": self._spoil(turn.step, model(batch).square().mean())}
+
+    def picture(self, batch: Tensor) -> Tensor | None:
+        return None
+
+
 def _run(
-    plan: loop.Plan, spoil: Callable[[int, Tensor], Tensor] = lambda _, total: total
+    plan: loop.Plan,
+    spoil: Callable[[int, Tensor], Tensor] = lambda _, total: total,
+    plugin: MixedPrecision | None = None,
 ) -> dict[str, Tensor]:
-    """Train a model with dropout; `spoil` sees step and loss."""
     loop.seed_everything(0)
-    fabric = Fabric(accelerator="cpu", devices=1)
-    module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 1))
-    optimiser = loop.build_optimiser(dict(module.named_parameters()), SCHEDULE, "text")
-    model, wrapped = fabric.setup(module, optimiser)
-
-    def losses(step: int) -> dict[str, Tensor]:
-        inputs = torch.randn(5, 4, generator=torch.Generator().manual_seed(step))
-        return {"total": spoil(step, model(inputs).square().mean())}
-
-    loop.run(fabric, model, wrapped, losses, plan, SCHEDULE)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
+    task = _Task(spoil)
+    model, optimiser = loop.set_up(fabric, task.module, SCHEDULE, ENGINE)
+    loop.run(fabric, model, optimiser, task, plan, SCHEDULE, ENGINE)
     return loop.read_checkpoint(plan.folder / loop.CHECKPOINT).weights
 
 

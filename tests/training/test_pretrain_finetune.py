@@ -14,6 +14,7 @@ from training import loop
 from training.commit import current_commit
 from training.config import FinetuneConfig, PretrainConfig
 from training.inference import load_run
+from training.journal import TIMES
 from training.tasks.finetune import finetune, load_pretrained
 from training.tasks.pretrain import pretrain
 
@@ -51,7 +52,7 @@ def _weights(checkpoint: Path) -> dict[str, Tensor]:
 
 def _history(checkpoint: Path) -> list[dict[str, float]]:
     lines = map(json.loads, (checkpoint.parent / "history.jsonl").read_text().splitlines())
-    return [{k: v for k, v in line.items() if k != "minutes"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
 
 def test_a_killed_pre_training_ends_as_the_uninterrupted_one(

@@ -6,7 +6,9 @@ checkpoint of a pre-training -> G2D + heads -> sum of the heads' losses
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +18,10 @@ from training import loop
 from training.config import FinetuneConfig, ModelConfig, PretrainConfig
 from training.data.cache import Cache, open_cache
 from training.data.phrases import draw
-from training.data.sampler import batch_rows
+from training.data.sampler import Sampler, Turn, share
 from training.data.sentences import report
 from training.data.targets import Batch, RegionTargets, load_batch, region_targets
+from training.launch import launch
 from training.losses.contrastive import contrastive_loss
 from training.losses.detection import detection_loss, make_targets
 from training.losses.segmentation import known_mask_loss
@@ -80,14 +83,21 @@ class Finetuning(nn.Module):
             text = self.g2d.lm_model(phrases.input_ids, phrases.attention_mask)
             answer = self._run("regions", features | {"phrase_features": text})
             losses |= _regions_loss(answer, regions)
-        if self.config.keep_alignment and not self.config.freeze_trunk and len(reports.rows) > 1:
-            losses["vla"] = ALIGNMENT_WEIGHT * contrastive_loss(
-                features["global_embedding"][reports.rows],
-                self.g2d.text(reports.tokens.input_ids, reports.tokens.attention_mask),
-                temperature=self.temperature,
-                text_ids=reports.ids,
-            )
+        if self.config.keep_alignment and not self.config.freeze_trunk:
+            losses["vla"] = self._alignment(features["global_embedding"], reports)
+
         return losses | {"total": sum(losses.values(), torch.zeros(()))}
+
+    def _alignment(self, embeddings: Tensor, reports: "ReportBatch") -> Tensor:
+        """The image-report loss of the rows that have a report; 0 for fewer than two."""
+        if len(reports.rows) < 2:
+            return torch.zeros((), device=embeddings.device)
+        return ALIGNMENT_WEIGHT * contrastive_loss(
+            embeddings[reports.rows],
+            self.g2d.text(reports.tokens.input_ids, reports.tokens.attention_mask),
+            temperature=self.temperature,
+            text_ids=reports.ids,
+        )
 
     def _run(self, name: str, features: dict[str, Tensor]) -> dict[str, Tensor]:
         head = self.heads[name]
@@ -96,12 +106,29 @@ class Finetuning(nn.Module):
         return answer
 
 
+@dataclass(frozen=True)
 class ReportBatch:
-    """The reports of a batch: which rows have one, their tokens, and which say the same."""
+    """The reports of a batch.
 
-    def __init__(self, rows: list[int], tokens: Tokens, ids: Tensor) -> None:
-        """Args: rows: positions in the batch; tokens: of their reports; ids: R int64."""
-        self.rows, self.tokens, self.ids = rows, tokens, ids
+    Attributes:
+        rows: positions in the batch of those that have one.
+        tokens: of their reports.
+        ids: R int64, equal for reports that say the same.
+    """
+
+    rows: list[int]
+    tokens: Tokens
+    ids: Tensor
+
+
+@dataclass(frozen=True)
+class HeadsBatch:
+    """One micro-batch of one process, with what every head needs."""
+
+    images: Batch
+    phrases: Tokens
+    regions: RegionTargets
+    reports: ReportBatch
 
 
 def _findings_loss(answer: dict[str, Tensor], batch: Batch) -> Tensor:
@@ -203,49 +230,70 @@ def training_pool(cache: Cache, repeat: dict[str, int]) -> list[int]:
     return pool
 
 
+class FinetuneTask:
+    """Radiographs with what is known of them, and the losses of the heads."""
+
+    def __init__(self, config: FinetuneConfig, cache: Cache) -> None:
+        """Args: config: of the run; cache: whose training rows take part."""
+        self.config, self.cache = config, cache
+        self.pool = training_pool(cache, config.repeat)
+        self.rows = len(self.pool)
+        self.module: Finetuning = load_pretrained(config)
+
+    def loader(self, world: int) -> Callable[[Turn], HeadsBatch]:
+        """A turn -> its rows with all targets; phrases and reports are drawn for all processes."""
+        config, text = self.config, self.module.model.text
+        tokenizer, lock = build_tokenizer(text), Lock()
+        side = config.preprocess.size_px // 4
+        joined = config.batch_size * world
+        sampler = Sampler(self.pool, joined, config.seed, config.engine.accumulate)
+
+        def tokens_of(texts: Sequence[str]) -> Tokens:
+            with lock:  # the tokenizer keeps its padding in itself
+                return tokenize(tokenizer, texts, text.max_tokens)
+
+        def load(turn: Turn) -> HeadsBatch:
+            seed = config.seed * 1_000_003 + turn.number
+            rng = random.Random(seed)
+            generator = torch.Generator().manual_seed(seed + _RANKS_APART * turn.rank)
+            everyones = sampler.rows(turn)
+            phrases = draw(config.phrases_per_batch, rng)
+            drawn = [report(self.cache.samples[i].row, rng) for i in everyones]
+            mine = share(everyones, turn)
+            rows = [everyones[i] for i in mine]
+            labels = (config.findings, config.masks, config.boxes)
+            batch = load_batch(self.cache, rows, labels, config.augment, generator)
+            samples = [self.cache.samples[i] for i in rows]
+            regions = region_targets(samples, batch, phrases, side)
+            said = [(n, r) for n, i in enumerate(mine) if (r := drawn[i])]
+            tokens = tokens_of([r.text for _, r in said] or [""])
+            reports = ReportBatch([n for n, _ in said], tokens, text_ids([r for _, r in said]))
+            return HeadsBatch(batch, tokens_of([p.text for p in phrases]), regions, reports)
+
+        return load
+
+    def losses(
+        self,
+        model: Callable[..., dict[str, Tensor]],
+        batch: HeadsBatch,
+        turn: Turn,  # noqa: ARG002 - of the contract of a task
+    ) -> loop.Losses:
+        """The losses of `Finetuning`."""
+        return model(batch.images, batch.phrases, batch.regions, batch.reports)
+
+    def picture(self, batch: HeadsBatch) -> Tensor | None:  # noqa: ARG002 - likewise
+        """None: heads are looked at through `g2d evaluate`."""
+        return None
+
+
+_RANKS_APART = 1_000_000_007
+"""So that no two processes augment alike."""
+
+
 def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     """Run or resume a fine-tuning; gives the path of its last checkpoint."""
+    fabric = launch(config.engine, config.precision)
     loop.seed_everything(config.seed)
-    cache = open_cache(config.data, config.preprocess, cache_folder)
-    pool = training_pool(cache, config.repeat)
-    module = load_pretrained(config)
-    return loop.train(
-        config,
-        module,
-        len(pool),
-        out,
-        lambda _, model: _step(config, module.model, cache, pool, model),
-    )
-
-
-def _step(
-    config: FinetuneConfig,
-    model_config: ModelConfig,
-    cache: Cache,
-    pool: Sequence[int],
-    model: Callable[..., dict[str, Tensor]],
-) -> Callable[[int], loop.Losses]:
-    tokenizer = build_tokenizer(model_config.text)
-    side = config.preprocess.size_px // 4
-    longest = model_config.text.max_tokens
-
-    def losses(step: int) -> loop.Losses:
-        seed = config.seed * 1_000_003 + step
-        rows = batch_rows(pool, config.batch_size, step, config.seed)
-        rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-        samples = [cache.samples[i] for i in rows]
-        labels = (config.findings, config.masks, config.boxes)
-        batch = load_batch(cache, rows, labels, config.augment, generator)
-        phrases = draw(config.phrases_per_batch, rng)
-        regions = region_targets(samples, batch, phrases, side)
-        tokens = tokenize(tokenizer, [p.text for p in phrases], longest)
-        said = [(n, r) for n, s in enumerate(samples) if (r := report(s.row, rng))]
-        texts = [r.text for _, r in said] or [""]
-        reports = ReportBatch(
-            [n for n, _ in said],
-            tokenize(tokenizer, texts, longest),
-            text_ids([r for _, r in said]),
-        )
-        return model(batch, tokens, regions, reports)
-
-    return losses
+    with fabric.rank_zero_first():
+        task = FinetuneTask(config, open_cache(config.data, config.preprocess, cache_folder))
+    return loop.train(config, fabric, task, out)

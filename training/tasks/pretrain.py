@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -13,52 +15,114 @@ from training import loop
 from training.config import PretrainConfig
 from training.data.augment import augment
 from training.data.cache import Cache, open_cache
-from training.data.sampler import batch_rows
+from training.data.lengths import token_counts
+from training.data.sampler import Sampler, Turn, share
 from training.data.sentences import report
+from training.launch import launch
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
+from training.pictures import panel
 from training.tasks.objective import Pretraining, text_ids
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """One micro-batch of one process.
+
+    Attributes:
+        images: B x 1 x S x S uint8.
+        tokens: of the B reports, padded to the longest.
+        text_ids: B int64, or None where no two reports count as saying the same.
+    """
+
+    images: Tensor
+    tokens: Tokens
+    text_ids: Tensor | None
+
+
 def load_images(cache: Cache, rows: list[int]) -> Tensor:
-    """B x 1 x S x S intensities in [0, 1]."""
-    pixels = np.stack([cache.images[i] for i in rows])
-    return torch.from_numpy(pixels).unsqueeze(1).float() / 255
+    """B x 1 x S x S uint8, as they lie in the cache."""
+    return torch.from_numpy(np.stack([cache.images[i] for i in rows])).unsqueeze(1)
+
+
+class PretrainTask:
+    """Pairs of radiograph and report, and what is minimised on them."""
+
+    def __init__(self, config: PretrainConfig, cache: Cache, lengths_folder: Path) -> None:
+        """Build the model, and measure the reports where batches are sorted by length.
+
+        Args:
+            config: of the run.
+            cache: whose training rows with a report take part.
+            lengths_folder: where the reports' lengths are kept.
+        """
+        self.config, self.cache = config, cache
+        samples = cache.samples
+        self.pool = [i for i in cache.where("train") if report(samples[i].row, random.Random(0))]
+        self.rows = len(self.pool)
+        self.tokenizer = build_tokenizer(config.model.text)
+        self.lengths = None
+        if config.engine.bucket > 1:
+            reports = (report(samples[i].row, random.Random(0)) for i in self.pool)
+            texts = [r.text for r in reports if r]
+            longest = config.model.text.max_tokens
+            self.lengths = token_counts(self.tokenizer, texts, longest, lengths_folder)
+        self.module = Pretraining(config)
+
+    def loader(self, world: int) -> Callable[[Turn], Pairs]:
+        """A turn -> its pairs; reports are drawn for the joined batch, then shared out."""
+        config, engine = self.config, self.config.engine
+        joined = config.batch_size * world
+        sampler = Sampler(
+            self.pool, joined, config.seed, engine.accumulate, engine.bucket, self.lengths
+        )
+        lock = Lock()  # the tokenizer keeps its padding in itself
+
+        def load(turn: Turn) -> Pairs:
+            rows = sampler.rows(turn)
+            rng = random.Random(_seed(config, turn))
+            drawn = [report(self.cache.samples[i].row, rng) for i in rows]
+            mine = share(rows, turn)
+            reports = [r for i in mine if (r := drawn[i])]
+            with lock:
+                texts, text = [r.text for r in reports], config.model.text
+                tokens = tokenize(self.tokenizer, texts, text.max_tokens, text.padding)
+            ids = text_ids(reports) if config.same_text_is_positive else None
+            return Pairs(load_images(self.cache, [rows[i] for i in mine]), tokens, ids)
+
+        return load
+
+    def losses(
+        self, model: Callable[..., dict[str, Tensor]], batch: Pairs, turn: Turn
+    ) -> loop.Losses:
+        """Augment on the device, then the losses of `Pretraining`."""
+        seed = _seed(self.config, turn) + _RANKS_APART * turn.rank
+        generator = torch.Generator().manual_seed(seed)
+        images = batch.images.float() / 255
+        changed = augment(images, None, self.config.augment, generator).images
+        return model(changed, batch.tokens, batch.text_ids, turn.step)
+
+    def picture(self, batch: Pairs) -> Tensor | None:
+        """Image, attention, pseudo mask and prediction of the first rows."""
+        return panel(self.module, batch.images[:4].float() / 255)
+
+
+_RANKS_APART = 1_000_000_007
+"""So that no two processes augment alike."""
+
+
+def _seed(config: PretrainConfig, turn: Turn) -> int:
+    return config.seed * 1_000_003 + turn.number
 
 
 def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     """Run or resume a pre-training; gives the path of its last checkpoint."""
+    fabric = launch(config.engine, config.precision)
     loop.seed_everything(config.seed)
-    cache = open_cache(config.data, config.preprocess, cache_folder)
-    pool = [i for i in cache.where("train") if report(cache.samples[i].row, random.Random(0))]
-    return loop.train(
-        config,
-        Pretraining(config),
-        len(pool),
-        out,
-        lambda fabric, model: _step(config, cache, pool, fabric, model),
-    )
+    return loop.train(config, fabric, prepared(config, fabric, cache_folder), out)
 
 
-def _step(
-    config: PretrainConfig,
-    cache: Cache,
-    pool: list[int],
-    fabric: Fabric,
-    model: Callable[..., dict[str, Tensor]],
-) -> Callable[[int], loop.Losses]:
-    tokenizer = build_tokenizer(config.model.text)
-
-    def losses(step: int) -> loop.Losses:
-        rows = batch_rows(pool, config.batch_size, step, config.seed)
-        rng = random.Random(config.seed * 1_000_003 + step)
-        reports = [r for i in rows if (r := report(cache.samples[i].row, rng))]
-        text = config.model.text
-        tokens = tokenize(tokenizer, [r.text for r in reports], text.max_tokens, text.padding)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        images = fabric.to_device(load_images(cache, rows))
-        changed = augment(images, None, config.augment, generator).images
-        ids = fabric.to_device(text_ids(reports)) if config.same_text_is_positive else None
-        tokens = Tokens(fabric.to_device(tokens.input_ids), fabric.to_device(tokens.attention_mask))
-        return model(changed, tokens, ids, step)
-
-    return losses
+def prepared(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> PretrainTask:
+    """The task of a configuration; the first process builds the cache, the others wait."""
+    with fabric.rank_zero_first():
+        cache = open_cache(config.data, config.preprocess, cache_folder)
+        return PretrainTask(config, cache, cache_folder)
