@@ -42,7 +42,8 @@ class Journal:
         self._names: list[str] = []
         self._values: list[Tensor] = []
         self._began = self._last = time.monotonic()
-        self._waited = 0.0
+        self.waited_s = 0.0
+        """Seconds that steps waited for their data since the last note."""
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         """Keep the values of one step, without reading them."""
@@ -54,7 +55,7 @@ class Journal:
         """Count the time inside as time that the step waited for its data."""
         start = time.monotonic()
         yield
-        self._waited += time.monotonic() - start
+        self.waited_s += time.monotonic() - start
 
     def note(self, step: int, rate: float) -> None:
         """Write the means of all steps since the last note.
@@ -98,9 +99,9 @@ class Journal:
         pace = {
             "minutes": round((now - self._began) / 60, 2),
             "images_per_s": round(steps * self._rows / seconds, 2),
-            "data_wait": round(self._waited / seconds, 4),
+            "data_wait": round(self.waited_s / seconds, 4),
         }
-        self._last, self._waited = now, 0.0
+        self._last, self.waited_s = now, 0.0
         return pace
 
     def _write(self, line: dict[str, float]) -> None:

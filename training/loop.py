@@ -155,7 +155,7 @@ def run(
     rows = plan.rows * fabric.world_size * plan.accumulate
     journal = Journal(fabric, plan.folder, logs, rows, scaled=_scaler(fabric) is not None)
     stepping = Stepping(fabric, model, optimiser, task, plan, schedule)
-    with closing(_batches(fabric, task, plan, engine, start)) as batches:
+    with closing(batches_from(fabric, task, plan, engine, start)) as batches:
         for step in _steps(fabric, plan, start):
             stepping.step(step, batches, journal)
             if engine.picture_every and (step + 1) % engine.picture_every == 0:
@@ -250,7 +250,7 @@ def _steps(fabric: Fabric, plan: Plan, start: int) -> Iterator[int]:
     return track(steps, plan.folder.name, start=start) if fabric.is_global_zero else iter(steps)
 
 
-def _batches(
+def batches_from(
     fabric: Fabric, task: Task, plan: Plan, engine: EngineConfig, start: int
 ) -> Generator[tuple[Turn, Any], None, None]:
     """Turns and their batches on the host, from a step on, to the end."""

@@ -75,7 +75,7 @@ class TextEncoder(nn.Module):
             revision=config.revision or "main",
             trust_remote_code=False,
             add_pooling_layer=False,
-            attn_implementation="eager",
+            attn_implementation="sdpa",
         )
         self.width = int(self.bert.config.hidden_size)
         frozen = list(self.bert.encoder.layer[: config.frozen_layers])
