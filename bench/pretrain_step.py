@@ -25,6 +25,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from bench.released_loop import ReleasedLoop
 from bench.report_texts import declared_texts, table_texts
 from training import loop
+from training.checkpoint import Plan
 from training.config import (
     EncoderConfig,
     EngineConfig,
@@ -33,7 +34,7 @@ from training.config import (
     PretrainConfig,
     TextConfig,
 )
-from training.data.cache import Cache, Sample
+from training.data.cache import Cache, Masks, Sample
 from training.data.tables import Row
 from training.journal import Journal
 from training.model.text_encoder import build_tokenizer, locate
@@ -61,9 +62,7 @@ class Ours:
         self.config = config
         self.fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
         self.task = PretrainTask(config, cache, folder)
-        self.plan = loop.Plan(
-            folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size
-        )
+        self.plan = Plan(folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size)
         model, optimiser = loop.set_up(
             self.fabric, self.task.module, config.optimiser, config.engine
         )
@@ -96,7 +95,7 @@ def released_round(released: ReleasedLoop, steps: int) -> Round:
     return Round(steps * released.batch_size / seconds, share)
 
 
-def make_cache(texts: list[str]) -> Cache:
+def make_cache(folder: Path, texts: list[str]) -> Cache:
     """Noise for pictures, one for each report: what they show does not change the time."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (len(texts), _SIDE, _SIDE), dtype=np.uint8)
@@ -105,7 +104,7 @@ def make_cache(texts: list[str]) -> Cache:
         for i, text in enumerate(texts)
     ]
     samples = [Sample(row, frozenset(), ()) for row in rows]
-    return Cache(images, np.zeros((len(texts), 1, 1), np.uint8), samples, {})
+    return Cache(images, Masks(folder, images.shape), samples, {}, folder)
 
 
 def make_config(folder: Path, batch_size: int, precision: str) -> PretrainConfig:
@@ -132,7 +131,7 @@ def make_config(folder: Path, batch_size: int, precision: str) -> PretrainConfig
 
 def compare(options: argparse.Namespace, precision: str, texts: list[str], folder: Path) -> None:
     """Print the rounds of one precision, and the medians."""
-    config, cache = make_config(folder, options.batch, precision), make_cache(texts)
+    config, cache = make_config(folder, options.batch, precision), make_cache(folder, texts)
     ours = Ours(config, cache, folder)
     theirs = ReleasedLoop(
         Pretraining(config),

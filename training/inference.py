@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from radiograph.errors import TaskNotOffered
-from training import loop
+from training.checkpoint import CHECKPOINT, read_checkpoint
 from training.config import FinetuneConfig, PretrainConfig, RunConfig
 from training.model.heads import SimilarityHead, trunk_outputs
 from training.model.text_encoder import build_tokenizer, tokenize
@@ -99,8 +99,8 @@ def load_run(checkpoint: Path) -> TrainedModel:
         FileNotFoundError: there is none.
         TaskNotOffered: it has no head, and a text side that was never aligned with its images.
     """
-    path = checkpoint / loop.CHECKPOINT if checkpoint.is_dir() else checkpoint
-    read = loop.read_checkpoint(path)
+    path = checkpoint / CHECKPOINT if checkpoint.is_dir() else checkpoint
+    read = read_checkpoint(path)
     this = _RUN.validate_json(read.config)
     config = this if isinstance(this, FinetuneConfig) else _without_heads(this, path)
     runs = (*_before(config), PastRun(this, read.commit)) if config is this else _before(config)
@@ -161,12 +161,12 @@ def never_aligned(runs: Sequence[PastRun]) -> str | None:
 def _before(config: FinetuneConfig) -> tuple[PastRun, ...]:
     """The runs that a fine-tuning started from, the first one first."""
     if config.start_from is not None:
-        earlier = loop.read_checkpoint(config.start_from)
+        earlier = read_checkpoint(config.start_from)
         past = FinetuneConfig.model_validate_json(earlier.config)
         return (*_before(past), PastRun(past, earlier.commit))
     if config.pretrained is None:
         return ()
-    earlier = loop.read_checkpoint(config.pretrained)
+    earlier = read_checkpoint(config.pretrained)
     return (PastRun(PretrainConfig.model_validate_json(earlier.config), earlier.commit),)
 
 

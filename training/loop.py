@@ -21,12 +21,7 @@ from lightning.fabric.strategies.fsdp import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from training.checkpoint import CHECKPOINT as CHECKPOINT
-from training.checkpoint import Checkpoint as Checkpoint
-from training.checkpoint import Plan as Plan
-from training.checkpoint import read_checkpoint as read_checkpoint
-from training.checkpoint import resume
-from training.checkpoint import save as save
+from training.checkpoint import CHECKPOINT, Plan, resume, save
 from training.config import EngineConfig, FinetuneConfig, OptimiserConfig, PretrainConfig
 from training.data.batches import each_tensor, read_ahead
 from training.data.sampler import Turn, steps_per_epoch

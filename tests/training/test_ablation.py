@@ -13,7 +13,7 @@ from g2d.cli import app
 from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
-from training import ablation, loop
+from training import ablation, checkpoint, loop
 from training.ablation import Cell, Folder, Result, arm_config, cells, run
 from training.ablation_probes import Found
 from training.ablation_table import BEGIN, END, describe, mean_and_spread, rewrite
@@ -96,7 +96,7 @@ def test_a_stopped_ablation_goes_on_to_the_same_table(
     config: AblationConfig, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, cache = tmp_path / "run", tmp_path / "cache"
-    save = loop.save
+    save = checkpoint.save
 
     def save_and_die(*args: object) -> None:
         save(*args)  # type: ignore[arg-type]

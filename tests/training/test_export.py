@@ -11,9 +11,9 @@ from onnx import numpy_helper
 from radiograph.errors import PublishRefused
 from tests.training.tiny_runs import SIZE_PX
 from training import export as export_module
+from training.checkpoint import CHECKPOINT
 from training.export import TOLERANCE, answers, export
 from training.inference import TrainedModel, load_run
-from training.loop import CHECKPOINT
 
 HEADS = {"anatomy", "boxes", "findings", "regions", "similarity"}
 

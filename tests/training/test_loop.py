@@ -13,6 +13,7 @@ from lightning.fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from training import loop
+from training.checkpoint import CHECKPOINT, Plan, read_checkpoint
 from training.config import EngineConfig, OptimiserConfig
 from training.data.sampler import Turn
 from training.journal import HISTORY
@@ -26,8 +27,8 @@ class _Killed(Exception):
     """Stands for the signal."""
 
 
-def _plan(folder: Path, config: str = "{}") -> loop.Plan:
-    return loop.Plan(folder, STEPS, checkpoint_every=2, seed=3, config=config)
+def _plan(folder: Path, config: str = "{}") -> Plan:
+    return Plan(folder, STEPS, checkpoint_every=2, seed=3, config=config)
 
 
 class _Task:
@@ -50,7 +51,7 @@ class _Task:
 
 
 def _run(
-    plan: loop.Plan,
+    plan: Plan,
     spoil: Callable[[int, Tensor], Tensor] = lambda _, total: total,
     plugin: MixedPrecision | None = None,
 ) -> dict[str, Tensor]:
@@ -59,7 +60,7 @@ def _run(
     task = _Task(spoil)
     model, optimiser = loop.set_up(fabric, task.module, SCHEDULE, ENGINE)
     loop.run(fabric, model, optimiser, task, plan, SCHEDULE, ENGINE)
-    return loop.read_checkpoint(plan.folder / loop.CHECKPOINT).weights
+    return read_checkpoint(plan.folder / CHECKPOINT).weights
 
 
 def _history(folder: Path) -> list[tuple[int, float]]:
@@ -101,7 +102,7 @@ def test_a_run_of_another_configuration_is_not_continued(tmp_path: Path) -> None
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="step 5"):
         _run(_plan(tmp_path), lambda step, total: total * (float("nan") if step == 5 else 1))
-    state = torch.load(tmp_path / loop.CHECKPOINT, weights_only=True)
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert state["step"] == 4
 
 
@@ -161,7 +162,7 @@ def test_a_scaler_skips_steps_and_goes_on_where_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     lines = (killed.folder / HISTORY).read_text().splitlines()
     assert json.loads(lines[0])["skipped_steps"] == 2
-    scaler = torch.load(killed.folder / loop.CHECKPOINT, weights_only=True)["scaler"]
+    scaler = torch.load(killed.folder / CHECKPOINT, weights_only=True)["scaler"]
     assert scaler["scale"] < 2.0**40
 
 

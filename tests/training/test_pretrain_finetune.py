@@ -10,7 +10,9 @@ from torch import Tensor
 from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
+from training import checkpoint as checkpoints
 from training import loop
+from training.checkpoint import read_checkpoint
 from training.commit import current_commit
 from training.config import FinetuneConfig, PretrainConfig
 from training.inference import load_run
@@ -47,7 +49,7 @@ def pretrained(config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory)
 
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:
-    return loop.read_checkpoint(checkpoint).weights
+    return read_checkpoint(checkpoint).weights
 
 
 def _history(checkpoint: Path) -> list[dict[str, float]]:
@@ -58,7 +60,7 @@ def _history(checkpoint: Path) -> list[dict[str, float]]:
 def test_a_killed_pre_training_ends_as_the_uninterrupted_one(
     config: PretrainConfig, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = loop.save
+    save = checkpoints.save
 
     def save_and_die(*args: object) -> None:
         save(*args)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
 from training import loop
+from training.checkpoint import read_checkpoint
 from training.config import EncoderConfig, PretrainConfig, ProbeConfig
 from training.data.cache import Cache, open_cache
 from training.model.text_encoder import Tokens
@@ -228,7 +229,7 @@ def test_encoder_and_decoder_come_from_the_checkpoint(
     pretraining: PretrainConfig, tmp_path: Path
 ) -> None:
     path = pretrain(pretraining, tmp_path / "run", tmp_path / "cache")
-    saved = loop.read_checkpoint(path).weights
+    saved = read_checkpoint(path).weights
     unet = read_unet(path).state_dict()
     assert all(torch.equal(saved[f"g2d.img_model.{name}"], unet[name]) for name in unet)
     assert any(name.startswith("decoder") for name in unet)

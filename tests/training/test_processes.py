@@ -14,7 +14,7 @@ import torch
 from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.run_of_pairs import run
-from training import loop
+from training.checkpoint import CHECKPOINT, read_checkpoint
 from training.config import AugmentConfig, EngineConfig, PretrainConfig
 from training.journal import HISTORY, TIMES
 
@@ -76,7 +76,7 @@ def test_a_run_killed_between_checkpoints_has_the_losses_of_one_that_was_not(
     run(config, killed / "run", tmp_path / "cache")
     assert _history(killed) == _history(tmp_path / "whole")
     whole, again = (
-        loop.read_checkpoint(tmp_path / name / "run" / loop.CHECKPOINT).weights
+        read_checkpoint(tmp_path / name / "run" / CHECKPOINT).weights
         for name in ("whole", "killed")
     )
     assert all(torch.equal(whole[name], again[name]) for name in whole)
@@ -107,7 +107,7 @@ def test_two_processes_have_the_losses_of_one_with_the_joined_batch(
         assert joined == pytest.approx(alone, rel=1e-4)
     for alone, joined in zip(one, two, strict=True):  # AdamW makes rounding grow
         assert joined["total"] == pytest.approx(alone["total"], rel=1e-3)
-    position = torch.load(tmp_path / "two" / "run" / loop.CHECKPOINT, weights_only=True)["position"]
+    position = torch.load(tmp_path / "two" / "run" / CHECKPOINT, weights_only=True)["position"]
     assert position == {
         "step": 6, "world": 2, "joined": 8, "accumulate": 1, "rows_of_step": 8, "rows_seen": 48,
     }  # fmt: skip

@@ -11,6 +11,7 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from tests.training import released_files
 from training import loop
+from training.checkpoint import read_checkpoint
 from training.config import EncoderConfig, ModelConfig, PretrainConfig
 from training.model.g2d import G2D
 from training.released.exporting import NotInLayout, export_checkpoint, to_released
@@ -75,7 +76,7 @@ def test_what_is_imported_from_an_export_is_the_run_that_was_exported(
     file = tmp_path / f"ours.{suffix}"
     assert set(export_checkpoint(first.checkpoint, file, "full").zeros) == UNREAD
     second = import_checkpoint(file, config, tmp_path / "again")
-    before, after = (loop.read_checkpoint(run.checkpoint).weights for run in (first, second))
+    before, after = (read_checkpoint(run.checkpoint).weights for run in (first, second))
     assert _equal(before, after)
 
 
@@ -89,7 +90,7 @@ def test_an_import_says_what_came_from_the_file_and_what_did_not(
     assert source.from_file == PARTS[:held]
     assert tuple(source.fresh) == PARTS[held:]
     assert sum(done.tensors.values()) + len(done.unread) == len(state)
-    stored = PretrainConfig.model_validate_json(loop.read_checkpoint(done.checkpoint).config)
+    stored = PretrainConfig.model_validate_json(read_checkpoint(done.checkpoint).config)
     assert stored.imported == source
     written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert PretrainConfig.model_validate(written) == stored
@@ -102,7 +103,7 @@ def test_fresh_parts_of_an_import_are_those_of_its_seed(
     config: PretrainConfig, tmp_path: Path
 ) -> None:
     state = released_files.weights(config, "encoder")
-    loaded = loop.read_checkpoint(_import(config, state, tmp_path).checkpoint).weights
+    loaded = read_checkpoint(_import(config, state, tmp_path).checkpoint).weights
     loop.seed_everything(config.seed)
     fresh = G2D(config.model, config.preprocess.size_px).state_dict()
     encoder = "img_model.encoder."
@@ -148,7 +149,7 @@ def test_parts_saved_under_their_names_in_the_whole_model_are_those_parts() -> N
 def test_half_precision_weights_are_read_as_float32(config: PretrainConfig, tmp_path: Path) -> None:
     state = released_files.weights(config, "encoder")
     half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    loaded = loop.read_checkpoint(_import(config, half, tmp_path).checkpoint).weights
+    loaded = read_checkpoint(_import(config, half, tmp_path).checkpoint).weights
     weight = loaded["g2d.img_model.encoder.conv1.weight"]
     assert weight.dtype is torch.float32
     assert torch.equal(weight, half["conv1.weight"].float())
@@ -158,7 +159,7 @@ def test_a_fine_tuned_run_is_exported_without_its_heads(finetuned: Path, tmp_pat
     written = export_checkpoint(finetuned.parent, tmp_path / "ours.pth", "encoder-decoder")
     assert {"heads.findings", "heads.anatomy", "lm_model", "attnpool"} <= set(written.left_out)
     assert not any(part.startswith("img_model") for part in written.left_out)
-    state, weights = read_state_dict(tmp_path / "ours.pth"), loop.read_checkpoint(finetuned).weights
+    state, weights = read_state_dict(tmp_path / "ours.pth"), read_checkpoint(finetuned).weights
     assert all(torch.equal(weights[f"g2d.img_model.{name}"], v) for name, v in state.items())
 
 

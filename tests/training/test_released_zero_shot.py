@@ -9,7 +9,7 @@ from g2d.cli import app
 from radiograph.errors import TaskNotOffered
 from radiograph.preprocess import PreprocessSpec
 from tests.training import released_files, tiny_runs
-from training import loop
+from training.checkpoint import read_checkpoint
 from training.config import FinetuneConfig, PretrainConfig
 from training.inference import PastRun, load_run, never_aligned
 from training.publish import LICENCE, imported_weights, licence_of
@@ -71,7 +71,7 @@ def test_a_fine_tuning_that_aligned_images_and_text_has_a_zero_shot_map(
     text_encoder: Path, tmp_path: Path
 ) -> None:
     checkpoint = _import(text_encoder, "encoder", tmp_path)
-    imported = PretrainConfig.model_validate_json(loop.read_checkpoint(checkpoint).config)
+    imported = PretrainConfig.model_validate_json(read_checkpoint(checkpoint).config)
     frozen, aligned = (_finetuning(checkpoint, freeze_trunk=on) for on in (True, False))
     first = PastRun(imported, "unknown")
     assert never_aligned((first, PastRun(frozen, "unknown"))) is not None

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training import loop
+from training.checkpoint import CHECKPOINT
 from training.commit import current_commit
 from training.config import ImportedConfig, PretrainConfig
 from training.model.g2d import G2D
@@ -91,7 +92,7 @@ def import_checkpoint(file: Path, config: PretrainConfig, out: Path) -> Imported
     unread = {name: value.clone() for name, value in state.items() if name not in names}
     _write(out, g2d, config.model_copy(update={"model": model, "imported": source}), unread)
     counts = dict(Counter(part_of(name) for name in held))
-    return Imported(out / loop.CHECKPOINT, source, counts, tuple(unread))
+    return Imported(out / CHECKPOINT, source, counts, tuple(unread))
 
 
 def _start(part: str, config: PretrainConfig) -> str:
@@ -163,5 +164,5 @@ def _write(out: Path, g2d: G2D, config: PretrainConfig, unread: dict[str, Tensor
         "config": config.model_dump_json(),
         "commit": current_commit(),
     }
-    torch.save(state, stage / loop.CHECKPOINT)
+    torch.save(state, stage / CHECKPOINT)
     stage.rename(out)

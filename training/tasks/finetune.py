@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import loop
+from training.checkpoint import read_checkpoint
 from training.config import FinetuneConfig, ModelConfig, PretrainConfig
 from training.data.cache import Cache, open_cache
 from training.data.phrases import draw
@@ -180,13 +181,13 @@ def load_pretrained(config: FinetuneConfig) -> Finetuning:
             raise ValueError("a fine-tuning needs `pretrained` or `model`")
         module = Finetuning(config, config.model, 0.07)
     else:
-        checkpoint = loop.read_checkpoint(config.pretrained)
+        checkpoint = read_checkpoint(config.pretrained)
         before = PretrainConfig.model_validate_json(checkpoint.config)
         module = Finetuning(config, before.model, before.temperature)
         trunk = {k.removeprefix("g2d."): v for k, v in checkpoint.weights.items()}
         module.g2d.load_state_dict(trunk)
     if config.start_from is not None:
-        _fill(module, loop.read_checkpoint(config.start_from).weights)
+        _fill(module, read_checkpoint(config.start_from).weights)
     return module
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
 from training import loop
+from training.checkpoint import read_checkpoint
 from training.config import EncoderConfig, PretrainConfig
 from training.data.cache import Cache
 from training.model.image_encoder import build_unet
@@ -58,7 +59,7 @@ class Features:
 
 def read_unet(checkpoint: Path) -> smp.Unet:
     """Encoder and decoder of a pre-training; nothing in the file is executed."""
-    saved = loop.read_checkpoint(checkpoint)
+    saved = read_checkpoint(checkpoint)
     config = PretrainConfig.model_validate_json(saved.config)
     unet = build_unet(config.model.encoder.model_copy(update={"weights": None}))
     prefix = "g2d.img_model."
