@@ -1,5 +1,6 @@
 """The training sub-commands: prepare, pretrain, finetune, evaluate, export, publish."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,25 +17,42 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="key=value in place of the configuration's; again for more."),
 ]
+DEFAULT_WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def prepare(config: Config, cache: Cache = DEFAULT_CACHE) -> None:
+def prepare(
+    config: Config,
+    cache: Cache = DEFAULT_CACHE,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes; 0 is none but this one.")
+    ] = DEFAULT_WORKERS,
+    again: Annotated[
+        bool, typer.Option("--again", help="Build it anew, where files came or were changed.")
+    ] = False,
+    changes: Changes = None,
+) -> None:
     """Read every radiograph of a configuration once, and say what was left out and why.
 
     \b
     g2d prepare small_pretrain
+    g2d prepare mimic.yaml --workers 32
 
-    Training does the same when it starts; the cache serves every later run.
+    Training does the same when it starts, with one process; the cache serves every later run.
+    Killed or stopped, the same command goes on with what is left to do.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from training.config import load_any
     from training.data.cache import open_cache
 
-    run = load_any(config)
-    found = open_cache(run.data, run.preprocess, cache)
+    run = load_any(config, changes or ())
+    found = open_cache(run.data, run.preprocess, cache, workers=workers, again=again)
     for split in ("train", "valid", "test"):
-        typer.echo(f"{split}: {len(found.where(split))} radiographs")
+        rows = [sample.row for sample in found.samples if sample.row.split == split]
+        with_text = sum(bool(row.text) for row in rows)
+        typer.echo(f"{split}: {len(rows)} radiographs, {with_text} with a report")
     for reason, count in sorted(found.left_out.items()):
         typer.echo(f"left out, {reason}: {count}")
+    typer.echo(f"cache: {found.folder}")
+    typer.echo(f"each row left out, and why: {found.manifest}")
 
 
 def pretrain(

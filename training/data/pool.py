@@ -71,10 +71,9 @@ def render_alone(chunk: Chunk, render: Callable[[Chunk, int], None] = render_row
     """Render a chunk in a process of its own, without the rows that end it."""
     if _survives(render_chunk, chunk):
         return
-    deadly = {i for i in range(len(chunk.rows)) if not _survives(render, chunk, i)}
-    render_chunk_without = frozenset(deadly)
+    deadly = frozenset(i for i in range(len(chunk.rows)) if not _survives(render, chunk, i))
     with _pool(1) as executor:
-        executor.submit(render_chunk, chunk, render_chunk_without).result()
+        executor.submit(render_chunk, chunk, deadly).result()
 
 
 def _survives(function: Callable[..., None], *arguments: object) -> bool:

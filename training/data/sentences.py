@@ -41,6 +41,15 @@ _FINDINGS: dict[str, tuple[str, ...]] = {
     "Pneumonia": ("Findings of pneumonia.", "Opacity consistent with pneumonia."),
     "Pneumothorax": ("Pneumothorax.", "There is a pneumothorax."),
 }
+_FINDINGS |= {  # as CheXpert spells them
+    "Enlarged Cardiomediastinum": ("The cardiomediastinal silhouette is enlarged.",),
+    "Lung Opacity": ("There is an opacity in the lung.", "Lung opacity."),
+    "Lung Lesion": ("There is a lesion in the lung.",),
+    "Pleural Effusion": _FINDINGS["Effusion"],
+    "Pleural Other": ("Pleural abnormality.",),
+    "Fracture": ("There is a fracture.",),
+    "Support Devices": ("Support devices are in place.",),
+}
 _FINDINGS["No Finding"] = _FINDINGS["normal"]
 _SEX = {"M": "male", "F": "female"}
 
