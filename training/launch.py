@@ -27,7 +27,7 @@ def launch(config: EngineConfig, precision: str) -> Fabric:
         accelerator=config.accelerator,
         devices=devices,
         num_nodes=nodes,
-        strategy=_strategy(config, devices * nodes),
+        strategy=strategy_of(config, devices * nodes),
         precision=precision,  # type: ignore[arg-type]
     )
     if config.sync_batchnorm and fabric.device.type != "cuda":
@@ -48,7 +48,8 @@ def started_by_launcher() -> tuple[int, int] | None:
     return None
 
 
-def _strategy(config: EngineConfig, processes: int) -> Strategy | str:
+def strategy_of(config: EngineConfig, processes: int) -> Strategy | str:
+    """How so many processes work together."""
     if config.strategy == "fsdp":
         # One whole file, as of any other run, so that it resumes on other devices.
         return FSDPStrategy(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
-PANEL = "image, attention, pseudo mask, prediction"
+PANEL = "image_attention_pseudo-mask_prediction"
 
 
 class Log(Protocol):

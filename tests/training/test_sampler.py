@@ -1,8 +1,9 @@
 """Which rows a step sees."""
 
+import numpy as np
 import pytest
 
-from training.data.sampler import batch_rows, steps_per_epoch
+from training.data.sampler import Sampler, Turn, batch_rows, share, steps_per_epoch
 
 POOL = [3, 1, 4, 15, 9, 2, 6, 5]
 
@@ -27,3 +28,35 @@ def test_epochs_differ_in_order() -> None:
 def test_a_pool_smaller_than_a_batch_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer than one batch"):
         steps_per_epoch(3, 4)
+
+
+def test_processes_share_the_rows_of_one_joined_batch() -> None:
+    parts = [share(POOL, Turn(0, rank=rank, world=4)) for rank in range(4)]
+    assert parts == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_micro_batches_of_a_step_are_the_rows_of_the_larger_batch() -> None:
+    whole, halves = Sampler(POOL, 4, seed=7), Sampler(POOL, 2, seed=7, accumulate=2)
+    for step in range(4):
+        rows = [row for micro in (0, 1) for row in halves.rows(Turn(step, micro, 2))]
+        assert rows == whole.rows(Turn(step))
+
+
+def test_batches_of_a_bucket_have_neighbouring_lengths() -> None:
+    """Sixteen rows of lengths 0 to 15 in batches of four: each batch has four in a row."""
+    lengths = np.arange(16, dtype=np.int32)
+    sampler = Sampler(range(16), 4, seed=3, bucket=4, lengths=lengths)
+    batches = [sampler.rows(Turn(step)) for step in range(4)]
+    assert sorted(sorted(batch) for batch in batches) == [
+        [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15],
+    ]  # fmt: skip
+    assert batches != sorted(batches)
+    assert batches == [
+        Sampler(range(16), 4, seed=3, bucket=4, lengths=lengths).rows(Turn(step))
+        for step in range(4)
+    ]
+
+
+def test_a_bucket_without_lengths_is_refused() -> None:
+    with pytest.raises(ValueError, match="no lengths"):
+        Sampler(POOL, 2, seed=0, bucket=2)
