@@ -206,6 +206,11 @@ class Place:
         self._entered = time.perf_counter()
         self._work: list[Future[Any]] = []
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other request is inside at this moment."""
+        return self._admission.taken <= self._counted
+
     def __enter__(self) -> "Place":
         return self
 

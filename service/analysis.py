@@ -147,7 +147,7 @@ class Analysis:
         text, text_ms = await self._text(plan, place)
         decoded = await place.wait(decoding)
         middle = time.perf_counter()
-        work = Work(decoded.tensor, plan, text, place.deadline, place.request_id)
+        work = Work(decoded.tensor, plan, text, place.deadline, place.request_id, alone=place.alone)
         raw = await place.wait(self._channel.submit(place.key, work, place.deadline))
         place.deadline.check()  # what passed on the way was left out of the batch
         computed_ms = sum(raw.timings_ms.values())
@@ -184,7 +184,8 @@ class Analysis:
             BackendFailure: a graph failed.
         """
         start = time.perf_counter()
-        with on_behalf_of(*(work.request_id for work in batch)):
+        alone = all(work.alone for work in batch)
+        with on_behalf_of(*(work.request_id for work in batch), alone=alone):
             if self._backend.elsewhere:
                 raws = self._ask_elsewhere(batch)
             else:

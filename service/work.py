@@ -32,6 +32,7 @@ class Work:
         text: features of the plan's phrases, P x D, or None without phrases.
         deadline: of the request.
         request_id: of the request, or empty.
+        alone: whether it was the only request when it was queued.
     """
 
     tensor: FloatArray
@@ -39,6 +40,7 @@ class Work:
     text: FloatArray | None
     deadline: Deadline
     request_id: str = ""
+    alone: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float32]
 GLOBAL_FEATURES = "global_features"
 """The trunk's output that every version has, B x D."""
 
+_ALONE: ContextVar[bool] = ContextVar("alone", default=True)
 _REQUEST_IDS: ContextVar[tuple[str, ...]] = ContextVar("request_ids", default=())
 
 
@@ -81,13 +82,24 @@ class Backend(Protocol):
 
 
 @contextmanager
-def on_behalf_of(*request_ids: str) -> Iterator[None]:
-    """Say which requests the calls within are made for, so that a backend may pass it on."""
-    token = _REQUEST_IDS.set(request_ids)
+def on_behalf_of(*request_ids: str, alone: bool = True) -> Iterator[None]:
+    """Say what the calls within are made for.
+
+    Args:
+        request_ids: of the requests, so that a backend may pass them on.
+        alone: whether no other request is inside, and so the whole machine free.
+    """
+    tokens = _REQUEST_IDS.set(request_ids), _ALONE.set(alone)
     try:
         yield
     finally:
-        _REQUEST_IDS.reset(token)
+        _REQUEST_IDS.reset(tokens[0])
+        _ALONE.reset(tokens[1])
+
+
+def alone() -> bool:
+    """Whether no other request is inside than those that this thread's call is made for."""
+    return _ALONE.get()
 
 
 def request_ids() -> tuple[str, ...]:

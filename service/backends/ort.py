@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, ModelManifest, Task
-from service.backends.base import GLOBAL_FEATURES, Answers, FloatArray
+from service.backends.base import GLOBAL_FEATURES, Answers, FloatArray, alone
 from service.backends.stages import cut, needed
 from service.errors import BackendFailure, ProviderUnavailable
 from service.settings import Provider, Settings
@@ -70,7 +70,7 @@ class OrtOptions:
 
 
 class Running:
-    """How many graphs run at this moment."""
+    """Whether a graph has the machine to itself: neither graphs nor requests beside it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -78,9 +78,9 @@ class Running:
 
     @contextmanager
     def one_more(self) -> Iterator[bool]:
-        """Count a run; gives whether others run beside it."""
+        """Count a run; gives whether there is something beside it."""
         with self._lock:
-            beside = self._count > 0
+            beside = self._count > 0 or not alone()
             self._count += 1
         try:
             yield beside
@@ -116,8 +116,9 @@ class Graph:
     """One ONNX graph: named arrays in, named arrays out.
 
     On the CPU it may have two sessions. The threads of one graph wait for each other at every
-    operator, which is worth it for a graph that runs alone; where several run, each does best in
-    one thread (2 cores: 32 images a second by two graphs of one thread, 29 by two of two).
+    operator, which is worth it for a request that is alone; where others run, or are read
+    meanwhile, each graph does best in one thread (2 cores: 32 images a second by two graphs of
+    one thread, 29 by two of two).
     """
 
     def __init__(self, model: Path | bytes, options: OrtOptions, running: Running) -> None:

@@ -55,6 +55,18 @@ async def test_more_than_there_are_places_are_refused(watching: Watching) -> Non
     assert watching.told == ["places"]
 
 
+async def test_a_request_knows_whether_it_is_alone(watching: Watching) -> None:
+    inside = admission(watching)
+    aside = inside.aside(Deadline(9), "job")
+    seen: list[tuple[bool, ...]] = [(aside.alone,)]
+    with inside.enter(Deadline(9), "a") as first:
+        seen.append((aside.alone, first.alone))
+        with inside.enter(Deadline(9), "a") as second:
+            seen.append((first.alone, second.alone))
+        seen.append((aside.alone, first.alone))
+    assert seen == [(True,), (False, True), (False, False), (False, True)]
+
+
 @pytest.mark.parametrize(("deadline_s", "max_wait_s"), [(5.5, 10), (60, 5.5)])
 async def test_who_would_wait_too_long_is_refused_and_told_when_to_come_again(
     watching: Watching, deadline_s: float, max_wait_s: float

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from radiograph.repository import Repository
+from service.backends.base import on_behalf_of
 from service.backends.ort import OrtBackend, OrtOptions, Running, Sessions
 
 
@@ -12,8 +13,16 @@ def test_a_run_knows_whether_others_run_beside_it() -> None:
     running = Running()
     with running.one_more() as first, running.one_more() as second:
         assert (first, second) == (False, True)
-    with running.one_more() as alone:
-        assert not alone
+    with running.one_more() as beside:
+        assert not beside
+
+
+def test_a_run_knows_whether_other_requests_are_inside() -> None:
+    running = Running()
+    with on_behalf_of("one", alone=False), running.one_more() as beside:
+        assert beside
+    with on_behalf_of("one"), running.one_more() as beside:
+        assert not beside
 
 
 def test_alone_and_beside_others_a_graph_answers_the_same(tiny_models: Path) -> None:
