@@ -19,7 +19,8 @@ from radiograph.dicom import Limits
 from radiograph.errors import InputError, MalformedInput, WrongModality
 from radiograph.preprocess import PreprocessSpec
 from service.deadline import Deadline
-from service.decoding import DecoderOptions, Decoders, _input_error
+from service.decoder_worker import input_error
+from service.decoding import DecoderOptions, Decoders
 from service.errors import ClientGone, DeadlineExceeded, DecoderFailure
 from service.events import Nobody
 from service.reading import JPEG, PNG, UNKNOWN, Order, decode
@@ -331,7 +332,7 @@ def test_an_unexpected_error_in_a_decoder_is_logged_without_its_message(
 
 def test_a_worker_that_was_taken_over_cannot_choose_another_kind_of_error() -> None:
     for name in ("SystemExit", "ModelNotFound", "__doc__", "RadiographError", ""):
-        assert type(_input_error(name, "x")) is MalformedInput
+        assert type(input_error(name, "x")) is MalformedInput
 
 
 def test_no_thread_outlives_the_decoders() -> None:
