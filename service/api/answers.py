@@ -29,8 +29,8 @@ from service.deadline import Deadline
 from service.decoding import Decoders
 from service.encoders import json, png
 from service.encoders.json import HeatmapEncoding
-from service.loading import Models
 from service.results import AnalysisResult, ModelIdentity
+from service.served import Served
 from service.settings import Settings
 from service.shadow import Copy, Shadows
 from service.stopwatch import Stopwatch
@@ -115,7 +115,7 @@ class Answerer:
     def __init__(
         self,
         settings: Settings,
-        models: Models,
+        models: Served,
         admission: Admission,
         decoders: Decoders,
         shadows: Shadows,

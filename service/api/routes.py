@@ -13,7 +13,7 @@ from radiograph.manifest import Task
 from service.api import openapi, schemas
 from service.api.answers import Answerer, Question
 from service.errors import NotReady
-from service.loading import Models
+from service.served import Served
 from service.versions import Entry
 
 
@@ -51,7 +51,7 @@ def tasks(answerer: Answerer, prefix: str) -> APIRouter:
     return router
 
 
-def models(loaded: Models, default_model: str) -> APIRouter:
+def models(loaded: Served, default_model: str) -> APIRouter:
     """What is loaded."""
     router = APIRouter(prefix="/v1/models", tags=["Models"])
 
@@ -77,7 +77,7 @@ def models(loaded: Models, default_model: str) -> APIRouter:
     return router
 
 
-def health(loaded: Models) -> APIRouter:
+def health(loaded: Served) -> APIRouter:
     """Probes. They read a table and compute nothing."""
     router = APIRouter(prefix="/health", tags=["Health"])
 
@@ -111,7 +111,7 @@ def _grounding(query: schemas.GroundQuery, asked: tuple[Task, ...]) -> Question:
     )
 
 
-def _model(name: str, loaded: Models, *, default: bool) -> schemas.ModelSummary:
+def _model(name: str, loaded: Served, *, default: bool) -> schemas.ModelSummary:
     versions = [_summary(entry) for entry in loaded.entries() if entry.name == name]
     return schemas.ModelSummary(
         name=name, default=default, reason=loaded.faults().get(name), versions=versions
