@@ -1,32 +1,16 @@
-"""create_app: the collaborators put together, and their life from start to end.
-
-start: provider checked -> decoders start, versions load in the background -> ready
-       -> new versions are watched for
-end:   running and waiting requests finish -> decoders end -> sessions are freed
-"""
-
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+"""create_app: the parts of the service behind their addresses, as one ASGI application."""
 
 from fastapi import FastAPI
 
-from service.admission import Admission, AdmissionLimits
-from service.api import admin, job_trade, jobs, metrics, openapi, pages, problems, routes
-from service.api.answers import Answerer
-from service.api.job_desk import JobDesk
+from service.api import admin, jobs, metrics, openapi, pages, problems, routes
 from service.api.middleware import RequestContext
-from service.backends import choice
-from service.batching import Engine
-from service.decoding import DecoderOptions, Decoders
+from service.api.parts import Parts, put_together
+from service.decoding import Decoders
 from service.events import NOBODY, Observer
-from service.loading import Models
 from service.metrics import Metrics
 from service.opening import BackendFactory
-from service.settings import Settings, available_cpus
-from service.shadow import Shadows
+from service.settings import Settings
 from service.tracing import Tracing
-from service.watching import Watcher
 
 
 def create_app(
@@ -51,81 +35,40 @@ def create_app(
     """
     if observer is None:
         observer = Metrics() if settings.metrics else NOBODY
-    max_batch = None if settings.max_batch == "auto" else settings.max_batch
-    engine = Engine(settings.workers, max_batch, observer=observer)
-    backends = choice.factory(settings) if backends is None else backends
-    models = Models(settings, backends, engine, observer)
-    admission = Admission(_admission_limits(settings), observer)
-    own = Decoders(_decoder_options(settings), observer)
-    decoders = own if decoders is None else decoders
+    parts = put_together(settings, backends, observer, tracing, decoders)
+    app = _framework(parts)
+    app.state.models, app.state.admission = parts.models, parts.admission
+    app.state.answerer, app.state.engine = parts.answerer, parts.engine
+    app.add_middleware(RequestContext, observer=observer, tracing=tracing)
+    problems.install(app)
+    openapi.install(app)
+    _add_routes(app, parts, settings, observer)
+    return app
 
-    shadows = Shadows(observer, lambda: admission.taken >= settings.workers)
-    watcher = Watcher(models.refresh, settings.watch_interval_s)
 
-    @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(asyncio.to_thread(models.load))
-        if decoders is own:
-            own.start()
-        watcher.start()
-        async with desk.open(loading) if desk else nullcontext():
-            yield
-        await asyncio.to_thread(watcher.stop)
-        await loading
-        await asyncio.to_thread(own.close)
-        await asyncio.to_thread(admission.close)
-        await asyncio.to_thread(shadows.close)
-        await asyncio.to_thread(models.close)
-        await asyncio.to_thread(engine.close)
-        if tracing is not None:
-            await asyncio.to_thread(tracing.close)
-
-    answerer = Answerer(settings, models, admission, decoders, shadows)
-    desk: JobDesk | None = None
-    if settings.jobs_dir is not None:
-        trade = job_trade.of(models, answerer)
-        desk = JobDesk(settings, settings.jobs_dir, models, trade, observer)
-
-    app = FastAPI(
+def _framework(parts: Parts) -> FastAPI:
+    """The application without an address."""
+    return FastAPI(
         title=openapi.TITLE,
         description=openapi.DESCRIPTION,
         version="1",
-        lifespan=life,
+        lifespan=parts.running,
         docs_url=None,
         redoc_url=None,
         # The framework's own spans would hold the query, and so perhaps a phrase.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.state.models, app.state.admission, app.state.answerer = models, admission, answerer
-    app.state.engine = engine
-    app.add_middleware(RequestContext, observer=observer, tracing=tracing)
-    problems.install(app)
-    openapi.install(app)
+
+
+def _add_routes(app: FastAPI, parts: Parts, settings: Settings, observer: Observer) -> None:
+    """Every address, in the order that the documentation shows."""
     for prefix in ("/v1", ""):
-        app.include_router(routes.tasks(answerer, prefix), include_in_schema=bool(prefix))
-    app.include_router(routes.models(models, settings.default_model))
-    app.include_router(admin.router(models, settings))
-    if desk is not None:
-        app.include_router(jobs.router(desk, listing=settings.jobs_list))
-    app.include_router(routes.health(models))
+        app.include_router(routes.tasks(parts.answerer, prefix), include_in_schema=bool(prefix))
+    app.include_router(routes.models(parts.models, settings.default_model))
+    app.include_router(admin.router(parts.models, settings))
+    if parts.desk is not None:
+        app.include_router(jobs.router(parts.desk, listing=settings.jobs_list))
+    app.include_router(routes.health(parts.models))
     if isinstance(observer, Metrics):
         app.include_router(metrics.router(observer))
     app.include_router(pages.router())
-    return app
-
-
-def _admission_limits(settings: Settings) -> AdmissionLimits:
-    return AdmissionLimits(
-        places=settings.workers + settings.waiting,
-        max_bytes=max(settings.max_buffered_bytes, settings.max_body_bytes),
-        max_wait_s=settings.max_wait_s,
-        threads=max(2, min(4, available_cpus())),
-    )
-
-
-def _decoder_options(settings: Settings) -> DecoderOptions:
-    return DecoderOptions(
-        workers=settings.decode_workers,
-        timeout_s=settings.decode_timeout_s,
-        memory_bytes=settings.decode_memory_bytes,
-    )
