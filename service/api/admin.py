@@ -45,6 +45,13 @@ def router(models: Models, settings: Settings) -> APIRouter:
     """The addresses of administration."""
     router = APIRouter(prefix="/v1/models/{name}", tags=["Administration"])
     gate = _Gate(models, settings)
+    _add_aliases(router, models, gate)
+    _add_canary(router, models, gate)
+    return router
+
+
+def _add_aliases(router: APIRouter, models: Models, gate: "_Gate") -> None:
+    """Where an alias points, and moving it."""
 
     @router.get("/aliases/{alias}", responses=openapi.PROBLEMS_OF_ALIASES)
     async def show_alias(name: str, alias: str, response: Response) -> schemas.AliasState:
@@ -82,6 +89,10 @@ def router(models: Models, settings: Settings) -> APIRouter:
         await gate.run(move)
         return await gate.state(name, alias, response)
 
+
+def _add_canary(router: APIRouter, models: Models, gate: "_Gate") -> None:
+    """The share of the canary."""
+
     @router.get("/canary", responses=openapi.PROBLEMS_OF_MODELS)
     async def show_canary(name: str) -> schemas.CanaryState:
         """How much of what names no version the canary answers."""
@@ -96,8 +107,6 @@ def router(models: Models, settings: Settings) -> APIRouter:
         models.find_model(name)
         models.shares.change(name, change.share)
         return _canary(models, name)
-
-    return router
 
 
 class _Gate:

@@ -39,6 +39,14 @@ def router(desk: JobDesk, *, listing: bool) -> APIRouter:
         listing: whether everybody may list them.
     """
     routes = APIRouter(prefix="/v1/jobs", tags=["Jobs"])
+    _add_all(routes, desk, listing=listing)
+    _add_one(routes, desk)
+    _add_results(routes, desk)
+    return routes
+
+
+def _add_all(routes: APIRouter, desk: JobDesk, *, listing: bool) -> None:
+    """Addresses of all jobs: another one, and which there are."""
 
     @routes.post("", status_code=202, **job_openapi.POST)
     async def accept_job(request: Request, query: Annotated[JobQuery, Query()]) -> Response:
@@ -62,6 +70,10 @@ def router(desk: JobDesk, *, listing: bool) -> APIRouter:
         listed = job_schemas.JobList(jobs=[job_schemas.status(job) for job in found])
         return _json(listed.model_dump_json().encode())
 
+
+def _add_one(routes: APIRouter, desk: JobDesk) -> None:
+    """Addresses of one job: how far it is."""
+
     @routes.get("/{id}", response_model=job_schemas.JobStatus, responses=job_openapi.ONE)
     async def show_job(id: Id) -> Response:  # noqa: A002 - the name in the address
         """How far a job is; `Retry-After` says when to ask again."""
@@ -81,6 +93,10 @@ def router(desk: JobDesk, *, listing: bool) -> APIRouter:
         )
         listed = job_schemas.ItemList(items=[job_schemas.item_status(item) for item in found])
         return _json(listed.model_dump_json().encode())
+
+
+def _add_results(routes: APIRouter, desk: JobDesk) -> None:
+    """Addresses of its answers: all of them, or one."""
 
     @routes.get("/{id}/results", **job_openapi.RESULTS)
     async def show_results(request: Request, id: Id) -> Response:  # noqa: A002
@@ -102,8 +118,6 @@ def router(desk: JobDesk, *, listing: bool) -> APIRouter:
         if picture is None:
             raise ResultNotFound("no overlay was kept; a job keeps them with `overlay=true`")
         return Response(picture, media_type=png.MEDIA_TYPE, headers=_PRIVATE)
-
-    return routes
 
 
 async def _answered(desk: JobDesk, job: str, number: int) -> Item:
