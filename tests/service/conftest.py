@@ -37,6 +37,12 @@ def distinct_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def root(distinct_models: Path, tmp_path: Path) -> Path:
+    """A copy of `distinct_models` that a test may change."""
+    return tiny_version.copy(distinct_models, tmp_path / "models")
+
+
+@pytest.fixture
 def settings(tiny_models: Path, tmp_path: Path) -> Settings:
     return Settings(
         models_dir=tiny_models,

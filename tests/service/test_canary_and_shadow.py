@@ -15,7 +15,6 @@ from radiograph.heads import Detection, Finding, Grounding, Mask
 from radiograph.preprocess import PreprocessSpec
 from radiograph.repository import Repository
 from service.analysis import AnalysisRequest
-from service.backends import ort
 from service.comparison import differences
 from service.errors import InvalidSettings
 from service.events import Nobody
@@ -25,10 +24,11 @@ from service.results import AnalysisResult, ModelIdentity
 from service.routing import CanaryShares, place_of
 from service.settings import Settings
 from service.shadow import Copy, Shadows
-from tests import sample_files, tiny_version
+from tests import sample_files
 from tests.distinct_versions import answered_probability, probability
 from tests.service.admin_calls import ADMIN, TOKEN
 from tests.service.conftest import Start
+from tests.service.loaded import load
 
 PNG = {"content-type": "image/png"}
 BLACK = sample_files.png_file(np.zeros((64, 64), np.uint16))
@@ -47,18 +47,10 @@ class Compared(Nobody):
 
 
 @pytest.fixture
-def root(distinct_models: Path, tmp_path: Path) -> Path:
+def root(root: Path) -> Path:
     """`stable` is version 1, `canary` version 2."""
-    root = tiny_version.copy(distinct_models, tmp_path / "models")
     Repository(root).set_alias("tiny", "canary", 2)
     return root
-
-
-def load(root: Path, **changes: object) -> Models:
-    settings = Settings(models_dir=root, default_model="tiny", threads=1).changed(**changes)
-    models = Models(settings, ort.factory(settings))
-    models.load()
-    return models
 
 
 def answering(models: Models, key: str, reference: str | None = None) -> int:

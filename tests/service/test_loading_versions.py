@@ -20,13 +20,7 @@ from service.settings import Settings
 from service.versions import State
 from tests import tiny_version
 from tests.service.conftest import Start
-
-
-def load(root: Path, **changes: object) -> Models:
-    settings = Settings(models_dir=root, default_model="tiny", threads=1).changed(**changes)
-    models = Models(settings, ort.factory(settings))
-    models.load()
-    return models
+from tests.service.loaded import load
 
 
 def shift_golden(stage: Path) -> None:

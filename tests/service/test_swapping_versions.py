@@ -34,6 +34,7 @@ from tests import distinct_versions, sample_files, tiny_version
 from tests.distinct_versions import answered_probability, probability, publish
 from tests.service.admin_calls import ADMIN, TOKEN
 from tests.service.conftest import Start
+from tests.service.loaded import load
 
 
 class Listening(Nobody):
@@ -81,24 +82,6 @@ def listening() -> Listening:
 @pytest.fixture
 def opened() -> Opened:
     return Opened()
-
-
-@pytest.fixture
-def root(distinct_models: Path, tmp_path: Path) -> Path:
-    """Two versions that answer differently; `stable` is the first."""
-    return tiny_version.copy(distinct_models, tmp_path / "models")
-
-
-def load(
-    root: Path,
-    listening: Listening | None = None,
-    backends: BackendFactory | None = None,
-    **changes: object,
-) -> Models:
-    settings = Settings(models_dir=root, default_model="tiny", threads=1).changed(**changes)
-    models = Models(settings, backends or ort.factory(settings), observer=listening or Nobody())
-    models.load()
-    return models
 
 
 def states(models: Models) -> dict[int, State]:

@@ -13,7 +13,7 @@ from radiograph.errors import ModelNotFound
 from service.api import job_schemas, job_trade, schemas
 from service.jobs.model import JobQuestion
 from service.results import ModelIdentity
-from tests import sample_files, tiny_version
+from tests import sample_files
 from tests.service.conftest import Start
 from tests.service.jobs.job_bodies import ZIP, form, pacs_export, radiograph, related, zip_file
 from tests.service.jobs.job_clients import accepted, finished, results
@@ -227,9 +227,8 @@ async def test_a_version_that_is_gone_is_not_replaced_by_another(
 
 
 async def test_a_job_ends_with_the_version_that_it_was_accepted_for(
-    start: Start, distinct_models: Path, tmp_path: Path
+    start: Start, root: Path
 ) -> None:
-    root = tiny_version.copy(distinct_models, tmp_path / "two")
     async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, client):
         models = app.state.models
         trade = job_trade.of(models, app.state.answerer)
@@ -247,10 +246,7 @@ async def test_a_job_ends_with_the_version_that_it_was_accepted_for(
     assert json.loads(first)["findings"] == json.loads(again)["findings"]
 
 
-async def test_a_version_is_freed_when_no_item_needs_it(
-    start: Start, distinct_models: Path, tmp_path: Path
-) -> None:
-    root = tiny_version.copy(distinct_models, tmp_path / "two")
+async def test_a_version_is_freed_when_no_item_needs_it(start: Start, root: Path) -> None:
     async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, _):
         models = app.state.models
         trade = job_trade.of(models, app.state.answerer)
