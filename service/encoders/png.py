@@ -7,7 +7,6 @@ the cap of the settings. The heat map is that of the first phrase; every phrase 
 its peak. An overlay is an illustration: measure on the JSON.
 """
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from radiograph.geometry import Box
 from radiograph.heads import Finding, Grounding, Mask
+from service.encoders import picture
 from service.reading import ImageFacts
 from service.results import AnalysisResult
 
@@ -56,7 +56,7 @@ def encode(result: AnalysisResult) -> bytes:
     if result.groundings:
         canvas.heat(result.groundings[0].heatmap)
     for mask, colour in _coloured(result.masks):
-        canvas.mask(mask.mask, colour)
+        canvas.mask(mask, colour)
     for mask, colour in _coloured(result.masks):
         canvas.name_mask(mask, colour)
     for detection, colour in _coloured(result.detections, first=5):
@@ -67,9 +67,7 @@ def encode(result: AnalysisResult) -> bytes:
     if result.groundings:
         canvas.colour_bar(result.groundings[0].phrase)
     canvas.warnings([item.code.replace("_", " ") for item in result.warnings])
-    buffer = io.BytesIO()
-    canvas.image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return picture.encode(canvas.image)
 
 
 def _coloured(items: Iterable[T] | None, first: int = 0) -> list[tuple[T, Rgb]]:
@@ -80,9 +78,11 @@ def _coloured(items: Iterable[T] | None, first: int = 0) -> list[tuple[T, Rgb]]:
 class _Canvas:
     """The picture while it is drawn: source coordinates in, reduced pixels on it."""
 
-    def __init__(self, image: Image.Image, scale_x: float, scale_y: float) -> None:
+    def __init__(self, image: Image.Image, rows: int, columns: int) -> None:
         self.image = image
+        self._rows, self._columns = rows, columns
         self._draw = ImageDraw.Draw(image)
+        scale_x, scale_y = image.width / columns, image.height / rows
         self._scale = (scale_x, scale_y, scale_x, scale_y)
         side = max(image.size)
         self._line = max(1, round(side / 600))
@@ -94,7 +94,7 @@ class _Canvas:
         """A gray canvas for an image of rows x columns, 0 black."""
         gray = Image.fromarray(preview)
         rgb = Image.merge("RGB", (gray, gray, gray))
-        return cls(rgb, gray.width / image.columns, gray.height / image.rows)
+        return cls(rgb, image.rows, image.columns)
 
     def heat(self, heatmap: NDArray[np.float32]) -> None:
         """Colour a map of 0 to 1 over the whole image; the higher, the less shines through."""
@@ -105,13 +105,17 @@ class _Canvas:
         colours.putpalette(_heat_palette())
         self.image.paste(colours.convert("RGB"), mask=opacity)
 
-    def mask(self, mask: NDArray[np.bool_], colour: Rgb) -> None:
-        """Tint a mask and draw its outline."""
-        whole = Image.fromarray(mask).resize(self.image.size, Image.Resampling.NEAREST)
-        inside = np.asarray(whole)
-        outline = inside & ~_eroded(inside, self._line + 1)
+    def mask(self, mask: Mask, colour: Rgb) -> None:
+        """Tint a mask and draw its outline, looking only where the mask is."""
+        if mask.box is None:
+            return
+        margin = self._line + 1
+        left, columns = _seen(self._columns, self.image.width, mask.box[0::2], margin)
+        top, rows = _seen(self._rows, self.image.height, mask.box[1::2], margin)
+        inside = mask.mask[rows].take(columns, axis=1)
+        outline = inside & ~_eroded(inside, margin)
         opacity = inside * np.uint8(60) + outline * np.uint8(195)
-        self.image.paste(colour, mask=Image.fromarray(opacity))
+        self.image.paste(colour, (left, top), Image.fromarray(opacity))
 
     def name_mask(self, mask: Mask, colour: Rgb) -> None:
         """The name of a mask in the middle of it."""
@@ -189,6 +193,28 @@ class _Canvas:
 
 def _short(phrase: str, longest: int = 60) -> str:
     return phrase if len(phrase) <= longest else f"{phrase[: longest - 3]}..."
+
+
+def _seen(
+    source: int, drawn: int, edges: Sequence[float], margin: int
+) -> tuple[int, NDArray[np.int32]]:
+    """What of a range of source pixels is drawn along one axis, and a margin around it.
+
+    Args:
+        source: source pixels along the axis.
+        drawn: pixels of the picture along the axis.
+        edges: the first source pixel of the range, and the one after the last.
+        margin: how many pixels of the picture to add on both sides, as far as it goes.
+
+    Returns:
+        The first pixel of the picture, and the source pixel of each from there on. Pillow chooses
+        the source pixels, so that they are those of an image that it would reduce.
+    """
+    every = Image.fromarray(np.arange(source, dtype=np.int32)[None])
+    chosen = np.asarray(every.resize((drawn, 1), Image.Resampling.NEAREST), dtype=np.int32)[0]
+    first, last = np.searchsorted(chosen, edges).tolist()
+    first = max(0, first - margin)
+    return first, chosen[first : last + margin]
 
 
 def _eroded(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
