@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from bench.released_loop import ReleasedLoop
@@ -37,6 +36,7 @@ from training.config import (
 from training.data.cache import Cache, Masks, Sample
 from training.data.tables import Row
 from training.journal import Journal
+from training.launch import launch
 from training.model.text_encoder import build_tokenizer, locate
 from training.tasks.objective import Pretraining
 from training.tasks.pretrain import PretrainTask
@@ -60,7 +60,7 @@ class Ours:
     def __init__(self, config: PretrainConfig, cache: Cache, folder: Path) -> None:
         """Args: config: of the run; cache: pairs; folder: for the lengths of the reports."""
         self.config = config
-        self.fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
+        self.fabric = launch(config.engine, config.precision)
         self.task = PretrainTask(config, cache, folder)
         self.plan = Plan(folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size)
         model, optimiser = loop.set_up(
@@ -124,7 +124,7 @@ def make_config(folder: Path, batch_size: int, precision: str) -> PretrainConfig
                 encoder=EncoderConfig(name="resnet50", weights=None),
                 text=TextConfig(name=str(text)),
             ),
-            "engine": EngineConfig(bucket=50, loggers=()),
+            "engine": EngineConfig(accelerator="cpu", bucket=50, loggers=()),
         }
     )
 

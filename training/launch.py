@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from typing import Any
 
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
@@ -32,8 +33,15 @@ def launch(config: EngineConfig, precision: str) -> Fabric:
     )
     if config.sync_batchnorm and fabric.device.type != "cuda":
         raise ValueError("batch norm is synchronised on CUDA devices only")
+    # Inputs keep their precision: autocast casts where it should, and the thresholds of the pseudo
+    # mask are taken from the images. Lightning would cast all, and refuses frozen dataclasses.
+    fabric.strategy.precision.convert_input = _unchanged  # type: ignore[method-assign]
     fabric.launch()
     return fabric
+
+
+def _unchanged(data: Any) -> Any:
+    return data
 
 
 def started_by_launcher() -> tuple[int, int] | None:

@@ -76,6 +76,15 @@ def test_a_killed_pre_training_ends_as_the_uninterrupted_one(
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
+def test_mixed_precision_trains_and_keeps_weights_in_float32(
+    config: PretrainConfig, tmp_path: Path
+) -> None:
+    mixed = config.model_copy(update={"precision": "bf16-mixed", "epochs": 1})
+    done = pretrain(mixed, tmp_path / "run", tmp_path / "cache")
+    assert _history(done)[-1]["step"] == 1
+    assert {w.dtype for w in _weights(done).values()} == {torch.float32, torch.int64}
+
+
 def _frozen(config: PretrainConfig, pretrained: Path) -> FinetuneConfig:
     return FinetuneConfig(
         kind="finetune",
