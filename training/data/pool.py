@@ -54,7 +54,11 @@ def _keep_busy(
 ) -> Iterator[int]:
     """Submit chunks and wait for them; what is under way stays in the dict when this ends."""
     for chunk in chunks:
-        under_way[executor.submit(render_chunk, chunk)] = chunk
+        waiting: Future[None] = Future()
+        under_way[waiting] = chunk  # not lost if the pool is broken by now
+        submitted = executor.submit(render_chunk, chunk)
+        del under_way[waiting]
+        under_way[submitted] = chunk
         if len(under_way) >= ahead:
             yield from _finished(under_way)
     while under_way:
