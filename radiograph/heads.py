@@ -152,12 +152,16 @@ def segment(
         InvalidVersion: the output does not fit the head, or is not finite.
     """
     logits = _output(outputs, "logits", (len(head.labels), None, None))
-    maps = _sigmoid(logits, head.temperature).astype(np.float32)
     return tuple(
-        _mask(label, *reach(grid, label.threshold, geometry), spacing_mm)
-        for label, grid in zip(head.labels, maps, strict=True)
+        _mask(label, *reach(_map(grid, head.temperature), label.threshold, geometry), spacing_mm)
+        for label, grid in zip(head.labels, logits, strict=True)
         if not label.withheld
     )
+
+
+def _map(logits: Floats, temperature: float) -> NDArray[np.float32]:
+    """Probabilities of one label, h x w."""
+    return _sigmoid(logits, temperature).astype(np.float32)
 
 
 def detect(head: HeadSpec, outputs: Outputs, geometry: Geometry) -> tuple[Detection, ...]:

@@ -94,11 +94,26 @@ def _within(grid: NDArray[np.float32], level: Float, y: _Taps, x: _Taps) -> NDAr
     rows = grid[first : int(y.high[-1]) + 1]
     lines = (rows[:, x.low] * x.low_weight + rows[:, x.high] * x.high_weight).astype(Float)
     reaches = lines >= level
-    above, below = reaches[y.low - first], reaches[y.high - first]
-    mask = above & below
-    edges = np.flatnonzero(above != below)
-    row, column = np.divmod(edges, mask.shape[1])
+    starts, counts = _runs(y)  # of pixel rows that lie between the same two lines
+    above, below = reaches[y.low[starts] - first], reaches[y.high[starts] - first]
+    mask = np.repeat(above & below, counts, axis=0)
+    run, column = np.nonzero(above != below)
+    row, column = _spread(starts[run], counts[run]), np.repeat(column, counts[run])
     upper, lower = lines[y.low[row] - first, column], lines[y.high[row] - first, column]
     values = upper * y.low_weight[row] + lower * y.high_weight[row]
-    mask.ravel()[edges] = values.astype(Float) >= level
+    mask[row, column] = values.astype(Float) >= level
     return mask
+
+
+def _runs(taps: _Taps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where pixels begin to lie between another two cells, and for how many pixels they do."""
+    changes = (taps.low[1:] != taps.low[:-1]) | (taps.high[1:] != taps.high[:-1])
+    starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
+    return starts, np.diff(starts, append=taps.low.size)
+
+
+def _spread(starts: NDArray[np.intp], counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """start, start + 1, ... as many as counted, one start after the other."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if ends.size else 0
+    return np.arange(total) + np.repeat(starts - ends + counts, counts)
