@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from radiograph.repository import Repository
-from service.api import schemas
 from service.errors import InvalidSettings
 from service.settings import Settings
 from tests import tiny_version
 from tests.distinct_versions import publish
 from tests.service.admin_calls import ADMIN, TOKEN
 from tests.service.conftest import Start
+from tests.service.problem_check import check
 
 STABLE = "/v1/models/tiny/aliases/stable"
 CANARY = "/v1/models/tiny/canary"
@@ -40,13 +40,6 @@ def root(three_models: Path, tmp_path: Path) -> Path:
 async def admin(start: Start, root: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with start(models_dir=root, admin_token=TOKEN, watch_interval_s=0) as (_, client):
         yield client
-
-
-def check(response: httpx.Response, status: int, slug: str) -> None:
-    assert response.status_code == status, response.text
-    body = response.json()
-    schemas.Problem.model_validate(body)
-    assert body["type"] == f"urn:g2d:problem:{slug}"
 
 
 async def put(client: httpx.AsyncClient, version: object = 2, **headers: str) -> httpx.Response:

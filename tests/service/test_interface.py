@@ -9,6 +9,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from service.api import schemas
+from tests.service.problem_check import check
 
 DICOM = {"content-type": "application/dicom"}
 STATUSES = {"200", "400", "404", "406", "408", "413", "415", "422", "500", "503", "504"}
@@ -40,8 +41,7 @@ async def test_a_version_shows_its_manifest_and_what_computes(
 )
 async def test_a_model_that_is_not_loaded_is_404(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
-    assert response.status_code == 404
-    assert response.json()["type"] == "urn:g2d:problem:model-not-found"
+    check(response, 404, "model-not-found")
 
 
 async def test_health_says_live_and_ready(client: httpx.AsyncClient) -> None:

@@ -17,6 +17,7 @@ from service.descendants import Descendants
 from service.events import Nobody, Observer
 from service.metrics import Metrics
 from tests.service.conftest import Start
+from tests.service.problem_check import check
 
 DICOM = {"content-type": "application/dicom"}
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
@@ -121,8 +122,7 @@ async def test_any_accept_gets_metrics(client: httpx.AsyncClient, accept: str) -
 async def test_metrics_can_be_switched_off(start: Start) -> None:
     async with start(metrics=False) as (_, client):
         response = await client.get("/metrics")
-        assert response.status_code == 404
-        assert response.json()["type"] == "urn:g2d:problem:not-found"
+        check(response, 404, "not-found")
 
 
 def test_every_event_becomes_a_metric() -> None:

@@ -13,6 +13,7 @@ from radiograph.errors import InputError, RadiographError, UnusableImage
 from service.api import problems, schemas
 from tests import sample_files
 from tests.service.conftest import Start
+from tests.service.problem_check import check
 
 DICOM = {"content-type": "application/dicom"}
 
@@ -21,19 +22,6 @@ def tree(root: type[RadiographError]) -> Iterator[type[RadiographError]]:
     yield root
     for child in root.__subclasses__():
         yield from tree(child)
-
-
-def check(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
-    schemas.Problem.model_validate(body)
-    assert body["type"] == f"urn:g2d:problem:{slug}"
-    assert body["status"] == status
-    assert body["request_id"] == response.headers["x-request-id"]
-    if status in (429, 503):
-        assert int(response.headers["retry-after"]) >= 1
-    return body
 
 
 def test_every_error_of_the_tree_has_a_kind_of_its_own() -> None:

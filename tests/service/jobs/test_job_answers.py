@@ -17,6 +17,7 @@ from tests import sample_files
 from tests.service.conftest import Start
 from tests.service.jobs.job_bodies import ZIP, form, pacs_export, radiograph, related, zip_file
 from tests.service.jobs.job_clients import accepted, finished, results
+from tests.service.problem_check import check
 
 THREE = [radiograph(number) for number in range(3)]
 
@@ -125,10 +126,7 @@ async def test_an_overlay_is_kept_when_it_is_asked_for(client: httpx.AsyncClient
     plain = await accepted(client, body, ZIP)
     await finished(client, plain)
     missing = await client.get(f"{plain}/results/1", headers={"accept": "image/png"})
-    assert (missing.status_code, missing.json()["type"]) == (
-        404,
-        "urn:g2d:problem:result-not-found",
-    )
+    check(missing, 404, "result-not-found")
 
 
 async def test_the_body_is_gone_as_soon_as_the_job_is_finished(
@@ -146,7 +144,7 @@ async def test_a_deleted_job_leaves_nothing(client: httpx.AsyncClient, tmp_path:
     assert (await client.delete(address)).status_code == 204
     for method, path in (("GET", ""), ("GET", "/items"), ("GET", "/results"), ("DELETE", "")):
         gone = await client.request(method, address + path)
-        assert gone.json()["type"] == "urn:g2d:problem:job-not-found"
+        check(gone, 404, "job-not-found")
     assert list((tmp_path / "jobs").glob("*.body")) == []
 
 
@@ -182,7 +180,7 @@ async def test_a_folder_that_cannot_be_written_switches_off_jobs_alone(
     async with start(jobs_dir=tmp_path / "file" / "jobs") as (_, client):
         job = await client.post("/v1/jobs", content=zip_file({"1": THREE[0]}), headers=ZIP)
         single = await client.post("/segment", content=rectangle_dicom)
-    assert (job.status_code, job.json()["type"]) == (503, "urn:g2d:problem:jobs-unavailable")
+    check(job, 503, "jobs-unavailable")
     assert single.status_code == 200
 
 
@@ -194,7 +192,7 @@ async def test_a_database_that_does_not_answer_switches_off_jobs_alone(
     async with start(jobs_url=url) as (_, client):
         job = await client.post("/v1/jobs", content=zip_file({"1": THREE[0]}), headers=ZIP)
         single = await client.post("/segment", content=rectangle_dicom)
-    assert (job.status_code, job.json()["type"]) == (503, "urn:g2d:problem:jobs-unavailable")
+    check(job, 503, "jobs-unavailable")
     assert "word" not in job.text
     assert single.status_code == 200
 

@@ -17,14 +17,10 @@ from tests.service.asgi import Exchange
 from tests.service.conftest import Start
 from tests.service.jobs.job_bodies import ZIP, form, radiograph, related, zip_file
 from tests.service.jobs.job_clients import accepted, finished
+from tests.service.problem_check import check
 
 ONE = zip_file({"1": radiograph()})
 KEY = {"idempotency-key": "6f1d1b8e-3c1f"}
-
-
-def problem(response: httpx.Response) -> tuple[int, str]:
-    assert response.headers["content-type"] == "application/problem+json", response.text
-    return response.status_code, response.json()["type"].removeprefix("urn:g2d:problem:")
 
 
 def left(folder: Path) -> list[str]:
@@ -94,7 +90,7 @@ async def test_what_cannot_be_a_job_is_refused_and_leaves_nothing(
     limits = {"jobs_max_bytes": 200_000, "jobs_max_items": 20, "jobs_list": True}
     async with start(**limits) as (_, client):
         response = await client.post(f"/v1/jobs{query}", content=body, headers=headers)
-        assert problem(response) == expected
+        check(response, *expected)
         assert (await client.get("/v1/jobs")).json() == {"jobs": []}
     assert left(tmp_path) == []
 
@@ -151,7 +147,7 @@ async def test_more_bodies_at_one_time_than_may_be_are_503(start: Start) -> None
             while slow.reply.received < 2:  # noqa: ASYNC110 - the service has no event for it
                 await asyncio.sleep(0.001)
         refused = await client.post("/v1/jobs", content=ONE, headers=ZIP)
-        assert problem(refused) == (503, "overloaded")
+        check(refused, 503, "overloaded")
         slow.leave.set()
         await sending
         assert (await client.post("/v1/jobs", content=ONE, headers=ZIP)).status_code == 202
@@ -178,7 +174,7 @@ async def test_a_disk_that_fills_up_is_507_and_nothing_is_half_accepted(
             else:
                 patch.setattr(Incoming, "write", _said(full))
             response = await client.post("/v1/jobs", content=ONE, headers=ZIP)
-        assert problem(response) == (507, "storage-full")
+        check(response, 507, "storage-full")
         assert (await client.get("/v1/jobs")).json() == {"jobs": []}
         assert left(tmp_path) == []
         await finished(client, await accepted(client, ONE, ZIP))
@@ -203,7 +199,7 @@ async def test_rows_that_cannot_be_written_take_the_body_along(
     async with start() as (_, client):
         monkeypatch.setattr(Store, "accept", broken)
         response = await client.post("/v1/jobs", content=ONE, headers=ZIP)
-    assert problem(response) == (500, "internal-error")
+    check(response, 500, "internal-error")
     assert left(tmp_path) == []
 
 
@@ -238,7 +234,7 @@ async def test_the_same_key_with_another_request_is_422(
     number, phrase = (1 if other == "body" else 0), ("right" if other == "phrase" else "left")
     body, headers = form([("1", radiograph(number))], [phrase])
     response = await client.post(f"/v1/jobs{query}", content=body, headers=headers | KEY)
-    assert problem(response) == (422, "idempotency-key-reused")
+    check(response, 422, "idempotency-key-reused")
 
 
 async def test_duplicates_at_the_same_moment_make_one_job(start: Start) -> None:
@@ -254,7 +250,7 @@ async def test_jobs_are_not_listed_to_everybody_unless_the_operator_says_so(
     client: httpx.AsyncClient,
 ) -> None:
     await accepted(client, ONE, ZIP)
-    assert problem(await client.get("/v1/jobs")) == (403, "listing-off")
+    check(await client.get("/v1/jobs"), 403, "listing-off")
     assert (await client.get("/v1/jobs", headers=KEY)).json() == {"jobs": []}
 
 
@@ -281,7 +277,7 @@ async def test_a_part_of_a_job_that_is_none_is_refused(
     client: httpx.AsyncClient, path: str, expected: tuple[int, str]
 ) -> None:
     address = await accepted(client, ONE, ZIP)
-    assert problem(await client.get(f"{address}/{path}")) == expected
+    check(await client.get(f"{address}/{path}"), *expected)
 
 
 async def test_answers_that_nobody_offers_are_406(client: httpx.AsyncClient) -> None:
@@ -289,7 +285,7 @@ async def test_answers_that_nobody_offers_are_406(client: httpx.AsyncClient) -> 
     await finished(client, address)
     for path in ("results", "results/1"):
         refused = await client.get(f"{address}/{path}", headers={"accept": "text/html"})
-        assert problem(refused) == (406, "not-acceptable")
+        check(refused, 406, "not-acceptable")
 
 
 async def test_the_openapi_document_describes_jobs(client: httpx.AsyncClient) -> None:
