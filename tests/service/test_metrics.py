@@ -16,6 +16,7 @@ from service import metrics
 from service.descendants import Descendants
 from service.events import Nobody, Observer
 from service.metrics import Metrics
+from tests import promql
 from tests.service.conftest import Start
 from tests.service.problem_check import check
 
@@ -126,20 +127,7 @@ async def test_metrics_can_be_switched_off(start: Start) -> None:
 
 
 def test_every_event_becomes_a_metric() -> None:
-    observer = Metrics()
-    observer.batch("tiny/1", 4, 0.1)
-    observer.queue("segment", 3)
-    observer.dropped("deadline")
-    observer.shed("queue")
-    observer.decoder_lost("crash")
-    observer.version("tiny", 1, "ready")
-    observer.alias("tiny", "stable", 1)
-    observer.shadow("tiny/1", {"findings.logits": 0.01})
-    observer.input_statistics("tiny/1", {"mean": 0.1, "std": 0.5, "out_of_domain": 1.2})
-    observer.scores("tiny/1", {"Lung opacity": 0.7})
-    observer.job("accepted", 12)
-    observer.job_item("retried", 0.3)
-    text = rendered(observer)
+    text = rendered(promql.filled())
     version = {"model": "tiny", "version": "1"}
     assert samples(text, "g2d_batch_size_sum") == [(version, 4.0)]
     assert samples(text, "g2d_queue_waiting") == [({"key": "segment"}, 3.0)]
@@ -152,8 +140,8 @@ def test_every_event_becomes_a_metric() -> None:
         assert samples(text, f"{name}_count") == [(version, 1.0)]
     assert samples(text, "g2d_score_sum") == [({**version, "label": "Lung opacity"}, 0.7)]
     assert samples(text, "g2d_jobs_total") == [({"change": "accepted"}, 1.0)]
-    assert samples(text, "g2d_job_radiographs_total") == [({"change": "accepted"}, 12.0)]
-    assert samples(text, "g2d_job_item_seconds_sum") == [({"outcome": "retried"}, 0.3)]
+    assert samples(text, "g2d_job_radiographs_total") == [({"change": "accepted"}, 3.0)]
+    assert samples(text, "g2d_job_item_seconds_sum") == [({"outcome": "succeeded"}, 0.1)]
     assert samples(text, "g2d_shadow_difference_count")[0][0]["output"] == "findings.logits"
 
 
