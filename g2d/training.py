@@ -194,6 +194,9 @@ def ablation(
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Compute nothing; what is missing is named.")
     ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="A PNG of what the decoders see in two open radiographs.")
+    ] = None,
 ) -> None:
     """Compare pre-trainings: lungs and pneumonia at 1, 10 and 100 percent of the labels.
 
@@ -216,6 +219,10 @@ def ablation(
         typer.echo(table)
     else:
         rewrite(write, table)
+    if picture is not None:
+        from training.ablation_picture import draw
+
+        draw(chosen, folder, cache, picture)
 
 
 def _folder(config: str) -> Path:

@@ -86,7 +86,7 @@ def cells(config: AblationConfig) -> list[Cell]:
     found: list[Cell] = []
     for seed in config.seeds:
         for arm in config.arms:
-            decoders = ("new", "transferred") if _has_decoder(arm) else ("new",)
+            decoders = ("new", "transferred") if has_decoder(arm) else ("new",)
             for task, probe, starts in (
                 ("classify", config.classify, ("new",)),
                 ("segment", config.segment, decoders),
@@ -100,7 +100,8 @@ def cells(config: AblationConfig) -> list[Cell]:
     return sorted(found, key=lambda cell: cell.arm == "random")
 
 
-def _has_decoder(arm: Arm) -> bool:
+def has_decoder(arm: Arm) -> bool:
+    """Whether the arm pre-trains a decoder."""
     return PRETRAINED.get(arm, {}).get("decoder_loss") == "pseudo_segmentation"
 
 

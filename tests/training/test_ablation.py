@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
@@ -15,6 +16,7 @@ from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
 from training import ablation, checkpoint, loop
 from training.ablation import Cell, Folder, Result, arm_config, cells, run
+from training.ablation_picture import draw, shown
 from training.ablation_probes import Found
 from training.ablation_table import BEGIN, END, describe, mean_and_spread, rewrite
 from training.config import (
@@ -24,6 +26,7 @@ from training.config import (
     ProbeConfig,
     load_ablation,
 )
+from training.data.cache import open_cache
 
 TABLE = "kermany_224"
 SPLITS = ["train"] * 12 + ["valid"] * 4 + ["test"] * 4
@@ -323,6 +326,32 @@ def test_the_command_writes_the_page(
     monkeypatch.setattr(ablation, "run", computed)
     answer = CliRunner().invoke(app, [*arguments[:4], "--table-only"], catch_exceptions=False)
     assert "All 10 results are there." in answer.output
+
+
+def test_the_picture_has_a_line_for_each_radiograph(
+    config: AblationConfig, folder: Path, tmp_path: Path
+) -> None:
+    draw(config, folder, tmp_path / "cache", tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (4 * SIZE_PX, 2 * SIZE_PX))
+
+
+def test_only_open_radiographs_are_shown(config: AblationConfig, tmp_path: Path) -> None:
+    data = config.pretrain.data
+    cache = open_cache(data, config.pretrain.preprocess, tmp_path)
+    assert shown(cache, TABLE) == [17, 16]  # the first normal one of test, the first pneumonia
+    closed = [
+        dataclasses.replace(s, row=dataclasses.replace(s.row, licence_class="noncommercial"))
+        if i in (16, 17)
+        else s
+        for i, s in enumerate(cache.samples)
+    ]
+    assert shown(dataclasses.replace(cache, samples=closed), TABLE) == [19, 18]
+
+
+def test_a_picture_needs_a_pre_trained_decoder(config: AblationConfig, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no pre-training with a decoder"):
+        draw(config, tmp_path / "nothing", tmp_path / "cache", tmp_path / "picture.png")
 
 
 def test_a_key_that_is_unknown_is_refused(config: AblationConfig, tmp_path: Path) -> None:
