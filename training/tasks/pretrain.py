@@ -1,7 +1,8 @@
 """G2D pre-training: radiographs and their reports -> steps on the losses of `objective`."""
 
+import csv
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -18,10 +19,14 @@ from training.data.cache import Cache, open_cache
 from training.data.lengths import token_counts
 from training.data.sampler import Sampler, Turn, share
 from training.data.sentences import report
+from training.data.tables import Row
 from training.launch import launch
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 from training.pictures import panel
 from training.tasks.objective import Pretraining, text_ids
+
+SILENT = "without_text.csv"
+"""In the run folder: radiographs that have nothing to be read beside them."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,10 @@ class PretrainTask:
         """
         self.config, self.cache = config, cache
         samples = cache.samples
-        self.pool = [i for i in cache.where("train") if report(samples[i].row, random.Random(0))]
+        train = cache.where("train")
+        self.pool = [i for i in train if report(samples[i].row, random.Random(0))]
+        self.silent = [samples[i].row for i in sorted(set(train) - set(self.pool))]
+        """Training rows with neither a report nor a label that a sentence is made from."""
         self.rows = len(self.pool)
         self.tokenizer = build_tokenizer(config.model.text)
         self.lengths = None
@@ -118,7 +126,20 @@ def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     """Run or resume a pre-training; gives the path of its last checkpoint."""
     fabric = launch(config.engine, config.precision)
     loop.seed_everything(config.seed)
-    return loop.train(config, fabric, prepared(config, fabric, cache_folder), out)
+    task = prepared(config, fabric, cache_folder)
+    if fabric.is_global_zero:
+        name_silent(task.silent, out)
+    return loop.train(config, fabric, task, out)
+
+
+def name_silent(rows: Sequence[Row], out: Path) -> None:
+    """Count the radiographs without any text on the terminal, and name them in the run folder."""
+    if not rows:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / SILENT).open("w", newline="") as file:
+        csv.writer(file).writerows([("table", "image"), *((r.table, r.image) for r in rows)])
+    print(f"left out, neither report nor known label: {len(rows)}, named in {out / SILENT}")
 
 
 def prepared(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> PretrainTask:
