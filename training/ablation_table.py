@@ -81,7 +81,7 @@ def mean_and_spread(values: Sequence[float], *, sign: bool = False) -> str:
     """Percent: mean ± sample standard deviation; no spread of one value."""
     if not values:
         return "missing"
-    mean = f"{100 * statistics.fmean(values):{'+' if sign else ''}.1f}"
+    mean = f"{100 * statistics.fmean(values):{'+' if sign else ''}z.1f}"
     return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
 

@@ -235,6 +235,7 @@ def test_mean_and_spread_are_those_of_the_seeds() -> None:
     assert mean_and_spread([0.5]) == "50.0"
     assert mean_and_spread([]) == "missing"
     assert mean_and_spread([0.01, 0.03], sign=True) == "+2.0 ± 1.4"
+    assert mean_and_spread([-0.0001], sign=True) == "+0.0"
 
 
 def _filled(config: AblationConfig, out: Path, values: Mapping[str, Sequence[float]]) -> str:
