@@ -118,7 +118,7 @@ def test_a_missing_configuration_names_the_shipped_ones() -> None:
 
 ABLATIONS = re.findall(
     r"`g2d pretrain (\S+) (--set [^`]+) --out \S+`",
-    (CONFIGS.parents[1] / "docs" / "pretraining_recipe.md").read_text(),
+    (CONFIGS.parents[1] / "docs" / "pretraining.md").read_text(),
 )
 
 
