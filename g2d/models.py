@@ -303,7 +303,8 @@ def _verify(repository: Repository, name: str, version: int, golden: bool) -> st
 def _replay(folder: Path, manifest: ModelManifest) -> float:
     """The largest difference of the golden outputs on this machine's CPU."""
     from service import golden  # the service's side, loaded by this sub-command only
-    from service.backends.ort import OrtBackend, OrtOptions, Sessions
+    from service.backends.ort import OrtBackend, Sessions
+    from service.backends.ort_options import OrtOptions
     from service.settings import available_cpus
 
     sessions = Sessions(OrtOptions(provider="cpu", threads=available_cpus()))

@@ -21,7 +21,8 @@ def import_checkpoint(
 
     Nothing in the file is run. A name, a shape or a value that does not fit refuses the whole.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config import PretrainConfig, load
+    from training.config import PretrainConfig
+    from training.config_files import load
     from training.released.importing import LayoutMismatch
     from training.released.importing import import_checkpoint as run
 

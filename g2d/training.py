@@ -40,7 +40,7 @@ def prepare(
     Training does the same when it starts, with one process; the cache serves every later run.
     Killed or stopped, the same command goes on with what is left to do.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config import load_any
+    from training.config_files import load_any
     from training.data.cache import open_cache
 
     run = load_any(config, changes or ())
@@ -67,15 +67,16 @@ def pretrain(
 
     Killed or stopped, the same command goes on from the last checkpoint.
     """  # noqa: D301 - as above
-    from training import config as configurations
+    from training.config import PretrainConfig
+    from training.config_files import load, told
     from training.tasks.pretrain import pretrain as run
 
     if changes and out is None:
         raise typer.BadParameter("a changed configuration is another run: name its folder, --out")
     try:
-        chosen = configurations.load(config, configurations.PretrainConfig, changes or ())
+        chosen = load(config, PretrainConfig, changes or ())
     except ValueError as error:
-        raise typer.BadParameter(configurations.told(error)) from error
+        raise typer.BadParameter(told(error)) from error
     typer.echo(run(chosen, out or _folder(config), cache))
 
 
@@ -87,10 +88,11 @@ def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> N
 
     Killed or stopped, the same command goes on from the last checkpoint.
     """  # noqa: D301 - as above
-    from training import config as configurations
+    from training.config import FinetuneConfig
+    from training.config_files import load
     from training.tasks.finetune import finetune as run
 
-    chosen = configurations.load(config, configurations.FinetuneConfig)
+    chosen = load(config, FinetuneConfig)
     typer.echo(run(chosen, out or _folder(config), cache))
 
 
@@ -208,7 +210,7 @@ def ablation(
     """  # noqa: D301 - as above
     from training import ablation as experiment
     from training.ablation_table import describe, rewrite
-    from training.config import load_ablation
+    from training.config_files import load_ablation
 
     chosen, folder = load_ablation(config), out or _folder(config)
     if not table_only:

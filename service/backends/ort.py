@@ -12,7 +12,7 @@ that doubles and never gives back; the CPU taking over silently where a GPU was 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, ModelManifest, Task
 from service.backends.base import GLOBAL_FEATURES, Answers, FloatArray, alone
+from service.backends.ort_options import WANTED, OrtOptions, providers
 from service.backends.stages import cut, needed
 from service.errors import BackendFailure, ProviderUnavailable
 from service.settings import Provider, Settings
@@ -34,11 +35,6 @@ _HEAD_OUTPUTS = {
     Task.DETECT: {"logits", "distances"},
     Task.GROUND: {"logits", "presence"},
 }
-_WANTED = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
 
 # The smallest graph there is, to see whether a provider starts: IR version 8, one node
 # Identity from `x` to `y`, both float32 of shape 1, opset 13.
@@ -46,27 +42,6 @@ _PROBE = (
     b'\x08\x08:6\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x00Z\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04'
     b"\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
 )
-
-
-@dataclass(frozen=True)
-class OrtOptions:
-    """What computes, and with how much of the machine.
-
-    Attributes:
-        provider: the hardware that must compute; the CPU only takes what it cannot.
-        threads: threads within one graph that runs alone.
-        narrow: whether a graph that runs beside others does so in its caller's thread only.
-        bound: whether what one graph gives another stays on the device.
-        device_id: which GPU.
-        tensorrt_cache_dir: where TensorRT keeps its engines, or None.
-    """
-
-    provider: Provider = "cpu"
-    threads: int = 1
-    narrow: bool = False
-    bound: bool = False
-    device_id: int = 0
-    tensorrt_cache_dir: Path | None = None
 
 
 class Running:
@@ -219,7 +194,7 @@ class Sessions:
         Raises:
             ProviderUnavailable: what was asked for does not compute here.
         """
-        wanted = _WANTED[options.provider]
+        wanted = WANTED[options.provider]
         if wanted not in onnxruntime.get_available_providers():
             raise ProviderUnavailable(f"this build of ONNX Runtime has no {wanted}")
         _require(options.provider, _session(_PROBE, options).get_providers())
@@ -372,7 +347,7 @@ def _check(name: str, graph: Graph | Trunk, inputs: set[str], outputs: set[str])
 
 def _require(provider: Provider, active: Sequence[str]) -> tuple[str, ...]:
     """`get_available_providers` also lists what cannot start, so ask the session itself."""
-    wanted = _WANTED[provider]
+    wanted = WANTED[provider]
     if not active or active[0] != wanted:
         raise ProviderUnavailable(f"{wanted} was asked for, but the session runs on {active}")
     return tuple(active)
@@ -380,7 +355,7 @@ def _require(provider: Provider, active: Sequence[str]) -> tuple[str, ...]:
 
 def _session(model: str | bytes, options: OrtOptions) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(
-        model, _session_options(options), providers=_providers(options)
+        model, _session_options(options), providers=providers(options)
     )
 
 
@@ -398,23 +373,3 @@ def _session_options(options: OrtOptions) -> onnxruntime.SessionOptions:
     session.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session.log_severity_level = 3
     return session
-
-
-def _providers(options: OrtOptions) -> list[tuple[str, dict[str, str]]]:
-    """The wanted provider and what it may fall back on, operator by operator."""
-    cuda = {
-        "device_id": str(options.device_id),
-        "arena_extend_strategy": "kSameAsRequested",
-        "cudnn_conv_algo_search": "HEURISTIC",
-    }
-    tensorrt = {"device_id": str(options.device_id)}
-    if options.tensorrt_cache_dir is not None:
-        tensorrt["trt_engine_cache_enable"] = "1"
-        tensorrt["trt_engine_cache_path"] = str(options.tensorrt_cache_dir)
-    every = {
-        "TensorrtExecutionProvider": tensorrt,
-        "CUDAExecutionProvider": cuda,
-        "CPUExecutionProvider": {},
-    }
-    order = list(every)
-    return [(name, every[name]) for name in order[order.index(_WANTED[options.provider]) :]]

@@ -8,7 +8,8 @@ from typing import Any
 
 from radiograph.manifest import ModelManifest
 from service.backends.base import FloatArray
-from service.backends.ort import OrtBackend, OrtOptions, Sessions
+from service.backends.ort import OrtBackend, Sessions
+from service.backends.ort_options import OrtOptions
 
 
 class Gate(OrtBackend):

@@ -13,7 +13,8 @@ from radiograph.manifest import ModelManifest
 from radiograph.repository import Repository
 from service import golden
 from service.backends import ort
-from service.backends.ort import OrtBackend, OrtOptions, Sessions
+from service.backends.ort import OrtBackend, Sessions
+from service.backends.ort_options import OrtOptions
 from service.errors import NotReady, ProviderUnavailable
 from service.loading import Models
 from service.settings import Settings

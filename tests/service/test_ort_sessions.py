@@ -6,7 +6,8 @@ import numpy as np
 
 from radiograph.repository import Repository
 from service.backends.base import on_behalf_of
-from service.backends.ort import OrtBackend, OrtOptions, Running, Sessions
+from service.backends.ort import OrtBackend, Running, Sessions
+from service.backends.ort_options import OrtOptions
 
 
 def test_a_run_knows_whether_others_run_beside_it() -> None:

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from radiograph.repository import Repository
-from service.backends.ort import OrtBackend, OrtOptions, Resident, Sessions
+from service.backends.ort import OrtBackend, Resident, Sessions
+from service.backends.ort_options import OrtOptions
 from service.backends.stages import cut, needed
 from service.errors import BackendFailure
 

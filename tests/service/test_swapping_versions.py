@@ -23,7 +23,8 @@ from radiograph.manifest import ModelManifest
 from radiograph.repository import Repository
 from service.backends import ort
 from service.backends.base import Backend, FloatArray
-from service.backends.ort import OrtBackend, OrtOptions, Running, Sessions
+from service.backends.ort import OrtBackend, Running, Sessions
+from service.backends.ort_options import OrtOptions
 from service.events import Nobody
 from service.loading import Models
 from service.opening import BackendFactory

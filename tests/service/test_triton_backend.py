@@ -15,7 +15,8 @@ from radiograph.errors import InvalidVersion
 from radiograph.repository import Repository
 from service.backends import choice, triton_view
 from service.backends.base import Backend, on_behalf_of
-from service.backends.ort import OrtBackend, OrtOptions, Sessions
+from service.backends.ort import OrtBackend, Sessions
+from service.backends.ort_options import OrtOptions
 from service.backends.triton_backend import TritonBackend
 from service.errors import BackendUnavailable, NotReady
 from service.opening import LoadedVersion, limits_of, load_version

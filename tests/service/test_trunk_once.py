@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from radiograph.manifest import ModelManifest
 from service.backends.base import FloatArray
-from service.backends.ort import OrtBackend, OrtOptions, Sessions
+from service.backends.ort import OrtBackend, Sessions
+from service.backends.ort_options import OrtOptions
 from tests.service.conftest import Start
 
 DICOM = {"content-type": "application/dicom"}

@@ -19,13 +19,8 @@ from training.ablation import Cell, Folder, Result, arm_config, cells, run
 from training.ablation_picture import draw, shown
 from training.ablation_probes import Found
 from training.ablation_table import BEGIN, END, describe, mean_and_spread, rewrite
-from training.config import (
-    AblationConfig,
-    PairsConfig,
-    PretrainConfig,
-    ProbeConfig,
-    load_ablation,
-)
+from training.config import AblationConfig, PairsConfig, PretrainConfig, ProbeConfig
+from training.config_files import load_ablation
 from training.data.cache import open_cache
 
 TABLE = "kermany_224"

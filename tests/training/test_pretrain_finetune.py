@@ -14,11 +14,11 @@ from training import checkpoint as checkpoints
 from training import loop
 from training.checkpoint import read_checkpoint
 from training.commit import current_commit
-from training.config import FinetuneConfig, PretrainConfig
+from training.config import FinetuneConfig, PairsConfig, PretrainConfig
 from training.inference import load_run
 from training.journal import TIMES
 from training.tasks.finetune import finetune, load_pretrained
-from training.tasks.pretrain import pretrain
+from training.tasks.pretrain import SILENT, pretrain
 
 
 class _Killed(Exception):
@@ -46,6 +46,22 @@ def pretrained(config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory)
     """Its last checkpoint."""
     folder = tmp_path_factory.mktemp("pretrained")
     return pretrain(config, folder / "run", folder / "cache")
+
+
+def test_radiographs_without_any_text_are_left_out_counted_and_named(
+    config: PretrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"mute/{i}.png" for i in range(10)]
+    records = [tiny_runs.record(name, labels="normal") for name in names[:8]]
+    records += [tiny_runs.record(names[8]), tiny_runs.record(names[9], labels="unheard of")]
+    files = {name: tiny_runs.picture(i) for i, name in enumerate(names)}
+    tiny_runs.write_table(tmp_path, "mute", records, files, tar=False)
+    data = PairsConfig(root=tmp_path, tables=("mute",))
+    one = config.model_copy(update={"data": data, "epochs": 1})
+    pretrain(one, tmp_path / "run", tmp_path / "cache")
+    named = (tmp_path / "run" / SILENT).read_text().splitlines()
+    assert named == ["table,image", f"mute,{names[8]}", f"mute,{names[9]}"]
+    assert "neither report nor known label: 2" in capsys.readouterr().out
 
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:

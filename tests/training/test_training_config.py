@@ -9,17 +9,8 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from training.config import (
-    CONFIGS,
-    AugmentConfig,
-    FinetuneConfig,
-    PretrainConfig,
-    find,
-    load,
-    load_ablation,
-    load_any,
-    told,
-)
+from training.config import AugmentConfig, FinetuneConfig, PretrainConfig
+from training.config_files import CONFIGS, find, load, load_ablation, load_any, told
 
 SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
