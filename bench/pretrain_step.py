@@ -107,7 +107,9 @@ def make_cache(folder: Path, texts: list[str]) -> Cache:
     return Cache(images, Masks(folder, images.shape), samples, {}, folder)
 
 
-def make_config(folder: Path, batch_size: int, precision: str) -> PretrainConfig:
+def make_config(
+    folder: Path, batch_size: int, precision: str, *, frozen_dropout: bool = False
+) -> PretrainConfig:
     """ResNet-50 and BERT-base with random weights, as the paper's recipe has them."""
     text = folder / "bert"
     if not text.is_dir():
@@ -122,7 +124,7 @@ def make_config(folder: Path, batch_size: int, precision: str) -> PretrainConfig
             "data": PairsConfig(root=folder, tables=()),
             "model": ModelConfig(
                 encoder=EncoderConfig(name="resnet50", weights=None),
-                text=TextConfig(name=str(text)),
+                text=TextConfig(name=str(text), frozen_dropout=frozen_dropout),
             ),
             "engine": EngineConfig(accelerator="cpu", bucket=50, loggers=()),
         }
@@ -133,8 +135,9 @@ def compare(options: argparse.Namespace, precision: str, texts: list[str], folde
     """Print the rounds of one precision, and the medians."""
     config, cache = make_config(folder, options.batch, precision), make_cache(folder, texts)
     ours = Ours(config, cache, folder)
+    dropping = make_config(folder, options.batch, precision, frozen_dropout=True)
     theirs = ReleasedLoop(
-        Pretraining(config),
+        Pretraining(dropping).train(),  # the released loop sets the whole model to training
         cache,
         build_tokenizer(config.model.text),
         options.batch,

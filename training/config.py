@@ -48,6 +48,8 @@ class TextConfig(_Strict):
     """Transformer layers, counted from the embeddings, that are not trained."""
     freeze_embeddings: bool = True
     """Whether frozen layers take the embeddings below them along."""
+    frozen_dropout: bool = True
+    """Whether frozen layers drop out in training, as trained ones do."""
     max_tokens: int = Field(default=256, gt=2, le=512)
     """Longer reports are cut in training and refused by the service."""
     padding: Literal["longest", "max_tokens"] = "longest"

@@ -38,3 +38,14 @@ def test_the_mask_given_is_the_mask_that_bert_would_make(text_encoder: Path) -> 
     theirs = encoder.bert(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
     found = encoder(tokens.input_ids, tokens.attention_mask)
     torch.testing.assert_close(found, theirs.last_hidden_state[:, 0])
+
+
+def test_frozen_layers_drop_out_unless_they_are_not_to(text_encoder: Path) -> None:
+    def training(dropout: bool) -> list[bool]:
+        config = TextConfig(name=str(text_encoder), frozen_layers=1, frozen_dropout=dropout)
+        bert = TextEncoder(config).train().bert
+        return [m.training for m in (bert.embeddings, *bert.encoder.layer)]
+
+    layers = len(training(dropout=True)) - 2
+    assert training(dropout=True) == [True, True, *[True] * layers]
+    assert training(dropout=False) == [False, False, *[True] * layers]

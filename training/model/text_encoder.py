@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,14 @@ class TextEncoder(nn.Module):
             frozen.append(self.bert.embeddings)
         for module in frozen:
             module.requires_grad_(requires_grad=False)
+        self._still = [] if config.frozen_dropout else frozen
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but for frozen layers that are not to drop out."""
+        super().train(mode)
+        for module in self._still:
+            module.eval()
+        return self
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """P x T ids and mask -> P x D."""
