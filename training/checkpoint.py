@@ -1,6 +1,7 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped.
 
-    last.ckpt = model, optimiser, scaler, random generators, position, configuration, commit
+    last.ckpt = model, optimiser, scaler, random generators, position, choice, configuration, commit
+    best.ckpt = model, configuration, commit; where a run chooses by validation (`choosing`)
 
 The learning rate, the order of the rows, augmentation and dropout are functions of the seed
 and the position, which therefore restores them; the states of the random generators are kept
@@ -19,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from training.choosing import BEST, Choosing
 from training.commit import current_commit
 from training.config import RunConfig
 
@@ -65,6 +67,12 @@ class Checkpoint:
     commit: str
 
 
+def chosen(folder: Path) -> Path:
+    """The checkpoint that a run's folder stands for: the best one where it chose, else the last."""
+    best = folder / BEST
+    return best if best.is_file() else folder / CHECKPOINT
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; nothing in it is executed."""
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -72,18 +80,25 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def save(
-    fabric: Fabric, plan: Plan, model: nn.Module, optimiser: Optimizer, step: int, commit: str
+    fabric: Fabric,
+    plan: Plan,
+    model: nn.Module,
+    optimiser: Optimizer,
+    step: int,
+    commit: str,
+    choosing: Choosing | None = None,
 ) -> None:
     """Write the checkpoint beside the old one, then put it in its place.
 
     Args:
-        fabric, plan, model, optimiser: of the run.
+        fabric, plan, model, optimiser, choosing: of the run.
         step: steps done.
         commit: that the run was started from.
     """
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "step": step}
     state |= {"config": plan.config, "commit": commit, "position": _position(fabric, plan, step)}
     state |= {"scaler": fabric.strategy.precision.state_dict(), "rng": _generators()}
+    state |= {"choice": choosing.state()} if choosing else {}
     partial = plan.folder / f"{CHECKPOINT}.partial"
     fabric.save(partial, state)
     if fabric.is_global_zero:
@@ -92,7 +107,13 @@ def save(
         partial.replace(plan.folder / CHECKPOINT)
 
 
-def resume(fabric: Fabric, model: nn.Module, optimiser: Optimizer, plan: Plan) -> tuple[int, str]:
+def resume(
+    fabric: Fabric,
+    model: nn.Module,
+    optimiser: Optimizer,
+    plan: Plan,
+    choosing: Choosing | None = None,
+) -> tuple[int, str]:
     """Steps already done, and the commit that the run was started from.
 
     Raises:
@@ -111,6 +132,8 @@ def resume(fabric: Fabric, model: nn.Module, optimiser: Optimizer, plan: Plan) -
     fabric.load(path, {"model": model, "optimiser": optimiser}, weights_only=True)
     fabric.strategy.precision.load_state_dict(before.get("scaler") or {})
     _restore_generators(before.get("rng", {}))
+    if choosing is not None:
+        choosing.restore(before["choice"])
     return int(before["step"]), str(before.get("commit", "unknown"))
 
 

@@ -83,6 +83,8 @@ class PairsConfig(_Strict):
     tables: tuple[str, ...]
     licences: tuple[Literal["open", "noncommercial"], ...] = ("open",)
     """Rows of any other licence class are left out."""
+    protocol: Literal["sound", "mgca"] = "sound"
+    """Which split and rows of a downstream data set: ours, or the published one with its faults."""
 
 
 class AugmentConfig(_Strict):
@@ -131,6 +133,12 @@ class ReleasedAugmentConfig(_Strict):
     """Factor between 1 - contrast and 1 + contrast about the mean."""
 
 
+class NoAugmentConfig(_Strict):
+    """None: images stay as they are, and what a frozen encoder makes of them is kept."""
+
+    kind: Literal["none"]
+
+
 def _augment_kind(given: object) -> str:
     """Earlier configurations name no kind: there was one."""
     found = given.get("kind", "affine") if isinstance(given, dict) else getattr(given, "kind", "")
@@ -140,7 +148,8 @@ def _augment_kind(given: object) -> str:
 Augmentation = Annotated[
     Annotated[AugmentConfig, Tag("affine")]
     | Annotated[PaperAugmentConfig, Tag("paper")]
-    | Annotated[ReleasedAugmentConfig, Tag("released")],
+    | Annotated[ReleasedAugmentConfig, Tag("released")]
+    | Annotated[NoAugmentConfig, Tag("none")],
     Discriminator(_augment_kind),
 ]
 
@@ -281,6 +290,23 @@ class PretrainConfig(_RunConfig):
         return self
 
 
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class ChooseConfig(_Strict):
+    """Look at the validation split now and then, and keep the weights of the best look."""
+
+    by: Literal["loss", "auroc", "dice", "ap50"]
+    """What is best: the lowest loss, or the highest mean AUROC of the findings, image-wise Dice of
+    the masks or average precision of the boxes at IoU 0.5, on the model's grid."""
+    every: int = Field(ge=1)
+    """Steps between two looks."""
+    patience: int | None = Field(default=None, ge=1)
+    """Looks without a better one after which the run ends; null goes on to the last step."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many validation images, evenly spread; null is all."""
+
+
 class FinetuneConfig(_RunConfig):
     """Heads on the trunk, trained together so that they share one pass of it."""
 
@@ -295,8 +321,23 @@ class FinetuneConfig(_RunConfig):
     """Of the segmentation loss beside the other heads' losses."""
     freeze_trunk: bool = False
     """Train the heads only; they can then be published on the trunk that is already served."""
+    freeze_encoder: bool = False
+    """Train the decoder and the heads."""
+    fresh_decoder: bool = False
+    """Take over the encoder alone; the decoder starts anew, by the seed."""
+    fraction: Fraction | None = None
+    """Of the patients of the training split whose labels a head asks for; null is every row, with
+    labels or without."""
+    fraction_seed: int = 0
+    """Equal seeds give nested subsets for growing fractions."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Ends the run before its last epoch."""
+    choose: ChooseConfig | None = None
+    """null keeps the weights of the last step."""
     findings: tuple[str, ...] = ()
     """Labels of the classification head."""
+    exclusive: bool = False
+    """Whether a radiograph has exactly one of the findings: softmax in place of sigmoids."""
     masks: tuple[str, ...] = ()
     """Labels of the segmentation head."""
     boxes: tuple[str, ...] = ()
@@ -309,8 +350,33 @@ class FinetuneConfig(_RunConfig):
     repeat: dict[str, int] = Field(default_factory=dict)
     """How often an epoch shows rows with something rare: `masks:<table>`, `boxes:<label>`, ..."""
 
+    @property
+    def freezes_encoder(self) -> bool:
+        """Whether the encoder stays as it is."""
+        return self.freeze_trunk or self.freeze_encoder
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.fresh_decoder and self.freeze_trunk:
+            raise ValueError("fresh_decoder: the decoder of a frozen trunk would stay random")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_choose_by(self) -> Self:
+        heads = {"auroc": self.findings, "dice": self.masks, "ap50": self.boxes}
+        if self.choose is not None and not heads.get(self.choose.by, True):
+            raise ValueError(
+                f"choose.by: {self.choose.by} needs a head that this run does not have"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_exclude_each_other(self) -> Self:
+        if self.exclusive and len(self.findings) < 2:
+            raise ValueError("exclusive needs two findings or more")
+        return self
+
+
 Arm = Literal["random", "imagenet", "none", "pseudo", "shuffled"]
 
 

@@ -102,7 +102,8 @@ def told(error: ValueError) -> str:
     """What is wrong with a configuration, one line for each key."""
     if not isinstance(error, ValidationError):
         return str(error)
-    kinds = {"run", "pretrain", "finetune", "affine", "paper", "released"}  # of unions, not keys
+    # of unions, not keys
+    kinds = {"run", "pretrain", "finetune", "affine", "paper", "released", "none"}
     return "\n".join(
         f"{'.'.join(str(key) for key in at['loc'] if key not in kinds) or 'configuration'}: "
         f"{at['msg']}"

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from radiograph.errors import TaskNotOffered
-from training.checkpoint import CHECKPOINT, read_checkpoint
+from training.checkpoint import chosen, read_checkpoint
 from training.config import FinetuneConfig, PretrainConfig, RunConfig
 from training.model.heads import SimilarityHead, trunk_outputs
 from training.model.text_encoder import build_tokenizer, tokenize
 from training.released.layout import ALIGNMENT
-from training.tasks.finetune import Finetuning
+from training.tasks.finetuning import Finetuning
 
 FloatArray = NDArray[np.float32]
 _RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
@@ -99,7 +99,7 @@ def load_run(checkpoint: Path) -> TrainedModel:
         FileNotFoundError: there is none.
         TaskNotOffered: it has no head, and a text side that was never aligned with its images.
     """
-    path = checkpoint / CHECKPOINT if checkpoint.is_dir() else checkpoint
+    path = chosen(checkpoint) if checkpoint.is_dir() else checkpoint
     read = read_checkpoint(path)
     this = _RUN.validate_json(read.config)
     config = this if isinstance(this, FinetuneConfig) else _without_heads(this, path)
@@ -138,19 +138,25 @@ def never_aligned(runs: Sequence[PastRun]) -> str | None:
     """Why zero-shot answers would be noise, in words; None where they are not.
 
     Args:
-        runs: that led to the model. One of them aligned its images with its text, or the
-            checkpoint that was imported held both sides.
+        runs: that led to the model, the first one first. The last that trained the encoder says
+            whether images and text still agree; of an imported checkpoint, whether it held both
+            sides.
     """
-    first = runs[0].config
-    imported = first.imported if isinstance(first, PretrainConfig) else None
+    why: str | None = "no zero-shot answers: no run has aligned images with text"
+    for run in runs:
+        if isinstance(run.config, PretrainConfig):
+            why = _imported_without_alignment(run.config)
+        elif not run.config.freezes_encoder and run.config.keep_alignment:
+            why = None
+        elif not run.config.freezes_encoder and why is None:
+            why = "no zero-shot answers: the encoder was trained without the image-report loss"
+    return why
+
+
+def _imported_without_alignment(config: PretrainConfig) -> str | None:
+    imported = config.imported
     missing = [part for part in ALIGNMENT if imported and part not in imported.from_file]
-    aligned = any(
-        isinstance(run.config, FinetuneConfig)
-        and run.config.keep_alignment
-        and not run.config.freeze_trunk
-        for run in runs
-    )
-    if imported is None or not missing or aligned:
+    if imported is None or not missing:
         return None
     return (
         f"no zero-shot answers: {imported.file} held no {', '.join(missing)}, and no run has "

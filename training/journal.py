@@ -41,6 +41,7 @@ class Journal:
         self._scaled = scaled
         self._names: list[str] = []
         self._values: list[Tensor] = []
+        self._seen: dict[str, float] = {}
         self._began = self._last = time.monotonic()
         self.waited_s = 0.0
         """Seconds that steps waited for their data since the last note."""
@@ -49,6 +50,10 @@ class Journal:
         """Keep the values of one step, without reading them."""
         self._names = list(values)
         self._values.append(torch.stack([value.detach().float() for value in values.values()]))
+
+    def saw(self, values: Mapping[str, float]) -> None:
+        """Keep what a look at the validation split gave for the next line."""
+        self._seen = dict(values)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -75,7 +80,8 @@ class Journal:
             name: round(sum(row[name] for row in used) / max(1, len(used)), 5)
             for name in self._names
         }
-        line |= {"rate": rate} | self._pace(len(table))
+        line |= {"rate": rate} | self._pace(len(table)) | self._seen
+        self._seen = {}
         if self._scaled:
             line["skipped_steps"] = len(table) - len(used)
         self._write({"step": step} | line)

@@ -21,7 +21,8 @@ from lightning.fabric.strategies.fsdp import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from training.checkpoint import CHECKPOINT, Plan, resume, save
+from training.checkpoint import Plan, chosen, resume, save
+from training.choosing import Choosing
 from training.config import EngineConfig, FinetuneConfig, OptimiserConfig, PretrainConfig
 from training.data.batches import each_tensor, read_ahead
 from training.data.sampler import Turn, steps_per_epoch
@@ -57,20 +58,30 @@ class Task(Protocol):
         """A panel, H x W x 3 uint8 on the host, of what the module makes of a batch."""
 
 
-def train(config: PretrainConfig | FinetuneConfig, fabric: Fabric, task: Task, out: Path) -> Path:
-    """Run or resume the run of a configuration; gives the path of its last checkpoint.
+def train(
+    config: PretrainConfig | FinetuneConfig,
+    fabric: Fabric,
+    task: Task,
+    out: Path,
+    choosing: Choosing | None = None,
+) -> Path:
+    """Run or resume the run of a configuration; gives the path of the checkpoint to go on with.
 
     Args:
         config: of the run.
         fabric: launched.
         task: what is learned.
         out: folder of the run.
+        choosing: of the best weights; None keeps the last.
     """
     engine = config.engine
     step_rows = config.batch_size * fabric.world_size * engine.accumulate
+    steps = config.epochs * steps_per_epoch(task.rows, step_rows)
+    if isinstance(config, FinetuneConfig) and config.max_steps is not None:
+        steps = min(steps, config.max_steps)
     plan = Plan(
         folder=out,
-        steps=config.epochs * steps_per_epoch(task.rows, step_rows),
+        steps=steps,
         checkpoint_every=config.checkpoint_every,
         seed=config.seed,
         config=config.model_dump_json(),
@@ -79,8 +90,8 @@ def train(config: PretrainConfig | FinetuneConfig, fabric: Fabric, task: Task, o
         rows=config.batch_size,
     )
     model, optimiser = set_up(fabric, task.module, config.optimiser, engine)
-    run(fabric, model, optimiser, task, plan, config.optimiser, engine)
-    return out / CHECKPOINT
+    run(fabric, model, optimiser, task, plan, config.optimiser, engine, choosing)
+    return chosen(out)
 
 
 def set_up(
@@ -124,6 +135,7 @@ def run(
     plan: Plan,
     schedule: OptimiserConfig,
     engine: EngineConfig,
+    choosing: Choosing | None = None,
 ) -> None:
     """Train from the last checkpoint of the run, or from the start, to the last step.
 
@@ -134,13 +146,14 @@ def run(
         plan: length and folder.
         schedule: warm-up and gradient clipping.
         engine: workers and loggers.
+        choosing: of the best weights, and of an early end.
 
     Raises:
         FloatingPointError: the loss is not finite; the last checkpoint is kept.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    start, commit = resume(fabric, model, optimiser, plan)
-    if start >= plan.steps:
+    start, commit = resume(fabric, model, optimiser, plan, choosing)
+    if start >= plan.steps or (choosing and choosing.ended):
         return
     logs = []
     if fabric.is_global_zero:
@@ -155,11 +168,17 @@ def run(
             stepping.step(step, batches, journal)
             if engine.picture_every and (step + 1) % engine.picture_every == 0:
                 _show(fabric, task, stepping.batch, journal, step + 1)
-            last = (step + 1) % plan.checkpoint_every == 0 or step + 1 == plan.steps
+            if choosing and choosing.due(step + 1, plan.steps):
+                about = {"config": plan.config, "commit": commit}
+                journal.saw(choosing.look(fabric, plan.folder, model, step + 1, about))
+            ended = step + 1 == plan.steps or (choosing is not None and choosing.ended)
+            last = ended or (step + 1) % plan.checkpoint_every == 0
             if last or (step + 1) % (plan.log_every or plan.checkpoint_every) == 0:
                 journal.note(step + 1, optimiser.param_groups[0]["lr"])
             if last:
-                save(fabric, plan, model, optimiser, step + 1, commit)
+                save(fabric, plan, model, optimiser, step + 1, commit, choosing)
+            if ended:
+                break
     for log in logs:
         log.close()
 

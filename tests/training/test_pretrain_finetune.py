@@ -17,7 +17,8 @@ from training.commit import current_commit
 from training.config import FinetuneConfig, PairsConfig, PretrainConfig
 from training.inference import load_run
 from training.journal import TIMES
-from training.tasks.finetune import finetune, load_pretrained
+from training.tasks.finetune import finetune
+from training.tasks.finetuning import load_pretrained
 from training.tasks.pretrain import SILENT, pretrain
 
 

@@ -12,7 +12,7 @@ from training.config import AugmentConfig
 from training.data.cache import Cache, open_cache
 from training.data.phrases import Phrase
 from training.data.targets import Batch, load_batch, region_targets
-from training.tasks.finetune import training_pool
+from training.data.training_rows import training_pool
 
 STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, noise=0)
 LABELS = (
@@ -82,6 +82,10 @@ def test_a_pneumonia_somewhere_teaches_only_where_it_is_not(cache: Cache) -> Non
     assert targets.weight[0, 0, :, 15].min() == 1.0
 
 
-def test_rare_rows_stand_in_the_pool_more_than_once(cache: Cache) -> None:
-    pool = training_pool(cache, {"boxes:Lung opacity": 3, "table:kermany_224": 2})
+def test_rare_rows_stand_in_the_pool_more_than_once(
+    cache: Cache, text_encoder: Path, tmp_path: Path
+) -> None:
+    config = tiny_runs.finetune_config(tmp_path, tiny_runs.model_config(text_encoder))
+    repeat = {"boxes:Lung opacity": 3, "table:kermany_224": 2}
+    pool = training_pool(cache, config.model_copy(update={"repeat": repeat}))
     assert pool == [0, 0, 0, 1, 1, 2, 2, 3, 3]

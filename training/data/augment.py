@@ -4,6 +4,7 @@
     affine    rotate, scale, shift   gamma, contrast, noise   ours
     paper     perspective            auto contrast            its grayscale changes no radiograph
     released  rotate, shear          brightness, contrast     of the released code
+    none      -                      -
 
 Never a flip: it would swap the patient's left and right. Every change is drawn from a
 generator that the caller seeds, so that a resumed run sees the same images. Images are changed
@@ -19,10 +20,13 @@ from torch import Generator, Tensor
 from training.config import (
     Augmentation,
     AugmentConfig,
+    NoAugmentConfig,
     PaperAugmentConfig,
     ReleasedAugmentConfig,
 )
 from training.data import warp
+
+_Changing = AugmentConfig | PaperAugmentConfig | ReleasedAugmentConfig
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ def augment(
         config: which changes, and how strong.
         generator: CPU generator; equal seeds give equal batches.
     """
+    if isinstance(config, NoAugmentConfig):
+        return Augmented(images, masks, torch.eye(3).expand(len(images), 3, 3))
     matrix = _geometry(len(images), config, generator)
     grid = warp.sampling_grid(matrix, images.shape[-1], images.device)
     moved = warp.warp(images, grid, "bilinear")
@@ -66,7 +72,7 @@ def augment(
     return Augmented(_intensity(moved, config, generator), bits, matrix)
 
 
-def _geometry(count: int, config: Augmentation, generator: Generator) -> Tensor:
+def _geometry(count: int, config: _Changing, generator: Generator) -> Tensor:
     if isinstance(config, PaperAugmentConfig):
         return _perspective(count, config, generator)
     if isinstance(config, ReleasedAugmentConfig):
@@ -74,7 +80,7 @@ def _geometry(count: int, config: Augmentation, generator: Generator) -> Tensor:
     return _similarity(count, config, generator)
 
 
-def _intensity(images: Tensor, config: Augmentation, generator: Generator) -> Tensor:
+def _intensity(images: Tensor, config: _Changing, generator: Generator) -> Tensor:
     if isinstance(config, PaperAugmentConfig):
         return _autocontrast(images, config.autocontrast_share, generator)
     if isinstance(config, ReleasedAugmentConfig):

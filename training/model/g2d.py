@@ -8,6 +8,7 @@ Module names are those of the released checkpoints (`img_model`, `proj_v`, `attn
 `proj_t`, `lm_model`), so that their state dicts fit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.model.attention_pool import AttentionPool
-from training.model.image_encoder import Pyramid, build_unet, run_unet
+from training.model.image_encoder import Pyramid, build_unet, run_decoder, run_unet
 from training.model.text_encoder import TextEncoder
 
 
@@ -62,7 +63,15 @@ class G2D(nn.Module):
 
     def image(self, images: Tensor, *, decode: bool = True) -> ImageFeatures:
         """B x 1 x H x W, normalised -> features."""
-        pyramid = run_unet(self.img_model, images, decode=decode)
+        return self.project(run_unet(self.img_model, images, decode=decode))
+
+    def image_of_maps(self, maps: Sequence[Tensor], *, decode: bool = True) -> ImageFeatures:
+        """The same from the encoder's maps; the deepest alone will do without the decoder."""
+        decoded = run_decoder(self.img_model, maps) if decode else {}
+        return self.project(Pyramid(maps[-1], decoded))
+
+    def project(self, pyramid: Pyramid) -> ImageFeatures:
+        """The projected map and the pooled embedding beside the maps."""
         pixels = self.proj_v(pyramid.deep)
         pooled = self.attnpool(pixels)
         return ImageFeatures(pyramid, pixels, pooled.embedding, pooled.attention)

@@ -16,15 +16,12 @@ from training.model.g2d import G2D, ImageFeatures, similarity_map
 def trunk_outputs(features: ImageFeatures) -> dict[str, Tensor]:
     """Names of the trunk's outputs, in the order in which they are exported.
 
-    `decoder_8`, `decoder_4`, `decoder_1` B x c x S/stride x
-    S/stride; `pixel_embeddings` B x d x S/32 x S/32; `global_embedding` B x d;
+    `decoder_8`, `decoder_4`, `decoder_1` B x c x S/stride x S/stride, where the decoder ran;
+    `pixel_embeddings` B x d x S/32 x S/32; `global_embedding` B x d;
     `global_features` B x C, the mean of the encoder's deepest map.
     """
     decoder = features.pyramid.decoder
-    return {
-        "decoder_8": decoder[8],
-        "decoder_4": decoder[4],
-        "decoder_1": decoder[1],
+    return {f"decoder_{stride}": decoder[stride] for stride in (8, 4, 1) if decoder} | {
         "pixel_embeddings": features.pixel_embeddings,
         "global_embedding": features.embedding,
         "global_features": features.pyramid.deep.mean(dim=(2, 3)),
@@ -45,18 +42,37 @@ def _answering(conv: nn.Conv2d, start: float) -> nn.Conv2d:
 
 
 class ClassifyHead(nn.Module):
-    """A linear layer on the mean of the deepest map: `logits` B x K."""
+    """A linear layer on the mean of the deepest map: `logits` B x K.
+
+    Labels that exclude each other get the logits of their softmax probabilities, so that
+    whoever reads the head takes a sigmoid as of any other.
+    """
 
     inputs = ("global_features",)
 
-    def __init__(self, channels: int, labels: int, dropout: float = 0.2) -> None:
+    def __init__(
+        self, channels: int, labels: int, dropout: float = 0.2, *, exclusive: bool = False
+    ) -> None:
         """Args: channels: of the deepest map; labels: K; dropout: in training."""
         super().__init__()
+        self.exclusive = exclusive
         self.linear = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, labels))
 
     def forward(self, global_features: Tensor) -> dict[str, Tensor]:
         """B x C -> `logits` B x K."""
-        return {"logits": self.linear(global_features)}
+        scores: Tensor = self.linear(global_features)
+        return {"logits": against_the_rest(scores) if self.exclusive else scores}
+
+
+def against_the_rest(scores: Tensor) -> Tensor:
+    """B x K scores of a softmax -> B x K logits, whose sigmoids are the softmax probabilities.
+
+    log(p / (1 - p)) is a score minus the logarithm of the sum of the others' exponentials.
+    """
+    count = scores.shape[1]
+    own = torch.eye(count, dtype=torch.bool, device=scores.device)
+    others = scores.unsqueeze(1).expand(-1, count, -1).masked_fill(own, float("-inf"))
+    return scores - others.logsumexp(dim=2)
 
 
 class SegmentHead(nn.Module):
@@ -162,6 +178,7 @@ class HeadLabels:
     masks: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
     regions: bool = False
+    exclusive: bool = False
 
 
 def build_heads(g2d: G2D, labels: HeadLabels, decoder_channels: tuple[int, ...]) -> nn.ModuleDict:
@@ -169,7 +186,7 @@ def build_heads(g2d: G2D, labels: HeadLabels, decoder_channels: tuple[int, ...])
     deep = g2d.img_model.encoder.out_channels[-1]
     heads = nn.ModuleDict()
     if labels.findings:
-        heads["findings"] = ClassifyHead(deep, len(labels.findings))
+        heads["findings"] = ClassifyHead(deep, len(labels.findings), exclusive=labels.exclusive)
     if labels.masks:
         heads["anatomy"] = SegmentHead(decoder_channels[4], len(labels.masks))
     if labels.boxes:

@@ -1,6 +1,7 @@
 """Image encoder and U-Net decoder, with weights from a hub, a file or a registry package."""
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,16 +92,39 @@ def run_unet(unet: smp.Unet, images: Tensor, *, decode: bool = True) -> Pyramid:
     Raises:
         ValueError: a side is not divisible by 32.
     """
+    maps = encode(unet, images)
+    return Pyramid(maps[-1], run_decoder(unet, maps) if decode else {})
+
+
+def encode(unet: smp.Unet, images: Tensor) -> list[Tensor]:
+    """B x 1 x H x W, normalised -> the encoder's maps of strides 2, 4, 8, 16, 32.
+
+    Raises:
+        ValueError: a side is not divisible by 32.
+    """
     if images.shape[-1] % 32 or images.shape[-2] % 32:
         raise ValueError(f"sides must be divisible by 32, got {tuple(images.shape[-2:])}")
     rgb = images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-    features = unet.encoder(rgb)
-    maps: dict[int, Tensor] = {}
-    if decode:
-        skips = features[1:-1][::-1]
-        x = unet.decoder.center(features[-1])
-        for i, block in enumerate(unet.decoder.blocks):
-            side = (images.shape[-2] >> (4 - i), images.shape[-1] >> (4 - i))
-            x = block(x, *side, skip_connection=skips[i] if i < len(skips) else None)
-            maps[16 >> i] = x
-    return Pyramid(features[-1], maps)
+    maps: list[Tensor] = unet.encoder(rgb)[1:]
+    return maps
+
+
+def run_decoder(unet: smp.Unet, maps: Sequence[Tensor]) -> dict[int, Tensor]:
+    """The encoder's maps -> the decoder's by stride, as in `Pyramid`."""
+    skips = maps[:-1][::-1]
+    height, width = (32 * side for side in maps[-1].shape[-2:])
+    x = unet.decoder.center(maps[-1])
+    decoded: dict[int, Tensor] = {}
+    for i, block in enumerate(unet.decoder.blocks):
+        side = (height >> (4 - i), width >> (4 - i))
+        x = block(x, *side, skip_connection=skips[i] if i < len(skips) else None)
+        decoded[16 >> i] = x
+    return decoded
+
+
+def restart_decoder(decoder: nn.Module) -> None:
+    """Give a decoder the weights of one that was never trained, from the global generator."""
+    smp.base.initialization.initialize_decoder(decoder)
+    for module in decoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from radiograph.errors import ModelError
-from training.checkpoint import CHECKPOINT, read_checkpoint
+from training.checkpoint import chosen, read_checkpoint
 from training.released.importing import UNREAD_FILE
 from training.released.layout import Layout, released_names
 
@@ -51,7 +51,7 @@ def export_checkpoint(run: Path, out: Path, layout: Layout) -> Written:
     """
     if out.exists():
         raise FileExistsError(f"{out} is there already; choose a new --out")
-    path = run / CHECKPOINT if run.is_dir() else run
+    path = chosen(run) if run.is_dir() else run
     weights = read_checkpoint(path).weights
     ours = {k.removeprefix("g2d."): v for k, v in weights.items() if k.startswith("g2d.")}
     kept = path.parent / UNREAD_FILE

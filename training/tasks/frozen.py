@@ -5,6 +5,7 @@ checkpoint or start of a pre-training -> U-Net -> encoder (evaluation mode) -> f
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,26 @@ from training.checkpoint import read_checkpoint
 from training.config import EncoderConfig, PretrainConfig
 from training.data.cache import Cache
 from training.model.image_encoder import build_unet
+from training.model.image_encoder import encode as encode_images
 from training.progress import track
 from training.tasks.objective import normalise
 
 BATCH = 32
+MOST_BYTES = 6 * 2**30
+"""Of maps that a run keeps in memory; above it, a frozen encoder runs in every step."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a frozen encoder makes of a batch, as `Features` has it, float32.
+
+    Attributes:
+        deep: B x C, the mean of the deepest map.
+        maps: of strides 2, 4, 8, 16, 32; empty when they were not kept.
+    """
+
+    deep: Tensor
+    maps: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -53,8 +70,23 @@ class Features:
 
     def places(self, rows: Sequence[int]) -> Tensor:
         """Positions of some of the rows."""
-        place = {row: n for n, row in enumerate(self.rows)}
-        return torch.tensor([place[row] for row in rows], dtype=torch.long)
+        return torch.tensor([self._place[row] for row in rows], dtype=torch.long)
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        return {row: n for n, row in enumerate(self.rows)}
+
+    def encoded(self, rows: Sequence[int]) -> Encoded:
+        """What the encoder makes of some of the rows, in their order."""
+        places = self.places(rows)
+        return Encoded(self.deep[places], tuple(level[places].float() for level in self.pyramid))
+
+
+def maps_bytes(unet: smp.Unet, size_px: int) -> int:
+    """What the pyramid of one image takes in `Features`."""
+    sides = [size_px // stride for stride in (2, 4, 8, 16, 32)]
+    channels = unet.encoder.out_channels[1:]
+    return sum(2 * c * side**2 for c, side in zip(channels, sides, strict=True))
 
 
 def read_unet(checkpoint: Path) -> smp.Unet:
@@ -82,20 +114,20 @@ def encode(
     """Run the encoder once over some rows.
 
     Args:
-        unet: left in evaluation mode.
+        unet: left in evaluation mode; runs where it is, and what it gives is kept on the host.
         cache, rows: of the radiographs.
         spec: that the cache was made with.
         maps: whether the pyramid is kept, 0.3 MB an image of 128 px.
     """
     unet.eval().to(memory_format=torch.channels_last)
+    device = next(unet.parameters()).device
     deep: list[Tensor] = []
     levels: list[list[Tensor]] = []
     for start in track(range(0, len(rows), BATCH), "encoding"):
         pixels = np.stack([cache.images[i] for i in rows[start : start + BATCH]])
-        images = normalise(torch.from_numpy(pixels).unsqueeze(1).float() / 255, spec)
-        rgb = images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        found = unet.encoder(rgb)[1:]
-        deep.append(found[-1].mean(dim=(2, 3)))
-        levels.append([level.half() for level in found] if maps else [])
+        images = torch.from_numpy(pixels).to(device).unsqueeze(1).float() / 255
+        found = encode_images(unet, normalise(images, spec))
+        deep.append(found[-1].mean(dim=(2, 3)).cpu())
+        levels.append([level.half().cpu() for level in found] if maps else [])
     pyramid = tuple(torch.cat(level) for level in zip(*levels, strict=True))
     return Features(tuple(rows), torch.cat(deep), pyramid, spec.size_px)

@@ -22,6 +22,7 @@ from training.data.targets import structure
 from training.losses.segmentation import known_mask_loss
 from training.metrics import dice
 from training.model.heads import SegmentHead
+from training.model.image_encoder import restart_decoder
 from training.tasks.frozen import BATCH, Features
 
 LUNGS = ("Left lung", "Right lung")
@@ -114,10 +115,7 @@ def build_probe(unet: smp.Unet, structures: int, seed: int, *, transfer: bool) -
     loop.seed_everything(seed)
     probe = DecoderProbe(unet.decoder, structures)
     if not transfer:
-        smp.base.initialization.initialize_decoder(probe.decoder)
-        for module in probe.decoder.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.reset_running_stats()
+        restart_decoder(probe.decoder)
     return probe.to(memory_format=torch.channels_last)
 
 
