@@ -173,16 +173,17 @@ def answers(folder: Path, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str,
         folder: with trunk.onnx, text.onnx and heads/.
         feeds: `image`, `input_ids` and `attention_mask`.
     """
-    found = {f"trunk.{k}": v for k, v in _run(folder / "trunk.onnx", feeds).items()}
-    text = _run(folder / "text.onnx", feeds)
+    found = {f"trunk.{k}": v for k, v in run_graph(folder / "trunk.onnx", feeds).items()}
+    text = run_graph(folder / "text.onnx", feeds)
     found |= {f"text.{k}": v for k, v in text.items()}
     features = {name.removeprefix("trunk."): v for name, v in found.items()} | text
     for path in sorted((folder / "heads").glob("*.onnx")):
-        found |= {f"{path.stem}.{k}": v for k, v in _run(path, features).items()}
+        found |= {f"{path.stem}.{k}": v for k, v in run_graph(path, features).items()}
     return found
 
 
-def _run(path: Path, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, FloatArray]:
+def run_graph(path: Path, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, FloatArray]:
+    """Every output of one graph, by name; `feeds` may hold more than its inputs."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     wanted = {item.name: feeds[item.name] for item in session.get_inputs()}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from radiograph.errors import PublishRefused
@@ -194,6 +195,23 @@ def test_a_head_is_published_onto_a_version_and_its_trunk_stays(
     assert "more_findings_2_finetune.yaml" in after.provenance.configuration
 
 
+def test_a_trunk_that_was_written_as_another_graph_is_still_that_of_the_version(
+    model: TrainedModel, run: RunFolder, new_finding: TrainedModel, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    _publish(model, run, read_export(run), models)
+    folder = RunFolder(tmp_path / "new")
+    exported = _evaluated(new_finding, folder)
+    graph = onnx.load(exported.folder / "trunk.onnx")
+    graph.producer_version = "another"
+    onnx.save(graph, exported.folder / "trunk.onnx")
+    target = Target(models, "tiny", "stable", "more_findings", "")
+    number = publish_one_head(new_finding, folder, exported, "findings", target)
+    repository = Repository(models)
+    before, after = (repository.load_manifest("tiny", n) for n in (1, number))
+    assert after.files["trunk.onnx"] == before.files["trunk.onnx"]
+
+
 def test_a_head_that_is_replaced_takes_its_figures_with_it(
     model: TrainedModel, run: RunFolder, tmp_path: Path
 ) -> None:
@@ -215,7 +233,11 @@ def test_a_head_of_another_trunk_is_refused(
     models = tmp_path / "models"
     _publish(model, run, read_export(run), models)
     exported = read_export(run)
-    (exported.folder / "trunk.onnx").write_bytes(b"another")
+    graph = onnx.load(exported.folder / "trunk.onnx")
+    for tensor in graph.graph.initializer[:1]:
+        values = onnx.numpy_helper.to_array(tensor)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values * 1.5, tensor.name))
+    onnx.save(graph, exported.folder / "trunk.onnx")
     with pytest.raises(PublishRefused, match="is not that of tiny/1"):
         publish_one_head(
             model, run, exported, "findings", Target(models, "tiny", "stable", "findings", "")

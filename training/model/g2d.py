@@ -67,7 +67,8 @@ class G2D(nn.Module):
 
     def image_of_maps(self, maps: Sequence[Tensor], *, decode: bool = True) -> ImageFeatures:
         """The same from the encoder's maps; the deepest alone will do without the decoder."""
-        decoded = run_decoder(self.img_model, maps) if decode else {}
+        height, width = (32 * side for side in maps[-1].shape[-2:])
+        decoded = run_decoder(self.img_model, maps, (height, width)) if decode else {}
         return self.project(Pyramid(maps[-1], decoded))
 
     def project(self, pyramid: Pyramid) -> ImageFeatures:

@@ -93,7 +93,8 @@ def run_unet(unet: smp.Unet, images: Tensor, *, decode: bool = True) -> Pyramid:
         ValueError: a side is not divisible by 32.
     """
     maps = encode(unet, images)
-    return Pyramid(maps[-1], run_decoder(unet, maps) if decode else {})
+    sides = (images.shape[-2], images.shape[-1])
+    return Pyramid(maps[-1], run_decoder(unet, maps, sides) if decode else {})
 
 
 def encode(unet: smp.Unet, images: Tensor) -> list[Tensor]:
@@ -109,14 +110,21 @@ def encode(unet: smp.Unet, images: Tensor) -> list[Tensor]:
     return maps
 
 
-def run_decoder(unet: smp.Unet, maps: Sequence[Tensor]) -> dict[int, Tensor]:
-    """The encoder's maps -> the decoder's by stride, as in `Pyramid`."""
+def run_decoder(
+    unet: smp.Unet, maps: Sequence[Tensor], sides: tuple[int, int]
+) -> dict[int, Tensor]:
+    """The encoder's maps -> the decoder's by stride, as in `Pyramid`.
+
+    Args:
+        unet: from `build_unet`.
+        maps: from `encode`.
+        sides: H and W of the images.
+    """
     skips = maps[:-1][::-1]
-    height, width = (32 * side for side in maps[-1].shape[-2:])
     x = unet.decoder.center(maps[-1])
     decoded: dict[int, Tensor] = {}
     for i, block in enumerate(unet.decoder.blocks):
-        side = (height >> (4 - i), width >> (4 - i))
+        side = (sides[0] >> (4 - i), sides[1] >> (4 - i))
         x = block(x, *side, skip_connection=skips[i] if i < len(skips) else None)
         decoded[16 >> i] = x
     return decoded
