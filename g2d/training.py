@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,7 +21,9 @@ DEFAULT_WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity
 
 
 def prepare(
-    config: Config,
+    config: Annotated[
+        str, typer.Argument(help="A YAML file, the name of a shipped one, or of a data set.")
+    ],
     cache: Cache = DEFAULT_CACHE,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes; 0 is none but this one.")
@@ -30,25 +32,50 @@ def prepare(
         bool, typer.Option("--again", help="Build it anew, where files came or were changed.")
     ] = False,
     changes: Changes = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Of a data set: the folder that it lies in, or its own.")
+    ] = None,
+    protocol: Annotated[
+        Literal["sound", "mgca"],
+        typer.Option(help="Of a data set: our split, or the published one with its faults."),
+    ] = "sound",
+    size: Annotated[
+        int, typer.Option(min=32, max=2048, help="Of a data set: side of the images in pixels.")
+    ] = 224,
 ) -> None:
     """Read every radiograph of a configuration once, and say what was left out and why.
 
     \b
     g2d prepare small_pretrain
     g2d prepare mimic.yaml --workers 32
+    g2d prepare rsna --data /data/rsna
+    g2d prepare siim --data /data --protocol mgca --size 224
+
+    Of a data set it first names every file that is missing, and counts its splits beside the
+    paper's. docs/downstream_sets.md tells what each set must look like.
 
     Training does the same when it starts, with one process; the cache serves every later run.
     Killed or stopped, the same command goes on with what is left to do.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config_files import load_any
+    from training.config_files import is_configuration, load_any, told
     from training.data.cache import open_cache
+    from training.prepare import compared_with_paper, data_set, preprocessing
 
-    run = load_any(config, changes or ())
-    found = open_cache(run.data, run.preprocess, cache, workers=workers, again=again)
+    try:
+        if is_configuration(config) and data is None:
+            run = load_any(config, changes or ())
+            rows, spec = run.data, run.preprocess
+        else:
+            rows, spec = data_set(config, data, protocol), preprocessing(size)
+            for line in compared_with_paper(rows):
+                typer.echo(line)
+    except ValueError as error:
+        raise typer.BadParameter(told(error)) from error
+    found = open_cache(rows, spec, cache, workers=workers, again=again)
     for split in ("train", "valid", "test"):
-        rows = [sample.row for sample in found.samples if sample.row.split == split]
-        with_text = sum(bool(row.text) for row in rows)
-        typer.echo(f"{split}: {len(rows)} radiographs, {with_text} with a report")
+        chosen = [sample.row for sample in found.samples if sample.row.split == split]
+        with_text = sum(bool(row.text) for row in chosen)
+        typer.echo(f"{split}: {len(chosen)} radiographs, {with_text} with a report")
     for reason, count in sorted(found.left_out.items()):
         typer.echo(f"left out, {reason}: {count}")
     typer.echo(f"cache: {found.folder}")

@@ -1,7 +1,9 @@
 """Findings and anatomy that the models name, with their codes.
 
 SNOMED CT concepts (scheme `SCT`) as DICOM CID 6153 and others use them, RadLex (`RADLEX`)
-where SNOMED CT has no concept of that grain.
+where SNOMED CT has no concept of that grain. Mass, Nodule and Foreign body are those of CID 6104
+and others. ChestX-ray14's "Hernia" (of which part is not said) and "Pleural_Thickening", and
+COVIDx's "Pneumonia other than COVID-19" have none.
 """
 
 from pydantic import BaseModel, ConfigDict
@@ -36,6 +38,13 @@ CODES: dict[str, Code] = {
     "Consolidation": _sct("95436008", "Lung consolidation"),
     "Cardiomegaly": _sct("8186001", "Cardiomegaly"),
     "Pneumothorax": _sct("36118008", "Pneumothorax"),
+    "Pleural Effusion": _sct("60046008", "Pleural effusion"),
+    "Emphysema": _sct("87433001", "Pulmonary emphysema"),
+    "Fibrosis": _sct("51615001", "Fibrosis of lung"),
+    "Mass": _sct("4147007", "Mass"),
+    "Nodule": _sct("27925004", "Nodule"),
+    "COVID-19": _sct("840539006", "COVID-19"),
+    "Foreign object": _sct("19227008", "Foreign body"),
     "No finding": _sct("281900007", "No abnormality detected"),
 }
 

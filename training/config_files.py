@@ -19,6 +19,11 @@ class _Run(BaseModel):
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
 
 
+def is_configuration(name: str | Path) -> bool:
+    """Whether `find` finds a YAML of this name."""
+    return Path(name).is_file() or (CONFIGS / f"{name}.yaml").is_file()
+
+
 def find(name: str | Path) -> Path:
     """A YAML by its path, or by its name among the configurations that we ship.
 

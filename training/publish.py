@@ -300,7 +300,7 @@ def _data_uses(config: FinetuneConfig) -> list[DataUse]:
     """Rows used of each table, by split, with their licences."""
     uses = []
     for name in config.data.tables:
-        table = open_reader(config.data.root, name)
+        table = open_reader(config.data.root, name, config.data.protocol)
         rows = [
             row
             for row in table.rows()

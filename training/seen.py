@@ -15,7 +15,7 @@ from radiograph.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec
 from radiograph.preprocess import preprocess
 from training.data.cache import BOX_SOURCES, MASK_SOURCES, read_mask, split_lungs
-from training.data.labels import is_normal
+from training.data.labels import complete_boxes
 from training.data.readers import Reader, open_reader
 from training.data.rendering import decode
 from training.data.tables import Row
@@ -55,7 +55,7 @@ def see(
     """
     data = model.config.data
     for name in data.tables:
-        table = open_reader(data.root, name)
+        table = open_reader(data.root, name, data.protocol)
         rows = [
             row
             for row in table.rows()
@@ -92,12 +92,14 @@ def _true_masks(
         inside = mask > 191
         found[name] = found[name] | inside if name in found else inside
         counted &= (mask < 64) | inside
+    drawn = {name for name, _ in named}
+    found |= {name: np.zeros_like(counted) for name in row.complete if name not in drawn}
     return found, counted
 
 
 def _true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[Box]]:
     """As in training: the bounds of a mask where there is one, else the drawn boxes."""
-    boxes: dict[str, list[Box]] = {"Lung opacity": []} if is_normal(row) else {}
+    boxes: dict[str, list[Box]] = {label: [] for label in complete_boxes(row)}
     for source, box in row.boxes:
         if label := BOX_SOURCES.get(source):
             boxes.setdefault(label, []).append(box)

@@ -142,25 +142,31 @@ def _next(
     rows: list[Row], config: PairsConfig, spec: PreprocessSpec, selection: _Selection
 ) -> Chunk:
     selection.chunks += 1
-    return Chunk(selection.chunks - 1, tuple(rows), config.root, spec, selection.folder)
+    number, folder = selection.chunks - 1, selection.folder
+    return Chunk(number, tuple(rows), config.root, spec, folder, config.protocol)
 
 
 def _selected(config: PairsConfig, left_out: list[LeftOut]) -> Iterator[Row]:
     for name in config.tables:
-        seen: set[str] = set()
-        for row in open_reader(config.root, name).rows():
+        seen: set[tuple[str, str]] = set()
+        for row in open_reader(config.root, name, config.protocol).rows():
             reason = _reason(row, config, seen)
             if reason:
                 left_out.append(LeftOut(row.table, row.image, reason))
             else:
-                seen.add(row.image)
+                seen.add(_once(row, config))
                 yield row
 
 
-def _reason(row: Row, config: PairsConfig, seen: set[str]) -> str:
+def _once(row: Row, config: PairsConfig) -> tuple[str, str]:
+    """What may be there once: an image, or under a published protocol an image of a split."""
+    return row.image, "" if config.protocol == "sound" else row.split
+
+
+def _reason(row: Row, config: PairsConfig, seen: set[tuple[str, str]]) -> str:
     if row.licence_class not in config.licences:
         return f"licence class {row.licence_class}"
-    return row.reason_left_out or ("listed twice" if row.image in seen else "")
+    return row.reason_left_out or ("listed twice" if _once(row, config) in seen else "")
 
 
 def _undone(chunks: Iterator[Chunk], partial: Path) -> Iterator[Chunk]:

@@ -35,6 +35,7 @@ from training.data.masks import (
     BOX_SOURCES,
     IGNORE,
     MASK_SOURCES,
+    ORGANS,
     STRUCTURES,
     read_mask,
     split_lungs,
@@ -47,6 +48,7 @@ __all__ = [
     "BOX_SOURCES",
     "IGNORE",
     "MASK_SOURCES",
+    "ORGANS",
     "STRUCTURES",
     "Cache",
     "Masks",
@@ -156,6 +158,8 @@ def _key(config: PairsConfig, spec: PreprocessSpec) -> str:
     digest = hashlib.sha256(f"{_VERSION}{spec.model_dump_json()}{sorted(config.licences)}".encode())
     for name in config.tables:
         digest.update(name.encode() + open_reader(config.root, name).fingerprint())
+    if config.protocol != "sound":  # a key from before there were protocols stays as it was
+        digest.update(config.protocol.encode())
     return digest.hexdigest()[:16]
 
 

@@ -46,7 +46,7 @@ LABELS = (
     "Support Devices",
 )
 PLUS_TABLE = "df_chexpert_plus_240401.csv"
-_SOURCE = "CheXpert, stanfordmlgroup.github.io/competitions/chexpert (a research use agreement)"
+SOURCE = "CheXpert, stanfordmlgroup.github.io/competitions/chexpert (a research use agreement)"
 _PLUS_SOURCE = "CheXpert Plus, stanfordaimi.azurewebsites.net (a research use agreement)"
 _SPLIT_PART = re.compile(r"(?:^|/)((train|valid|test)/.*)")
 _PATIENT = re.compile(r"/(patient\d+)/")
@@ -65,7 +65,7 @@ class CheXpert:
             MissingData: train.csv or valid.csv is not there.
         """
         self.folder = files.locate(root, self.name)
-        self.tables = [files.table(self.folder, f"{s}.csv", _SOURCE) for s in ("train", "valid")]
+        self.tables = [files.table(self.folder, f"{s}.csv", SOURCE) for s in ("train", "valid")]
         self.tables += [p for p in (self.folder / "test.csv",) if p.is_file()]
 
     def rows(self) -> Iterator[Row]:
@@ -74,7 +74,7 @@ class CheXpert:
         for path in self.tables:
             columns = needed if path.name.split(".")[0] != "test" else ("Path",)
             for line in files.records(path, columns):
-                yield _row(self.name, line, path.name.split(".")[0])
+                yield row_of(self.name, line, path.name.split(".")[0])
 
     def read(self, path: str) -> bytes:
         """The bytes of one image."""
@@ -85,7 +85,8 @@ class CheXpert:
         return b"".join(files.digest(path) for path in self.tables)
 
 
-def _row(table: str, line: dict[str, str], split: str) -> Row:
+def row_of(table: str, line: dict[str, str], split: str) -> Row:
+    """One line of train.csv, valid.csv or test.csv."""
     image, patient = _place(line["Path"])
     return Row(
         table=table,

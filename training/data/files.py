@@ -28,6 +28,10 @@ class PathRefused(OSError):
     """A path in a table leads out of the data set."""
 
 
+class AnnotationRefused(OSError):
+    """What is drawn on an image cannot be there; the message is the reason, without values."""
+
+
 def locate(root: Path, name: str) -> Path:
     """`<root>/<name>` where that is a folder, else `root`: data sets may share a root or not."""
     return root / name if (root / name).is_dir() else root
@@ -45,6 +49,31 @@ def table(folder: Path, name: str, source: str) -> Path:
     raise MissingData(f"no {name} (nor {name}.gz) in {folder}. It comes from {source}")
 
 
+def require(folder: Path, parts: Sequence[tuple[str, ...]], source: str) -> None:
+    """Check that a data set is whole, and name everything that is not there at once.
+
+    Args:
+        folder: of the data set.
+        parts: each the names that it may have; one ending in `/` is a folder, others are files,
+            also gzipped.
+        source: where they come from.
+
+    Raises:
+        MissingData: parts are missing.
+    """
+    missing = [names for names in parts if not any(is_there(folder, name) for name in names)]
+    if missing:
+        told = "; ".join(" or ".join(names) for names in missing)
+        raise MissingData(f"missing in {folder}: {told}. It comes from {source}")
+
+
+def is_there(folder: Path, name: str) -> bool:
+    """Whether a file, gzipped or not, or a folder (`name/`) is there."""
+    if name.endswith("/"):
+        return (folder / name).is_dir()
+    return (folder / name).is_file() or (folder / f"{name}.gz").is_file()
+
+
 def required_folder(folder: Path, name: str, source: str) -> Path:
     """The path of a folder.
 
@@ -56,8 +85,13 @@ def required_folder(folder: Path, name: str, source: str) -> Path:
     return folder / name
 
 
-def records(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
+def records(path: Path, needed: Sequence[str], *, strip: bool = True) -> Iterator[dict[str, str]]:
     """The lines of a CSV, gzipped or not; fields that are missing are empty.
+
+    Args:
+        path: of the CSV.
+        needed: names of columns, without the spaces around them.
+        strip: take away the spaces around fields.
 
     Fields are UTF-8, with or without a byte order mark; one that is not is read as Windows-1252.
 
@@ -69,12 +103,29 @@ def records(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
     try:
         with _open(path) as file:
             reader = csv.DictReader(file)
-            _check_columns(path, reader.fieldnames or (), needed)
+            names = {key: key.strip() for key in reader.fieldnames or ()}
+            _check_columns(path, tuple(names.values()), needed)
             for line in reader:
-                yield {key: _text(value) for key, value in line.items() if isinstance(key, str)}
+                fields = ((names[key], _text(line[key])) for key in names)
+                yield {key: value.strip() if strip else value for key, value in fields}
     except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         line_number = reader.line_num if reader else 0
         raise DataError(f"{path} cannot be read after line {line_number}: {error}") from error
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, gzipped or not, without blank ones.
+
+    Raises:
+        DataError: the file breaks off.
+    """
+    try:
+        with _open(path) as file:
+            for line in file:
+                if text := _text(line).strip():
+                    yield text
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _open(path: Path) -> TextIO:
@@ -92,12 +143,12 @@ def _check_columns(path: Path, present: Sequence[str], needed: Sequence[str]) ->
 
 
 def _text(value: str | None) -> str:
-    """A field, stripped; bytes that are no UTF-8 read as Windows-1252."""
+    """A field; bytes that are no UTF-8 read as Windows-1252."""
     if value is None:  # the line was too short
         return ""
     if value.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in value):
-        return value.strip()
-    return decode(value.encode("utf-8", "surrogateescape")).strip()
+        return value
+    return decode(value.encode("utf-8", "surrogateescape"))
 
 
 def decode(data: bytes) -> str:

@@ -22,6 +22,25 @@ NIH_FINDINGS = (
     "Pneumonia",
     "Pneumothorax",
 )
+ONE_FINDING = {
+    "rsna": ("Pneumonia",),
+    "siim": ("Pneumothorax",),
+    "object_cxr": ("Foreign object",),
+}
+COVIDX_FINDINGS = {
+    "normal": "No finding",
+    "pneumonia": "Pneumonia other than COVID-19",
+    "COVID-19": "COVID-19",
+}
+"""Class as COVIDx spells it -> finding. They exclude each other."""
+UNCERTAIN_AS_PRESENT = {
+    "Atelectasis": True,
+    "Cardiomegaly": False,
+    "Consolidation": False,
+    "Edema": True,
+    "Pleural Effusion": True,
+}
+"""The five labels of the CheXpert competition -> whether an uncertain one counts as present."""
 
 
 def truth(row: Row) -> dict[str, bool]:
@@ -32,11 +51,24 @@ def truth(row: Row) -> dict[str, bool]:
             "Bacterial pneumonia": "bacterial" in row.labels,
             "Viral pneumonia": "viral" in row.labels,
         }
-    if row.table == "nih_subset":
+    if row.table in ("nih_subset", "cxr14"):
         return {name: name in row.labels for name in NIH_FINDINGS}
-    return {}
+    if row.table == "covidx":
+        return {finding: label in row.labels for label, finding in COVIDX_FINDINGS.items()}
+    if row.table == "chexpert_competition":
+        return {
+            name: name in row.labels or (as_present and name in row.uncertain)
+            for name, as_present in UNCERTAIN_AS_PRESENT.items()
+        }
+    return {name: name in row.labels for name in ONE_FINDING.get(row.table, ())}
 
 
 def is_normal(row: Row) -> bool:
     """Whether the row is labelled as free of any finding."""
-    return bool({"normal", "No Finding"} & set(row.labels))
+    return bool({"normal", "Normal", "No Finding"} & set(row.labels))
+
+
+def complete_boxes(row: Row) -> frozenset[str]:
+    """Labels whose boxes are all known: there is none where the row has none."""
+    normal = frozenset({"Lung opacity"}) if is_normal(row) else frozenset()
+    return normal | frozenset(row.complete)

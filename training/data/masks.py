@@ -16,7 +16,9 @@ from radiograph.guard import DEFAULT_LIMITS, malformed
 from training.data.readers import Reader
 from training.data.tables import Row
 
-STRUCTURES = ("Left lung", "Right lung", "Cardiomediastinum", "Lung opacity")
+ORGANS = ("Left lung", "Right lung", "Cardiomediastinum")
+"""There is one of each, and the bounds of its mask are its box."""
+STRUCTURES = (*ORGANS, "Lung opacity", "Pneumothorax", "Foreign object")
 IGNORE = 1 << 7
 MASK_SOURCES = {
     "Left_Lung": "Left lung",
@@ -24,17 +26,23 @@ MASK_SOURCES = {
     "Cardiomediastinum": "Cardiomediastinum",
     "Ground_Glass_Opacities": "Lung opacity",
     "Consolidation": "Lung opacity",
+    "Lung opacity": "Lung opacity",
+    "Pneumothorax": "Pneumothorax",
+    "Foreign object": "Foreign object",
 }
 BOX_SOURCES = {
     "Left Lung": "Left lung",
     "Right Lung": "Right lung",
     "Pneumonia": "Lung opacity",
     "Infiltrate": "Lung opacity",
+    "Lung opacity": "Lung opacity",
+    "Pneumothorax": "Pneumothorax",
+    "Foreign object": "Foreign object",
 }
 
 
 def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.uint8], set[str]]:
-    """Mask bits on the grid, and the structures that are annotated."""
+    """Mask bits on the grid, and the structures that are annotated, be it as absent."""
     bits = np.zeros((geometry.size, geometry.size), dtype=np.uint8)
     known: set[str] = set()
     found: dict[str, NDArray[np.uint8]] = {}
@@ -49,7 +57,7 @@ def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.
         unsure = _place((mask > 63) & (mask <= 191), geometry) > 0.5
         bits |= inside.astype(np.uint8) << STRUCTURES.index(name) | unsure * np.uint8(IGNORE)
         known.add(name)
-    return bits, known
+    return bits, known | set(row.complete)
 
 
 def read_mask(data: bytes) -> NDArray[np.uint8]:

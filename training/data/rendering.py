@@ -28,9 +28,10 @@ from radiograph.geometry import Box
 from radiograph.guard import malformed
 from radiograph.image import Radiograph
 from radiograph.preprocess import PreprocessSpec, to_grid
-from training.data.files import PathRefused
+from training.data.files import AnnotationRefused, PathRefused
 from training.data.masks import BOX_SOURCES, mask_bits
 from training.data.readers import Reader, open_reader
+from training.data.splits import Protocol
 from training.data.tables import Row
 
 _RASTER = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -87,6 +88,7 @@ class Chunk:
         number: of the chunk, from 0.
         root: of the data sets.
         folder: where the chunk's files go.
+        protocol: of the reader.
     """
 
     number: int
@@ -94,6 +96,11 @@ class Chunk:
     root: Path
     spec: PreprocessSpec
     folder: Path
+    protocol: Protocol = "sound"
+
+    def reader(self, row: Row) -> Reader:
+        """Of the data set that a row is of."""
+        return reader_of(self.root, row.table, self.protocol)
 
     def path(self, suffix: str) -> Path:
         """`<folder>/<number>.<suffix>`."""
@@ -134,7 +141,7 @@ def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut
         return LeftOut(row.table, row.image, *_told(error), of_file=True)
     boxes = [(BOX_SOURCES[n], geometry.box_to_grid(b)) for n, b in row.boxes if n in BOX_SOURCES]
     sample = Sample(row, frozenset(known), tuple(boxes))
-    return Rendered(sample, (grid * 255 + 0.5).astype(np.uint8), bits if known else None)
+    return Rendered(sample, (grid * 255 + 0.5).astype(np.uint8), bits if bits.any() else None)
 
 
 def decode(data: bytes) -> Radiograph:
@@ -152,7 +159,7 @@ def _told(error: OSError) -> tuple[str, str]:
     """Reason and detail."""
     if isinstance(error, FileNotFoundError):
         return "missing file", ""
-    if isinstance(error, PathRefused):
+    if isinstance(error, PathRefused | AnnotationRefused):
         return str(error), ""
     return f"unreadable ({type(error).__name__})", error.strerror or ""
 
@@ -160,7 +167,7 @@ def _told(error: OSError) -> tuple[str, str]:
 def render_row(chunk: Chunk, index: int) -> None:
     """Render one row for nothing: what it does to the process is what matters."""
     row = chunk.rows[index]
-    render(reader_of(chunk.root, row.table), row, chunk.spec)
+    render(chunk.reader(row), row, chunk.spec)
 
 
 def render_chunk(chunk: Chunk, skipped: frozenset[int] = frozenset()) -> None:
@@ -175,7 +182,7 @@ def render_chunk(chunk: Chunk, skipped: frozenset[int] = frozenset()) -> None:
         if index in skipped:
             done.append(LeftOut(row.table, row.image, "ended the process", of_file=True))
         else:
-            done.append(render(reader_of(chunk.root, row.table), row, chunk.spec))
+            done.append(render(chunk.reader(row), row, chunk.spec))
     kept = [item for item in done if isinstance(item, Rendered)]
     _write_array(chunk.path("images.npy"), [item.pixels for item in kept], chunk.spec)
     masks = [item.bits for item in kept if item.bits is not None]

@@ -31,6 +31,12 @@ TABLE_NAMES = {
     "chexpert_plus": "CheXpert Plus",
     "open_i": "Open-i, Indiana University chest X-rays",
     "padchest": "PadChest",
+    "rsna": "RSNA Pneumonia Detection Challenge",
+    "siim": "SIIM-ACR Pneumothorax Segmentation",
+    "covidx": "COVIDx CXR",
+    "cxr14": "NIH ChestX-ray14",
+    "object_cxr": "Object-CXR",
+    "chexpert_competition": "CheXpert, five competition labels",
 }
 
 
@@ -46,6 +52,7 @@ class Row:
         lung_mask: path of a mask of both lungs together, or None.
         boxes: (label, (x0, y0, x1, y1)) in stored pixels.
         uncertain: labels that the table marks as neither present nor absent.
+        complete: labels of which every mask and box is given; one without any is absent.
         left_out: why the row takes no part, or "" if it may.
     """
 
@@ -65,6 +72,7 @@ class Row:
     boxes: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()
     answers: tuple[tuple[str, str], ...] = ()
     uncertain: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()
     left_out: str = ""
 
     @property

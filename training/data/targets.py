@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 
 from training.config import Augmentation
 from training.data.augment import Augmented, augment
-from training.data.cache import IGNORE, STRUCTURES, Cache, Sample
-from training.data.labels import is_normal, truth
+from training.data.cache import IGNORE, ORGANS, STRUCTURES, Cache, Sample
+from training.data.labels import complete_boxes, truth
 from training.data.phrases import REGION_WORDINGS, Lungs, Phrase, presence
 
 
@@ -108,9 +108,10 @@ def _boxes(
     side = changed.images.shape[-1]
     found: dict[int, Tensor] = {}
     known: list[bool] = []
+    complete = complete_boxes(sample.row)
     for number, label in enumerate(labels):
         drawn = [box for name, box in sample.boxes if name == label]
-        if label in sample.known and label != "Lung opacity" and changed.masks is not None:
+        if label in ORGANS and label in sample.known and changed.masks is not None:
             box = _bounds(structure(changed.masks[index], label))
             found |= {number: box / side} if box is not None else {}
             known.append(True)
@@ -119,7 +120,7 @@ def _boxes(
             found[number] = _visible(moved)
             known.append(True)
         else:
-            known.append(label == "Lung opacity" and is_normal(sample.row))
+            known.append(label in complete)
     return found, known
 
 
