@@ -35,6 +35,7 @@ _VALID, _ASIDE = 5_000, 200
 _SMALLEST = 4
 """A tree with few rows gives no more than one in so many of them away."""
 _NO_FINDING = "No Finding"
+_VALUES = frozenset({"", "1.0", "0.0", "-1.0", "1", "0", "-1"})
 
 
 class CheXpertCompetition:
@@ -62,7 +63,9 @@ class CheXpertCompetition:
     def _lines(self, table: str) -> Iterator[Row]:
         needed = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
         for line in files.records(self.tables[table], needed):
-            yield row_of(self.name, line, "train")
+            known = all(line[label] in _VALUES for label in UNCERTAIN_AS_PRESENT)
+            row = row_of(self.name, line, "train")
+            yield row if known else replace(row, left_out="malformed label")
 
     def _sound(self) -> Iterator[Row]:
         """Of train.csv: whole patients held out, and none who is tested."""
@@ -72,7 +75,7 @@ class CheXpertCompetition:
         for row in self._lines("train"):
             split = "valid" if row.patient_id in chosen else "train"
             reason = "patient of the test split" if row.patient_id in tested else ""
-            yield replace(row, split=split, left_out=reason)
+            yield replace(row, split=split, left_out=row.left_out or reason)
 
     def _published(self) -> Iterator[Row]:
         """Of train.csv, as it is published; an image may come twice."""
