@@ -88,25 +88,26 @@ class CheXpert:
 def row_of(table: str, line: dict[str, str], split: str) -> Row:
     """One line of train.csv, valid.csv or test.csv."""
     image, patient = _place(line["Path"])
+    values = {name: _value(line[name]) for name in LABELS if line.get(name)}
     return Row(
         table=table,
         image=image,
         patient_id=patient,
         split=split,
         text="",
-        labels=tuple(name for name in LABELS if _value(line, name) == 1.0),
+        labels=tuple(name for name, value in values.items() if value == 1.0),
         view=_view(line.get("Frontal/Lateral", ""), line.get("AP/PA", ""), image),
         sex=_SEX.get(line.get("Sex", ""), ""),
         age=line.get("Age", ""),
         licence=LICENCE,
         licence_class="noncommercial",
-        uncertain=tuple(name for name in LABELS if _value(line, name) == -1.0),
+        uncertain=tuple(name for name, value in values.items() if value == -1.0),
     )
 
 
-def _value(line: dict[str, str], name: str) -> float | None:
+def _value(text: str) -> float | None:
     try:
-        return float(line.get(name, ""))
+        return float(text)
     except ValueError:
         return None
 

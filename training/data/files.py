@@ -106,8 +106,7 @@ def records(path: Path, needed: Sequence[str], *, strip: bool = True) -> Iterato
             names = {key: key.strip() for key in reader.fieldnames or ()}
             _check_columns(path, tuple(names.values()), needed)
             for line in reader:
-                fields = ((names[key], _text(line[key])) for key in names)
-                yield {key: value.strip() if strip else value for key, value in fields}
+                yield {names[key]: _text(line[key], strip) for key in names}
     except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         line_number = reader.line_num if reader else 0
         raise DataError(f"{path} cannot be read after line {line_number}: {error}") from error
@@ -122,7 +121,7 @@ def lines(path: Path) -> Iterator[str]:
     try:
         with _open(path) as file:
             for line in file:
-                if text := _text(line).strip():
+                if text := _text(line, strip=True):
                     yield text
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
@@ -142,13 +141,13 @@ def _check_columns(path: Path, present: Sequence[str], needed: Sequence[str]) ->
         raise DataError(f"{path} has no column {names}; its columns are: {', '.join(present)}")
 
 
-def _text(value: str | None) -> str:
+def _text(value: str | None, strip: bool) -> str:
     """A field; bytes that are no UTF-8 read as Windows-1252."""
     if value is None:  # the line was too short
         return ""
-    if value.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in value):
-        return value
-    return decode(value.encode("utf-8", "surrogateescape"))
+    if not value.isascii() and any("\udc80" <= letter <= "\udcff" for letter in value):
+        value = decode(value.encode("utf-8", "surrogateescape"))
+    return value.strip() if strip else value
 
 
 def decode(data: bytes) -> str:
