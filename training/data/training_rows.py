@@ -8,7 +8,7 @@ import numpy as np
 from training.config import FinetuneConfig
 from training.data.cache import STRUCTURES, Cache, Sample
 from training.data.fractions import labelled_subset
-from training.data.labels import is_normal, truth
+from training.data.labels import complete_boxes, truth
 
 
 def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:
@@ -33,7 +33,7 @@ def asked_for(sample: Sample, config: FinetuneConfig) -> bool:
     if set(config.findings) & truth(sample.row).keys() or set(config.masks) & sample.known:
         return True
     drawn = {name for name, _ in sample.boxes} | sample.known
-    if set(config.boxes) & drawn or ("Lung opacity" in config.boxes and is_normal(sample.row)):
+    if set(config.boxes) & (drawn | complete_boxes(sample.row)):
         return True
     return config.regions and bool(drawn)
 
