@@ -236,8 +236,9 @@ def ablation(
     Killed or stopped, the same command goes on with what is missing.
     """  # noqa: D301 - as above
     from training import ablation as experiment
-    from training.ablation_table import describe, rewrite
+    from training.ablation_table import MARKERS, describe
     from training.config_files import load_ablation
+    from training.markdown import rewrite
 
     chosen, folder = load_ablation(config), out or _folder(config)
     if not table_only:
@@ -247,7 +248,7 @@ def ablation(
     if write is None:
         typer.echo(table)
     else:
-        rewrite(write, table)
+        rewrite(write, table, MARKERS)
     if picture is not None:
         from training.ablation_picture import draw
 

@@ -18,14 +18,16 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import segmentation_models_pytorch as smp
-from pydantic import ValidationError
 
+from training import results
 from training.ablation_probes import Encoded, Found, probe_decoder, probe_linear
 from training.commit import current_commit
 from training.config import AblationConfig, Arm, PretrainConfig
 from training.data.cache import open_cache
+from training.results import Claimed
 from training.tasks.frozen import fresh_unet, read_unet
 from training.tasks.pretrain import pretrain
 from training.tasks.segment import LUNGS, build_probe
@@ -111,35 +113,16 @@ class Folder:
     def __init__(self, path: Path) -> None:
         """Args: path: made when it is written to."""
         self.path = path
+        self._claimed = Claimed(path, AblationConfig, "ablation")
 
     def claim(self, config: AblationConfig) -> None:
-        """Make it the folder of this configuration.
-
-        Raises:
-            ValueError: it holds results of another one.
-        """
-        if self._config.is_file():
-            self.check(config)
-            return
-        (self.path / "cells").mkdir(parents=True, exist_ok=True)
-        _write(self._config, config.model_dump_json(indent=1))
+        """Make it the folder of this configuration; as `Claimed.claim`."""
+        self._claimed.claim(config)
+        (self.path / "cells").mkdir(exist_ok=True)
 
     def check(self, config: AblationConfig) -> None:
-        """Refuse a folder of anything else.
-
-        Raises:
-            FileNotFoundError: no ablation was started there.
-            ValueError: it holds results of another configuration.
-        """
-        if not self._config.is_file():
-            raise FileNotFoundError(f"{self.path} holds no ablation")
-        refusal = f"{self.path} holds an ablation of another configuration; choose a new --out"
-        try:  # as a configuration, not as text: later versions may know more keys
-            before = AblationConfig.model_validate_json(self._config.read_bytes())
-        except ValidationError as error:
-            raise ValueError(refusal) from error
-        if before != config:
-            raise ValueError(refusal)
+        """Refuse a folder of anything else; as `Claimed.check`."""
+        self._claimed.check(config)
 
     def result(self, cell: Cell) -> Result | None:
         """What was found for a cell, or None.
@@ -148,37 +131,25 @@ class Folder:
             ValueError: its file is not what this module writes.
         """
         file = self._file(cell)
-        if not file.is_file():
-            return None
-        try:
-            read = json.loads(file.read_text())
-            result = Result(Cell(**read.pop("cell")), Found(**read.pop("found")), **read)
-        except (json.JSONDecodeError, TypeError, AttributeError, KeyError) as error:
-            raise ValueError(f"{file} is not a result; remove it") from error
-        if result.cell != cell:
+        result = results.read(file, _result)
+        if result and result.cell != cell:
             raise ValueError(f"{file} holds the result of another cell; remove it")
         return result
 
     def keep(self, result: Result) -> None:
         """Write one result, whole or not at all."""
-        _write(self._file(result.cell), json.dumps(asdict(result)))
+        results.write(self._file(result.cell), json.dumps(asdict(result)))
 
     def run(self, arm: Arm, seed: int) -> Path:
         """Folder of one pre-training."""
         return self.path / "pretrain" / f"{arm}-{seed}"
 
-    @property
-    def _config(self) -> Path:
-        return self.path / "config.json"
-
     def _file(self, cell: Cell) -> Path:
         return self.path / "cells" / f"{cell.name}.json"
 
 
-def _write(file: Path, text: str) -> None:
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(text)
-    partial.replace(file)
+def _result(read: dict[str, Any]) -> Result:
+    return Result(Cell(**read.pop("cell")), Found(**read.pop("found")), **read)
 
 
 def run(config: AblationConfig, out: Path, cache_folder: Path) -> Generator[Result, None, None]:

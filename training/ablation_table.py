@@ -7,17 +7,17 @@ markers, by whoever has seen the figures.
 """
 
 import json
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.ablation import PRETRAINED, Cell, Folder, Result, cells
 from training.config import AblationConfig, Arm
 from training.data.tables import TABLE_NAMES
+from training.markdown import grid, markers, mean_and_spread
 
-BEGIN, END = "<!-- ablation -->\n", "<!-- end of ablation -->\n"
+MARKERS = markers("ablation")
 ARMS: dict[Arm, str] = {
     "random": "random encoder, no pre-training",
     "imagenet": "ImageNet encoder, no pre-training",
@@ -62,29 +62,6 @@ def describe(config: AblationConfig, out: Path) -> str:
     return "\n".join(parts)
 
 
-def rewrite(page: Path, text: str) -> None:
-    """Put the generated part between the markers of a page; the rest of it stays.
-
-    Raises:
-        FileNotFoundError: there is no page.
-        ValueError: it does not have each marker once, in order.
-    """
-    whole = page.read_text()
-    if whole.count(BEGIN) != 1 or whole.count(END) != 1 or whole.index(BEGIN) > whole.index(END):
-        raise ValueError(f"{page} needs the lines {BEGIN.strip()} and {END.strip()}, each once")
-    before, rest = whole.split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{BEGIN}{text}{END}{after}")
-
-
-def mean_and_spread(values: Sequence[float], *, sign: bool = False) -> str:
-    """Percent: mean ± sample standard deviation; no spread of one value."""
-    if not values:
-        return "missing"
-    mean = f"{100 * statistics.fmean(values):{'+' if sign else ''}z.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
-
-
 def _setting(config: AblationConfig, folder: Folder, found: Sequence[Result]) -> str:
     """What was pre-trained, how long it took, and where the code stood."""
     run = config.pretrain
@@ -100,7 +77,7 @@ def _setting(config: AblationConfig, folder: Folder, found: Sequence[Result]) ->
     arms = [arm for arm in config.arms if arm in PRETRAINED]
     rows = [_pretraining(folder, arm, seed) for arm in arms for seed in config.seeds]
     spent = sum(result.seconds for result in found) / 60
-    return f"{said}\n\n{_table(titles, rows)}\nThe probes took {spent:.0f} minutes in all.\n"
+    return f"{said}\n\n{grid(titles, rows)}\nThe probes took {spent:.0f} minutes in all.\n"
 
 
 def _pretraining(folder: Folder, arm: Arm, seed: int) -> tuple[str, ...]:
@@ -155,7 +132,7 @@ class _Measured:
             [ARMS[arm], *([start] if segments else []), *self._row((arm, start))]
             for arm, start in self.keys()
         ]
-        return _table([*titles, *map(self._title, self.config.fractions)], rows)
+        return grid([*titles, *map(self._title, self.config.fractions)], rows)
 
     def differences(self) -> str:
         """Paired differences, and in how many seeds the first is higher."""
@@ -166,7 +143,7 @@ class _Measured:
             + [self._difference(one, other, fraction) for fraction in self.config.fractions]
             for one, other in pairs
         ]
-        return _table(["First", "Second", *(f"{100 * f:g} %" for f in self.config.fractions)], rows)
+        return grid(["First", "Second", *(f"{100 * f:g} %" for f in self.config.fractions)], rows)
 
     def _row(self, key: Key) -> list[str]:
         every = len(self.config.seeds)
@@ -208,8 +185,3 @@ def _missing(wanted: Sequence[Cell], found: dict[Cell, Result]) -> str:
         return f"All {len(wanted)} results are there.\n"
     named = [f"{task} after {arm}, seed {seed} ({n})" for (arm, seed, task), n in left.items()]
     return f"Missing, {left.total()} of {len(wanted)} results: {'; '.join(named)}.\n"
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -18,12 +18,14 @@ from training import ablation, checkpoint, loop
 from training.ablation import Cell, Folder, Result, arm_config, cells, run
 from training.ablation_picture import draw, shown
 from training.ablation_probes import Found
-from training.ablation_table import BEGIN, END, describe, mean_and_spread, rewrite
+from training.ablation_table import MARKERS, describe
 from training.config import AblationConfig, PairsConfig, PretrainConfig, ProbeConfig
 from training.config_files import load_ablation
 from training.data.cache import open_cache
+from training.markdown import mean_and_spread, rewrite
 
 TABLE = "kermany_224"
+BEGIN, END = MARKERS.begin, MARKERS.end
 SPLITS = ["train"] * 12 + ["valid"] * 4 + ["test"] * 4
 
 
@@ -291,8 +293,8 @@ def test_the_time_of_a_resumed_pre_training_is_that_of_all_starts(
 def test_only_the_part_between_the_markers_is_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"Words.\n\n{BEGIN}old\n{END}\nWhat it means.\n")
-    rewrite(page, "new\n")
-    rewrite(page, "newer\n")
+    rewrite(page, "new\n", MARKERS)
+    rewrite(page, "newer\n", MARKERS)
     assert page.read_text() == f"Words.\n\n{BEGIN}newer\n{END}\nWhat it means.\n"
 
 
@@ -301,7 +303,7 @@ def test_a_page_without_its_markers_is_left_alone(tmp_path: Path, text: str) -> 
     page = tmp_path / "page.md"
     page.write_text(text)
     with pytest.raises(ValueError, match="each once"):
-        rewrite(page, "new\n")
+        rewrite(page, "new\n", MARKERS)
     assert page.read_text() == text
 
 

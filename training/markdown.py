@@ -1,0 +1,53 @@
+"""Tables and pages in Markdown, as what was measured is reported.
+
+values -> mean_and_spread -> grid -> rewrite: the part of a page between two markers
+
+What a page says outside of its markers is written by whoever has seen the figures.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Markers:
+    """The lines between which a page is generated."""
+
+    begin: str
+    end: str
+
+
+def markers(name: str) -> Markers:
+    """`<!-- name -->` and `<!-- end of name -->`."""
+    return Markers(f"<!-- {name} -->\n", f"<!-- end of {name} -->\n")
+
+
+def rewrite(page: Path, text: str, between: Markers) -> None:
+    """Put the generated part between the markers of a page; the rest of it stays.
+
+    Raises:
+        FileNotFoundError: there is no page.
+        ValueError: it does not have each marker once, in order.
+    """
+    whole, begin, end = page.read_text(), between.begin, between.end
+    if whole.count(begin) != 1 or whole.count(end) != 1 or whole.index(begin) > whole.index(end):
+        raise ValueError(f"{page} needs the lines {begin.strip()} and {end.strip()}, each once")
+    before, rest = whole.split(begin)
+    _, after = rest.split(end)
+    page.write_text(f"{before}{begin}{text}{end}{after}")
+
+
+def mean_and_spread(values: Sequence[float], *, sign: bool = False) -> str:
+    """Percent: mean ± sample standard deviation; no spread of one value."""
+    if not values:
+        return "missing"
+    mean = f"{100 * statistics.fmean(values):{'+' if sign else ''}z.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+
+
+def grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, a line for each row."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
