@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from training.config import AblationConfig, FinetuneConfig, PretrainConfig, RunConfig
+from training.tables.config import TablesConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -68,6 +69,16 @@ def load_ablation(name: str | Path) -> AblationConfig:
     return AblationConfig.model_validate(yaml.safe_load(find(name).read_text()))
 
 
+def load_tables(name: str | Path) -> TablesConfig:
+    """Read and check the recipes of the paper's tables.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        pydantic.ValidationError: of another kind, a key or a name is unknown, a value out of range.
+    """
+    return TablesConfig.model_validate(yaml.safe_load(find(name).read_text()))
+
+
 def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | FinetuneConfig:
     """Read and check a configuration of any kind.
 
@@ -85,6 +96,14 @@ def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | 
     for change in changes:
         _change(keys, change)
     return _Run.model_validate({"run": keys}).run
+
+
+def changed(config: Config, changes: Sequence[str]) -> Config:
+    """A configuration with some keys changed, as `load_any` takes them, and checked again."""
+    keys = config.model_dump(mode="json")
+    for change in changes:
+        _change(keys, change)
+    return type(config).model_validate(keys)
 
 
 def _change(keys: dict[str, Any], change: str) -> None:

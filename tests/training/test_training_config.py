@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from training.config import AugmentConfig, FinetuneConfig, PretrainConfig
-from training.config_files import CONFIGS, find, load, load_ablation, load_any, told
+from training.config_files import CONFIGS, find, load, load_ablation, load_any, load_tables, told
 
 SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
@@ -22,6 +22,8 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
         assert load(name, PretrainConfig).kind == "pretrain"
     elif kind == "ablation":
         assert load_ablation(name).kind == "ablation"
+    elif kind == "tables":
+        assert load_tables(name).kind == "tables"
     else:
         assert load(name, FinetuneConfig).kind == "finetune"
 
