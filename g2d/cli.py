@@ -27,6 +27,7 @@ COMMANDS = {
     "pretrain": "g2d.training:pretrain",
     "finetune": "g2d.training:finetune",
     "ablation": "g2d.training:ablation",
+    "table": "g2d.tables:table",
     "evaluate": "g2d.training:evaluate",
     "export": "g2d.training:export",
     "publish": "g2d.training:publish",
