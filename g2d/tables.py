@@ -125,6 +125,7 @@ def _list(job: "Job", folder: "Folder") -> None:
     from training.tables.plan import cells, finetuning
     from training.tables.run import missing, undone
 
+    folder.refuse_others(job.claim)
     todo = set(undone(job, folder))
     for cell in cells(job):
         state = "done"

@@ -109,10 +109,10 @@ def _about(job: Job, all_places: Sequence[Place]) -> str:
     detector = f" Detector: {job.asked.detector}." if detects else ""
     spread = "with its 95 % interval" if len(job.asked.seeds) == 1 else "mean ± sample deviation"
     there = sum(len(place.found) for place in all_places)
+    wanted = sum(len(place.cells) for place in all_places)
     return (
-        f"Test split, percent; seeds {seeds}: {spread}.{detector} {there} of "
-        f"{sum(len(place.cells) for place in all_places)} figures are there. Paper: {SOURCE}; where "
-        "it is empty, we do not know what the paper prints."
+        f"Test split, percent; seeds {seeds}: {spread}.{detector} {there} of {wanted} figures are "
+        f"there. Paper: {SOURCE}; where it is empty, we do not know what the paper prints."
     )
 
 

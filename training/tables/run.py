@@ -33,6 +33,7 @@ from training.tables.plan import (
     PRETRAINED,
     Cell,
     Job,
+    Protocol,
     arm_pretraining,
     cells,
     check,
@@ -113,24 +114,28 @@ def undone(job: Job, folder: Folder) -> list[Cell]:
 
 
 def missing(job: Job, cell: Cell) -> str:
-    """Why a cell cannot be computed here, or ""."""
-    task, start = job.config.tasks[cell.task], source(cell)
-    if why := unmeasurable(task, cell):
-        return why
+    """Why a cell cannot be computed here: every reason, or ""."""
+    reasons = [unmeasurable(job.config.tasks[cell.task], cell), _no_start(job, cell)]
+    wanted: list[tuple[str, Protocol]] = [(job.config.tasks[cell.task].data, cell.protocol)]
+    if source(cell) in job.config.arms and source(cell) not in job.checkpoints:
+        wanted += [(name, "sound") for name in job.pretraining.data.tables]
+    for name, protocol in wanted:
+        try:
+            open_reader(job.data, name, protocol)
+        except MissingData as error:
+            reasons.append(str(error))
+    return "; ".join(filter(None, reasons))
+
+
+def _no_start(job: Job, cell: Cell) -> str:
+    """Why there are no weights to start from, or ""."""
     if cell.start == "imagenet" and job.pretraining.model.encoder.weights is None:
         return "the model's configuration names no weights to start from"
-    if start == PRETRAINED and PRETRAINED not in job.checkpoints:
+    if source(cell) == PRETRAINED and PRETRAINED not in job.checkpoints:
         return f"no checkpoint: g2d pretrain {job.config.pretraining}, then --pretrained"
     imported = job.pretraining.imported
     if cell.start == "encoder_decoder" and imported and imported.layout == "encoder":
         return f"{imported.file} holds no decoder"
-    try:
-        open_reader(job.data, task.data, cell.protocol)
-        if start in job.config.arms and start not in job.checkpoints:
-            for name in job.pretraining.data.tables:
-                open_reader(job.data, name)
-    except MissingData as error:
-        return str(error)
     return ""
 
 
