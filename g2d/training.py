@@ -126,24 +126,36 @@ def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> N
 def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="test, or valid to choose between runs.")] = "test",
+    threshold: Annotated[
+        str, typer.Option(help="Of each finding: youden, or sensitivity:0.95.")
+    ] = "youden",
 ) -> None:
     """Calibrate on the validation split, measure on the test split, with intervals.
 
     \b
     g2d evaluate runs/small_finetune
     g2d evaluate runs/small_finetune --split valid
+    g2d evaluate runs/small_finetune --threshold sensitivity:0.95
     g2d evaluate runs/small_pretrain          its zero-shot map alone
 
     Writes assessment.json and statistics.npz into the run; with another split than test it
     prints only, and the held-out phrases stay unseen.
     """  # noqa: D301 - as above
+    from training.calibrate import ThresholdRule
     from training.inference import load_run, never_aligned
     from training.publish import RunFolder, assess, measure
 
+    try:
+        rule = ThresholdRule.parse(threshold)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     model = load_run(run)
     if why := never_aligned(model.runs):
         typer.echo(why, err=True)
-    metrics = assess(model, RunFolder(run)).metrics if split == "test" else measure(model, split)
+    if split == "test":
+        metrics = assess(model, RunFolder(run), rule).metrics
+    else:
+        metrics = measure(model, split, rule)
     for m in metrics:
         interval = f"{m.low:.3f} to {m.high:.3f}"
         typer.echo(f"{m.data:14} {m.label:28} {m.metric:26} {m.value:.3f}  {interval}  n={m.n}")

@@ -1,20 +1,30 @@
 """Calibrate a run: what the manifest says beside the weights, chosen on the validation split.
 
-calibrate   temperature and thresholds -> HeadSpecs
+calibrate   temperature and thresholds -> HeadSpecs, by a rule: Youden's index or a sensitivity
 statistics  what usual radiographs look like (training split) -> out-of-domain score
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
 
 from radiograph.findings import code_of
 from radiograph.manifest import HeadSpec, Label, Task
+from training.data.files import DataError
 from training.data.labels import truth
 from training.inference import FloatArray, TrainedModel
-from training.metrics import BoxesOfImage, dice, fit_temperature, iou, youden_threshold
+from training.metrics import (
+    BoxesOfImage,
+    dice,
+    fit_temperature,
+    iou,
+    sensitivity_threshold,
+    youden_threshold,
+)
 from training.seen import Seen, detections, head_output
 
 GROUND_HEADS = {"regions": "aligned", "similarity": "zero_shot"}
@@ -23,29 +33,103 @@ DETECT_IOU = 0.5
 USABLE_F1 = 0.3
 """A box label that stays below it on validation is withheld."""
 USABLE_DICE = 0.8
-"""A mask label that stays below it on validation is withheld."""
+"""A mask of an organ that stays below it on validation is withheld."""
+USABLE_LESION_DICE = 0.3
+"""A mask of a finding that stays below it on the validation images that show it is withheld."""
+ORGANS = {"Left lung", "Right lung", "Cardiomediastinum"}
 USUAL_SHARE = 99.0
 """Percent of the validation split that must count as usual."""
 
 
-def calibrate(model: TrainedModel, valid: Sequence[Seen]) -> dict[str, HeadSpec]:
-    """The heads as the manifest describes them; what is chosen, is chosen on `valid`."""
-    specs: dict[str, HeadSpec] = {}
+@dataclass(frozen=True)
+class ThresholdRule:
+    """How the threshold of a finding is chosen.
+
+    Attributes:
+        sensitivity: that the highest such threshold still reaches; None is Youden's index.
+    """
+
+    sensitivity: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "ThresholdRule":
+        """`youden`, or `sensitivity:0.95`.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        name, _, value = text.partition(":")
+        if text == "youden":
+            return cls()
+        try:
+            target = float(value)
+        except ValueError:
+            target = 0.0
+        if name != "sensitivity" or not 0 < target <= 1:
+            raise ValueError(f"a threshold rule is youden or sensitivity:0.95, not {text!r}")
+        return cls(target)
+
+    def choose(self, scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+        """The threshold, to four digits; 0.5 with one class only."""
+        if self.sensitivity is None:
+            return round(youden_threshold(scores, positive), 4)
+        # downwards: a threshold that is rounded up may miss the image that it was chosen by
+        exact = sensitivity_threshold(scores, positive, self.sensitivity)
+        return float(np.floor(exact * 1e4) / 1e4)
+
+    def words(self, one_class: Sequence[str]) -> str:
+        """For the manifest; `one_class` are the labels that could not be chosen for."""
+        how = "Youden's index"
+        if self.sensitivity is not None:
+            how = f"the highest of sensitivity {self.sensitivity:g}"
+        told = f"{how}, for each label, on the validation split"
+        if one_class:
+            told += f"; 0.5 where that has one class only: {', '.join(one_class)}"
+        return told
+
+
+YOUDEN = ThresholdRule()
+
+
+class _Calibration(Protocol):
+    """What the validation split says about one head."""
+
+    def add(self, seen: Seen) -> None:
+        """Keep what one radiograph says."""
+
+    def head(self) -> HeadSpec:
+        """The head with what was chosen."""
+
+
+def calibrate(
+    model: TrainedModel, valid: Iterable[Seen], rule: ThresholdRule = YOUDEN
+) -> dict[str, HeadSpec]:
+    """The heads as the manifest describes them; what is chosen, is chosen on `valid`.
+
+    Args:
+        model: the run.
+        valid: the radiographs of the validation split; each is asked for once, none is kept.
+        rule: of the findings' thresholds.
+    """
     config = model.config
     labels = {"findings": config.findings, "anatomy": config.masks, "boxes": config.boxes}
-    for name, kind in KINDS.items():
-        if name in model.heads:
-            specs[name] = _head(model, name, kind, tuple(labels[name]))
-    for name, method in GROUND_HEADS.items():
-        if name in model.heads:
-            specs[name] = _head(model, name, Task.GROUND, (), method)
-    if "findings" in specs:
-        specs["findings"] = _calibrated_findings(model, specs["findings"], valid)
-    if "anatomy" in specs:
-        specs["anatomy"] = _calibrated_masks(model, specs["anatomy"], valid)
-    if "boxes" in specs:
-        specs["boxes"] = _calibrated_boxes(model, specs["boxes"], valid)
-    return specs
+    specs = {
+        name: _head(model, name, kind, tuple(labels[name]))
+        for name, kind in KINDS.items()
+        if name in model.heads
+    }
+    parts: dict[str, _Calibration] = {
+        name: _PARTS[name](model, spec, rule) for name, spec in specs.items()
+    }
+    for seen in valid:
+        for part in parts.values():
+            part.add(seen)
+    grounds = {
+        name: _head(model, name, Task.GROUND, (), method)
+        for name, method in GROUND_HEADS.items()
+        if name in model.heads
+    }
+    return {name: part.head() for name, part in parts.items()} | grounds
 
 
 def _head(
@@ -60,72 +144,125 @@ def _head(
     )
 
 
-def _calibrated_findings(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]) -> HeadSpec:
-    logits = np.stack([head_output(model, "findings", seen)["logits"] for seen in valid])
-    truths = [truth(seen.row) for seen in valid]
-    known = np.array([[label.name in t for label in head.labels] for t in truths])
-    positive = np.array([[t.get(label.name, False) for label in head.labels] for t in truths])
-    temperature = fit_temperature(logits[known].astype(float), positive[known])
-    probability = 1 / (1 + np.exp(-logits.astype(float) / temperature))
-    chosen = [
-        youden_threshold(probability[known[:, k], k], positive[known[:, k], k])
-        for k in range(len(head.labels))
-    ]
-    labels = [
-        label.model_copy(update={"threshold": round(t, 4)})
-        for label, t in zip(head.labels, chosen, strict=True)
-    ]
-    rule = "Youden's index, for each label, on the validation split"
-    return head.model_copy(
-        update={"labels": tuple(labels), "temperature": temperature, "threshold_rule": rule}
+def _with_thresholds(head: HeadSpec, chosen: Sequence[float], rule: str) -> HeadSpec:
+    labels = tuple(
+        label.model_copy(update={"threshold": threshold})
+        for label, threshold in zip(head.labels, chosen, strict=True)
     )
+    return head.model_copy(update={"labels": labels, "threshold_rule": rule})
 
 
-def _calibrated_masks(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]) -> HeadSpec:
-    """For each label the threshold of best mean Dice; withheld below `USABLE_DICE`."""
-    grid = np.arange(0.2, 0.81, 0.05)
-    scores: dict[str, list[list[float]]] = {label.name: [] for label in head.labels}
-    for seen in valid:
+class _Findings:
+    """Temperature over all labels, then a threshold for each by the rule."""
+
+    def __init__(self, model: TrainedModel, head: HeadSpec, rule: ThresholdRule) -> None:
+        self._model, self._head, self._rule = model, head, rule
+        self._logits: list[FloatArray] = []
+        self._truths: list[Mapping[str, bool]] = []
+
+    def add(self, seen: Seen) -> None:
+        self._logits.append(head_output(self._model, "findings", seen)["logits"])
+        self._truths.append(truth(seen.row))
+
+    def head(self) -> HeadSpec:
+        names = [label.name for label in self._head.labels]
+        shape = (len(self._truths), len(names))
+        logits = np.array(self._logits, dtype=np.float64).reshape(shape)
+        known = np.array([[n in t for n in names] for t in self._truths], dtype=bool)
+        positive = np.array([[t.get(n, False) for n in names] for t in self._truths], dtype=bool)
+        known, positive = known.reshape(shape), positive.reshape(shape)
+        temperature = fit_temperature(logits[known], positive[known])
+        probability = 0.5 + 0.5 * np.tanh(logits / temperature / 2)
+        columns = [(probability[rows, k], positive[rows, k]) for k, rows in enumerate(known.T)]
+        chosen = [self._rule.choose(*column) for column in columns]
+        one_class = [
+            name
+            for name, (_, true) in zip(names, columns, strict=True)
+            if true.all() or not true.any()
+        ]
+        fitted = self._head.model_copy(update={"temperature": temperature})
+        return _with_thresholds(fitted, chosen, self._rule.words(one_class))
+
+
+class _Masks:
+    """For each label the threshold of best mean Dice over all annotated images."""
+
+    GRID = np.arange(0.2, 0.81, 0.05)
+    RULE = "best mean Dice on the validation split, for each label; 1.0, withheld, where poor"
+
+    def __init__(self, model: TrainedModel, head: HeadSpec, rule: ThresholdRule) -> None:  # noqa: ARG002 - of findings
+        self._model, self._head = model, head
+        self._scores: dict[str, list[list[float]]] = {label.name: [] for label in head.labels}
+        self._present: dict[str, list[bool]] = {label.name: [] for label in head.labels}
+
+    def add(self, seen: Seen) -> None:
         if not seen.masks:
-            continue
-        logits = head_output(model, "anatomy", seen)["logits"]
-        for k, label in enumerate(head.labels):
+            return
+        logits = head_output(self._model, "anatomy", seen)["logits"]
+        for k, label in enumerate(self._head.labels):
             if label.name in seen.masks:
-                probability = (1 / (1 + np.exp(-logits[k]))).astype(np.float32)
+                probability = (0.5 + 0.5 * np.tanh(logits[k] / 2)).astype(np.float32)
                 inside, true = seen.geometry.map_to_source(probability), seen.masks[label.name]
-                scores[label.name].append([dice(inside >= cut, true, seen.counted) for cut in grid])
-    labels = []
-    for label in head.labels:
-        found = scores[label.name]
-        means = np.mean(found, axis=0) if found else np.zeros(len(grid))
-        best = float(grid[int(np.argmax(means))]) if means.max() >= USABLE_DICE else 1.0
-        labels.append(label.model_copy(update={"threshold": round(best, 2)}))
-    rule = "best mean Dice on the validation split, for each label; 1.0, withheld, where poor"
-    return head.model_copy(update={"labels": tuple(labels), "threshold_rule": rule})
+                scores = [dice(inside >= cut, true, seen.counted) for cut in self.GRID]
+                self._scores[label.name].append(scores)
+                self._present[label.name].append(bool((true & seen.counted).any()))
+
+    def head(self) -> HeadSpec:
+        return _with_thresholds(
+            self._head, [self._best(x.name) for x in self._head.labels], self.RULE
+        )
+
+    def _best(self, label: str) -> float:
+        scores, present = np.array(self._scores[label]), np.array(self._present[label])
+        if not present.any():
+            return 1.0
+        best = int(np.argmax(scores.mean(axis=0)))
+        usable = USABLE_DICE if label in ORGANS else USABLE_LESION_DICE
+        return round(float(self.GRID[best]), 2) if scores[present, best].mean() >= usable else 1.0
 
 
-def _calibrated_boxes(model: TrainedModel, head: HeadSpec, valid: Sequence[Seen]) -> HeadSpec:
+class _Boxes:
     """For each label the threshold of best F1 at IoU 0.5.
 
     A label that stays below `USABLE_F1` gets 1.0, which no score reaches: a box that is
     rarely right must not be shown.
     """
-    grid = np.arange(0.1, 0.91, 0.05)
-    found = detections(model, head, valid)
-    labels = []
-    for label in head.labels:
-        images = [image for image in found[label.name] if image is not None]
-        scores = [_f1(images, cut) for cut in grid]
-        best = float(grid[int(np.argmax(scores))]) if max(scores) >= USABLE_F1 else 1.0
-        labels.append(label.model_copy(update={"threshold": round(best, 2)}))
-    rule = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where that is poor"
-    return head.model_copy(update={"labels": tuple(labels), "threshold_rule": rule})
+
+    GRID = np.arange(0.1, 0.91, 0.05)
+    RULE = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where that is poor"
+
+    def __init__(self, model: TrainedModel, head: HeadSpec, rule: ThresholdRule) -> None:  # noqa: ARG002 - as above
+        self._model, self._head = model, head
+        self._found: dict[str, list[BoxesOfImage]] = {label.name: [] for label in head.labels}
+
+    def add(self, seen: Seen) -> None:
+        for label, (boxes,) in detections(self._model, self._head, [seen]).items():
+            if boxes is not None:
+                self._found[label].append(boxes)
+
+    def head(self) -> HeadSpec:
+        return _with_thresholds(
+            self._head, [self._best(x.name) for x in self._head.labels], self.RULE
+        )
+
+    def _best(self, label: str) -> float:
+        scores = [_f1(self._found[label], cut) for cut in self.GRID]
+        return (
+            round(float(self.GRID[int(np.argmax(scores))]), 2) if max(scores) >= USABLE_F1 else 1.0
+        )
 
 
-def _f1(images: Sequence[BoxesOfImage | None], cut: float) -> float:
+_PARTS: dict[str, Callable[[TrainedModel, HeadSpec, ThresholdRule], _Calibration]] = {
+    "findings": _Findings,
+    "anatomy": _Masks,
+    "boxes": _Boxes,
+}
+
+
+def _f1(images: Sequence[BoxesOfImage], cut: float) -> float:
     """F1 of the boxes that score at least `cut`."""
     hits = predicted = true = 0
-    for image in filter(None, images):
+    for image in images:
         kept = [b for s, b in zip(image.scores, image.predicted, strict=True) if s >= cut]
         free = list(image.truth)
         for box in kept:
@@ -153,19 +290,28 @@ class Statistics:
         return float(np.sqrt(max(squared, 0.0) / len(away)))
 
 
-def statistics(train: Sequence[Seen], valid: Sequence[Seen]) -> Statistics:
+def statistics(train: Iterable[Seen], valid: Iterable[Seen]) -> Statistics:
     """What usual radiographs look like, from an even sample of each table.
 
     Args:
         train: mean and shrunk precision (Ledoit and Wolf 2004) come from these.
         valid: the threshold is the `USUAL_SHARE` percentile of their scores.
+
+    Raises:
+        DataError: one of them is empty.
     """
-    features = np.stack([seen.features["global_features"][0] for seen in train]).astype(np.float64)
+    of_train = [seen.features["global_features"][0] for seen in train]
+    of_valid = [seen.features["global_features"][0] for seen in valid]
+    if not of_train or not of_valid:
+        raise DataError(
+            "the train or the valid split has no radiograph: nothing says what is usual"
+        )
+    features = np.stack(of_train).astype(np.float64)
     fitted = LedoitWolf().fit(features)
     usual = Statistics(
         fitted.location_.astype(np.float32), fitted.precision_.astype(np.float32), 1.0, ""
     )
-    scores = [usual.score(seen.features["global_features"][0]) for seen in valid]
+    scores = [usual.score(each) for each in of_valid]
     threshold = float(np.percentile(scores, USUAL_SHARE))
     rule = f"the {USUAL_SHARE:g}th percentile of the validation split's scores"
     return Statistics(usual.mean, usual.precision, round(threshold, 4), rule)

@@ -5,6 +5,7 @@ word embeddings), so that what is evaluated is what is served.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from training.released.layout import ALIGNMENT
 from training.tasks.finetuning import Finetuning
 
 FloatArray = NDArray[np.float32]
+Raw = dict[str, FloatArray]
+PHRASES = "phrase_features"
+"""What a head reads that answers phrases."""
 _RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
 _OF_A_MODEL = ("g2d.", "heads.")
 """What the names of weights begin with that outlive the training."""
@@ -70,26 +74,78 @@ class TrainedModel:
     tokenizer: PreTrainedTokenizerBase
     runs: tuple[PastRun, ...]
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; answers are on the host."""
+        return next(self.module.parameters()).device
+
     @torch.inference_mode()
     def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
         """B x 1 x S x S, normalised -> the trunk's outputs by name."""
-        outputs = trunk_outputs(self.module.g2d.image(torch.from_numpy(image)))
-        return {name: value.numpy() for name, value in outputs.items()}
+        outputs = trunk_outputs(self.module.g2d.image(self._there(image)))
+        return {name: value.cpu().numpy() for name, value in outputs.items()}
+
+    @torch.inference_mode()
+    def look(self, image: FloatArray) -> tuple[dict[str, FloatArray], dict[str, Raw]]:
+        """One pass of a batch, of which only what is still asked for leaves the device.
+
+        Args:
+            image: B x 1 x S x S, normalised.
+
+        Returns:
+            The features that heads with phrases read and `global_features`; and by head the raw
+            outputs of those without phrases.
+        """
+        reads = {name: set(head.inputs) for name, head in self.heads.items()}  # type: ignore[arg-type]
+        asked = [read for read in reads.values() if PHRASES in read]
+        kept = {"global_features"}.union(*asked) - {PHRASES}
+        decode = any(each.startswith("decoder_") for read in reads.values() for each in read)
+        with full_precision():
+            features = trunk_outputs(self.module.g2d.image(self._there(image), decode=decode))
+            raw = {n: self._run(n, features) for n, read in reads.items() if PHRASES not in read}
+        return (
+            {name: value.cpu().numpy() for name, value in features.items() if name in kept},
+            {name: {k: v.cpu().numpy() for k, v in out.items()} for name, out in raw.items()},
+        )
 
     @torch.inference_mode()
     def text(self, phrases: Sequence[str]) -> FloatArray:
         """P phrases -> P x D phrase features."""
         tokens = tokenize(self.tokenizer, phrases, self.module.model.text.max_tokens)
-        features: Tensor = self.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
-        return features.numpy()
+        ids, mask = tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)
+        features: Tensor = self.module.g2d.lm_model(ids, mask)
+        return features.cpu().numpy()
 
     @torch.inference_mode()
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """One head's raw outputs from the features that it reads."""
+        with full_precision():
+            answer = self._run(name, {key: self._there(value) for key, value in inputs.items()})
+        return {key: value.cpu().numpy() for key, value in answer.items()}
+
+    def _run(self, name: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         head = self.heads[name]
         names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
-        answer: dict[str, Tensor] = head(*(torch.from_numpy(inputs[key]) for key in names))
-        return {key: value.numpy() for key, value in answer.items()}
+        answer: dict[str, Tensor] = head(*(inputs[key] for key in names))
+        return answer
+
+    def _there(self, array: FloatArray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def full_precision() -> AbstractContextManager[None]:
+    """Convolutions of a GPU in float32, not TF32: the service answers in float32."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def to_device_of_run(model: TrainedModel) -> TrainedModel:
+    """The model where its run computed, as far as this machine has such a device."""
+    wanted = model.config.engine.accelerator
+    if wanted in ("auto", "gpu") and torch.cuda.is_available():
+        model.module.to("cuda")
+    elif wanted == "mps" and torch.backends.mps.is_available():
+        model.module.to("mps")
+    return model
 
 
 def load_run(checkpoint: Path) -> TrainedModel:

@@ -1,11 +1,20 @@
 """Radiographs as evaluation sees them: source pixels, the truth, and what the trunk makes of them.
 
-table row -> radiograph.preprocess -> trunk -> features
+table row -> radiograph.preprocess -> batches -> trunk -> features, raw outputs of the heads
           -> masks and boxes in source pixels, as far as they are annotated
+
+They come one by one, and whoever measures keeps figures of them, not the radiographs: a split of
+25,000 takes no more memory than a few batches.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +28,7 @@ from training.data.labels import complete_boxes
 from training.data.readers import Reader, open_reader
 from training.data.rendering import decode
 from training.data.tables import Row
-from training.inference import FloatArray, TrainedModel
+from training.inference import FloatArray, Raw, TrainedModel
 from training.metrics import BoxesOfImage
 from training.progress import track
 
@@ -31,7 +40,8 @@ class Seen:
     Attributes:
         masks: structure -> rows x columns bool; counted: False where it is not annotated.
         boxes: label -> boxes in source pixels; a label is missing where it is not known.
-        features: the trunk's outputs, batch axis 1.
+        features: the trunk's outputs that heads with phrases read, batch axis 1.
+        outputs: head -> its raw outputs, of heads without phrases.
     """
 
     row: Row
@@ -40,10 +50,26 @@ class Seen:
     counted: NDArray[np.bool_]
     boxes: dict[str, list[Box]]
     features: dict[str, FloatArray]
+    outputs: dict[str, Raw] = field(default_factory=dict)
+
+    @property
+    def thin(self) -> "Seen":
+        """Without what takes memory, but for `global_features`."""
+        kept = {"global_features": self.features["global_features"]}
+        return replace(self, masks={}, boxes={}, counted=_NOTHING, features=kept, outputs={})
+
+
+_NOTHING: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
+BATCH = 16
+"""Radiographs that the trunk sees at once."""
 
 
 def see(
-    model: TrainedModel, split: str, licences: Sequence[str], limit: int | None = None
+    model: TrainedModel,
+    split: str,
+    licences: Sequence[str],
+    limit: int | None = None,
+    batch_size: int = BATCH,
 ) -> Iterator[Seen]:
     """Read and run the frontal radiographs of one split.
 
@@ -52,6 +78,8 @@ def see(
         split: train, valid or test.
         licences: licence classes of the rows. Measuring may use more than training.
         limit: at most so many rows of each table, evenly spread.
+        batch_size: radiographs that the trunk sees at once; memory grows with it, not with the
+            split.
     """
     data = model.config.data
     for name in data.tables:
@@ -62,19 +90,69 @@ def see(
             if row.split == split and row.licence_class in licences and not row.reason_left_out
         ]
         step = max(1, len(rows) // limit) if limit else 1
-        for row in track(rows[::step], f"{split} of {name}"):
-            yield _see(model, table, row)
+        reader = _OneAtATime(table)
+        read = partial(_read, reader, model)
+        workers = model.config.engine.workers
+        ahead = read_ahead(read, track(rows[::step], f"{split} of {name}"), workers, batch_size)
+        while batch := list(islice(ahead, batch_size)):
+            yield from _look(model, batch)
 
 
-def _see(model: TrainedModel, table: Reader, row: Row) -> Seen:
+class _OneAtATime:
+    """A reader that threads share: an open tar has one position."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self._lock = reader, Lock()
+
+    def read(self, path: str) -> bytes:
+        with self._lock:
+            return self._reader.read(path)
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def read_ahead(
+    read: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int
+) -> Iterator[Result]:
+    """`map`, with at most so many results made ahead by threads; none where `workers` is 0."""
+    if not workers:
+        yield from map(read, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read(table: _OneAtATime, model: TrainedModel, row: Row) -> tuple[Seen, FloatArray]:
+    """What is known of a row, and the model's input: 1 x S x S."""
     radiograph = decode(table.read(row.image))
     tensor, geometry = preprocess(radiograph, model.config.preprocess)
     masks, counted = _true_masks(table, row, geometry)
-    return Seen(row, geometry, masks, counted, _true_boxes(row, masks), model.trunk(tensor[None]))
+    return Seen(row, geometry, masks, counted, _true_boxes(row, masks), {}), tensor
+
+
+def _look(model: TrainedModel, batch: Sequence[tuple[Seen, FloatArray]]) -> Iterator[Seen]:
+    features, outputs = model.look(np.stack([tensor for _, tensor in batch]))
+    for n, (seen, _) in enumerate(batch):
+        yield replace(
+            seen,
+            features={name: value[n : n + 1] for name, value in features.items()},
+            outputs={
+                head: {name: value[n] for name, value in raw.items()}
+                for head, raw in outputs.items()
+            },
+        )
 
 
 def _true_masks(
-    table: Reader, row: Row, geometry: Geometry
+    table: _OneAtATime, row: Row, geometry: Geometry
 ) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
     counted = np.ones((geometry.rows, geometry.columns), dtype=bool)
     found: dict[str, NDArray[np.bool_]] = {}
@@ -110,8 +188,10 @@ def _true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, l
     return boxes
 
 
-def head_output(model: TrainedModel, name: str, seen: Seen) -> dict[str, FloatArray]:
-    """Raw outputs of a head that needs no phrase, for one image."""
+def head_output(model: TrainedModel, name: str, seen: Seen) -> Raw:
+    """Raw outputs of a head that needs no phrase, for one image; from its batch where they are."""
+    if name in seen.outputs:
+        return seen.outputs[name]
     return {key: value[0] for key, value in model.head(name, seen.features).items()}
 
 

@@ -1,0 +1,188 @@
+"""Metrics of masks, boxes and heat maps, by hand and against other implementations."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import jaccard_score
+from torchmetrics.detection import MeanAveragePrecision
+from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
+from torchmetrics.functional.segmentation import dice_score
+
+from radiograph.geometry import Box
+from training.metrics import (
+    MAP_IOUS,
+    BoxesOfImage,
+    average_precision,
+    contrast_to_noise,
+    dice,
+    iou,
+    mask_iou,
+    match,
+    points_inside,
+    region_recall,
+)
+from training.metrics.arrays import once
+
+UNIT = (0.0, 0.0, 1.0, 1.0)
+FAR = (5.0, 5.0, 6.0, 6.0)
+
+
+def _drawn(seed: int, count: int = 40) -> list[BoxesOfImage]:
+    """Images with 0 to 3 true boxes and 0 to 4 predicted ones, some of them near a true one."""
+    rng = np.random.default_rng(seed)
+
+    def box(near: Box | None = None) -> Box:
+        x, y, w, h = (*rng.uniform(0, 60, 2), *rng.uniform(10, 40, 2))
+        fresh = np.array([x, y, x + w, y + h])
+        moved = fresh if near is None else np.array(near) + rng.normal(0, 4, 4)
+        x0, y0, x1, y1 = moved.astype(np.float32).tolist()
+        return (x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
+
+    images = []
+    for _ in range(count):
+        truth = tuple(box() for _ in range(rng.integers(0, 4)))
+        near = [box(t) for t in truth if rng.random() < 0.8]
+        predicted = (*near, *(box() for _ in range(rng.integers(0, 3))))
+        scores = tuple(rng.random(len(predicted)).astype(np.float32).tolist())
+        images.append(BoxesOfImage(scores, predicted, truth))
+    return images
+
+
+def test_average_precision_by_hand_with_an_image_that_has_no_prediction() -> None:
+    images = [
+        BoxesOfImage((0.9, 0.8), (UNIT, FAR), (UNIT,)),
+        BoxesOfImage((), (), (UNIT,)),
+        BoxesOfImage((0.95,), (UNIT,), ()),
+    ]
+    assert average_precision(images, 0.5) == pytest.approx(0.5 * (1 / 2))
+    # precision 1/2 up to recall 0.5, so at 51 of the 101 recalls
+    assert average_precision(images, 0.5, "coco") == pytest.approx(0.5 * 51 / 101)
+
+
+def test_a_true_box_is_found_only_once() -> None:
+    twice = [BoxesOfImage((0.9, 0.8), (UNIT, UNIT), (UNIT, FAR))]
+    assert average_precision(twice, 0.5) == pytest.approx(0.5)
+
+
+def test_average_precision_without_predictions_is_zero_and_without_truth_undefined() -> None:
+    assert average_precision([BoxesOfImage((), (), (UNIT,))], 0.5) == 0.0
+    assert average_precision([BoxesOfImage((), (), (UNIT,))], 0.5, "coco") == 0.0
+    assert np.isnan(average_precision([BoxesOfImage((0.5,), (UNIT,), ())], 0.5))
+    assert np.isnan(average_precision([], 0.5))
+
+
+def test_a_box_with_a_score_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="average precision: 1 of 1"):
+        match([BoxesOfImage((float("nan"),), (UNIT,), (UNIT,))])
+    with pytest.raises(ValueError, match="boxes: 1 of 4"):
+        match([BoxesOfImage((0.5,), ((0.0, 0.0, float("inf"), 1.0),), (UNIT,))])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_map_at_101_recalls_is_that_of_torchmetrics(seed: int) -> None:
+    images = _drawn(seed)
+    theirs = MeanAveragePrecision(iou_thresholds=list(MAP_IOUS))
+    for image in images:
+        predicted = torch.tensor(image.predicted).reshape(-1, 4)
+        truth = torch.tensor(image.truth).reshape(-1, 4)
+        theirs.update(
+            [
+                {
+                    "boxes": predicted,
+                    "scores": torch.tensor(image.scores),
+                    "labels": torch.zeros(len(predicted), dtype=torch.int64),
+                }
+            ],
+            [{"boxes": truth, "labels": torch.zeros(len(truth), dtype=torch.int64)}],
+        )
+    ours = match(images).average_precision(once(len(images)), "coco").mean()
+    assert ours == pytest.approx(float(theirs.compute()["map"]), abs=1e-6)
+
+
+def test_both_interpolations_agree_where_precision_never_falls() -> None:
+    images = [BoxesOfImage((0.9,), (UNIT,), (UNIT,)), BoxesOfImage((0.8,), (FAR,), (FAR,))]
+    assert average_precision(images, 0.5) == average_precision(images, 0.5, "coco") == 1.0
+
+
+def test_average_precision_of_a_resample_is_that_of_the_repeated_images() -> None:
+    images = _drawn(3)
+    counts = np.random.default_rng(0).integers(0, 3, len(images))
+    again = [image for image, count in zip(images, counts, strict=True) for _ in range(count)]
+    for how in ("all_points", "coco"):
+        weighted = match(images).average_precision(counts, how)
+        repeated = match(again).average_precision(once(len(again)), how)
+        assert weighted == pytest.approx(repeated)
+
+
+def test_the_published_ious_are_eight_from_040_to_075() -> None:
+    assert MAP_IOUS == (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
+
+
+def test_iou_by_hand() -> None:
+    assert iou(UNIT, (0.5, 0.0, 1.5, 1.0)) == pytest.approx(1 / 3)
+    assert iou(UNIT, FAR) == 0.0
+    assert iou((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0)) == 0.0
+
+
+def test_dice_and_iou_count_only_what_is_annotated() -> None:
+    predicted, truth = np.array([[1, 1, 0, 1]], dtype=bool), np.array([[1, 0, 0, 0]], dtype=bool)
+    counted = np.array([[1, 1, 1, 0]], dtype=bool)
+    assert dice(predicted, truth) == pytest.approx(0.5)
+    assert dice(predicted, truth, counted) == pytest.approx(2 / 3)
+    assert mask_iou(predicted, truth) == pytest.approx(1 / 3)
+    assert mask_iou(predicted, truth, counted) == pytest.approx(1 / 2)
+
+
+def test_two_empty_masks_agree_and_an_empty_one_never_fits_another() -> None:
+    empty, full = np.zeros((2, 2), dtype=bool), np.ones((2, 2), dtype=bool)
+    assert dice(empty, empty) == mask_iou(empty, empty) == 1.0
+    assert dice(empty, full) == mask_iou(empty, full) == 0.0
+    assert dice(full, full, empty) == 1.0  # nothing is annotated, so nothing is wrong
+
+
+def test_dice_and_iou_agree_with_torchmetrics_and_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    predicted, truth = rng.random((32, 32)) < 0.4, rng.random((32, 32)) < 0.3
+    a, b = torch.tensor(predicted), torch.tensor(truth)
+    theirs = dice_score(a[None, None], b[None, None], num_classes=1, input_format="one-hot")
+    assert dice(predicted, truth) == pytest.approx(float(theirs.mean()), abs=1e-6)
+    assert dice(predicted, truth) == pytest.approx(float(binary_f1_score(a, b)), abs=1e-6)
+    assert mask_iou(predicted, truth) == pytest.approx(float(binary_jaccard_index(a, b)), abs=1e-6)
+    assert mask_iou(predicted, truth) == pytest.approx(
+        jaccard_score(truth.ravel(), predicted.ravel())
+    )
+
+
+def test_masks_of_two_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(1, 4\) pixels against one of \(4, 4\)"):
+        dice(np.ones((1, 4), dtype=bool), np.ones((4, 4), dtype=bool))
+
+
+def test_the_pointing_game_by_hand() -> None:
+    heat, truth = np.array([[0.1, 0.9], [0.2, 0.3]]), np.array([[False, True], [False, False]])
+    assert points_inside(heat, truth)
+    assert not points_inside(heat, ~truth)
+    with pytest.raises(ValueError, match="pointing"):
+        points_inside(heat * np.nan, truth)
+
+
+def test_contrast_to_noise_by_hand() -> None:
+    heat = np.array([[1.0, 3.0], [0.0, 2.0]])  # inside 2 +- 1, outside 1 +- 1
+    truth = np.array([[True, True], [False, False]])
+    assert contrast_to_noise(heat, truth) == pytest.approx(1 / np.sqrt(2))
+    assert contrast_to_noise(heat, ~truth) == pytest.approx(-1 / np.sqrt(2))
+    assert contrast_to_noise(5 * heat + 7, truth) == pytest.approx(1 / np.sqrt(2))
+    assert np.isnan(contrast_to_noise(heat, truth & False))
+    assert np.isnan(contrast_to_noise(heat * 0, truth))
+    corner = np.array([[True, False], [True, True]])  # the 3 is not counted: 1 - 1 = 0
+    assert contrast_to_noise(heat, truth, corner) == 0.0
+
+
+def test_a_region_is_recalled_by_the_box_around_a_connected_part_of_it() -> None:
+    region = np.zeros((8, 8), dtype=bool)
+    region[0:2, 0:2] = region[5:8, 5:8] = True
+    assert region_recall(region, [(0.0, 0.0, 2.0, 2.0)], 0.99) == 1.0
+    assert region_recall(region, [(0.0, 0.0, 2.0, 2.0), (0.0, 6.0, 2.0, 8.0)], 0.1) == 0.5
+    assert region_recall(region, [(4.0, 4.0, 8.0, 8.0)], 9 / 16) == 1.0
+    assert region_recall(region & False, [(0.0, 0.0, 2.0, 2.0)]) == 0.0
+    assert np.isnan(region_recall(region, []))
