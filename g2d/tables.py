@@ -1,6 +1,7 @@
 """The sub-command `table`: a table of the G2D paper, ours beside the published figures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,9 +12,16 @@ if TYPE_CHECKING:
     from training.tables.plan import Cell, Job
 
 
+OPEN = "open"
+"""Every table of `tables_open.yaml`."""
+
+
 def table(
-    number: Annotated[str, typer.Argument(help="1, 2a, 2b, 3, 4, 5, 7 or 8.")],
-    data: Annotated[Path, typer.Option(help="Folder of the data sets, one folder each.")],
+    number: Annotated[str, typer.Argument(help="1, 2a, 2b, 3, 4, 5, 7, 8; or open, for several.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data sets; that of the pre-training by default."),
+    ] = None,
     pretrained: Annotated[
         Path | None, typer.Option(help="Checkpoint of a pre-training: the rows of G2D.")
     ] = None,
@@ -38,17 +46,21 @@ def table(
         int, typer.Option(min=1, help="That share each step; under torchrun, its count holds.")
     ] = 1,
     recipes: Annotated[
-        str, typer.Option(help="A YAML file, or the name of a shipped one.")
-    ] = "tables",
-    out: Annotated[Path, typer.Option(help="Folder of the results of all tables.")] = Path(
-        "runs/tables"
-    ),
+        str | None,
+        typer.Option(help="A YAML file, or the name of a shipped one; tables, or tables_open."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of all results; runs/NAME of the recipes.")
+    ] = None,
     cache: Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")] = Path(
         "runs/cache"
     ),
     write: Annotated[
         Path | None, typer.Option(help="A page whose generated part is written anew.")
     ] = None,
+    keep_weights: Annotated[
+        bool, typer.Option(help="Of each fine-tuning once it is measured, to publish it.")
+    ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and what is missing; do nothing.")
     ] = False,
@@ -59,6 +71,7 @@ def table(
     g2d table 1 --data /data --pretrained runs/g2d_paper/last.ckpt --dry-run
     g2d table 1 --data /data --pretrained runs/g2d_paper/last.ckpt --seeds 0,1,2 --devices 4
     g2d table 4 --data /data --pretrained runs/g2d_paper/last.ckpt --fraction 0.01 --only rsna
+    g2d table open --seeds 0,1,2 --no-keep-weights --write docs/results.md
 
     A data set that is not there is named in the table and stops nothing. Killed or stopped, the
     same command goes on with what is missing. See docs/tables.md.
@@ -78,21 +91,26 @@ def table(
         detector=detector,
         only=tuple(only or ()),
     )
+    named = recipes or (f"tables_{OPEN}" if number == OPEN else "tables")
+    folder = out or Path("runs") / Path(named).stem
     checkpoints = _checkpoints(arm or ()) | ({PRETRAINED: pretrained} if pretrained else {})
     try:
-        config = load_tables(recipes)
+        config = load_tables(named)
         model = pretraining_of(config, pretrained)
-        job = Job(config, model, data, asked, checkpoints, local * nodes, devices)
-        check(job)
-        if dry_run:
-            _list(job, Folder(out))
-        else:
-            _fill(job, out, cache, write)
+        for name in config.tables if number == OPEN else (number,):
+            this = replace(asked, table=name)
+            root = data or model.data.root
+            job = Job(config, model, root, this, checkpoints, local * nodes, devices)
+            check(job)
+            if dry_run:
+                _list(job, Folder(folder))
+            else:
+                _fill(job, folder, cache, write, keep_weights=keep_weights)
     except ValueError as error:
         raise typer.BadParameter(told(error)) from error
 
 
-def _fill(job: "Job", out: Path, cache: Path, write: Path | None) -> None:
+def _fill(job: "Job", out: Path, cache: Path, write: Path | None, *, keep_weights: bool) -> None:
     """Compute, then print or write the table; of several processes, the first one."""
     from training.markdown import markers, rewrite
     from training.results import write as write_file
@@ -101,7 +119,7 @@ def _fill(job: "Job", out: Path, cache: Path, write: Path | None) -> None:
     from training.tables.run import Missing, is_first, run
 
     reasons: dict[Cell, str] = {}
-    for found in run(job, out, cache):
+    for found in run(job, out, cache, keep_weights=keep_weights):
         if isinstance(found, Missing):
             reasons[found.cell] = found.reason
             typer.echo(f"{found.cell.name}: {found.reason}", err=True)

@@ -55,20 +55,24 @@ class Task(_Strict):
     """Of the data set."""
     kind: Kind
     labels: tuple[str, ...] = ()
+    """Of the head; of `ground` the phrases whose figures are asked for."""
     recipe: str | None = None
-    """null where nothing is trained."""
+    """null where nothing is trained, which `ground` may be: the map of the pre-training."""
     run: Keys = Field(default_factory=dict)
     """What differs from the recipe."""
 
     @property
     def trains(self) -> bool:
         """Whether there is anything to fine-tune."""
-        return self.kind not in ("zero_shot", "ground")
+        return self.recipe is not None
 
     @model_validator(mode="after")
     def _recipe_where_trained(self) -> Self:
-        if self.trains != (self.recipe is not None) or (self.trains and not self.labels):
-            raise ValueError("a task that trains needs a recipe and labels; no other has a recipe")
+        may, must = self.kind != "zero_shot", self.kind not in ("zero_shot", "ground")
+        if (self.trains and not may) or (must and not (self.trains and self.labels)):
+            raise ValueError(
+                "training needs a recipe and labels; zero-shot has no recipe"
+            )
         return self
 
 
@@ -96,6 +100,13 @@ class Column(_Strict):
     metric: str
     title: str
     """Of the metric."""
+    label: str | None = None
+    """Whose figure; null is that of the task's labels together, or their mean."""
+
+    @property
+    def key(self) -> str:
+        """By which a result keeps the figure."""
+        return self.metric if self.label is None else f"{self.metric} of {self.label}"
 
 
 class Table(_Strict):
@@ -114,6 +125,8 @@ class TablesConfig(_Strict):
     kind: Literal["tables"]
     pretraining: str
     """Configuration that says what the model is where no checkpoint does, and that arms change."""
+    pretrains: bool = False
+    """Whether that configuration is run where a row needs a checkpoint and none is named."""
     shared: Keys
     """Keys of every fine-tuning."""
     recipes: dict[str, Recipe]

@@ -14,6 +14,7 @@ from typing import Any
 
 from training import results
 from training.checkpoint import CHECKPOINT
+from training.choosing import BEST
 from training.results import Claimed
 from training.tables.plan import Cell, Claim
 
@@ -103,6 +104,14 @@ class Folder:
         """Write one result, whole or not at all."""
         self._file(result.cell).parent.mkdir(parents=True, exist_ok=True)
         results.write(self._file(result.cell), json.dumps(asdict(result), indent=1))
+
+    def tidy(self, cell: Cell, *, keep_weights: bool) -> None:
+        """Remove what a measured run has no use for: its last weights beside the best, or both."""
+        best, last = self.run(cell) / BEST, self.run(cell) / CHECKPOINT
+        if best.is_file() or not keep_weights:
+            last.unlink(missing_ok=True)
+        if not keep_weights:
+            best.unlink(missing_ok=True)
 
     def own_checkpoint(self, arm: str) -> Path:
         """Where an arm that is pre-trained here has its checkpoint, there or not."""

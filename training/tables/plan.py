@@ -23,6 +23,8 @@ Detector = Literal["centre", "yolov3", "fcos"]
 PRETRAINED = "pretrained"
 """The checkpoint that the user names; its arms go by their own names."""
 _OF_CHECKPOINT = {"encoder", "encoder_decoder", PRETRAINED}
+_DECODED = ("segment", "ground")
+"""Kinds whose heads have use for a decoder that was trained before."""
 _HEADS = {"classify": "findings", "segment": "masks", "detect": "boxes"}
 
 
@@ -179,14 +181,14 @@ def cell_of(
 ) -> Cell | None:
     """The cell that a place of the table is filled from; None where there is nothing of ours."""
     kind = job.config.tasks[task].kind
-    if row.of is None or (row.of == "encoder_decoder" and kind in ("classify", "detect")):
+    if row.of is None or (row.of == "encoder_decoder" and kind not in _DECODED):
         return None
     if not job.config.tasks[task].trains:
         start = PRETRAINED if row.of in _OF_CHECKPOINT else row.of
         return Cell(task, start, protocol)
     start = row.of
     if start == PRETRAINED:
-        start = "encoder_decoder" if kind == "segment" else "encoder"
+        start = "encoder_decoder" if kind in _DECODED else "encoder"
     detector = job.asked.detector if kind == "detect" else ""
     return Cell(task, start, protocol, detector, fraction, seed)
 
@@ -221,7 +223,7 @@ def finetuning(job: Job, cell: Cell, checkpoint: Path | None) -> FinetuneConfig:
         "batch_size": _shared(keys["batch_size"], job.processes),
         "engine": {"devices": job.devices},
         "preprocess": job.pretraining.preprocess.model_dump() | keys.get("preprocess", {}),
-        _HEADS[task.kind]: task.labels,
+        **({"regions": True} if task.kind == "ground" else {_HEADS[task.kind]: task.labels}),
     }
     about |= {"detector": cell.detector} if cell.detector else {}
     return FinetuneConfig.model_validate(merged(keys, about))
@@ -240,7 +242,7 @@ def recipe_of(job: Job, cell: Cell) -> Recipe:
 
 
 def arm_pretraining(job: Job, arm: str) -> PretrainConfig:
-    """The pre-training of an arm: the paper's, or that of the user's checkpoint, changed.
+    """The pre-training of `pretrained` as it is, or of an arm, which changes it.
 
     Raises:
         pydantic.ValidationError: a change is not valid.
@@ -248,7 +250,7 @@ def arm_pretraining(job: Job, arm: str) -> PretrainConfig:
     data = job.pretraining.data.model_copy(update={"root": job.data})
     engine = job.pretraining.engine.model_copy(update={"devices": job.devices})
     base = job.pretraining.model_copy(update={"data": data, "engine": engine, "imported": None})
-    return changed(base, job.config.arms[arm].set)
+    return base if arm == PRETRAINED else changed(base, job.config.arms[arm].set)
 
 
 def merged(*all_keys: Keys) -> Keys:
@@ -269,8 +271,8 @@ def _start(job: Job, cell: Cell, checkpoint: Path | None) -> Keys:
         return {"model": model.model_copy(update={"encoder": encoder})}
     if cell.start == "imagenet":
         return {"model": model}
-    segments = job.config.tasks[cell.task].kind == "segment"
-    return {"pretrained": checkpoint, "fresh_decoder": segments and not _transfers(job, cell)}
+    decodes = job.config.tasks[cell.task].kind in _DECODED
+    return {"pretrained": checkpoint, "fresh_decoder": decodes and not _transfers(job, cell)}
 
 
 def _transfers(job: Job, cell: Cell) -> bool:

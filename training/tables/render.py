@@ -82,8 +82,8 @@ def _place(
     why: dict[str, None] = {}
     for cell in wanted:
         result = folder.result(cell)
-        if result and column.metric in result.found:
-            found.append(result.found[column.metric])
+        if result and column.key in result.found:
+            found.append(result.found[column.key])
         else:
             why[reasons.get(cell, NOT_YET)] = None
     paper = published(job.asked.table, name, key, fraction)

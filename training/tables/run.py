@@ -72,13 +72,16 @@ def pretraining_of(config: TablesConfig, checkpoint: Path | None) -> PretrainCon
         raise ValueError(f"{checkpoint} is not the checkpoint of a pre-training") from error
 
 
-def run(job: Job, out: Path, cache_folder: Path) -> Generator[Result | Missing, None, None]:
+def run(
+    job: Job, out: Path, cache_folder: Path, *, keep_weights: bool = True
+) -> Generator[Result | Missing, None, None]:
     """Compute what is missing; the first process gives each result as it is found.
 
     Args:
         job: the table.
         out: folder of all tables of these recipes.
         cache_folder: of preprocessed radiographs.
+        keep_weights: of the fine-tunings, once they are measured; the best where they chose.
 
     Raises:
         ValueError: the folder holds something else, or the table is not known.
@@ -94,6 +97,8 @@ def run(job: Job, out: Path, cache_folder: Path) -> Generator[Result | Missing, 
     for cell in todo:
         found = _compute(job, folder, cell, fabric, cache_folder)
         if fabric.is_global_zero and found:
+            if isinstance(found, Result):
+                folder.tidy(cell, keep_weights=keep_weights)
             yield found
 
 
@@ -115,9 +120,10 @@ def undone(job: Job, folder: Folder) -> list[Cell]:
 
 def missing(job: Job, cell: Cell) -> str:
     """Why a cell cannot be computed here: every reason, or ""."""
-    reasons = [unmeasurable(job.config.tasks[cell.task], cell), _no_start(job, cell)]
+    reasons = [unmeasurable(job.config.tasks[cell.task]), _no_start(job, cell)]
     wanted: list[tuple[str, Protocol]] = [(job.config.tasks[cell.task].data, cell.protocol)]
-    if source(cell) in job.config.arms and source(cell) not in job.checkpoints:
+    own = {*job.config.arms, *((PRETRAINED,) if job.config.pretrains else ())}
+    if source(cell) in own and source(cell) not in job.checkpoints:
         wanted += [(name, "sound") for name in job.pretraining.data.tables]
     for name, protocol in wanted:
         try:
@@ -131,7 +137,8 @@ def _no_start(job: Job, cell: Cell) -> str:
     """Why there are no weights to start from, or ""."""
     if cell.start == "imagenet" and job.pretraining.model.encoder.weights is None:
         return "the model's configuration names no weights to start from"
-    if source(cell) == PRETRAINED and PRETRAINED not in job.checkpoints:
+    given = PRETRAINED in job.checkpoints or job.config.pretrains
+    if source(cell) == PRETRAINED and not given:
         return f"no checkpoint: g2d pretrain {job.config.pretraining}, then --pretrained"
     imported = job.pretraining.imported
     if cell.start == "encoder_decoder" and imported and imported.layout == "encoder":
@@ -162,7 +169,7 @@ def _compute(
 
 
 def _checkpoint(job: Job, folder: Folder, cell: Cell, cache_folder: Path) -> Path | None:
-    """What a cell starts from; pre-trains, or goes on with it, where an arm has none."""
+    """What a cell starts from; pre-trains, or goes on with it, where there is none."""
     name = source(cell)
     if name is None or name in job.checkpoints:
         return job.checkpoints.get(name or "")
@@ -192,14 +199,14 @@ def with_looks(config: FinetuneConfig, look: Look, rows: int, processes: int) ->
 def _measure(
     job: Job, cell: Cell, trained: Path, start: Path | None, began: float
 ) -> Result | Missing:
-    metrics = {
-        column.metric: None
+    columns = {
+        column: None
         for table in job.config.tables.values()
         for column in table.columns.values()
         if column.task == cell.task
     }
     try:
-        found = measure(job.config.tasks[cell.task], cell, trained, list(metrics))
+        found = measure(job.config.tasks[cell.task], cell, trained, list(columns), job.data)
     except NotMeasured as error:
         return Missing(cell, str(error))
     seconds = round(time.monotonic() - began, 1)
