@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from radiograph.findings import code_of
 from radiograph.preprocess import PreprocessSpec, preprocess
@@ -134,6 +135,16 @@ def test_object_cxr_shapes_are_boxes_and_masks(tmp_path: Path) -> None:
         {"Foreign object": True},
         {"Foreign object": False},
     ]
+
+
+def test_a_shape_is_drawn_on_the_picture_as_its_exif_orientation_shows_it(tmp_path: Path) -> None:
+    write_object_cxr(tmp_path, {f"{i}.jpg": "0 1 1 9 9" for i in range(8)})
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # the first row is shown at the right
+    Image.new("L", (64, 32)).save(tmp_path / "train/3.jpg", exif=exif)
+    reader, rows = open_reader(tmp_path, "object_cxr"), _rows(tmp_path, "object_cxr")
+    assert decode(reader.read(rows["3.jpg"].image)).pixels.shape == (64, 32)
+    assert read_mask(reader.read(rows["3.jpg"].masks["Foreign object"])).shape == (64, 32)
 
 
 def test_an_image_without_a_finding_takes_no_room_for_its_mask(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from radiograph.guard import malformed
 from training.data import files, shapes
@@ -37,6 +37,8 @@ _SOURCE = (
 )
 _LICENCE = "Object-CXR: not stated by its release"
 _VALID = 0.2
+_TURNED = range(5, 9)
+"""EXIF orientations by which `radiograph.raster` turns rows into columns."""
 
 
 class ObjectCxr:
@@ -112,6 +114,8 @@ class ObjectCxr:
         place = files.inside(self.folder, image)
         with malformed("the image cannot be decoded"), Image.open(place) as opened:
             columns, rows = opened.size
+            if opened.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED:
+                columns, rows = rows, columns
         return shapes.png(shapes.draw(shapes.parse(self._annotations[image]), rows, columns))
 
     def fingerprint(self) -> bytes:
