@@ -55,7 +55,7 @@ def _batch(cached: Cache, structure: str) -> tuple[list[str], Batch]:
 def _seen(reader: Reader, row: Row) -> tuple[dict[str, NDArray[np.bool_]], dict[str, int]]:
     """Masks in source pixels, and how many boxes of each label evaluation knows."""
     _, geometry = preprocess(decode(reader.read(row.image)), SPEC)
-    masks, _ = seen._true_masks(reader, row, geometry)
+    masks, _ = seen._true_masks(seen._OneAtATime(reader), row, geometry)
     return masks, {label: len(found) for label, found in seen._true_boxes(row, masks).items()}
 
 
