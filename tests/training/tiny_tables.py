@@ -55,7 +55,7 @@ def recipes() -> Keys:
         "kind": "tables",
         "pretraining": "g2d_paper",
         "shared": {
-            "kind": "finetune", "regions": False, "keep_alignment": False, "checkpoint_every": 1,
+            "kind": "finetune", "regions": False, "keep_alignment": False, "checkpoint_every": 3,
             "engine": {"loggers": [], "accelerator": "cpu"},
         },
         "recipes": {
