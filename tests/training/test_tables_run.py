@@ -20,6 +20,7 @@ from training.commit import current_commit
 from training.config import ImportedConfig
 from training.tables import run as running
 from training.tables.config import TablesConfig
+from training.tables.config import Task as TableTask
 from training.tables.folder import Folder, Measured, Result, sha256
 from training.tables.measure import NotMeasured, figure
 from training.tables.plan import Cell, Job, cells, finetuning
@@ -277,22 +278,41 @@ def test_what_is_not_measured_yet_says_so(job: Job, cache: Path, tmp_path: Path)
     assert "not measured yet" in found.reason
 
 
-def _metric(label: str, value: float) -> Metric:
+def _metric(label: str, value: float, name: str) -> Metric:
     return Metric(
-        data="cxr14", split="test", task=Task.CLASSIFY, label=label, metric="auroc",
+        data="siim", split="test", task=Task.SEGMENT, label=label, metric=name,
         value=value, low=0.7, high=0.9, n=100,
     )  # fmt: skip
 
 
-def test_the_figure_of_several_labels_is_their_mean(job: Job) -> None:
-    task = job.config.tasks["pneumonia"].model_copy(update={"data": "cxr14", "labels": ("a", "b")})
-    metrics = [_metric("a", 0.6), _metric("b", 0.8), _metric("c", 0.1)]
-    found = figure(metrics, task, "auroc")
-    assert found == Measured((0.6 + 0.8) / 2, None, None, 100)
-    one = figure(metrics, task.model_copy(update={"labels": ("b",)}), "auroc")
-    assert one == Measured(0.8, 0.7, 0.9, 100)
-    with pytest.raises(NotMeasured, match="evaluation gave no dice of a, b"):
-        figure(metrics, task, "dice")
+def _task(job: Job, *labels: str) -> TableTask:
+    return job.config.tasks["lungs"].model_copy(update={"data": "siim", "labels": labels})
+
+
+def test_the_figure_of_several_labels_is_their_mean_without_an_interval(job: Job) -> None:
+    metrics = [_metric(label, value, "dice") for label, value in {"a": 0.5, "b": 0.75}.items()]
+    metrics += [_metric("c", 0.1, "dice"), _metric("a", 0.1, "iou")]
+    assert figure(metrics, _task(job, "a", "b"), "dice") == Measured(0.625, None, None, 100)
+    assert figure(metrics, _task(job, "b"), "dice") == Measured(0.75, 0.7, 0.9, 100)
+    with pytest.raises(NotMeasured, match="evaluation gave no map of a, b"):
+        figure(metrics, _task(job, "a", "b"), "map")
+
+
+def test_several_findings_have_the_figure_of_all_together(job: Job) -> None:
+    metrics = [_metric("a", 0.1, "accuracy"), _metric("b", 0.2, "accuracy")]
+    metrics += [_metric("all findings", 0.8, "argmax accuracy")]
+    assert figure(metrics, _task(job, "a", "b"), "accuracy") == Measured(0.8, 0.7, 0.9, 100)
+    assert figure(metrics, _task(job, "a"), "accuracy").value == 0.1
+    with pytest.raises(NotMeasured, match="no macro auroc of a, b"):
+        figure(metrics, _task(job, "a", "b"), "auroc")
+
+
+def test_the_published_protocol_has_its_own_way_of_measuring(job: Job) -> None:
+    metrics = [_metric("a", 0.5, "dice"), _metric("a", 0.75, "dice (mgca)")]
+    metrics += [_metric("a", 0.8, "auroc")]
+    assert figure(metrics, _task(job, "a"), "dice", "sound").value == 0.5
+    assert figure(metrics, _task(job, "a"), "dice", "mgca") == Measured(0.75, None, None, 100)
+    assert figure(metrics, _task(job, "a"), "auroc", "mgca") == Measured(0.8, 0.7, 0.9, 100)
 
 
 def _command(job: Job, out: Path, cache: Path, recipes: Path, *options: str) -> list[str]:
