@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.run_of_pairs import run
+from tests.training.torchrun import torchrun
 from training.checkpoint import CHECKPOINT, read_checkpoint
 from training.config import AugmentConfig, EngineConfig, PretrainConfig
 from training.journal import HISTORY, TIMES
@@ -82,24 +82,13 @@ def test_a_run_killed_between_checkpoints_has_the_losses_of_one_that_was_not(
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-def _torchrun() -> list[str]:
-    address = ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
-    return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *address]
-
-
 def test_two_processes_have_the_losses_of_one_with_the_joined_batch(
     config: PretrainConfig, tmp_path: Path
 ) -> None:
     still = config.model_copy(update={"augment": STILL})
     run(still, tmp_path / "one" / "run", tmp_path / "cache", fixed=True)
     halved = still.model_copy(update={"batch_size": still.batch_size // 2})
-    status, said = _start(_torchrun(), halved, tmp_path / "two", "--fixed")
+    status, said = _start(torchrun(), halved, tmp_path / "two", "--fixed")
     assert status == 0, said
     one, two = _history(tmp_path / "one"), _history(tmp_path / "two")
     assert [line["step"] for line in two] == [1, 2, 3, 4, 5, 6]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from g2d.cli import app
 from radiograph.manifest import Metric, Task
 from tests.training import tiny_tables
-from tests.training.test_processes import _torchrun
+from tests.training.torchrun import torchrun
 from training import checkpoint, loop
 from training.commit import current_commit
 from training.config import ImportedConfig
@@ -223,11 +223,12 @@ def test_results_of_other_recipes_are_refused(job: Job, filled: Path, cache: Pat
         list(run(other, filled, cache))
 
 
-def test_titles_rows_seeds_and_fractions_may_change(job: Job, filled: Path) -> None:
+def test_titles_rows_seeds_fractions_and_devices_may_change(job: Job, filled: Path) -> None:
     keys = tiny_tables.recipes()
     keys["tables"]["1"]["title"] = "Another"
     del keys["tables"]["5"]
-    other = replace(job, config=TablesConfig.model_validate(keys))
+    keys["shared"]["engine"]["workers"] = 2
+    other = replace(job, config=TablesConfig.model_validate(keys), devices=2, processes=2)
     Folder(filled).refuse_others(other.claim)
     more = replace(other, asked=replace(other.asked, seeds=(0, 1)))
     assert {cell.seed for cell in undone(more, Folder(filled))} == {1}
@@ -387,7 +388,7 @@ def test_two_processes_fill_a_table_together(fourth: Job, cache: Path, tmp_path:
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [*_torchrun(), "-m", "g2d", *command],
+        [*torchrun(), "-m", "g2d", *command],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from training.config import FinetuneConfig, PretrainConfig
+from training.config import EngineConfig, FinetuneConfig, PretrainConfig
 from training.config_files import changed
 from training.tables.config import Keys, PretrainingArm, Recipe, Table, TableRow, TablesConfig, Task
 
@@ -127,12 +127,15 @@ class Job:
 
     @property
     def claim(self) -> Claim:
-        """What the results of a folder belong to."""
-        config = self.config
+        """What the results of a folder belong to; where a run computes is not among it."""
+        config, root = self.config, self.data.absolute()
+        data = self.pretraining.data.model_copy(update={"root": root})
         return Claim(
-            data=self.data.absolute(),
-            pretraining=self.pretraining,
-            shared=config.shared,
+            data=root,
+            pretraining=self.pretraining.model_copy(
+                update={"data": data, "engine": EngineConfig()}
+            ),
+            shared={key: value for key, value in config.shared.items() if key != "engine"},
             recipes=config.recipes,
             tasks=config.tasks,
             arms=config.arms,
