@@ -70,9 +70,7 @@ class Task(_Strict):
     def _recipe_where_trained(self) -> Self:
         may, must = self.kind != "zero_shot", self.kind not in ("zero_shot", "ground")
         if (self.trains and not may) or (must and not (self.trains and self.labels)):
-            raise ValueError(
-                "training needs a recipe and labels; zero-shot has no recipe"
-            )
+            raise ValueError("training needs a recipe and labels; zero-shot has no recipe")
         return self
 
 

@@ -25,6 +25,8 @@ EVERY: tuple[Literal["open", "noncommercial"], ...] = ("open", "noncommercial")
 """Licence class: test rows of each are measured on."""
 _TOGETHER = {"auroc": "macro auroc", "accuracy": "argmax accuracy"}
 """Metric of one label -> that of all labels together."""
+_MEASURED_OTHERWISE = ("dice", "map")
+"""Metrics that the published protocol takes in another way."""
 
 
 class NotMeasured(Exception):
@@ -69,35 +71,26 @@ def _untrained(model: TrainedModel, data: PairsConfig) -> tuple[Metric, ...]:
 def figure(metrics: Sequence[Metric], task: Task, cell: Cell, column: Column) -> Measured:
     """One figure of a task.
 
-    That of the column's label, or of all labels together where evaluation gives one, or the mean
-    over the labels, without an interval. Under `protocol: mgca` as published, where that differs.
+    Of the column's label, or of the task's one label, it is that label's. Of several it is the
+    figure of all together where there is one (macro AUROC, accuracy), else the mean over the
+    labels, without an interval. Under `protocol: mgca` it is the published one where that differs.
 
     Raises:
         NotMeasured: there is none.
     """
-    of_data = [m for m in metrics if m.data == task.data]
-    for name in _names(task, cell, column.metric):
-        together = _TOGETHER.get(name, name)
-        labels = task.labels if column.label is None else (column.label,)
-        of_all = [m for m in of_data if (m.label, m.metric) == (ALL_LABELS, together)]
-        of_each = [m for m in of_data if m.metric == name and m.label in labels]
-        if len(labels) > 1 and of_all:
-            of_each = of_all
-        if of_each:
-            return _joined(of_each)
-    raise NotMeasured(f"evaluation gave no {column.key} of {task.data}")
-
-
-def _names(task: Task, cell: Cell, metric: str) -> list[str]:
-    """A metric as evaluation calls it, the first choice first."""
+    labels = task.labels if column.label is None else (column.label,)
+    together = len(labels) > 1 and column.metric in _TOGETHER
+    wanted = _TOGETHER[column.metric] if together else column.metric
     if task.kind == "ground":
-        return [f"{metric} ({'aligned' if task.trains else 'zero_shot'})"]
-    return [metric + SUFFIX, metric] if cell.protocol == "mgca" else [metric]
-
-
-def _joined(figures: Sequence[Metric]) -> Measured:
-    if len(figures) == 1:
-        one = figures[0]
-        return Measured(one.value, one.low, one.high, one.n)
-    mean = sum(m.value for m in figures) / len(figures)
-    return Measured(mean, None, None, max(m.n for m in figures))
+        wanted += " (aligned)" if task.trains else " (zero_shot)"
+    if cell.protocol == "mgca" and column.metric in _MEASURED_OTHERWISE:
+        wanted += SUFFIX
+    among = (ALL_LABELS,) if together else labels
+    named = [m for m in metrics if (m.data, m.metric) == (task.data, wanted)]
+    found = [m for m in named if m.label in among]
+    if not found:
+        raise NotMeasured(f"evaluation gave no {wanted} of {', '.join(labels)}")
+    mean, n = sum(m.value for m in found) / len(found), max(m.n for m in found)
+    if len(found) > 1 or wanted.endswith(SUFFIX):
+        return Measured(mean, None, None, n)
+    return Measured(mean, found[0].low, found[0].high, n)
