@@ -355,6 +355,11 @@ class FinetuneConfig(_RunConfig):
         """Whether the encoder stays as it is."""
         return self.freeze_trunk or self.freeze_encoder
 
+    @property
+    def aligns(self) -> bool:
+        """Whether the image-report loss goes on."""
+        return self.keep_alignment and not self.freezes_encoder
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.fresh_decoder and self.freeze_trunk:

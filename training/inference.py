@@ -202,7 +202,7 @@ def never_aligned(runs: Sequence[PastRun]) -> str | None:
     for run in runs:
         if isinstance(run.config, PretrainConfig):
             why = _imported_without_alignment(run.config)
-        elif not run.config.freezes_encoder and run.config.keep_alignment:
+        elif run.config.aligns:
             why = None
         elif not run.config.freezes_encoder and why is None:
             why = "no zero-shot answers: the encoder was trained without the image-report loss"

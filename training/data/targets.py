@@ -148,14 +148,16 @@ def region_targets(
         phrases: P phrases.
         side: h = w of the head's map.
     """
-    lungs = Lungs(*(_shrink(structure(batch.bits, n), side) for n in ("Left lung", "Right lung")))
-    outside = ~(lungs.left | lungs.right)
-    opacity = _shrink(structure(batch.bits, "Lung opacity"), side)
     count, batch_size = len(phrases), len(samples)
     maps = torch.zeros(batch_size, count, side, side)
     weight = torch.zeros(batch_size, count, side, side)
     present = torch.zeros(batch_size, count)
     known = torch.zeros(batch_size, count)
+    if not phrases:
+        return RegionTargets(maps, weight, present, known)
+    lungs = Lungs(*(_shrink(structure(batch.bits, n), side) for n in ("Left lung", "Right lung")))
+    outside = ~(lungs.left | lungs.right)
+    opacity = _shrink(structure(batch.bits, "Lung opacity"), side)
     for p, phrase in enumerate(phrases):
         region = lungs.region(phrase.concept) if phrase.concept in REGION_WORDINGS else None
         for b, sample in enumerate(samples):

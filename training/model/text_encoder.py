@@ -23,6 +23,10 @@ class Tokens:
     attention_mask: Tensor
 
 
+NO_TOKENS = Tokens(*(torch.zeros(0, 1, dtype=torch.long) for _ in range(2)))
+"""Of no text at all."""
+
+
 def locate(config: TextConfig) -> str:
     """The folder or hub name that transformers loads from.
 

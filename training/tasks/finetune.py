@@ -23,7 +23,7 @@ from training.data.sentences import report
 from training.data.targets import load_batch, region_targets
 from training.data.training_rows import asked_for, training_pool
 from training.launch import launch
-from training.model.text_encoder import Tokens, build_tokenizer, tokenize
+from training.model.text_encoder import NO_TOKENS, Tokens, build_tokenizer, tokenize
 from training.tasks.finetuning import Finetuning, HeadsBatch, ReportBatch, load_pretrained
 from training.tasks.frozen import MOST_BYTES, Features, encode, maps_bytes
 from training.tasks.looking import look
@@ -80,20 +80,22 @@ class FinetuneTask:
         config, rng = self.config, random.Random(seed)
         generator = torch.Generator().manual_seed(seed + _RANKS_APART * rank)
         phrases = draw(config.phrases_per_batch, rng) if config.regions else []
-        drawn = [report(self.cache.samples[i].row, rng) for i in everyones]
+        drawn = [report(self.cache.samples[i].row, rng) for i in everyones if config.aligns]
         rows = [everyones[i] for i in mine]
         labels = (config.findings, config.masks, config.boxes)
         batch = load_batch(self.cache, rows, labels, how, generator)
         samples = [self.cache.samples[i] for i in rows]
         regions = region_targets(samples, batch, phrases, config.preprocess.size_px // 4)
-        said = [(n, r) for n, i in enumerate(mine) if (r := drawn[i])]
-        tokens = self._tokens([r.text for _, r in said] or [""])
+        said = [(n, r) for n, i in enumerate(mine) if config.aligns and (r := drawn[i])]
+        tokens = self._tokens([r.text for _, r in said])
         reports = ReportBatch([n for n, _ in said], tokens, text_ids([r for _, r in said]))
-        phrase_tokens = self._tokens([p.text for p in phrases] or [""])
+        phrase_tokens = self._tokens([p.text for p in phrases])
         encoded = self._features.encoded(rows) if self._features else None
         return HeadsBatch(batch, phrase_tokens, regions, reports, encoded)
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
+        if not texts:
+            return NO_TOKENS
         with self._lock:  # the tokenizer keeps its padding in itself
             return tokenize(self.tokenizer, texts, self.module.model.text.max_tokens)
 

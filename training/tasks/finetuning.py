@@ -144,7 +144,7 @@ class Finetuning(nn.Module):
             text = self.g2d.lm_model(phrases.input_ids, phrases.attention_mask)
             answer = self._run("regions", features | {"phrase_features": text})
             losses |= _regions_loss(answer, regions)
-        if self.config.keep_alignment and not self.config.freezes_encoder:
+        if self.config.aligns:
             losses["vla"] = self._alignment(features["global_embedding"], reports)
 
         return losses | {"total": sum(losses.values(), torch.zeros(()))}
