@@ -133,8 +133,18 @@ def test_a_worse_metric_may_be_accepted_by_name_and_is_written_down(
     assert words in (folder / "MODEL_CARD.md").read_text()
 
 
-def test_sensitivity_may_move_with_its_threshold() -> None:
-    refuse_worse((_metric(0.1, 0.0, "sensitivity"),), (_metric(0.9, 0.85, "sensitivity"),))
+@pytest.mark.parametrize(
+    "name",
+    ["sensitivity", "specificity", "f1", "accuracy", "ece", "ece, equal mass", "map (mgca)"],
+)
+def test_what_moves_with_a_threshold_or_is_better_when_lower_never_gates(name: str) -> None:
+    refuse_worse((_metric(0.1, 0.0, name),), (_metric(0.9, 0.85, name),))
+
+
+@pytest.mark.parametrize("name", ["auroc", "dice", "iou", "ap50", "map", "pointing (aligned)"])
+def test_what_ranks_or_overlaps_gates(name: str) -> None:
+    with pytest.raises(PublishRefused, match=r"0\.1 is below 0\.85"):
+        refuse_worse((_metric(0.1, 0.0, name),), (_metric(0.9, 0.85, name),))
 
 
 def test_the_test_split_is_not_one_to_choose_by(model: TrainedModel) -> None:
