@@ -29,6 +29,7 @@ COMMANDS = {
     "ablation": "g2d.training:ablation",
     "table": "g2d.tables:table",
     "evaluate": "g2d.training:evaluate",
+    "zero-shot": "g2d.zero_shot:zero_shot",
     "export": "g2d.training:export",
     "publish": "g2d.training:publish",
     "import-checkpoint": "g2d.released:import_checkpoint",

@@ -21,7 +21,7 @@ from training.metrics import (
     calibration_error,
     f1,
     fit_temperature,
-    macro_auroc,
+    macro,
     sensitivity_threshold,
     share_right,
     weighted_mean,
@@ -64,7 +64,7 @@ def test_auroc_of_a_resample_is_that_of_the_repeated_images() -> None:
 def test_macro_auroc_is_the_mean_over_labels_with_both_classes() -> None:
     columns = [_drawn(seed) for seed in range(3)]
     every = np.arange(200)
-    ours = macro_auroc([(every, Ranked(s, p)) for s, p in columns], once(200))
+    ours = macro([(every, Ranked(s, p).area) for s, p in columns], once(200))
     theirs = multilabel_auroc(
         torch.tensor(np.stack([s for s, _ in columns], axis=1)),
         torch.tensor(np.stack([p for _, p in columns], axis=1)).long(),
@@ -72,9 +72,9 @@ def test_macro_auroc_is_the_mean_over_labels_with_both_classes() -> None:
     )
     assert ours == pytest.approx(float(theirs), abs=1e-6)
     one_class = Ranked(np.array([0.5, 0.6]), np.array([True, True]))
-    with_it = [(every[:2], one_class), (every, Ranked(*columns[0]))]
-    assert macro_auroc(with_it, once(200)) == pytest.approx(auroc(*columns[0]))
-    assert np.isnan(macro_auroc([(every[:2], one_class)], once(200)))
+    with_it = [(every[:2], one_class.area), (every, Ranked(*columns[0]).area)]
+    assert macro(with_it, once(200)) == pytest.approx(auroc(*columns[0]))
+    assert np.isnan(macro([(every[:2], one_class.area)], once(200)))
 
 
 def test_scores_that_are_not_finite_are_refused_by_name() -> None:

@@ -1,6 +1,6 @@
 """Findings: AUROC of each and of all, and what the chosen thresholds and temperature are worth."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -12,18 +12,18 @@ from training.data.labels import truth
 from training.inference import TrainedModel
 from training.measures.figure import ALL_LABELS, figure
 from training.metrics import (
-    Counts,
     Ranked,
+    Statistic,
     argmax_accuracy,
     calibration_error,
     f1,
-    macro_auroc,
+    macro,
     share_right,
 )
 from training.metrics.arrays import BoolArray, FloatArray
 from training.seen import Seen, head_output
 
-Statistics = dict[str, Callable[[Counts], float]]
+Statistics = dict[str, Statistic]
 
 
 class FindingsMeasure:
@@ -92,10 +92,10 @@ def of_all_labels(
     if scores.shape[1] < 2:
         return {}
     ranked = [
-        (rows, Ranked(scores[rows, k], positive[rows, k]))
+        (rows, Ranked(scores[rows, k], positive[rows, k]).area)
         for k, rows in enumerate(np.flatnonzero(column) for column in known.T)
     ]
-    found: Statistics = {"macro auroc": partial(macro_auroc, ranked)}
+    found: Statistics = {"macro auroc": partial(macro, ranked)}
     if exclusive:
         one = known.all(axis=1) & (positive.sum(axis=1) == 1)
         classes: NDArray[np.intp] = positive.argmax(axis=1)

@@ -19,7 +19,7 @@ from training.metrics.boxes import (
     iou,
     match,
 )
-from training.metrics.intervals import Counts, Estimate, bootstrap, weighted_mean
+from training.metrics.intervals import Counts, Estimate, Statistic, bootstrap, weighted_mean
 from training.metrics.maps import contrast_to_noise, points_inside, region_recall
 from training.metrics.masks import dice, mask_iou
 from training.metrics.scores import (
@@ -28,7 +28,7 @@ from training.metrics.scores import (
     auroc,
     calibration_error,
     f1,
-    macro_auroc,
+    macro,
     share_right,
 )
 from training.metrics.thresholds import (
@@ -45,6 +45,7 @@ __all__ = [
     "Estimate",
     "Matched",
     "Ranked",
+    "Statistic",
     "argmax_accuracy",
     "auroc",
     "average_precision",
@@ -56,7 +57,7 @@ __all__ = [
     "f1",
     "fit_temperature",
     "iou",
-    "macro_auroc",
+    "macro",
     "mask_iou",
     "match",
     "points_inside",

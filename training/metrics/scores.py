@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics.arrays import BoolArray, Counts, FloatArray, finite, once
-from training.metrics.intervals import weighted_mean
+from training.metrics.intervals import Statistic, weighted_mean
 
 ECE_BINS = 15
 
@@ -53,15 +53,15 @@ def auroc(scores: FloatArray, positive: BoolArray) -> float:
     return Ranked(scores, positive).area(once(len(scores)))
 
 
-def macro_auroc(labels: Sequence[tuple[NDArray[np.intp], Ranked]], counts: Counts) -> float:
-    """Mean AUROC over the labels that it is defined for; NaN where it is for none.
+def macro(labels: Sequence[tuple[NDArray[np.intp], Statistic]], counts: Counts) -> float:
+    """Mean of a figure over the labels that it is defined for; NaN where it is for none.
 
     Args:
-        labels: of each, the images whose truth is known, and their scores.
+        labels: of each, the images whose truth is known, and the statistic of those.
         counts: of all images.
     """
-    areas = np.array([ranked.area(counts[known]) for known, ranked in labels])
-    defined = areas[np.isfinite(areas)]
+    each = np.array([statistic(counts[known]) for known, statistic in labels])
+    defined = each[np.isfinite(each)]
     return float(defined.mean()) if len(defined) else float("nan")
 
 
