@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from radiograph import heads
 from radiograph.errors import InvalidVersion
@@ -189,6 +190,34 @@ def test_thresholds_by_a_target_sensitivity_say_so(model: TrainedModel, seen: li
 def test_a_threshold_rule_that_is_none_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match=r"youden or sensitivity:0\.95, not"):
         ThresholdRule.parse(text)
+
+
+@pytest.mark.parametrize(("right", "withheld"), [(True, False), (False, True)])
+def test_a_finding_is_withheld_by_the_images_that_show_it_alone(
+    model: TrainedModel, seen: list[Seen], *, right: bool, withheld: bool
+) -> None:
+    """Seven images show nothing, and nothing is drawn in them: a mean Dice of at least 7 / 8."""
+    config = model.config.model_copy(update={"masks": ("Pneumothorax",)})
+    shape = seen[0].counted.shape
+    some = np.zeros(shape, dtype=bool)
+    some[:, :32] = True
+    images = [
+        replace(
+            one,
+            masks={"Pneumothorax": some if number == 0 else ~some & some},
+            outputs={
+                "anatomy": {"logits": _logits(some if right and number == 0 else ~some & some)}
+            },
+        )
+        for number, one in enumerate(seen)
+    ]
+    heads_alone = {"anatomy": model.heads["anatomy"]}
+    specs = calibrate(replace(model, config=config, heads=heads_alone), images)
+    assert specs["anatomy"].labels[0].withheld is withheld
+
+
+def _logits(mask: NDArray[np.bool_]) -> FloatArray:
+    return np.where(mask, 6, -6)[None].astype(np.float32)
 
 
 def test_scores_that_are_not_numbers_are_refused(model: TrainedModel, seen: list[Seen]) -> None:

@@ -12,6 +12,7 @@ from torchmetrics.functional.classification import (
     multilabel_auroc,
 )
 
+from training.measures.findings import of_all_labels
 from training.metrics import (
     Ranked,
     argmax_accuracy,
@@ -191,3 +192,13 @@ def test_the_temperature_undoes_overconfidence() -> None:
     positive = rng.random(5000) < 1 / (1 + np.exp(-honest))
     assert fit_temperature(3 * honest, positive) == pytest.approx(3, rel=0.1)
     assert fit_temperature(np.zeros(0), np.zeros(0, dtype=bool)) == 1.0
+
+
+def test_of_findings_that_exclude_each_other_the_highest_is_the_answer() -> None:
+    scores = np.array([[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6], [0.9, 0.05, 0.05]])
+    positive = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    known = np.ones_like(positive)
+    together = of_all_labels(scores, known, positive, exclusive=True)
+    assert together["argmax accuracy"](once(4)) == pytest.approx(2 / 3)  # the last has no class
+    assert set(of_all_labels(scores, known, positive, exclusive=False)) == {"macro auroc"}
+    assert of_all_labels(scores[:, :1], known[:, :1], positive[:, :1], exclusive=False) == {}
