@@ -32,12 +32,6 @@ GOLDEN_NAME = "golden.npz"
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NO_HEADS = ("trunk", "text")
 """What golden arrays of the base begin with."""
-_OUTPUTS = {
-    Task.CLASSIFY: {"logits"},
-    Task.SEGMENT: {"logits"},
-    Task.DETECT: {"logits", "distances"},
-    Task.GROUND: {"logits", "presence"},
-}
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -148,7 +142,7 @@ def _new_outputs(head: NewHead, base: Arrays) -> dict[str, NDArray[Any]]:
     given, prefix = _arrays(head.folder / GOLDEN_NAME), f"{head.name}."
     if foreign := sorted(name for name in given if not name.startswith(prefix)):
         raise InvalidVersion(f"golden outputs that are not of the head: {', '.join(foreign)}")
-    if missing := sorted({prefix + name for name in _OUTPUTS[head.spec.kind]} - set(given)):
+    if missing := sorted({prefix + name for name in head.spec.outputs} - set(given)):
         raise InvalidVersion(f"golden outputs are missing: {', '.join(missing)}")
     images = len(base["image"])
     for name, values in given.items():

@@ -167,25 +167,26 @@ def _map(logits: Floats, temperature: float) -> NDArray[np.float32]:
 def detect(head: HeadSpec, outputs: Outputs, geometry: Geometry) -> tuple[Detection, ...]:
     """Boxes that reach their label's threshold, best first, the overlapping ones dropped.
 
-    Only cells whose centre lies in the image count: nothing is found in the padding.
+    Nothing is found in the padding: only cells of a grid whose centre lies in the image count,
+    and of candidates only boxes whose own centre does.
 
     Args:
         head: a head of kind `detect` with K labels.
-        outputs: `logits`, K x h x w, and `distances`, K x 4 x h x w.
+        outputs: of the form `grid` `logits`, K x h x w, and `distances`, K x 4 x h x w; of the
+            form `candidates` `logits`, K x N, and `boxes`, N x 4.
         geometry: the way back to source pixels.
 
     Raises:
         InvalidVersion: an output does not fit the head, or is not finite.
     """
-    count = len(head.labels)
-    logits = _output(outputs, "logits", (count, None, None))
-    distances = _output(outputs, "distances", (count, 4, *logits.shape[1:]))
+    raw = _candidates if head.form == "candidates" else _cells
+    logits, boxes = raw(len(head.labels), outputs, geometry)
     scores = _sigmoid(logits, head.temperature)
     found = [
         detection
-        for label, score, distance in zip(head.labels, scores, distances, strict=True)
+        for label, score, box in zip(head.labels, scores, boxes, strict=True)
         if not label.withheld
-        for detection in _detect_label(label, score, distance, geometry, head.nms_iou)
+        for detection in _detect_label(label, score, box, geometry, head.nms_iou)
     ]
     return tuple(sorted(found, key=lambda detection: -detection.score))
 
@@ -266,35 +267,42 @@ def _centre(row: float, column: float, shape: tuple[int, ...], size: int) -> tup
     return (column + 0.5) * size / shape[1], (row + 0.5) * size / shape[0]
 
 
+def _cells(count: int, outputs: Outputs, geometry: Geometry) -> tuple[Floats, Floats]:
+    """Of the n cells inside the image logits, K x n, and boxes in grid pixels, K x n x 4."""
+    logits = _output(outputs, "logits", (count, None, None))
+    distances = _output(outputs, "distances", (count, 4, *logits.shape[1:]))
+    rows, columns = geometry.cells(*logits.shape[1:])
+    height, width = logits.shape[1:]
+    y, x = np.mgrid[rows, columns] + 0.5
+    x, y = x * geometry.size / width, y * geometry.size / height
+    left, top, right, bottom = np.moveaxis(distances[..., rows, columns] * geometry.size, 1, 0)
+    boxes = np.stack([x - left, y - top, x + right, y + bottom], axis=-1)
+    return logits[:, rows, columns].reshape(count, -1), boxes.reshape(count, -1, 4)
+
+
+def _candidates(count: int, outputs: Outputs, geometry: Geometry) -> tuple[Floats, Floats]:
+    """The same of the candidates whose centre lies in the image; they may be none."""
+    logits = _output(outputs, "logits", (count, None))
+    boxes = _output(outputs, "boxes", (logits.shape[1], 4)) * geometry.size
+    x, y = (boxes[:, :2] / 2 + boxes[:, 2:] / 2).T  # halves first: no sum of them overflows
+    inside = (geometry.left <= x) & (x < geometry.left + geometry.width)
+    inside &= (geometry.top <= y) & (y < geometry.top + geometry.height)
+    return logits[:, inside], np.broadcast_to(boxes[inside], (count, int(inside.sum()), 4))
+
+
 def _detect_label(
-    label: Label, scores: Floats, distances: Floats, geometry: Geometry, nms_iou: float
+    label: Label, scores: Floats, boxes: Floats, geometry: Geometry, nms_iou: float
 ) -> list[Detection]:
-    """Detections of one label, best first: scores h x w, distances 4 x h x w."""
-    boxes, found = [], []
-    for row, column in _candidates(scores, label.threshold, geometry):
-        x, y = _centre(row, column, scores.shape, geometry.size)
-        left, top, right, bottom = (distances[:, row, column] * geometry.size).tolist()
-        box = geometry.box_to_source((x - left, y - top, x + right, y + bottom))
+    """Detections of one label, best first: scores n, boxes in grid pixels n x 4."""
+    best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    kept, found = [], []
+    for i in best[scores[best] >= label.threshold].tolist():
+        x0, y0, x1, y1 = boxes[i].tolist()
+        box = geometry.box_to_source((x0, y0, x1, y1))
         if box[0] < box[2] and box[1] < box[3]:
-            boxes.append(box)
-            found.append(Detection(label.name, label.code, float(scores[row, column]), box))
-    return [found[i] for i in _suppress(np.array(boxes).reshape(-1, 4), nms_iou)]
-
-
-def _candidates(scores: Floats, threshold: float, geometry: Geometry) -> list[tuple[int, int]]:
-    """(row, column) of the cells inside the image that reach the threshold, best first."""
-    rows, columns = geometry.cells(*scores.shape)
-    inside = scores[rows, columns]
-    best = np.argsort(-inside, axis=None, kind="stable")[:MAX_CANDIDATES]
-    best = best[inside.ravel()[best] >= threshold]
-    found_rows, found_columns = np.unravel_index(best, inside.shape)
-    return list(
-        zip(
-            (found_rows + rows.start).tolist(),
-            (found_columns + columns.start).tolist(),
-            strict=True,
-        )
-    )
+            kept.append(box)
+            found.append(Detection(label.name, label.code, float(scores[i]), box))
+    return [found[i] for i in _suppress(np.array(kept).reshape(-1, 4), nms_iou)]
 
 
 def _suppress(boxes: Floats, nms_iou: float) -> list[int]:

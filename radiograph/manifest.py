@@ -71,8 +71,10 @@ class HeadSpec(_Strict):
     The raw outputs, by kind (float32, B images, P phrases, K labels, grid h x w):
         classify: `logits` B x K
         segment:  `logits` B x K x h x w
-        detect:   `logits` B x K x h x w and `distances` B x K x 4 x h x w: from the centre
-                  of the cell to the left, top, right and bottom edge, in grid sizes (0 to 1)
+        detect:   of form `grid` `logits` B x K x h x w and `distances` B x K x 4 x h x w: from
+                  the centre of the cell to the left, top, right and bottom edge, in sides of the
+                  grid (0 to 1); of form `candidates` `logits` B x K x N and `boxes` B x N x 4:
+                  x0, y0, x1, y1 in sides of the grid, which all labels share
         ground:   `logits` B x P x h x w, a similarity of each cell with each phrase, and
                   `presence` B x P, one logit for the phrase being in the image at all
     """
@@ -86,6 +88,8 @@ class HeadSpec(_Strict):
     """For `ground`: `zero_shot` (no region was ever labelled) or `aligned` (trained on regions)."""
     temperature: float = Field(default=1.0, gt=0)
     """Divides logits before the sigmoid; fitted on the validation split."""
+    form: Literal["grid", "candidates"] = Field(default="grid", exclude_if=lambda v: v == "grid")
+    """For `detect`: what the raw outputs are. `grid` is not written: older manifests are silent."""
     nms_iou: float = Field(default=0.5, gt=0, le=1)
     """For `detect`: of two boxes of one label that overlap more, the lower one is dropped."""
     threshold_rule: str = "0.5, not tuned"
@@ -97,7 +101,16 @@ class HeadSpec(_Strict):
             raise ValueError("a ground head, and no other, names its method")
         if (self.kind is Task.GROUND) == bool(self.labels):
             raise ValueError("a head has labels, except a ground head")
+        if self.form != "grid" and self.kind is not Task.DETECT:
+            raise ValueError("a detect head, and no other, gives candidates")
         return self
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of the raw outputs that results are made of."""
+        if self.kind is Task.DETECT:
+            return frozenset({"logits", "boxes" if self.form == "candidates" else "distances"})
+        return frozenset({"logits", "presence"} if self.kind is Task.GROUND else {"logits"})
 
 
 class TrunkSpec(_Strict):

@@ -111,25 +111,28 @@ def calibrate(
         valid: the radiographs of the validation split; each is asked for once, none is kept.
         rule: of the findings' thresholds.
     """
-    config = model.config
-    labels = {"findings": config.findings, "anatomy": config.masks, "boxes": config.boxes}
-    specs = {
-        name: _head(model, name, kind, tuple(labels[name]))
-        for name, kind in KINDS.items()
-        if name in model.heads
-    }
+    specs = specs_of(model)
     parts: dict[str, _Calibration] = {
-        name: _PARTS[name](model, spec, rule) for name, spec in specs.items()
+        name: _PARTS[name](model, spec, rule) for name, spec in specs.items() if name in KINDS
     }
     for seen in valid:
         for part in parts.values():
             part.add(seen)
-    grounds = {
-        name: _head(model, name, Task.GROUND, (), method)
-        for name, method in GROUND_HEADS.items()
-        if name in model.heads
-    }
-    return {name: part.head() for name, part in parts.items()} | grounds
+    return specs | {name: part.head() for name, part in parts.items()}
+
+
+def specs_of(model: TrainedModel) -> dict[str, HeadSpec]:
+    """The heads before anything is chosen for them."""
+    specs: dict[str, HeadSpec] = {}
+    config = model.config
+    labels = {"findings": config.findings, "anatomy": config.masks, "boxes": config.boxes}
+    for name, kind in KINDS.items():
+        if name in model.heads:
+            specs[name] = _head(model, name, kind, tuple(labels[name]))
+    for name, method in GROUND_HEADS.items():
+        if name in model.heads:
+            specs[name] = _head(model, name, Task.GROUND, (), method)
+    return specs
 
 
 def _head(
@@ -141,6 +144,7 @@ def _head(
         inputs=model.heads[name].inputs,
         labels=tuple(Label(name=label, code=code_of(label)) for label in labels),
         method=method,
+        form=getattr(model.heads[name], "form", "grid"),
     )
 
 

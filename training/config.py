@@ -342,6 +342,9 @@ class FinetuneConfig(_RunConfig):
     """Labels of the segmentation head."""
     boxes: tuple[str, ...] = ()
     """Labels of the detection head."""
+    detector: Literal["centre", "yolov3", "fcos"] = "centre"
+    """Which head finds them: ours on the decoder, or one on the encoder's strides 8, 16 and 32:
+    that of the paper, or FCOS."""
     regions: bool = True
     """Align pixel embeddings with phrases, on masks and boxes."""
     keep_alignment: bool = True

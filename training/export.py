@@ -4,7 +4,7 @@
 
 `export.json` holds the largest difference of every output over images and phrases
 that are not the golden ones, as it is read (`difference`) and of the raw numbers. One that is
-read and over the tolerance is `PublishRefused`.
+read and over the tolerance is `PublishRefused`, as is an answer that is decided otherwise.
 """
 
 import json
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from radiograph.errors import PublishRefused
+from training.calibrate import specs_of
 from training.compact import compact
+from training.decisions import other_decisions
 from training.inference import TrainedModel, Trunk
 from training.model.heads import trunk_outputs
 from training.model.text_encoder import Tokens, tokenize
@@ -62,14 +64,14 @@ def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> E
         tolerance: largest difference allowed.
 
     Raises:
-        PublishRefused: an output differs by more than `tolerance`.
+        PublishRefused: an output differs by more than `tolerance`, or an answer is another.
     """
     (folder / "heads").mkdir(parents=True, exist_ok=True)
     size = model.config.preprocess.size_px
     images = test_images(2, size, seed=0)
     tokens = tokenize(model.tokenizer, _PHRASES, model.module.model.text.max_tokens)
     with torch.inference_mode():
-        features = trunk_outputs(model.module.g2d.image(images))
+        features = trunk_outputs(model.module.g2d.image(images), model.module.reads)
         phrase_features = model.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
     everything = features | {"phrase_features": phrase_features}
     _export_trunk(model, images, tuple(features), folder / "trunk.onnx")
@@ -79,10 +81,14 @@ def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> E
     for name in track(sorted(model.heads), "exporting heads"):
         _export_head(model.heads[name], everything, folder / "heads" / f"{name}.onnx")
     _write_golden(folder, model)
-    parity, raw = _parity(folder, model, images, tokens)
+    ours, theirs = _both_answers(folder, model, images, tokens)
+    parity = {name: difference(name, ours[name], theirs[name]) for name in sorted(ours)}
+    raw = {name: float(np.abs(ours[name] - theirs[name]).max()) for name in sorted(ours)}
     head_inputs = {name: tuple(head.inputs) for name, head in model.heads.items()}  # type: ignore[arg-type]
     exported = Exported(folder, parity, raw, tuple(features), head_inputs)
     _refuse_difference(parity, tolerance)
+    if other := other_decisions(specs_of(model), ours, theirs, size):
+        raise PublishRefused(f"ONNX decides otherwise than PyTorch: {'; '.join(other[:8])}")
     return exported
 
 
@@ -210,7 +216,7 @@ def _write_golden(folder: Path, model: TrainedModel) -> None:
 @torch.inference_mode()
 def torch_answers(model: TrainedModel, images: Tensor, tokens: Tokens) -> dict[str, FloatArray]:
     """The same outputs as `answers`, from PyTorch."""
-    features = trunk_outputs(model.module.g2d.image(images))
+    features = trunk_outputs(model.module.g2d.image(images), model.module.reads)
     text = model.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
     found = {f"trunk.{name}": value for name, value in features.items()}
     found["text.phrase_features"] = text
@@ -222,17 +228,15 @@ def torch_answers(model: TrainedModel, images: Tensor, tokens: Tokens) -> dict[s
     return {name: value.numpy() for name, value in found.items()}
 
 
-def _parity(
+def _both_answers(
     folder: Path, model: TrainedModel, images: Tensor, tokens: Tokens
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Differences as they are read, and raw ones."""
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Every output by name, from PyTorch and from ONNX."""
     ours = torch_answers(model, images, tokens)
     theirs = answers(folder, _feeds(images, tokens))
     if set(ours) != set(theirs):
         raise PublishRefused(f"outputs differ by name: {sorted(set(ours) ^ set(theirs))}")
-    names = sorted(ours)
-    raw = {name: float(np.abs(ours[name] - theirs[name]).max()) for name in names}
-    return {name: difference(name, ours[name], theirs[name]) for name in names}, raw
+    return ours, theirs
 
 
 def difference(name: str, ours: FloatArray, theirs: FloatArray) -> float:

@@ -41,11 +41,11 @@ class Trunk(nn.Module):
     def __init__(self, module: Finetuning) -> None:
         """Args: module: whose image side is used."""
         super().__init__()
-        self.g2d = module.g2d
+        self.g2d, self.read = module.g2d, module.reads
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """B x 1 x S x S, normalised -> the tensors of `trunk_outputs`."""
-        return tuple(trunk_outputs(self.g2d.image(image)).values())
+        return tuple(trunk_outputs(self.g2d.image(image), self.read).values())
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TrainedModel:
     @torch.inference_mode()
     def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
         """B x 1 x S x S, normalised -> the trunk's outputs by name."""
-        outputs = trunk_outputs(self.module.g2d.image(self._there(image)))
+        outputs = trunk_outputs(self.module.g2d.image(self._there(image)), self.module.reads)
         return {name: value.cpu().numpy() for name, value in outputs.items()}
 
     @torch.inference_mode()
@@ -101,7 +101,8 @@ class TrainedModel:
         kept = {"global_features"}.union(*asked) - {PHRASES}
         decode = any(each.startswith("decoder_") for read in reads.values() for each in read)
         with full_precision():
-            features = trunk_outputs(self.module.g2d.image(self._there(image), decode=decode))
+            image_features = self.module.g2d.image(self._there(image), decode=decode)
+            features = trunk_outputs(image_features, self.module.reads)
             raw = {n: self._run(n, features) for n, read in reads.items() if PHRASES not in read}
         return (
             {name: value.cpu().numpy() for name, value in features.items() if name in kept},

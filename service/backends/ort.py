@@ -22,19 +22,12 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
-from radiograph.manifest import HeadSpec, ModelManifest, Task
+from radiograph.manifest import HeadSpec, ModelManifest
 from service.backends.base import GLOBAL_FEATURES, Answers, FloatArray, alone
 from service.backends.ort_options import WANTED, OrtOptions, providers
 from service.backends.stages import cut, needed
 from service.errors import BackendFailure, ProviderUnavailable
 from service.settings import Provider, Settings
-
-_HEAD_OUTPUTS = {
-    Task.CLASSIFY: {"logits"},
-    Task.SEGMENT: {"logits"},
-    Task.DETECT: {"logits", "distances"},
-    Task.GROUND: {"logits", "presence"},
-}
 
 # The smallest graph there is, to see whether a provider starts: IR version 8, one node
 # Identity from `x` to `y`, both float32 of shape 1, opset 13.
@@ -332,7 +325,7 @@ class OrtBackend:
 
 
 def _check_head(name: str, head: HeadSpec, graph: Graph) -> None:
-    _check(f"head {name}", graph, set(head.inputs), _HEAD_OUTPUTS[head.kind])
+    _check(f"head {name}", graph, set(head.inputs), set(head.outputs))
 
 
 def _check(name: str, graph: Graph | Trunk, inputs: set[str], outputs: set[str]) -> None:

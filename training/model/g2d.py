@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.model.attention_pool import AttentionPool
-from training.model.image_encoder import Pyramid, build_unet, run_decoder, run_unet
+from training.model.image_encoder import Pyramid, build_unet, pyramid, run_decoder, run_unet
 from training.model.text_encoder import TextEncoder
 
 
@@ -66,10 +66,10 @@ class G2D(nn.Module):
         return self.project(run_unet(self.img_model, images, decode=decode))
 
     def image_of_maps(self, maps: Sequence[Tensor], *, decode: bool = True) -> ImageFeatures:
-        """The same from the encoder's maps; the deepest alone will do without the decoder."""
+        """The same from the encoder's maps, the last of which are of strides 8, 16, 32."""
         height, width = (32 * side for side in maps[-1].shape[-2:])
         decoded = run_decoder(self.img_model, maps, (height, width)) if decode else {}
-        return self.project(Pyramid(maps[-1], decoded))
+        return self.project(pyramid(maps, decoded))
 
     def project(self, pyramid: Pyramid) -> ImageFeatures:
         """The projected map and the pooled embedding beside the maps."""

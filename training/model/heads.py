@@ -4,24 +4,34 @@ Each names the features that it reads (`inputs`), so that training, export and s
 it the same way: `head(*(features[name] for name in head.inputs))`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.model.fcos import FcosHead
 from training.model.g2d import G2D, ImageFeatures, similarity_map
+from training.model.yolo import YoloHead
+
+Detector = Literal["centre", "yolov3", "fcos"]
 
 
-def trunk_outputs(features: ImageFeatures) -> dict[str, Tensor]:
+def trunk_outputs(features: ImageFeatures, read: Collection[str] = ()) -> dict[str, Tensor]:
     """Names of the trunk's outputs, in the order in which they are exported.
 
+    Those of `encoder_8`, `encoder_16`, `encoder_32` B x C x S/stride x S/stride that are `read`;
     `decoder_8`, `decoder_4`, `decoder_1` B x c x S/stride x S/stride, where the decoder ran;
     `pixel_embeddings` B x d x S/32 x S/32; `global_embedding` B x d;
     `global_features` B x C, the mean of the encoder's deepest map.
     """
-    decoder = features.pyramid.decoder
-    return {f"decoder_{stride}": decoder[stride] for stride in (8, 4, 1) if decoder} | {
+    encoder, decoder = features.pyramid.encoder, features.pyramid.decoder
+    maps = {f"encoder_{stride}": level for stride, level in encoder.items()}
+    maps = {name: level for name, level in maps.items() if name in read}
+    maps |= {f"decoder_{stride}": decoder[stride] for stride in (8, 4, 1) if decoder}
+    return maps | {
         "pixel_embeddings": features.pixel_embeddings,
         "global_embedding": features.embedding,
         "global_features": features.pyramid.deep.mean(dim=(2, 3)),
@@ -97,6 +107,7 @@ class DetectHead(nn.Module):
     """
 
     inputs = ("decoder_8",)
+    form = "grid"
 
     def __init__(self, channels: int, labels: int, width: int = 64) -> None:
         """Args: channels: of the stride-8 map; labels: K; width: of the hidden layers."""
@@ -179,6 +190,7 @@ class HeadLabels:
     boxes: tuple[str, ...] = ()
     regions: bool = False
     exclusive: bool = False
+    detector: Detector = "centre"
 
 
 def build_heads(g2d: G2D, labels: HeadLabels, decoder_channels: tuple[int, ...]) -> nn.ModuleDict:
@@ -190,7 +202,15 @@ def build_heads(g2d: G2D, labels: HeadLabels, decoder_channels: tuple[int, ...])
     if labels.masks:
         heads["anatomy"] = SegmentHead(decoder_channels[4], len(labels.masks))
     if labels.boxes:
-        heads["boxes"] = DetectHead(decoder_channels[1], len(labels.boxes))
+        heads["boxes"] = _detector(g2d, labels, decoder_channels[1])
     if labels.regions:
         heads["regions"] = RegionsHead(decoder_channels[2], deep, g2d.lm_model.width)
     return heads
+
+
+def _detector(g2d: G2D, labels: HeadLabels, decoder_channels: int) -> nn.Module:
+    if labels.detector == "centre":
+        return DetectHead(decoder_channels, len(labels.boxes))
+    channels = g2d.img_model.encoder.out_channels[-3:]
+    head = YoloHead if labels.detector == "yolov3" else FcosHead
+    return head(channels, len(labels.boxes))

@@ -22,13 +22,18 @@ class Pyramid:
     """Feature maps of one pass.
 
     Attributes:
-        deep: B x C x H/32 x W/32, the last map of the encoder.
+        encoder: stride -> B x C x H/stride x W/stride, for the encoder's strides 8, 16, 32.
         decoder: stride -> B x c x H/stride x W/stride, for strides 16, 8, 4, 2, 1; empty
             when the decoder was not asked for.
     """
 
-    deep: Tensor
+    encoder: dict[int, Tensor]
     decoder: dict[int, Tensor]
+
+    @property
+    def deep(self) -> Tensor:
+        """The last map of the encoder."""
+        return self.encoder[32]
 
 
 def build_unet(config: EncoderConfig, classes: int = 1) -> smp.Unet:
@@ -94,7 +99,12 @@ def run_unet(unet: smp.Unet, images: Tensor, *, decode: bool = True) -> Pyramid:
     """
     maps = encode(unet, images)
     sides = (images.shape[-2], images.shape[-1])
-    return Pyramid(maps[-1], run_decoder(unet, maps, sides) if decode else {})
+    return pyramid(maps, run_decoder(unet, maps, sides) if decode else {})
+
+
+def pyramid(maps: Sequence[Tensor], decoder: dict[int, Tensor]) -> Pyramid:
+    """The encoder's maps, the last three of which are of strides 8, 16, 32, and the decoder's."""
+    return Pyramid(dict(zip((8, 16, 32), maps[-3:], strict=True)), decoder)
 
 
 def encode(unet: smp.Unet, images: Tensor) -> list[Tensor]:

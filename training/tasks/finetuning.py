@@ -13,12 +13,12 @@ from training.checkpoint import read_checkpoint
 from training.config import FinetuneConfig, ModelConfig, PretrainConfig
 from training.data.targets import Batch, RegionTargets
 from training.losses.contrastive import contrastive_loss
-from training.losses.detection import detection_loss, make_targets
 from training.losses.segmentation import known_mask_loss
 from training.model.g2d import G2D
 from training.model.heads import HeadLabels, build_heads, trunk_outputs
 from training.model.image_encoder import restart_decoder
 from training.model.text_encoder import Tokens
+from training.tasks.box_losses import box_losses
 from training.tasks.frozen import Encoded
 from training.tasks.objective import normalise
 
@@ -67,7 +67,12 @@ class Finetuning(nn.Module):
         self.config, self.model, self.temperature = config, model, temperature
         self.g2d = G2D(model, config.preprocess.size_px)
         labels = HeadLabels(
-            config.findings, config.masks, config.boxes, config.regions, config.exclusive
+            config.findings,
+            config.masks,
+            config.boxes,
+            config.regions,
+            config.exclusive,
+            config.detector,
         )
         self.heads = build_heads(self.g2d, labels, model.encoder.decoder_channels)
         if config.freezes_encoder:
@@ -108,10 +113,10 @@ class Finetuning(nn.Module):
         """
         if encoded is None:
             image = normalise(images, self.config.preprocess)
-            return trunk_outputs(self.g2d.image(image, decode=self.decodes))
+            return trunk_outputs(self.g2d.image(image, decode=self.decodes), self.reads)
         if encoded.maps:
             maps = [level.contiguous(memory_format=torch.channels_last) for level in encoded.maps]
-            return trunk_outputs(self.g2d.image_of_maps(maps, decode=self.decodes))
+            return trunk_outputs(self.g2d.image_of_maps(maps, decode=self.decodes), self.reads)
         return {"global_features": encoded.deep}
 
     def answers(self, features: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -139,7 +144,7 @@ class Finetuning(nn.Module):
                 logits, batch.masks, batch.masks_known, batch.counted
             )
         if "boxes" in self.heads:
-            losses |= _boxes_loss(self._run("boxes", features), batch)
+            losses |= box_losses(self.heads["boxes"], features, batch)
         if "regions" in self.heads:
             text = self.g2d.lm_model(phrases.input_ids, phrases.attention_mask)
             answer = self._run("regions", features | {"phrase_features": text})
@@ -177,13 +182,6 @@ def _findings_loss(answer: dict[str, Tensor], batch: Batch, *, exclusive: bool) 
     loss = F.binary_cross_entropy_with_logits(answer["logits"], batch.findings, reduction="none")
     known = batch.findings_known.float()
     return (loss * known).sum() / known.sum().clamp_min(1)
-
-
-def _boxes_loss(answer: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-    height, width = answer["logits"].shape[-2:]
-    targets = make_targets(batch.boxes, batch.boxes_known, height, width)
-    losses = detection_loss(answer["logits"], answer["distances"], targets)
-    return {name: 0.5 * value for name, value in losses.items()}
 
 
 def _regions_loss(answer: dict[str, Tensor], targets: RegionTargets) -> dict[str, Tensor]:

@@ -88,7 +88,10 @@ def _ap50(module: Finetuning, batches: Batches) -> float:
     """Mean over the labels that are drawn somewhere; 0 where none is."""
     config, size = module.config, module.config.preprocess.size_px
     labels = tuple(Label(name=name, threshold=LOWEST_SCORE) for name in config.boxes)
-    spec = HeadSpec(kind=Task.DETECT, file="heads/boxes.onnx", inputs=(), labels=labels)
+    form = module.heads["boxes"].form
+    spec = HeadSpec.model_validate(
+        {"kind": Task.DETECT, "file": "x", "inputs": (), "labels": labels, "form": form}
+    )
     grid = Geometry.fit(size, size, size)
     found: dict[str, list[BoxesOfImage]] = {label.name: [] for label in labels}
     for batch in batches:
