@@ -195,3 +195,22 @@ def test_a_base_that_does_not_hold_is_not_built_upon(
     with pytest.raises(InvalidVersion, match=r"trunk\.onnx"):
         publish_head(repository, NAME, new_head(tmp_path))
     assert repository.versions(NAME) == [1]
+
+
+def test_a_head_of_candidates_needs_golden_boxes(
+    repository: Repository, base: ModelManifest, tmp_path: Path
+) -> None:
+    head = new_head(tmp_path, "boxes", kind="detect", form="candidates")
+    golden = head.folder / "golden.npz"
+    with pytest.raises(PublishRefused, match=r"golden outputs are missing: boxes\.boxes"):
+        publish_head(repository, NAME, head)
+    np.savez(golden, **{"boxes.logits": np.zeros((2, 1, 3), np.float32)})  # type: ignore[arg-type]
+    with pytest.raises(PublishRefused, match=r"golden outputs are missing: boxes\.boxes"):
+        publish_head(repository, NAME, head)
+    arrays = {
+        "boxes.logits": np.zeros((2, 1, 3), np.float32),
+        "boxes.boxes": np.zeros((2, 3, 4), np.float32),
+    }
+    np.savez(golden, **arrays)  # type: ignore[arg-type] # numpy's stub
+    number = publish_head(repository, NAME, head)
+    assert repository.load_manifest(NAME, number).heads["boxes"].form == "candidates"

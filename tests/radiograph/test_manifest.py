@@ -128,6 +128,37 @@ def test_labels_and_method_must_fit_the_kind(kind: Task, labels: Any, method: st
         HeadSpec(kind=kind, file="x.onnx", inputs=("a",), labels=labels, method=method)
 
 
+def _detect(**changes: Any) -> dict[str, Any]:
+    spec = {"kind": "detect", "file": "heads/findings.onnx", "inputs": ["global_features"]}
+    return {**spec, "labels": [{"name": "x"}], **changes}
+
+
+def test_the_form_of_an_older_detect_head_is_a_grid_and_is_not_written() -> None:
+    manifest = read(heads={"boxes": _detect()})
+    assert manifest.heads["boxes"].form == "grid"
+    assert manifest.heads["boxes"].outputs == {"logits", "distances"}
+    assert '"form"' not in manifest.to_json()
+
+
+def test_a_detect_head_says_that_it_gives_candidates() -> None:
+    manifest = read(heads={"boxes": _detect(form="candidates")})
+    assert manifest.heads["boxes"].outputs == {"logits", "boxes"}
+    assert '"form": "candidates"' in manifest.to_json()
+    assert ModelManifest.from_json(manifest.to_json()) == manifest
+
+
+@pytest.mark.parametrize("form", ["boxes", "", "GRID", None, 1])
+def test_no_other_form_is_known(form: Any) -> None:
+    with pytest.raises(InvalidVersion, match=r"^heads\.boxes\.form: "):
+        read(heads={"boxes": _detect(form=form)})
+
+
+def test_a_head_of_another_kind_gives_no_candidates() -> None:
+    head = _detect(kind="classify", form="candidates")
+    with pytest.raises(InvalidVersion, match="a detect head, and no other, gives candidates"):
+        read(heads={"findings": head})
+
+
 def test_tasks_and_heads_keep_their_order() -> None:
     spec = {"file": "trunk.onnx", "inputs": ["global_features"], "labels": [{"name": "x"}]}
     heads = {
