@@ -1,0 +1,219 @@
+"""Runs with a detector of candidates: what is trained, exported, published and served."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from radiograph.heads import detect
+from radiograph.manifest import HeadSpec, Label
+from radiograph.preprocess import preprocess
+from radiograph.raster import read
+from radiograph.repository import Repository
+from service.api.app import create_app
+from service.settings import Settings
+from tests.training import tiny_runs
+from tests.training.tiny_runs import SIZE_PX
+from training import loop
+from training.calibrate import calibrate, statistics
+from training.checkpoint import read_checkpoint
+from training.config import FinetuneConfig
+from training.export import TOLERANCE, Exported, export, run_graph
+from training.inference import TrainedModel, load_run
+from training.model import heads as heads_module
+from training.model.fcos import FcosHead
+from training.model.yolo import YoloHead
+from training.publish import Assessment, RunFolder, publish
+from training.seen import see
+from training.tasks.finetune import finetune
+from training.tasks.finetuning import load_pretrained
+
+MAPS = ("encoder_8", "encoder_16", "encoder_32")
+ALWAYS = (
+    "decoder_8",
+    "decoder_4",
+    "decoder_1",
+    "pixel_embeddings",
+    "global_embedding",
+    "global_features",
+)
+ENCODER, HEAD = "g2d.img_model.encoder.", "heads.boxes."
+
+
+def _config(root: Path, text_encoder: Path, detector: str) -> FinetuneConfig:
+    """Two steps of a head on a frozen encoder."""
+    return FinetuneConfig(
+        kind="finetune",
+        epochs=1,
+        batch_size=4,
+        checkpoint_every=1,
+        preprocess={"size_px": SIZE_PX},
+        data=tiny_runs.write_kermany(root),
+        model=tiny_runs.model_config(text_encoder),
+        boxes=("Left lung", "Lung opacity"),
+        detector=detector,
+        regions=False,
+        freeze_encoder=True,
+        augment={"kind": "none"},
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """The paper's widths are 20 million weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads_module, "YoloHead", partial(YoloHead, widths=(16, 32, 64)))
+        yield
+
+
+@pytest.fixture(scope="module", params=["yolov3", "fcos"])
+def run(
+    request: pytest.FixtureRequest, text_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The checkpoint of a run of each detector."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = _config(folder / "tables", text_encoder, request.param)
+    return finetune(config, folder / "run", folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> TrainedModel:
+    """The run, its head made to find something."""
+    found = load_run(run)
+    _be_sure(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def exported(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Its graphs. Do not write to them."""
+    return export(model, tmp_path_factory.mktemp("graphs") / "export")
+
+
+@torch.no_grad()
+def _be_sure(model: TrainedModel) -> None:
+    """Raise what the last layers say so far that about half of all candidates are boxes."""
+    head = cast("YoloHead | FcosHead", model.module.heads["boxes"])
+    if isinstance(head, FcosHead):
+        answer: Tensor = head(*_features(model, 0).values())["logits"]
+        head.head.classification_head.cls_logits.bias -= 2 * answer.median()
+        return
+    for last in head.answers:
+        bias = last[-1].bias  # type: ignore[index] # of a Sequential
+        bias.view(3, -1)[:, 4:] += 6.0
+
+
+def _features(model: TrainedModel, seed: int) -> dict[str, Tensor]:
+    image = np.random.default_rng(seed).normal(size=(1, 1, SIZE_PX, SIZE_PX)).astype(np.float32)
+    features = model.trunk(image)
+    return {name: torch.from_numpy(features[name]) for name in MAPS}
+
+
+def test_a_detector_trains_and_its_encoder_stays(run: Path, text_encoder: Path) -> None:
+    config = FinetuneConfig.model_validate_json(read_checkpoint(run).config)
+    before = _start(config)
+    after = read_checkpoint(run).weights
+    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith(ENCODER))
+    moved = {k for k in before if k.startswith(HEAD) and not torch.equal(before[k], after[k])}
+    weights = {k for k in before if k.startswith(HEAD) and k.endswith("weight")}
+    assert weights <= moved
+
+
+def _start(config: FinetuneConfig) -> dict[str, Tensor]:
+    loop.seed_everything(config.seed)
+    return load_pretrained(config).state_dict()
+
+
+def test_the_trunk_gives_the_encoder_s_maps_where_they_are_read(
+    exported: Exported, finetuned: Path
+) -> None:
+    assert exported.trunk_outputs == (*MAPS, *ALWAYS)
+    graph = onnx.load(exported.folder / "trunk.onnx").graph
+    assert tuple(item.name for item in graph.output) == (*MAPS, *ALWAYS)
+    image = np.zeros((1, 1, SIZE_PX, SIZE_PX), np.float32)
+    assert tuple(load_run(finetuned).trunk(image)) == ALWAYS
+
+
+def test_onnx_finds_what_pytorch_finds(exported: Exported) -> None:
+    assert {"boxes.boxes", "boxes.logits", "trunk.encoder_16"} <= set(exported.parity)
+    assert max(exported.parity.values()) <= TOLERANCE
+    with np.load(exported.folder / "golden.npz") as golden:
+        assert (1 / (1 + np.exp(-golden["boxes.logits"])) > 0.3).sum() > 10
+
+
+def test_any_number_of_images_is_one_batch(model: TrainedModel, exported: Exported) -> None:
+    images = np.random.default_rng(0).normal(size=(3, 1, SIZE_PX, SIZE_PX)).astype(np.float32)
+    features = model.trunk(images)
+    found = run_graph(exported.folder / "heads" / "boxes.onnx", features)
+    for name, value in model.head("boxes", features).items():
+        assert found[name] == pytest.approx(value, abs=1e-3)
+
+
+def test_an_unknown_detector_is_refused(tmp_path: Path, text_encoder: Path) -> None:
+    with pytest.raises(ValidationError, match="detector"):
+        _config(tmp_path, text_encoder, "yolov8")
+
+
+@pytest.fixture
+def models(model: TrainedModel, exported: Exported, tmp_path: Path) -> Path:
+    """A repository with the run as its only version."""
+    folder = RunFolder(tmp_path / "published")
+    folder.path.mkdir()
+    seen = list(see(model, "train", ("open",)))
+    usual = statistics(seen, seen)
+    np.savez_compressed(folder.statistics, mean=usual.mean, precision=usual.precision)
+    heads = calibrate(model, seen)
+    labels = tuple(Label(name=label.name, threshold=0.3) for label in heads["boxes"].labels)
+    heads["boxes"] = heads["boxes"].model_copy(update={"labels": labels})
+    done = Assessment(
+        heads=heads, metrics=(), out_of_domain_threshold=9.0, out_of_domain_rule="made up"
+    )
+    folder.assessment.write_text(done.model_dump_json())
+    publish(model, folder, exported, tmp_path / "models", "tiny", "stable")
+    return tmp_path / "models"
+
+
+async def test_the_service_answers_the_boxes_that_pytorch_finds(
+    model: TrainedModel, models: Path, tmp_path: Path
+) -> None:
+    spec = Repository(models).load_manifest("tiny", 1).heads["boxes"]
+    assert spec.form == "candidates"
+    body = tiny_runs.picture(3)
+    expected = _expected(model, spec, body)
+    assert expected
+    settings = Settings(models_dir=models, default_model="tiny", threads=1, jobs_dir=tmp_path / "j")
+    app = create_app(settings.changed(jobs_min_free_bytes=0, decode_workers=1))
+    async with app.router.lifespan_context(app):
+        await asyncio.to_thread(app.state.models.wait, 60)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://g2d") as client:
+            headers = {"content-type": "image/png"}
+            answers = [await client.post("/detect", content=body, headers=headers) for _ in "ab"]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        found = answer.json()["boxes"]
+        assert [box["name"] for box in found] == [name for name, _, _ in expected]
+        assert [box["score"] for box in found] == pytest.approx(
+            [score for _, score, _ in expected], abs=1e-4
+        )
+        for box, (_, _, edges) in zip(found, expected, strict=True):
+            assert box["box"] == pytest.approx(edges, abs=0.05)
+
+
+def _expected(
+    model: TrainedModel, spec: HeadSpec, body: bytes
+) -> list[tuple[str, float, tuple[float, ...]]]:
+    """What PyTorch makes of a file."""
+    tensor, geometry = preprocess(read(body), model.config.preprocess)
+    raw = model.head("boxes", model.trunk(tensor[None]))
+    found = detect(spec, {name: value[0] for name, value in raw.items()}, geometry)
+    return [(one.name, one.score, one.box) for one in found]
