@@ -379,6 +379,12 @@ class FinetuneConfig(_RunConfig):
         return self
 
     @model_validator(mode="after")
+    def _something_to_detect(self) -> Self:
+        if self.detector != "centre" and not self.boxes:
+            raise ValueError(f"detector: {self.detector} needs boxes")
+        return self
+
+    @model_validator(mode="after")
     def _several_exclude_each_other(self) -> Self:
         if self.exclusive and len(self.findings) < 2:
             raise ValueError("exclusive needs two findings or more")

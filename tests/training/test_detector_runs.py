@@ -27,14 +27,16 @@ from training import loop
 from training.calibrate import calibrate, statistics
 from training.checkpoint import read_checkpoint
 from training.config import FinetuneConfig
+from training.data.cache import open_cache
 from training.export import TOLERANCE, Exported, export, run_graph
 from training.inference import TrainedModel, load_run
 from training.model import heads as heads_module
 from training.model.fcos import FcosHead
 from training.model.yolo import YoloHead
 from training.publish import Assessment, RunFolder, publish
+from training.publish_head import Target, publish_one_head
 from training.seen import see
-from training.tasks.finetune import finetune
+from training.tasks.finetune import FinetuneTask, finetune
 from training.tasks.finetuning import load_pretrained
 
 MAPS = ("encoder_8", "encoder_16", "encoder_32")
@@ -158,14 +160,35 @@ def test_any_number_of_images_is_one_batch(model: TrainedModel, exported: Export
         assert found[name] == pytest.approx(value, abs=1e-3)
 
 
+def test_only_maps_that_are_read_are_kept_of_a_frozen_encoder(run: Path, tmp_path: Path) -> None:
+    config = FinetuneConfig.model_validate_json(read_checkpoint(run).config)
+    task = FinetuneTask(config, open_cache(config.data, config.preprocess, tmp_path / "cache"))
+    task.encode(task.pool)
+    batch = task.batch(task.pool, range(len(task.pool)), config.augment, 0, 0)
+    assert batch.encoded is not None
+    sides = [level.shape[-1] for level in batch.encoded.maps]
+    assert sides == [SIZE_PX // stride for stride in (8, 16, 32)]
+    task.module.eval()
+    kept = task.module.features(batch.images.images, batch.encoded)
+    live = task.module.features(batch.images.images)
+    for name in MAPS:
+        assert torch.allclose(kept[name], live[name], rtol=2e-3, atol=2e-3)  # kept as float16
+
+
+def test_a_detector_without_boxes_is_refused(tmp_path: Path, text_encoder: Path) -> None:
+    config = _config(tmp_path, text_encoder, "fcos")
+    with pytest.raises(ValidationError, match="needs boxes"):
+        FinetuneConfig.model_validate(config.model_dump() | {"boxes": ()})
+
+
 def test_an_unknown_detector_is_refused(tmp_path: Path, text_encoder: Path) -> None:
     with pytest.raises(ValidationError, match="detector"):
         _config(tmp_path, text_encoder, "yolov8")
 
 
 @pytest.fixture
-def models(model: TrainedModel, exported: Exported, tmp_path: Path) -> Path:
-    """A repository with the run as its only version."""
+def folder(model: TrainedModel, tmp_path: Path) -> RunFolder:
+    """What `g2d evaluate` leaves in the folder of a run, no label withheld."""
     folder = RunFolder(tmp_path / "published")
     folder.path.mkdir()
     seen = list(see(model, "train", ("open",)))
@@ -178,8 +201,24 @@ def models(model: TrainedModel, exported: Exported, tmp_path: Path) -> Path:
         heads=heads, metrics=(), out_of_domain_threshold=9.0, out_of_domain_rule="made up"
     )
     folder.assessment.write_text(done.model_dump_json())
+    return folder
+
+
+@pytest.fixture
+def models(model: TrainedModel, folder: RunFolder, exported: Exported, tmp_path: Path) -> Path:
+    """A repository with the run as its only version."""
     publish(model, folder, exported, tmp_path / "models", "tiny", "stable")
     return tmp_path / "models"
+
+
+def test_the_head_alone_goes_onto_a_version_that_gives_the_maps(
+    model: TrainedModel, folder: RunFolder, exported: Exported, models: Path
+) -> None:
+    target = Target(models, "tiny", "stable", "opacities", "canary")
+    assert publish_one_head(model, folder, exported, "boxes", target) == 2
+    heads = Repository(models).load_manifest("tiny", 2).heads
+    assert heads["opacities"].inputs == MAPS
+    assert heads["opacities"].form == "candidates"
 
 
 async def test_the_service_answers_the_boxes_that_pytorch_finds(

@@ -51,7 +51,8 @@ def make_targets(
                 near = bump > 0.6
                 positive[image, label] |= near
                 edges[image, label, :, near] = box.view(4, 1).cpu()
-    return BoxTargets(centres, edges, positive, known)
+    there = known.device
+    return BoxTargets(centres.to(there), edges.to(there), positive.to(there), known)
 
 
 def detection_loss(logits: Tensor, distances: Tensor, targets: BoxTargets) -> dict[str, Tensor]:

@@ -75,7 +75,7 @@ class FcosHead(nn.Module):
             raw["cls_logits"],
             raw["bbox_regression"],
             raw["bbox_ctrness"],
-            torch.cat(cells).to(encoder_8),
+            torch.cat(cells).to(encoder_8.device, torch.float32),
             tuple(len(level) for level in cells),
             (shapes[0][1] * STRIDES[0], shapes[0][0] * STRIDES[0]),
         )

@@ -108,9 +108,12 @@ class FinetuneTask:
         if not config.freezes_encoder or config.augment.kind != "none" or self._features:
             return
         wanted = sorted(set(rows) | set(self.looked_at))
-        maps = self.module.reads_maps
-        if not maps or maps_bytes(unet, config.preprocess.size_px) * len(wanted) <= MOST_BYTES:
-            self._features = encode(unet, self.cache, wanted, config.preprocess, maps=maps)
+        maps, least = self.module.reads_maps, 2 if self.module.decodes else 8
+        each = maps_bytes(unet, config.preprocess.size_px, least) if maps else 0
+        if each * len(wanted) <= MOST_BYTES:
+            self._features = encode(
+                unet, self.cache, wanted, config.preprocess, maps=maps, least=least
+            )
             self.module.train(self.module.training)  # the decoder was in evaluation mode too
 
     def losses(

@@ -24,6 +24,7 @@ from training.progress import track
 from training.tasks.objective import normalise
 
 BATCH = 32
+STRIDES = (2, 4, 8, 16, 32)
 MOST_BYTES = 6 * 2**30
 """Of maps that a run keeps in memory; above it, a frozen encoder runs in every step."""
 
@@ -34,7 +35,7 @@ class Encoded:
 
     Attributes:
         deep: B x C, the mean of the deepest map.
-        maps: of strides 2, 4, 8, 16, 32; empty when they were not kept.
+        maps: of strides 2, 4, 8, 16, 32, or the last of these; empty when they were not kept.
     """
 
     deep: Tensor
@@ -49,7 +50,7 @@ class Features:
         rows: indices into the cache.
         deep: N x C float32, the mean of the deepest map.
         pyramid: maps of strides 2, 4, 8, 16, 32, each N x c x S/stride x S/stride, float16;
-            empty when they were not asked for.
+            without the first ones, or empty, where they were not asked for.
         size_px: S.
     """
 
@@ -82,11 +83,10 @@ class Features:
         return Encoded(self.deep[places], tuple(level[places].float() for level in self.pyramid))
 
 
-def maps_bytes(unet: smp.Unet, size_px: int) -> int:
-    """What the pyramid of one image takes in `Features`."""
-    sides = [size_px // stride for stride in (2, 4, 8, 16, 32)]
-    channels = unet.encoder.out_channels[1:]
-    return sum(2 * c * side**2 for c, side in zip(channels, sides, strict=True))
+def maps_bytes(unet: smp.Unet, size_px: int, least: int = 2) -> int:
+    """What the pyramid of one image takes in `Features`, from stride `least` on."""
+    each = zip(unet.encoder.out_channels[1:], STRIDES, strict=True)
+    return sum(2 * c * (size_px // stride) ** 2 for c, stride in each if stride >= least)
 
 
 def read_unet(checkpoint: Path) -> smp.Unet:
@@ -109,7 +109,13 @@ def fresh_unet(config: EncoderConfig, seed: int) -> smp.Unet:
 
 @torch.no_grad()
 def encode(
-    unet: smp.Unet, cache: Cache, rows: Sequence[int], spec: PreprocessSpec, *, maps: bool
+    unet: smp.Unet,
+    cache: Cache,
+    rows: Sequence[int],
+    spec: PreprocessSpec,
+    *,
+    maps: bool,
+    least: int = 2,
 ) -> Features:
     """Run the encoder once over some rows.
 
@@ -118,6 +124,7 @@ def encode(
         cache, rows: of the radiographs.
         spec: that the cache was made with.
         maps: whether the pyramid is kept, 0.3 MB an image of 128 px.
+        least: the first of its strides that is.
     """
     unet.eval().to(memory_format=torch.channels_last)
     device = next(unet.parameters()).device
@@ -128,6 +135,7 @@ def encode(
         images = torch.from_numpy(pixels).to(device).unsqueeze(1).float() / 255
         found = encode_images(unet, normalise(images, spec))
         deep.append(found[-1].mean(dim=(2, 3)).cpu())
-        levels.append([level.half().cpu() for level in found] if maps else [])
+        kept = found[STRIDES.index(least) :] if maps else []
+        levels.append([level.half().cpu() for level in kept])
     pyramid = tuple(torch.cat(level) for level in zip(*levels, strict=True))
     return Features(tuple(rows), torch.cat(deep), pyramid, spec.size_px)
