@@ -73,3 +73,19 @@ def test_a_changed_weight_is_refused(
     monkeypatch.setattr(export_module, "compact", spoil)
     with pytest.raises(PublishRefused, match="differs from PyTorch"):
         export(model, tmp_path)
+
+
+def test_a_graph_that_decides_otherwise_is_refused_whatever_the_tolerance(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turn(graph: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.ModelProto:
+        outputs = {output.name for output in graph.graph.output}
+        if outputs == {"logits"}:  # of findings and masks: what was there is not, and otherwise
+            for node in graph.graph.node:
+                node.output[:] = ["turned" if name == "logits" else name for name in node.output]
+            graph.graph.node.append(onnx.helper.make_node("Neg", ["turned"], ["logits"]))
+        return graph
+
+    monkeypatch.setattr(export_module, "compact", turn)
+    with pytest.raises(PublishRefused, match=r"decides otherwise.*anatomy: Left lung in "):
+        export(model, tmp_path, tolerance=1e6)
