@@ -201,7 +201,7 @@ def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
         (("tasks", "lungs", "recipe"), "none", "no recipe is called none"),
         (("tasks", "lungs", "recipe"), None, "needs a recipe"),
         (("tasks", "lungs", "labels"), [], "needs a recipe and labels"),
-        (("tasks", "asked", "recipe"), "linear", "no other has a recipe"),
+        (("tasks", "asked", "recipe"), "linear", "zero-shot has no recipe"),
         (("tables", "1", "rows", "random", "of"), "noise", "no start is called noise"),
         (("tables", "1", "columns", "auroc", "task"), "x", "no task is called x"),
         (("arms", "random"), {"set": ["seed=1"]}, "an arm cannot be called random"),

@@ -105,13 +105,10 @@ class Folder:
         self._file(result.cell).parent.mkdir(parents=True, exist_ok=True)
         results.write(self._file(result.cell), json.dumps(asdict(result), indent=1))
 
-    def tidy(self, cell: Cell, *, keep_weights: bool) -> None:
-        """Remove what a measured run has no use for: its last weights beside the best, or both."""
-        best, last = self.run(cell) / BEST, self.run(cell) / CHECKPOINT
-        if best.is_file() or not keep_weights:
-            last.unlink(missing_ok=True)
-        if not keep_weights:
-            best.unlink(missing_ok=True)
+    def forget_weights(self, cell: Cell) -> None:
+        """Remove the checkpoints of a cell that is measured; what it found stays."""
+        for name in (BEST, CHECKPOINT):
+            (self.run(cell) / name).unlink(missing_ok=True)
 
     def own_checkpoint(self, arm: str) -> Path:
         """Where an arm that is pre-trained here has its checkpoint, there or not."""

@@ -4,15 +4,14 @@ run of a cell -> calibrate on valid -> evaluate on test -> the figures that the 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
+from radiograph.errors import TaskNotOffered
 from radiograph.manifest import Metric
 from training.calibrate import calibrate
-from training.config import PairsConfig
+from training.data.files import DataError
 from training.evaluate import evaluate
-from training.inference import TrainedModel, load_run, to_device_of_run
+from training.inference import TrainedModel, load_run
 from training.measures.figure import ALL_LABELS
 from training.mgca_metrics import SUFFIX
 from training.publish import RunFolder, assess
@@ -20,22 +19,14 @@ from training.seen import see
 from training.tables.config import Column, Task
 from training.tables.folder import Measured
 from training.tables.plan import Cell
+from training.tasks import zero_shot, zero_shot_grounding
 
-EVERY: tuple[Literal["open", "noncommercial"], ...] = ("open", "noncommercial")
-"""Licence class: test rows of each are measured on."""
-_TOGETHER = {"auroc": "macro auroc", "accuracy": "argmax accuracy"}
-"""Metric of one label -> that of all labels together."""
-_MEASURED_OTHERWISE = ("dice", "map")
-"""Metrics that the published protocol takes in another way."""
+_MEASURED_OTHERWISE = {True: ("dice", "map"), False: ("f1", "accuracy", "dice", "iou", "recall")}
+"""Whether a task trains -> metrics that the published protocol takes in another way."""
 
 
 class NotMeasured(Exception):
     """A figure cannot be had; the message says why."""
-
-
-def unmeasurable(task: Task) -> str:
-    """Why a cell cannot be measured, known before anything is trained; "" where it can."""
-    return "zero-shot classification is not measured yet" if task.kind == "zero_shot" else ""
 
 
 def measure(
@@ -54,18 +45,24 @@ def measure(
         NotMeasured: a figure cannot be had.
     """
     model = load_run(checkpoint)
-    if task.trains:
-        found = assess(model, RunFolder(checkpoint.parent)).metrics
-    else:
-        found = _untrained(model, PairsConfig(root=root, tables=(task.data,), licences=EVERY))
+    try:
+        if task.trains:
+            found = assess(model, RunFolder(checkpoint.parent)).metrics
+        else:
+            found = _untrained(task, zero_shot.prepare(model, root, task.data, cell.protocol))
+    except (DataError, TaskNotOffered) as error:
+        raise NotMeasured(str(error)) from error
     return {column.key: figure(found, task, cell, column) for column in columns}
 
 
-def _untrained(model: TrainedModel, data: PairsConfig) -> tuple[Metric, ...]:
-    """The figures of a pre-training on a data set that may be none of its own."""
-    elsewhere = replace(model, config=model.config.model_copy(update={"data": data}))
-    specs = calibrate(to_device_of_run(elsewhere), see(elsewhere, "valid", EVERY))
-    return evaluate(elsewhere, specs, see(elsewhere, "test", EVERY))
+def _untrained(task: Task, model: TrainedModel) -> tuple[Metric, ...]:
+    """What a pre-training alone answers: findings by prompts, or phrases and prompts as maps."""
+    if task.kind == "zero_shot":
+        return zero_shot.classify(model).metrics
+    licences = zero_shot.LICENCES
+    specs = calibrate(model, see(model, "valid", licences))
+    phrases = evaluate(model, specs, see(model, "test", licences))
+    return (*phrases, *zero_shot_grounding.ground(model).metrics)
 
 
 def figure(metrics: Sequence[Metric], task: Task, cell: Cell, column: Column) -> Measured:
@@ -78,19 +75,26 @@ def figure(metrics: Sequence[Metric], task: Task, cell: Cell, column: Column) ->
     Raises:
         NotMeasured: there is none.
     """
+    mine = [m for m in metrics if m.data == task.data]
     labels = task.labels if column.label is None else (column.label,)
-    together = len(labels) > 1 and column.metric in _TOGETHER
-    wanted = _TOGETHER[column.metric] if together else column.metric
+    labels = labels or tuple({m.label: None for m in mine if m.label != ALL_LABELS})
+    together = _together(task, column.metric) if len(labels) > 1 else None
+    wanted, among = together or column.metric, (ALL_LABELS,) if together else labels
+    published = cell.protocol == "mgca" and column.metric in _MEASURED_OTHERWISE[task.trains]
+    names = {wanted + SUFFIX} if published else {wanted}
     if task.kind == "ground":
-        wanted += " (aligned)" if task.trains else " (zero_shot)"
-    if cell.protocol == "mgca" and column.metric in _MEASURED_OTHERWISE:
-        wanted += SUFFIX
-    among = (ALL_LABELS,) if together else labels
-    named = [m for m in metrics if (m.data, m.metric) == (task.data, wanted)]
-    found = [m for m in named if m.label in among]
+        names |= {f"{wanted} (aligned)" if task.trains else f"{wanted} (zero_shot)"}
+    found = [m for m in mine if m.metric in names and m.label in among]
     if not found:
-        raise NotMeasured(f"evaluation gave no {wanted} of {', '.join(labels)}")
+        raise NotMeasured(f"evaluation gave no {' or '.join(sorted(names))} of {', '.join(labels)}")
     mean, n = sum(m.value for m in found) / len(found), max(m.n for m in found)
-    if len(found) > 1 or wanted.endswith(SUFFIX):
+    if len(found) > 1 or (published and task.trains):
         return Measured(mean, None, None, n)
     return Measured(mean, found[0].low, found[0].high, n)
+
+
+def _together(task: Task, metric: str) -> str | None:
+    """The metric of all labels together, where there is one."""
+    if task.kind == "zero_shot":
+        return f"macro {metric}"
+    return {"auroc": "macro auroc", "accuracy": "argmax accuracy"}.get(metric)

@@ -28,7 +28,7 @@ from training.data.training_rows import training_pool
 from training.launch import launch
 from training.tables.config import Look, TablesConfig
 from training.tables.folder import Folder, Result, sha256
-from training.tables.measure import NotMeasured, measure, unmeasurable
+from training.tables.measure import NotMeasured, measure
 from training.tables.plan import (
     PRETRAINED,
     Cell,
@@ -81,7 +81,7 @@ def run(
         job: the table.
         out: folder of all tables of these recipes.
         cache_folder: of preprocessed radiographs.
-        keep_weights: of the fine-tunings, once they are measured; the best where they chose.
+        keep_weights: of the fine-tunings, once they are measured.
 
     Raises:
         ValueError: the folder holds something else, or the table is not known.
@@ -97,8 +97,8 @@ def run(
     for cell in todo:
         found = _compute(job, folder, cell, fabric, cache_folder)
         if fabric.is_global_zero and found:
-            if isinstance(found, Result):
-                folder.tidy(cell, keep_weights=keep_weights)
+            if isinstance(found, Result) and not keep_weights:
+                folder.forget_weights(cell)
             yield found
 
 
@@ -120,7 +120,7 @@ def undone(job: Job, folder: Folder) -> list[Cell]:
 
 def missing(job: Job, cell: Cell) -> str:
     """Why a cell cannot be computed here: every reason, or ""."""
-    reasons = [unmeasurable(job.config.tasks[cell.task]), _no_start(job, cell)]
+    reasons = [_no_start(job, cell)]
     wanted: list[tuple[str, Protocol]] = [(job.config.tasks[cell.task].data, cell.protocol)]
     own = {*job.config.arms, *((PRETRAINED,) if job.config.pretrains else ())}
     if source(cell) in own and source(cell) not in job.checkpoints:
