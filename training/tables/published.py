@@ -13,6 +13,8 @@ BELOW_ONE = "< 1"
 IMPOSSIBLE = "/"
 """Printed as it is: a detector has no use for a decoder."""
 Printed = float | str
+NUMBERS = ("1", "2a", "2b", "3", "4", "5", "7", "8")
+"""Of the paper's tables; others have no figures there to stand beside."""
 
 _ALL = (0.01, 0.1, 1.0)
 _ONE_TO_ALL: dict[str, dict[str, dict[str, tuple[Printed, ...]]]] = {

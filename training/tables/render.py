@@ -14,7 +14,7 @@ from training.markdown import grid, mean_and_spread
 from training.tables.config import Column, TableRow
 from training.tables.folder import Folder, Measured
 from training.tables.plan import Cell, Job, Protocol, cell_of, tasks
-from training.tables.published import IMPOSSIBLE, Printed, published
+from training.tables.published import IMPOSSIBLE, NUMBERS, Printed, published
 
 SOURCE = "arXiv 2312.01522"
 NOT_YET = "not computed yet"
@@ -110,10 +110,13 @@ def _about(job: Job, all_places: Sequence[Place]) -> str:
     spread = "with its 95 % interval" if len(job.asked.seeds) == 1 else "mean ± sample deviation"
     there = sum(len(place.found) for place in all_places)
     wanted = sum(len(place.cells) for place in all_places)
-    return (
+    said = (
         f"Test split, percent; seeds {seeds}: {spread}.{detector} {there} of {wanted} figures are "
-        f"there. Paper: {SOURCE}; where it is empty, we do not know what the paper prints."
+        "there."
     )
+    if job.asked.table not in NUMBERS:
+        return said
+    return f"{said} Paper: {SOURCE}; where it is empty, we do not know what the paper prints."
 
 
 def _heading(job: Job, protocol: Protocol, task: str) -> str:
@@ -129,14 +132,15 @@ def _grid(job: Job, of_task: Sequence[Place], reasons: Sequence[str]) -> str:
     first = [place for place in of_task if place.row is of_task[0].row]
     several = len({place.column.title for place in first}) > 1
     titles = ["What", "Row"] if grouped else ["Row"]
+    paper = job.asked.table in NUMBERS
     for place in first:
-        titles += [_title(place, metric=several), "paper"]
+        titles += [_title(place, metric=several), *(["paper"] if paper else [])]
     rows = []
     for _, group in groupby(of_task, lambda place: id(place.row)):
         line = list(group)
         row = [line[0].row.group, line[0].row.title] if grouped else [line[0].row.title]
         for place in line:
-            row += [_ours(place, reasons), _paper(place.paper)]
+            row += [_ours(place, reasons), *([_paper(place.paper)] if paper else [])]
         rows.append(row)
     return grid(titles, rows)
 
