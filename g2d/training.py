@@ -161,16 +161,26 @@ def evaluate(
         typer.echo(f"{m.data:14} {m.label:28} {m.metric:26} {m.value:.3f}  {interval}  n={m.n}")
 
 
-def export(run: Run) -> None:
+def export(
+    run: Run,
+    whole_trunk: Annotated[
+        bool,
+        typer.Option(
+            "--whole-trunk", help="With maps that no head of the run reads, for heads to come."
+        ),
+    ] = False,
+) -> None:
     """Export to ONNX and compare with PyTorch; a difference over 1e-4 is refused.
 
     \b
     g2d export runs/small_finetune
 
-    Writes runs/NAME/export. Printed are the difference that counts (probabilities of logits,
+    Writes runs/NAME/export: no text side where no head reads phrases, no decoder where the heads
+    read the encoder alone. Printed are the difference that counts (probabilities of logits,
     features relative beyond 1) and that of the raw numbers.
     """  # noqa: D301 - as above
     import shutil
+    from dataclasses import replace
 
     from training.export import export as run_export
     from training.inference import load_run
@@ -178,7 +188,7 @@ def export(run: Run) -> None:
 
     folder = RunFolder(run).export
     shutil.rmtree(folder, ignore_errors=True)
-    exported = run_export(load_run(run), folder)
+    exported = run_export(replace(load_run(run), whole_trunk=whole_trunk), folder)
     write_parity(exported)
     for output, value in exported.parity.items():
         typer.echo(f"{output:28} {value:.1e}  raw {exported.raw[output]:.1e}")

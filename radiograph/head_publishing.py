@@ -30,8 +30,8 @@ from radiograph.version_files import copy_files, digest_files, list_files, open_
 CARD_NAME = "MODEL_CARD.md"
 GOLDEN_NAME = "golden.npz"
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_NO_HEADS = ("trunk", "text")
-"""What golden arrays of the base begin with."""
+_NO_HEADS = re.compile("|".join(("trunk", "text", "analyze", "v[0-9]+", *Task)))
+"""What golden arrays of the base begin with, and what Triton's ensembles are called."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -100,10 +100,38 @@ def publish_head(
         return repository.publish(model, stage, build, alias)
 
 
+def refuse_repeated_labels(heads: Mapping[str, HeadSpec]) -> None:
+    """Refuse two heads of one kind that name one label, and a head that names it twice.
+
+    Raises:
+        PublishRefused: whoever reads an answer could not tell one from the other.
+    """
+    seen: dict[tuple[Task, str], str] = {}
+    for name, head in heads.items():
+        for label in head.labels:
+            before = seen.setdefault((head.kind, label.name), name)
+            if before != name:
+                raise PublishRefused(
+                    f"{label.name} is a label of {before} and of {name}: replace {before}, or "
+                    "train without that label"
+                )
+        if len({label.name for label in head.labels}) < len(head.labels):
+            raise PublishRefused(f"{name} names a label twice")
+
+
 def _require_fit(head: NewHead, base: ModelManifest) -> None:
     """Refuse a head that the base has nothing to feed, or a folder with more than a head."""
-    if not _HEAD_NAME.fullmatch(head.name) or head.name in _NO_HEADS:
+    if not _HEAD_NAME.fullmatch(head.name):
         raise InvalidVersion("a head's name has small letters, digits and _")
+    if _NO_HEADS.fullmatch(head.name):
+        raise InvalidVersion(f"a head's name is not {head.name}: that is another part's")
+    old = base.heads.get(head.name)
+    if old is not None and old.kind is not head.spec.kind:
+        raise InvalidVersion(
+            f"{head.name} of {base.name}/{base.version} is a head of kind {old.kind}, not "
+            f"{head.spec.kind}: publish it under another name"
+        )
+    refuse_repeated_labels({**base.heads, head.name: head.spec})
     if head.spec.file != f"heads/{head.name}.onnx":
         raise InvalidVersion(f"the file of a head is heads/{head.name}.onnx")
     given = {*base.trunk.outputs}

@@ -13,6 +13,7 @@ The schema is strict: an unknown key, a missing file name or a head that asks fo
 that the trunk does not give is an error when the manifest is read, not when it serves.
 """
 
+import unicodedata
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -47,6 +48,25 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
+LONGEST_LABEL = 100
+_NO_LABEL = {"Cc", "Cs", "Zl", "Zp"}
+_REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def _one_line(name: str) -> str:
+    """Any script, but nothing that breaks the line or turns the text around it."""
+    if not name.strip() or len(name) > LONGEST_LABEL:
+        raise ValueError(f"a label has 1 to {LONGEST_LABEL} characters")
+    for character in name:
+        breaks = unicodedata.category(character) in _NO_LABEL
+        if breaks or unicodedata.bidirectional(character) in _REORDERING:
+            raise ValueError(f"a label is one line of text: {name!r}")
+    return name
+
+
+LabelName = Annotated[str, AfterValidator(_one_line)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +74,7 @@ class _Strict(BaseModel):
 class Label(_Strict):
     """One output channel of a head and how its score is read."""
 
-    name: str
+    name: LabelName
     code: Code | None = None
     threshold: float = Field(default=0.5, ge=0, le=1)
     """A calibrated probability at or above it counts as positive."""
@@ -176,6 +196,8 @@ class Metric(_Strict):
     data: str
     split: str
     task: Task
+    head: str | None = None
+    """That was measured; not named by versions that had one head of a kind."""
     label: str
     metric: str
     value: float
@@ -201,7 +223,12 @@ class Provenance(_Strict):
 
 
 class ModelManifest(_Strict):
-    """What one model version is."""
+    """What one model version is.
+
+    Of several heads of one kind (`findings` and `more_findings`) an answer holds the labels of
+    all, in the order of `heads`; boxes are put in the order of their scores. An answer does not
+    say which head a label is of: what is published names a label in one head of a kind only.
+    """
 
     schema_version: Literal[1] = 1
     name: ModelName

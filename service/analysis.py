@@ -204,6 +204,7 @@ class Analysis:
         answers: dict[Task, list[Any]] = {task: [] for task in plan.tasks}
         for name, head in plan.heads.items():
             answers[head.kind] += _results(head, inferred.raw.outputs[name], plan, decoded)
+        answers.get(Task.DETECT, []).sort(key=lambda found: -found.score)  # of several heads
         domain = self._score(inferred.raw)
         self._tell(decoded, domain, answers.get(Task.CLASSIFY, ()))
         end = time.perf_counter()

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from radiograph.manifest import LabelName
 from radiograph.preprocess import PreprocessSpec
 from training.losses.pseudo_mask import Threshold, Upsampling
 from training.losses.segmentation import MaskLoss
@@ -334,13 +335,13 @@ class FinetuneConfig(_RunConfig):
     """Ends the run before its last epoch."""
     choose: ChooseConfig | None = None
     """null keeps the weights of the last step."""
-    findings: tuple[str, ...] = ()
+    findings: tuple[LabelName, ...] = ()
     """Labels of the classification head."""
     exclusive: bool = False
     """Whether a radiograph has exactly one of the findings: softmax in place of sigmoids."""
-    masks: tuple[str, ...] = ()
+    masks: tuple[LabelName, ...] = ()
     """Labels of the segmentation head."""
-    boxes: tuple[str, ...] = ()
+    boxes: tuple[LabelName, ...] = ()
     """Labels of the detection head."""
     detector: Literal["centre", "yolov3", "fcos"] = "centre"
     """Which head finds them: ours on the decoder, or one on the encoder's strides 8, 16 and 32:
@@ -382,6 +383,13 @@ class FinetuneConfig(_RunConfig):
     def _something_to_detect(self) -> Self:
         if self.detector != "centre" and not self.boxes:
             raise ValueError(f"detector: {self.detector} needs boxes")
+        return self
+
+    @model_validator(mode="after")
+    def _each_label_once(self) -> Self:
+        for labels in (self.findings, self.masks, self.boxes):
+            if len(set(labels)) < len(labels):
+                raise ValueError(f"a label is named twice: {', '.join(labels)}")
         return self
 
     @model_validator(mode="after")

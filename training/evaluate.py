@@ -36,15 +36,20 @@ def evaluate(
             choose by, and sees those in `DEVELOPMENT`.
     """
     wordings = HELD_OUT if split == "test" else DEVELOPMENT
-    of_data: dict[str, list[Measure]] = {}
+    of_data: dict[str, dict[str, Measure]] = {}
     for one in seen:
         name = one.row.table
         if name not in of_data:
-            of_data[name] = list(_measures(model, specs, name, wordings))
-        for measure in of_data[name]:
+            of_data[name] = dict(_measures(model, specs, name, wordings))
+        for measure in of_data[name].values():
             measure.add(one)
-    metrics = [m for each in of_data.values() for measure in each for m in measure.metrics()]
-    return tuple(m.model_copy(update={"split": split}) for m in metrics if np.isfinite(m.value))
+    return tuple(
+        metric.model_copy(update={"split": split, "head": head})
+        for each in of_data.values()
+        for head, measure in each.items()
+        for metric in measure.metrics()
+        if np.isfinite(metric.value)
+    )
 
 
 def _measures(
@@ -52,13 +57,14 @@ def _measures(
     specs: Mapping[str, HeadSpec],
     data: str,
     wordings: Mapping[str, Sequence[str]],
-) -> Iterator[Measure]:
+) -> Iterator[tuple[str, Measure]]:
+    """By the head that is measured."""
     if "findings" in specs:
-        yield FindingsMeasure(model, specs["findings"], data)
+        yield "findings", FindingsMeasure(model, specs["findings"], data)
     if "anatomy" in specs:
-        yield MasksMeasure(model, specs["anatomy"], data)
+        yield "anatomy", MasksMeasure(model, specs["anatomy"], data)
     if "boxes" in specs:
-        yield BoxesMeasure(model, specs["boxes"], data)
+        yield "boxes", BoxesMeasure(model, specs["boxes"], data)
     for head in GROUND_HEADS:
         if head in specs:
-            yield GroundingMeasure(model, (head, specs[head]), data, wordings)
+            yield head, GroundingMeasure(model, (head, specs[head]), data, wordings)

@@ -2,6 +2,9 @@
 
     run -> trunk.onnx, text.onnx + tokenizer.json, heads/<head>.onnx, golden.npz, export.json
 
+A run without a head that reads phrases has no text side, and one whose heads read the encoder
+alone has no decoder in its trunk: neither is written.
+
 `export.json` holds the largest difference of every output over images and phrases
 that are not the golden ones, as it is read (`difference`) and of the raw numbers. One that is
 read and over the tolerance is `PublishRefused`, as is an answer that is decided otherwise.
@@ -25,8 +28,7 @@ from radiograph.errors import PublishRefused
 from training.calibrate import specs_of
 from training.compact import compact
 from training.decisions import other_decisions
-from training.inference import TrainedModel, Trunk
-from training.model.heads import trunk_outputs
+from training.inference import PHRASES, TrainedModel, Trunk
 from training.model.text_encoder import Tokens, tokenize
 from training.progress import track
 
@@ -46,6 +48,7 @@ class Exported:
         raw: output -> largest absolute difference, such as that of a logit of -30.
         trunk_outputs: names, in the graph's order.
         head_inputs: head -> names of the features that it reads.
+        weights: digest of the model that was exported; empty where that was not noted.
     """
 
     folder: Path
@@ -53,6 +56,7 @@ class Exported:
     raw: dict[str, float]
     trunk_outputs: tuple[str, ...]
     head_inputs: dict[str, tuple[str, ...]]
+    weights: str = ""
 
 
 def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> Exported:
@@ -69,15 +73,13 @@ def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> E
     (folder / "heads").mkdir(parents=True, exist_ok=True)
     size = model.config.preprocess.size_px
     images = test_images(2, size, seed=0)
-    tokens = tokenize(model.tokenizer, _PHRASES, model.module.model.text.max_tokens)
+    tokens = _tokens(model, _PHRASES)
     with torch.inference_mode():
-        features = trunk_outputs(model.module.g2d.image(images), model.module.reads)
-        phrase_features = model.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
-    everything = features | {"phrase_features": phrase_features}
+        features = model.features(images)
+        everything = features | _phrase_features(model, tokens)
     _export_trunk(model, images, tuple(features), folder / "trunk.onnx")
-    _export_text(model, tokens, folder / "text.onnx")
-    model.tokenizer.backend_tokenizer.no_truncation()
-    model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    if tokens is not None:
+        _export_text(model, tokens, folder)
     for name in track(sorted(model.heads), "exporting heads"):
         _export_head(model.heads[name], everything, folder / "heads" / f"{name}.onnx")
     _write_golden(folder, model)
@@ -85,11 +87,24 @@ def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> E
     parity = {name: difference(name, ours[name], theirs[name]) for name in sorted(ours)}
     raw = {name: float(np.abs(ours[name] - theirs[name]).max()) for name in sorted(ours)}
     head_inputs = {name: tuple(head.inputs) for name, head in model.heads.items()}  # type: ignore[arg-type]
-    exported = Exported(folder, parity, raw, tuple(features), head_inputs)
+    exported = Exported(folder, parity, raw, tuple(features), head_inputs, model.digest)
     _refuse_difference(parity, tolerance)
     if other := other_decisions(specs_of(model), ours, theirs, size):
         raise PublishRefused(f"ONNX decides otherwise than PyTorch: {'; '.join(other[:8])}")
     return exported
+
+
+def _tokens(model: TrainedModel, phrases: Sequence[str]) -> Tokens | None:
+    """None where no head reads phrases."""
+    if not model.reads_text:
+        return None
+    return tokenize(model.tokenizer, phrases, model.module.model.text.max_tokens)
+
+
+def _phrase_features(model: TrainedModel, tokens: Tokens | None) -> dict[str, Tensor]:
+    if tokens is None:
+        return {}
+    return {PHRASES: model.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)}
 
 
 def test_images(count: int, size: int, seed: int) -> Tensor:
@@ -136,16 +151,20 @@ def _export_trunk(
     model: TrainedModel, images: Tensor, outputs: tuple[str, ...], path: Path
 ) -> None:
     axes = {name: {0: "images"} for name in ("image", *outputs)}
-    _onnx(Trunk(model.module), [images], (["image"], outputs), axes, path)
+    _onnx(Trunk(model), [images], (["image"], outputs), axes, path)
 
 
-def _export_text(model: TrainedModel, tokens: Tokens, path: Path) -> None:
+def _export_text(model: TrainedModel, tokens: Tokens, folder: Path) -> None:
+    """Text encoder and tokenizer."""
     ids = {0: "phrases", 1: "tokens"}
     axes = {"input_ids": ids, "attention_mask": ids, "phrase_features": {0: "phrases"}}
     bert = model.module.g2d.lm_model
     rows = bert.bert.embeddings.word_embeddings.num_embeddings
     names = (["input_ids", "attention_mask"], ["phrase_features"])
-    _onnx(bert, [tokens.input_ids, tokens.attention_mask], names, axes, path, rows)
+    inputs = [tokens.input_ids, tokens.attention_mask]
+    _onnx(bert, inputs, names, axes, folder / "text.onnx", rows)
+    model.tokenizer.backend_tokenizer.no_truncation()
+    model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
 
 
 class _Outputs(nn.Module):
@@ -176,11 +195,12 @@ def answers(folder: Path, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str,
     """Every output of an exported folder: `trunk.*`, `text.phrase_features`, `<head>.*`.
 
     Args:
-        folder: with trunk.onnx, text.onnx and heads/.
-        feeds: `image`, `input_ids` and `attention_mask`.
+        folder: with trunk.onnx, heads/ and, where a head reads phrases, text.onnx.
+        feeds: `image`, and `input_ids` and `attention_mask` where there is a text side.
     """
     found = {f"trunk.{k}": v for k, v in run_graph(folder / "trunk.onnx", feeds).items()}
-    text = run_graph(folder / "text.onnx", feeds)
+    path = folder / "text.onnx"
+    text = run_graph(path, feeds) if path.is_file() else {}
     found |= {f"text.{k}": v for k, v in text.items()}
     features = {name.removeprefix("trunk."): v for name, v in found.items()} | text
     for path in sorted((folder / "heads").glob("*.onnx")):
@@ -196,40 +216,43 @@ def run_graph(path: Path, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str,
     return dict(zip(names, session.run(names, wanted), strict=True))
 
 
-def _feeds(images: Tensor, tokens: Tokens) -> dict[str, NDArray[np.generic]]:
-    return {
-        "image": images.numpy(),
-        "input_ids": tokens.input_ids.numpy(),
-        "attention_mask": tokens.attention_mask.numpy(),
-    }
+def _feeds(images: Tensor, tokens: Tokens | None) -> dict[str, NDArray[np.generic]]:
+    feeds: dict[str, NDArray[np.generic]] = {"image": images.numpy()}
+    if tokens is not None:
+        feeds["input_ids"] = tokens.input_ids.numpy()
+        feeds["attention_mask"] = tokens.attention_mask.numpy()
+    return feeds
 
 
 def _write_golden(folder: Path, model: TrainedModel) -> None:
-    """One image and one phrase, and what PyTorch answers."""
+    """One image, one phrase where a head reads phrases, and what PyTorch answers."""
     images = test_images(1, model.config.preprocess.size_px, seed=1)
-    tokens = tokenize(model.tokenizer, ["left lung"], model.module.model.text.max_tokens)
+    tokens = _tokens(model, ["left lung"])
     feeds = _feeds(images, tokens)
     arrays: dict[str, Any] = {**feeds, **torch_answers(model, images, tokens)}
     np.savez_compressed(folder / "golden.npz", **arrays)
 
 
 @torch.inference_mode()
-def torch_answers(model: TrainedModel, images: Tensor, tokens: Tokens) -> dict[str, FloatArray]:
-    """The same outputs as `answers`, from PyTorch."""
-    features = trunk_outputs(model.module.g2d.image(images), model.module.reads)
-    text = model.module.g2d.lm_model(tokens.input_ids, tokens.attention_mask)
+def torch_answers(
+    model: TrainedModel, images: Tensor, tokens: Tokens | None
+) -> dict[str, FloatArray]:
+    """The same outputs as `answers`, from PyTorch; without tokens none of heads with phrases."""
+    features, text = model.features(images), _phrase_features(model, tokens)
     found = {f"trunk.{name}": value for name, value in features.items()}
-    found["text.phrase_features"] = text
-    everything = features | {"phrase_features": text}
+    found |= {f"text.{name}": value for name, value in text.items()}
+    everything = features | text
     for name, head in model.heads.items():
         names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
+        if PHRASES in names and not text:
+            continue
         output: dict[str, Tensor] = head(*(everything[key] for key in names))
         found |= {f"{name}.{key}": value for key, value in output.items()}
     return {name: value.numpy() for name, value in found.items()}
 
 
 def _both_answers(
-    folder: Path, model: TrainedModel, images: Tensor, tokens: Tokens
+    folder: Path, model: TrainedModel, images: Tensor, tokens: Tokens | None
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     """Every output by name, from PyTorch and from ONNX."""
     ours = torch_answers(model, images, tokens)

@@ -4,9 +4,11 @@ Weights are first rounded to what an exported version stores (float16, and int8 
 word embeddings), so that what is evaluated is what is served.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +40,15 @@ STORED_AS_HALF = 1024
 class Trunk(nn.Module):
     """Image -> the trunk's outputs, as a tuple in a fixed order."""
 
-    def __init__(self, module: Finetuning) -> None:
-        """Args: module: whose image side is used."""
+    def __init__(self, model: "TrainedModel") -> None:
+        """Args: model: whose image side is used, as far as it is published."""
         super().__init__()
-        self.g2d, self.read = module.g2d, module.reads
+        self.g2d, self.read, self.decode = model.module.g2d, model.reads, model.decodes
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """B x 1 x S x S, normalised -> the tensors of `trunk_outputs`."""
-        return tuple(trunk_outputs(self.g2d.image(image), self.read).values())
+        features = self.g2d.image(image, decode=self.decode)
+        return tuple(trunk_outputs(features, self.read).values())
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class TrainedModel:
         heads: by the names that they are published under, the zero-shot map included where
             images and text were ever aligned.
         runs: every run that it comes from, the first one first and this one last.
+        whole_trunk: publish every map of encoder and decoder, for heads to come.
     """
 
     config: FinetuneConfig
@@ -73,6 +77,40 @@ class TrainedModel:
     heads: dict[str, nn.Module]
     tokenizer: PreTrainedTokenizerBase
     runs: tuple[PastRun, ...]
+    whole_trunk: bool = False
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a head reads phrases; without one no text side is published."""
+        return any(PHRASES in head.inputs for head in self.heads.values())  # type: ignore[operator]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the decoder is part of the published trunk.
+
+        It is not where the heads that were trained read the encoder alone; a pre-training has
+        none, and every head may be trained on it later.
+        """
+        return self.whole_trunk or self.module.decodes or not self.module.heads
+
+    @property
+    def reads(self) -> set[str]:
+        """Maps of the encoder that are among the trunk's outputs, by name."""
+        every = {f"encoder_{stride}" for stride in (8, 16, 32)}
+        return every if self.whole_trunk else self.module.reads
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what its answers depend on: weights, labels, preprocessing.
+
+        What was evaluated or exported before the run was trained on has another one.
+        """
+        read = {"findings", "exclusive", "masks", "boxes", "preprocess"}
+        found = hashlib.sha256(self.config.model_dump_json(include=read).encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            found.update(name.encode())
+            found.update(tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     @property
     def device(self) -> torch.device:
@@ -82,8 +120,12 @@ class TrainedModel:
     @torch.inference_mode()
     def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
         """B x 1 x S x S, normalised -> the trunk's outputs by name."""
-        outputs = trunk_outputs(self.module.g2d.image(self._there(image)), self.module.reads)
+        outputs = self.features(self._there(image))
         return {name: value.cpu().numpy() for name, value in outputs.items()}
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """The same of a tensor on its device."""
+        return trunk_outputs(self.module.g2d.image(image, decode=self.decodes), self.reads)
 
     @torch.inference_mode()
     def look(self, image: FloatArray) -> tuple[dict[str, FloatArray], dict[str, Raw]]:

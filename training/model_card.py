@@ -1,28 +1,31 @@
 """MODEL_CARD.md: what a version is, what it was trained and measured on, what it cannot do."""
 
+import re
 from collections.abc import Iterator, Mapping
 
-from radiograph.manifest import HeadSpec, Provenance, Task
+import yaml
+
+from radiograph.manifest import HeadSpec, Label, Provenance, Task
 
 IMPORTED = "imported weights"
 """Name of the line in the data that says which file weights came from."""
 _CANNOT = """\
-- It is not a medical device. It was trained on a few thousand small public pictures and has
-  been validated on no clinical population.
-- Sets differ in age, source and encoding. A label that comes from one set only (bacterial and
-  viral pneumonia: children of one hospital) may partly recognise the set. Read the figures
-  per set, never across sets.
-- Findings other than pneumonia were learned from a few dozen examples each; see the intervals.
-- `Cardiomediastinum` masks (one openly licensed annotation to learn from) and `Lung opacity`
-  boxes (a handful) were too poor on validation: they are withheld (threshold 1).
+- It is not a medical device. It has been validated on no clinical population.
+- Sets differ in age, source and encoding. A label that comes from one set only may partly
+  recognise the set. Read the figures per set, never across sets, and with their intervals.
 - Lateral views, children under one year, implants, rotated or mirrored images are not covered.
   A mirrored radiograph gives mirrored sides: the model does not read side markers.
+- Intensities are stretched by percentiles: the model cannot judge exposure."""
+_CANNOT_GROUND = {
+    "aligned": """\
 - Phrases about lungs, zones, heart and mediastinum are located on regions derived from lung
-  masks by geometry; finding phrases are located only as well as boxes and labels allow.
-- Zero-shot grounding (`method=zero_shot`) is reported as measured; on this amount of data it is
-  far from the paper's figures.
-- Intensities are stretched by percentiles: the model cannot judge exposure.
-"""
+  masks by geometry; finding phrases are located only as well as boxes and labels allow.""",
+    "zero_shot": """\
+- Zero-shot grounding (`method=zero_shot`) is reported as measured; where that is little, it is
+  far from the paper's figures.""",
+}
+_MARKS = re.compile(r"([\\|`*<\[])")
+"""What would end a cell, or begin code, emphasis, HTML or a link."""
 
 
 def model_card(
@@ -77,6 +80,8 @@ def model_card(
             "## What it cannot do",
             "",
             _CANNOT,
+            *_cannot(heads),
+            "",
         ]
     )
 
@@ -84,39 +89,72 @@ def model_card(
 def _starting_weights(provenance: Provenance) -> str:
     if any(use.name == IMPORTED for use in provenance.data):
         return "those of a checkpoint that was imported; see Data."
+    first = yaml.safe_load(next(iter(provenance.configuration.values()), "")) or {}
+    model = first.get("model") or {}
+    encoder, text = model.get("encoder", {}), model.get("text", {})
     return (
-        "EfficientNet-Lite2 on ImageNet (Apache-2.0) and all-MiniLM-L6-v2 (Apache-2.0); "
-        "neither is clinical."
+        f"image encoder `{encoder.get('name')}` ({encoder.get('weights') or 'random'}), "
+        f"text encoder `{text.get('name')}`."
     )
+
+
+def _cannot(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
+    """What only versions with such heads cannot do."""
+    for method, words in _CANNOT_GROUND.items():
+        if any(head.method == method for head in heads.values()):
+            yield words
+    withheld = [
+        f"{escaped(label.name)} (`{name}`)"
+        for name, head in heads.items()
+        if head.kind in (Task.SEGMENT, Task.DETECT)
+        for label in head.labels
+        if label.withheld
+    ]
+    if withheld:
+        yield f"- Too poor on validation and withheld (threshold 1): {', '.join(withheld)}."
+
+
+def escaped(text: str) -> str:
+    """Text that a table of Markdown shows as it is: no row, link or tag begins in it."""
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+
+
+def _shown(label: Label) -> str:
+    return f"{escaped(label.name)} ({label.threshold:g})"
 
 
 def _accepted(provenance: Provenance) -> Iterator[str]:
     if provenance.accepted:
         yield "Published although these are below the interval of the version before:"
         yield ""
-        yield from (f"- {words}" for words in provenance.accepted)
+        yield from (f"- {escaped(words)}" for words in provenance.accepted)
         yield ""
 
 
 def _data_rows(provenance: Provenance) -> Iterator[str]:
     for use in provenance.data:
         counts = " | ".join(str(use.rows.get(split, 0)) for split in ("train", "valid", "test"))
-        licence, note = use.licence.replace("|", "/"), use.note or "own text"
-        yield f"| {use.name} | {licence} | {counts} | {note} |"
+        licence, note = use.licence.replace("|", "/"), escaped(use.note or "own text")
+        yield f"| {escaped(use.name)} | {licence} | {counts} | {note} |"
 
 
 def _head_rows(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
     for name, head in heads.items():
-        labels = ", ".join(f"{label.name} ({label.threshold})" for label in head.labels)
-        detail = f"method {head.method}" if head.kind is Task.GROUND else f"{labels}"
-        yield f"- `{name}` ({head.kind.value}): {detail}. Thresholds: {head.threshold_rule}."
+        detail = f"method {head.method}"
+        if head.kind is not Task.GROUND:
+            detail = ", ".join(_shown(label) for label in head.labels)
+        if head.kind is Task.CLASSIFY:
+            detail += f"; temperature {head.temperature:.3g}"
+        rule = escaped(head.threshold_rule)
+        yield f"- `{name}` ({head.kind.value}): {detail}. Thresholds: {rule}."
 
 
 def _metric_rows(provenance: Provenance) -> Iterator[str]:
-    yield "| set | task | label | metric | value | 95 % interval | n |"
+    yield "| set | head | label | metric | value | 95 % interval | n |"
     yield "|---|---|---|---|---|---|---|"
     for m in provenance.metrics:
         yield (
-            f"| {m.data} | {m.task.value} | {m.label} | {m.metric} | {m.value:.3f} "
+            f"| {escaped(m.data)} | {m.head or m.task.value} | {escaped(m.label)} | {m.metric} "
+            f"| {m.value:.3f} "
             f"| {m.low:.3f} to {m.high:.3f} | {m.n} |"
         )

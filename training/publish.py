@@ -2,9 +2,11 @@
 
     run/ -> assess (calibrate, measure) -> assessment.json, statistics.npz
          -> export (parity)             -> export/
+    both note the digest of the model that they are of
          -> gates -> radiograph.repository.publish -> models/<name>/<n>/
 
-Gates: every ONNX output equals PyTorch within 1e-4 (as `export.difference` reads it), the
+Gates: evaluation and export are of the run as it is now, no label is in two heads of a kind,
+every ONNX output equals PyTorch within 1e-4 (as `export.difference` reads it), the
 golden outputs come out again, and no metric is below the interval that the version in
 `stable` has for it.
 """
@@ -14,7 +16,7 @@ import json
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from radiograph.errors import ModelNotFound, PublishRefused
+from radiograph.head_publishing import refuse_repeated_labels
 from radiograph.manifest import (
     DataUse,
     GoldenSpec,
@@ -31,6 +34,7 @@ from radiograph.manifest import (
     ModelManifest,
     OutOfDomainSpec,
     Provenance,
+    Task,
     TextSpec,
     TrunkSpec,
 )
@@ -42,17 +46,18 @@ from training.data.readers import open_reader
 from training.data.sentences import report
 from training.data.tables import TABLE_NAMES
 from training.evaluate import evaluate
-from training.export import Exported, answers, difference
+from training.export import Exported
+from training.gates import GOLDEN_TOLERANCE, refuse_other_golden, refuse_worse, with_heads
 from training.inference import PastRun, TrainedModel, to_device_of_run
-from training.mgca_metrics import SUFFIX
 from training.model_card import IMPORTED, model_card
 from training.seen import Seen, see
 
-GOLDEN_TOLERANCE = 2e-3
-INTENDED_USE = (
-    "Research on frontal chest radiographs: labels, masks, boxes and phrase grounding. "
-    "Not a medical device; not for diagnosis."
-)
+GIVES = {
+    Task.CLASSIFY: "labels",
+    Task.SEGMENT: "masks",
+    Task.DETECT: "boxes",
+    Task.GROUND: "phrase grounding",
+}
 LICENCE = "Apache-2.0"
 IMPORTED_LICENCE = "that of the checkpoint that was imported"
 SYNTHETIC = "reports are synthetic sentences made from the class labels"
@@ -67,6 +72,8 @@ class Assessment(BaseModel):
     metrics: tuple[Metric, ...]
     out_of_domain_threshold: float
     out_of_domain_rule: str
+    weights: str = ""
+    """Digest of the model that was evaluated; empty where that was not noted."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ def assess(model: TrainedModel, run: RunFolder, rule: ThresholdRule = YOUDEN) ->
         metrics=evaluate(model, specs, test),
         out_of_domain_threshold=usual.threshold,
         out_of_domain_rule=usual.threshold_rule,
+        weights=model.digest,
     )
     np.savez_compressed(run.statistics, mean=usual.mean, precision=usual.precision)
     run.assessment.write_text(done.model_dump_json(indent=2))
@@ -173,8 +181,11 @@ def publish(
         PublishRefused: a gate failed; nothing was published.
     """
     assessment = read_assessment(run)
+    refuse_of_other_weights(model, run, assessment, exported)
+    refuse_repeated_labels(assessment.heads)
     repository = Repository(models)
-    accepted = refuse_worse(assessment.metrics, _metrics_in_stable(repository, name), accept)
+    metrics = with_heads(assessment.metrics, assessment.heads)
+    accepted = refuse_worse(metrics, _metrics_in_stable(repository, name), accept)
     refuse_other_golden(exported.folder)
     stage = run.path / "stage"
     shutil.rmtree(stage, ignore_errors=True)
@@ -183,7 +194,7 @@ def publish(
     shutil.copy(run.statistics, stage / "statistics.npz")
     provenance = _provenance(model, assessment, exported, accepted)
     licence = licence_of(model.runs)
-    card = model_card(name, INTENDED_USE, licence, assessment.heads, provenance)
+    card = model_card(name, intended_use(assessment.heads), licence, assessment.heads, provenance)
     (stage / "MODEL_CARD.md").write_text(card)
 
     def build(number: int) -> ModelManifest:
@@ -194,65 +205,31 @@ def publish(
     return number
 
 
-NEVER_GATES = frozenset(
-    {
-        "sensitivity",
-        "specificity",
-        "f1",
-        "accuracy",
-        "ece",
-        "ece, equal mass",
-        "dice, where present",
-    }
-)
-"""Metrics that may move: those at a threshold move with the rule that chose it, of a calibration
-error lower is better, and one that is of fewer images than another repeats it."""
+def intended_use(heads: Mapping[str, HeadSpec]) -> str:
+    """What a version with these heads is for."""
+    kinds = {head.kind for head in heads.values()}
+    *most, last = [word for task, word in GIVES.items() if task in kinds]
+    what = f"{', '.join(most)} and {last}" if most else last
+    return (
+        f"Research on frontal chest radiographs: {what}. Not a medical device; not for diagnosis."
+    )
 
 
-def gates(metric: str) -> bool:
-    """Whether a metric below the interval in `stable` refuses a publication; higher is better.
-
-    Those of the published protocol never do: their faults move them too.
-    """
-    return metric not in NEVER_GATES and not metric.endswith(SUFFIX)
-
-
-def refuse_worse(
-    new: tuple[Metric, ...], old: tuple[Metric, ...], accept: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Refuse a metric that `gates` and lies below the 95 % interval of the version in `stable`.
-
-    Returns:
-        Those that are worse and accepted, in words.
+def refuse_of_other_weights(
+    model: TrainedModel, run: RunFolder, assessment: Assessment, exported: Exported
+) -> None:
+    """Refuse what was evaluated or exported of another run, or before this one was trained on.
 
     Raises:
-        PublishRefused: naming each that is not accepted.
+        PublishRefused: naming what to do again.
     """
-    lows = {(m.data, m.label, m.metric): m.low for m in old}
-    worse = [
-        (m, lows[key])
-        for m in new
-        if gates(m.metric) and (key := (m.data, m.label, m.metric)) in lows and m.value < lows[key]
-    ]
-    said = {
-        f"{m.data} {m.label} {m.metric}: {m.value} is below {low}": m.metric for m, low in worse
-    }
-    if refused := [words for words, metric in said.items() if metric not in accept]:
-        raise PublishRefused("worse than the version in stable: " + "; ".join(refused))
-    return tuple(said)
-
-
-def refuse_other_golden(folder: Path) -> None:
-    """Replay the golden inputs through ONNX.
-
-    Raises:
-        PublishRefused: an output differs from the recorded one.
-    """
-    with np.load(folder / "golden.npz", allow_pickle=False) as golden:
-        recorded = dict(golden)
-    for output, value in answers(folder, recorded).items():
-        if not difference(output, recorded[output], value) <= GOLDEN_TOLERANCE:
-            raise PublishRefused(f"golden output {output} differs")
+    made = {"evaluate": assessment.weights, "export": exported.weights}
+    for command, weights in made.items():
+        if weights != model.digest:
+            raise PublishRefused(
+                f"{run.path} has other weights now than those of its last `g2d {command}`: "
+                f"g2d {command} {run.path}"
+            )
 
 
 def _metrics_in_stable(repository: Repository, name: str) -> tuple[Metric, ...]:
@@ -260,7 +237,8 @@ def _metrics_in_stable(repository: Repository, name: str) -> tuple[Metric, ...]:
         number = repository.resolve(name, "stable")
     except ModelNotFound:
         return ()
-    return repository.load_manifest(name, number).provenance.metrics
+    manifest = repository.load_manifest(name, number)
+    return with_heads(manifest.provenance.metrics, manifest.heads)
 
 
 def _manifest(
@@ -272,16 +250,17 @@ def _manifest(
     identity: tuple[str, int],
 ) -> ModelManifest:
     name, number = identity
-    text = model.module.model.text
+    most = model.module.model.text.max_tokens
+    text = TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=most)
     return ModelManifest(
         name=name,
         version=number,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        intended_use=INTENDED_USE,
+        intended_use=intended_use(assessment.heads),
         licence=licence_of(model.runs),
         preprocess=model.config.preprocess,
         trunk=TrunkSpec(file="trunk.onnx", outputs=exported.trunk_outputs),
-        text=TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=text.max_tokens),
+        text=text if model.reads_text else None,
         heads=assessment.heads,
         out_of_domain=OutOfDomainSpec(
             file="statistics.npz",
@@ -368,6 +347,7 @@ def write_parity(exported: Exported) -> None:
         "raw": exported.raw,
         "trunk_outputs": exported.trunk_outputs,
         "head_inputs": exported.head_inputs,
+        "weights": exported.weights,
     }
     (exported.folder / "export.json").write_text(json.dumps(described, indent=2))
 
@@ -388,4 +368,5 @@ def read_export(run: RunFolder) -> Exported:
         described["raw"],
         tuple(described["trunk_outputs"]),
         {name: tuple(inputs) for name, inputs in described["head_inputs"].items()},
+        described.get("weights", ""),
     )

@@ -20,10 +20,16 @@ from radiograph.manifest import HeadSpec, Metric, ModelManifest, Provenance
 from radiograph.repository import Repository
 from training.commit import current_commit
 from training.export import TOLERANCE, Exported, difference, run_graph, torch_answers
-from training.inference import TrainedModel
+from training.gates import about, refuse_worse, with_heads
+from training.inference import PHRASES, TrainedModel
 from training.model.text_encoder import Tokens
 from training.model_card import model_card
-from training.publish import RunFolder, configurations, read_assessment, refuse_worse
+from training.publish import (
+    RunFolder,
+    configurations,
+    read_assessment,
+    refuse_of_other_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ def publish_one_head(
     assessment = read_assessment(run)
     if head not in assessment.heads:
         raise PublishRefused(f"the run has no head {head}: {', '.join(assessment.heads)}")
+    refuse_of_other_weights(model, run, assessment, exported)
     repository = Repository(target.models)
     number = repository.resolve(target.name, target.base)
     base, folder = (
@@ -73,14 +80,17 @@ def publish_one_head(
         repository.folder(target.name, number),
     )
     golden = folder / base.golden.file
+    _refuse_missing_features(base, assessment.heads[head])
     _refuse_another_trunk(exported.folder, base, golden, assessment.heads[head])
-    metrics = _of_head(assessment.metrics, assessment.heads[head])
-    accepted = refuse_worse(metrics, base.provenance.metrics, target.accept)
+    found = _of_head(with_heads(assessment.metrics, assessment.heads), head)
+    metrics = tuple(m.model_copy(update={"head": target.head}) for m in found)
+    before = with_heads(base.provenance.metrics, base.heads)
+    accepted = refuse_worse(metrics, before, target.accept)
     spec = assessment.heads[head].model_copy(update={"file": f"heads/{target.head}.onnx"})
 
-    def provenance(before: Provenance) -> Provenance:
-        about = (head, target.head, exported.parity)
-        done = _provenance(before, model, metrics, about, base.heads.get(target.head))
+    def provenance(old: Provenance) -> Provenance:
+        named = old.model_copy(update={"metrics": before})
+        done = _provenance(named, model, metrics, (head, target.head, exported.parity))
         return done.model_copy(update={"accepted": (*done.accepted, *accepted)})
 
     with TemporaryDirectory() as temporary:
@@ -107,22 +117,20 @@ def _refuse_another_trunk(folder: Path, base: ModelManifest, golden: Path, head:
     """The head answers on the features that it was trained on, or on none.
 
     Another release of the exporter may write the same network as another graph, so that the
-    features of the golden inputs are compared, not the files; as far as both give them, as
-    the encoder's maps are given only where a head reads them.
+    features of the golden inputs are compared, not the files; those that the head reads.
     """
     with np.load(golden, allow_pickle=False) as recorded:
         wanted = dict(recorded)
-    graphs = ["trunk"]
-    if "phrase_features" in head.inputs and base.text is not None:
-        graphs.append("text")
-    for graph in graphs:
+    read = {"trunk": set(head.inputs) - {PHRASES}, "text": set(head.inputs) & {PHRASES}}
+    for graph, names in read.items():
+        if not names:
+            continue
         ours = f"{graph}.onnx"
-        answers = {f"{graph}.{k}": v for k, v in run_graph(folder / ours, wanted).items()}
-        given = base.trunk.outputs if graph == "trunk" else ("phrase_features",)
+        answers = run_graph(folder / ours, wanted)
+        recorded_as = {name: f"{graph}.{name}" for name in sorted(names)}
         if not all(
-            name in wanted and difference(name, wanted[name], answers[name]) <= TOLERANCE
-            for name in (f"{graph}.{output}" for output in given)
-            if name in answers
+            difference(key, wanted[key], answers[name]) <= TOLERANCE
+            for name, key in recorded_as.items()
         ):
             raise PublishRefused(
                 f"{ours} of the run is not that of {base.name}/{base.version}: train with "
@@ -130,27 +138,34 @@ def _refuse_another_trunk(folder: Path, base: ModelManifest, golden: Path, head:
             )
 
 
-def _of_head(metrics: tuple[Metric, ...], head: HeadSpec) -> tuple[Metric, ...]:
-    """The figures of one head among those of a run."""
-    method = f"({head.method})" if head.method else ""
-    return tuple(m for m in metrics if m.task is head.kind and method in m.metric)
+def _refuse_missing_features(base: ModelManifest, head: HeadSpec) -> None:
+    """A version gives what its own heads read: not every trunk has a decoder or a text side."""
+    given = {*base.trunk.outputs} | ({PHRASES} if base.text else set())
+    if missing := sorted(set(head.inputs) - given):
+        raise PublishRefused(
+            f"{base.name}/{base.version} does not give {', '.join(missing)}, which the head reads: "
+            "publish the run as a version of its own, or export the base with --whole-trunk"
+        )
+
+
+def _of_head(metrics: tuple[Metric, ...], head: str) -> tuple[Metric, ...]:
+    """The figures of one head among those of several."""
+    return tuple(m for m in metrics if m.head == head)
 
 
 def _provenance(
     before: Provenance,
     model: TrainedModel,
     metrics: tuple[Metric, ...],
-    about: tuple[str, str, Mapping[str, float]],
-    replaced: HeadSpec | None,
+    names: tuple[str, str, Mapping[str, float]],
 ) -> Provenance:
     """That of the base, with the run's configurations and the head's figures.
 
     The figures of a head that is replaced go with it.
     """
-    head, name, parity = about
-    gone = () if replaced is None else _of_head(before.metrics, replaced)
+    head, name, parity = names
+    gone = _of_head(before.metrics, name)
     kept = tuple(m for m in before.metrics if m not in gone)
-    known = {f"{m.data} {m.label} {m.metric}" for m in kept}
     renamed = {
         f"{name}{output.removeprefix(head)}": value
         for output, value in parity.items()
@@ -164,10 +179,16 @@ def _provenance(
                 **{f"{name}_{file}": text for file, text in configurations(model.runs).items()},
             },
             "metrics": (*kept, *metrics),
-            "accepted": tuple(w for w in before.accepted if w.split(":")[0] in known),
+            "accepted": tuple(w for w in before.accepted if not any(_tells(w, m) for m in gone)),
             "parity": {**before.parity, **renamed},
         }
     )
+
+
+def _tells(accepted: str, metric: Metric) -> bool:
+    """Whether words of `refuse_worse` are about a figure; earlier ones do not name the head."""
+    of_it = accepted.startswith(f"{' '.join(about(metric))}: ")
+    return of_it and (accepted.endswith(f" ({metric.head})") or not accepted.endswith(")"))
 
 
 def _write_golden(path: Path, model: TrainedModel, base: Path, names: tuple[str, str]) -> None:
@@ -175,9 +196,12 @@ def _write_golden(path: Path, model: TrainedModel, base: Path, names: tuple[str,
     head, name = names
     with np.load(base, allow_pickle=False) as golden:
         images = torch.from_numpy(golden["image"])
-        tokens = Tokens(
-            torch.from_numpy(golden["input_ids"]), torch.from_numpy(golden["attention_mask"])
-        )
+        texts = [
+            torch.from_numpy(golden[name])
+            for name in ("input_ids", "attention_mask")
+            if name in golden
+        ]
+    tokens = Tokens(*texts) if texts and model.reads_text else None
     answers = torch_answers(model, images, tokens)
     prefix = f"{head}."
     outputs = {

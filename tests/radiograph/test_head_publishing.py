@@ -17,6 +17,7 @@ from tests.small_version import GRAPH, NAME
 
 OTHER_GRAPH = bytes.fromhex("0808 3a03 1201 68")
 LOGITS = np.zeros((2, 1), np.float32)
+LABELS = {"devices": "Pacemaker"}
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def spec(name: str = "findings", **changes: Any) -> HeadSpec:
         "kind": "classify",
         "file": f"heads/{name}.onnx",
         "inputs": ("global_features",),
-        "labels": ({"name": "Pneumonia", "threshold": 0.25},),
+        "labels": ({"name": LABELS.get(name, "Pneumonia"), "threshold": 0.25},),
     }
     return HeadSpec.model_validate({**fields, **changes})
 
@@ -121,8 +122,17 @@ def other_name(head: NewHead) -> NewHead:
     return NewHead("../x", head.spec, head.folder)
 
 
-def trunk_name(head: NewHead) -> NewHead:
-    return NewHead("trunk", spec("trunk"), head.folder)
+def called(name: str) -> Callable[[NewHead], NewHead]:
+    return lambda head: NewHead(name, spec(name), head.folder)
+
+
+def other_kind(head: NewHead) -> NewHead:
+    return NewHead(head.name, spec(kind="segment"), head.folder)
+
+
+def label_twice(head: NewHead) -> NewHead:
+    labels = ({"name": "Effusion"}, {"name": "Effusion"})
+    return NewHead(head.name, spec(labels=labels), head.folder)
 
 
 def link(folder: Path) -> None:
@@ -147,7 +157,12 @@ FAULTS: dict[str, tuple[Callable[[NewHead], NewHead], str]] = {
     "reads phrases of a base without text": (phrase_inputs, "does not give phrase_features"),
     "takes the trunk's place": (other_file, "the file of a head is"),
     "leaves the folder by its name": (other_name, "a head's name"),
-    "has the trunk's name": (trunk_name, "a head's name"),
+    "has the trunk's name": (called("trunk"), "a head's name"),
+    "has a task's name": (called("classify"), "a head's name"),
+    "has a version's name": (called("v2"), "a head's name"),
+    "takes the name of another kind": (other_kind, "findings of .* is a head of kind classify"),
+    "has a label of another head": (called("more"), "is a label of findings and of more"),
+    "has a label twice": (label_twice, "names a label twice"),
     "no graph": (changed(lambda f: (f / "heads/findings.onnx").unlink()), "missing"),
     "not a graph": (
         changed(lambda f: (f / "heads/findings.onnx").write_bytes(b"\xff")),

@@ -11,6 +11,7 @@ from radiograph.manifest import Metric, Task
 from radiograph.repository import Repository
 from training.calibrate import calibrate, statistics
 from training.export import Exported, export
+from training.gates import refuse_other_golden, refuse_worse
 from training.inference import TrainedModel, load_run
 from training.publish import (
     Assessment,
@@ -19,8 +20,6 @@ from training.publish import (
     publish,
     read_assessment,
     read_export,
-    refuse_other_golden,
-    refuse_worse,
     write_parity,
 )
 from training.publish_head import Target, publish_one_head
@@ -36,8 +35,8 @@ def model(finetuned: Path) -> TrainedModel:
 
 def _metric(value: float, low: float, name: str = "dice") -> Metric:
     return Metric(
-        data="kermany_224", split="test", task=Task.SEGMENT, label="Left lung", metric=name,
-        value=value, low=low, high=1.0, n=8,
+        data="kermany_224", split="test", task=Task.SEGMENT, head="anatomy", label="Left lung",
+        metric=name, value=value, low=low, high=1.0, n=8,
     )  # fmt: skip
 
 
@@ -54,6 +53,7 @@ def run(model: TrainedModel, tmp_path: Path) -> RunFolder:
         metrics=(_metric(0.9, 0.85),),
         out_of_domain_threshold=usual.threshold,
         out_of_domain_rule=usual.threshold_rule,
+        weights=model.digest,
     )
     folder.assessment.write_text(done.model_dump_json())
     write_parity(export(model, folder.export))
@@ -128,7 +128,7 @@ def test_a_worse_metric_may_be_accepted_by_name_and_is_written_down(
         publish(model, run, exported, models, "tiny", "stable", accept=("auroc",))
     assert publish(model, run, exported, models, "tiny", "stable", accept=("dice",)) == 2
     folder = Repository(models).folder("tiny", 2)
-    words = "kermany_224 Left lung dice: 0.7 is below 0.85"
+    words = "kermany_224 Left lung dice: 0.7 is below 0.85 (anatomy)"
     assert Repository(models).load_manifest("tiny", 2).provenance.accepted == (words,)
     assert words in (folder / "MODEL_CARD.md").read_text()
 
@@ -159,7 +159,7 @@ def new_finding(model: TrainedModel, finetuned: Path, tmp_path: Path) -> Trained
         update={
             "start_from": finetuned,
             "freeze_trunk": True,
-            "findings": ("Effusion", "Pneumonia", "Viral pneumonia"),
+            "findings": ("Effusion",),
             "masks": (),
             "boxes": (),
             "regions": False,
@@ -176,6 +176,7 @@ def _evaluated(model: TrainedModel, folder: RunFolder) -> Exported:
         metrics=(),
         out_of_domain_threshold=1.0,
         out_of_domain_rule="none",
+        weights=model.digest,
     )
     folder.path.mkdir(exist_ok=True)
     folder.assessment.write_text(done.model_dump_json())
@@ -199,7 +200,7 @@ def test_a_head_is_published_onto_a_version_and_its_trunk_stays(
     assert repository.aliases("tiny") == {"canary": 2, "stable": 1}
     assert list(after.heads) == [*before.heads, "more_findings"]
     labels = [label.name for label in after.heads["more_findings"].labels]
-    assert labels == ["Effusion", "Pneumonia", "Viral pneumonia"]
+    assert labels == ["Effusion"]
     assert after.files["trunk.onnx"] == before.files["trunk.onnx"]
     refuse_other_golden(repository.folder("tiny", number))
     assert "more_findings_2_finetune.yaml" in after.provenance.configuration
