@@ -12,7 +12,6 @@ import numpy as np
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric
 from training.export import answers, difference
-from training.measures.figure import ALL_LABELS
 from training.mgca_metrics import SUFFIX
 
 GOLDEN_TOLERANCE = 2e-3
@@ -40,20 +39,20 @@ def gates(metric: str) -> bool:
 
 
 def with_heads(metrics: Iterable[Metric], heads: Mapping[str, HeadSpec]) -> tuple[Metric, ...]:
-    """Each figure with the head that it is of: the first that fits, where it names none."""
+    """Each figure with its head: of one that names none, the first that fits."""
     return tuple(
         m if m.head else m.model_copy(update={"head": _head_of(m, heads)}) for m in metrics
     )
 
 
 def _head_of(metric: Metric, heads: Mapping[str, HeadSpec]) -> str | None:
-    for name, head in heads.items():
-        labels = {ALL_LABELS, *(label.name for label in head.labels)}
-        method = f"({head.method})" if head.method else ""
-        named = metric.label in labels or not head.labels
-        if metric.task is head.kind and method in metric.metric and named:
-            return name
-    return None
+    fitting = {
+        name: {label.name for label in head.labels}
+        for name, head in heads.items()
+        if head.kind is metric.task and (head.method is None or f"({head.method})" in metric.metric)
+    }
+    named = [name for name, labels in fitting.items() if metric.label in labels]
+    return next(iter([*named, *fitting]), None)  # a figure of several labels names none of them
 
 
 def refuse_worse(

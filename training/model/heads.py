@@ -80,7 +80,7 @@ def against_the_rest(scores: Tensor) -> Tensor:
     log(p / (1 - p)) is a score minus the logarithm of the sum of the others' exponentials.
     """
     count = scores.shape[1]
-    own = torch.eye(count, dtype=torch.bool, device=scores.device)
+    own = torch.eye(count, device=scores.device).bool()  # ONNX Runtime has no boolean identity
     others = scores.unsqueeze(1).expand(-1, count, -1).masked_fill(own, float("-inf"))
     return scores - others.logsumexp(dim=2)
 
