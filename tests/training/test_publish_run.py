@@ -7,11 +7,11 @@ import onnx
 import pytest
 
 from radiograph.errors import PublishRefused
-from radiograph.manifest import Metric, Task
+from radiograph.manifest import Label, Metric, Task
 from radiograph.repository import Repository
 from training.calibrate import calibrate, statistics
 from training.export import Exported, export
-from training.gates import refuse_other_golden, refuse_worse
+from training.gates import refuse_other_golden, refuse_worse, with_heads
 from training.inference import TrainedModel, load_run
 from training.publish import (
     Assessment,
@@ -258,3 +258,63 @@ def test_a_head_of_another_trunk_is_refused(
             model, run, exported, "nonsense", Target(models, "tiny", "stable", "findings", "")
         )
     assert Repository(models).versions("tiny") == [1]
+
+
+def test_a_head_takes_neither_a_label_nor_a_name_of_another(
+    model: TrainedModel, run: RunFolder, tmp_path: Path
+) -> None:
+    models, exported = tmp_path / "models", read_export(run)
+    _publish(model, run, exported, models)
+    for name, reason in (
+        ("others", "Pneumonia is a label of findings and of others"),
+        ("anatomy", "anatomy of tiny/1 is a head of kind segment, not classify"),
+        ("classify", "a head's name is not classify"),
+        ("../findings", "small letters"),
+    ):
+        target = Target(models, "tiny", "stable", name, "")
+        with pytest.raises(PublishRefused, match=reason):
+            publish_one_head(model, run, exported, "findings", target)
+    assert Repository(models).versions("tiny") == [1]
+
+
+def test_a_run_that_was_trained_on_is_not_published_with_what_it_was_before(
+    model: TrainedModel, run: RunFolder, finetuned: Path, tmp_path: Path
+) -> None:
+    on = model.config.model_copy(update={"start_from": finetuned, "seed": 1})
+    now = load_run(finetune(on, tmp_path / "on", tmp_path / "cache"))
+    exported = read_export(run)
+    with pytest.raises(PublishRefused, match="g2d evaluate"):
+        _publish(now, run, exported, tmp_path / "models")
+    known = read_assessment(run).model_copy(update={"weights": now.digest})
+    run.assessment.write_text(known.model_dump_json())
+    target = Target(tmp_path / "models", "tiny", "stable", "findings", "")
+    for refused in (
+        lambda: _publish(now, run, exported, tmp_path / "models"),
+        lambda: publish_one_head(now, run, exported, "findings", target),
+    ):
+        with pytest.raises(PublishRefused, match="g2d export"):
+            refused()
+    assert not (tmp_path / "models").exists()
+
+
+def test_figures_of_two_heads_of_a_kind_are_not_held_against_each_other() -> None:
+    other = _metric(0.5, 0.4).model_copy(update={"head": "heart"})
+    refuse_worse((other,), (_metric(0.9, 0.85),))
+    with pytest.raises(PublishRefused, match=r"0\.5 is below 0\.85 \(heart\)"):
+        refuse_worse(
+            (other,), (_metric(0.9, 0.85), _metric(0.9, 0.85).model_copy(update={"head": "heart"}))
+        )
+
+
+def test_earlier_figures_are_of_the_head_that_has_their_label(model: TrainedModel) -> None:
+    specs = calibrate(model, ())
+    spec = specs["anatomy"]
+    lungs = spec.model_copy(update={"labels": (Label(name="Heart"),)})
+    silent = _metric(0.9, 0.8).model_copy(update={"head": None})
+    several = silent.model_copy(update={"label": "Both lungs"})
+    ground = silent.model_copy(
+        update={"task": Task.GROUND, "label": "pneumonia", "metric": "pointing (zero_shot)"}
+    )
+    heads = {"heart": lungs} | specs
+    found = with_heads((silent, several, ground), heads)
+    assert [m.head for m in found] == ["anatomy", "heart", "similarity"]
