@@ -293,7 +293,7 @@ def test_a_run_that_was_trained_on_is_not_published_with_what_it_was_before(
         lambda: publish_one_head(now, run, exported, "findings", target),
     ):
         with pytest.raises(PublishRefused, match="g2d export"):
-            refused()
+            refused()  # type: ignore[no-untyped-call]
     assert not (tmp_path / "models").exists()
 
 
