@@ -207,6 +207,18 @@ def test_a_head_that_reads_what_the_version_does_not_give_is_refused_by_name(
     assert Repository(models).versions("tiny") == [1]
 
 
+def test_a_whole_trunk_gives_what_heads_to_come_may_read(
+    trained: dict[str, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained["second"], run)
+    g2d("export", run, "--whole-trunk")
+    publish(run, tmp_path / "models")
+    given = set(Repository(tmp_path / "models").load_manifest("tiny", 1).trunk.outputs)
+    maps = {f"encoder_{stride}" for stride in (8, 16, 32)} | {"decoder_8", "decoder_4", "decoder_1"}
+    assert maps < given
+
+
 def test_an_export_or_evaluation_of_other_weights_is_refused(
     trained: dict[str, Path], tmp_path: Path
 ) -> None:
