@@ -40,14 +40,8 @@ from training.tasks.finetune import FinetuneTask, finetune
 from training.tasks.finetuning import load_pretrained
 
 MAPS = ("encoder_8", "encoder_16", "encoder_32")
-ALWAYS = (
-    "decoder_8",
-    "decoder_4",
-    "decoder_1",
-    "pixel_embeddings",
-    "global_embedding",
-    "global_features",
-)
+DECODER = ("decoder_8", "decoder_4", "decoder_1")
+ALWAYS = ("pixel_embeddings", "global_embedding", "global_features")
 ENCODER, HEAD = "g2d.img_model.encoder.", "heads.boxes."
 
 
@@ -135,14 +129,14 @@ def _start(config: FinetuneConfig) -> dict[str, Tensor]:
     return load_pretrained(config).state_dict()
 
 
-def test_the_trunk_gives_the_encoder_s_maps_where_they_are_read(
+def test_the_trunk_gives_the_maps_that_are_read_of_encoder_or_decoder(
     exported: Exported, finetuned: Path
 ) -> None:
     assert exported.trunk_outputs == (*MAPS, *ALWAYS)
     graph = onnx.load(exported.folder / "trunk.onnx").graph
     assert tuple(item.name for item in graph.output) == (*MAPS, *ALWAYS)
     image = np.zeros((1, 1, SIZE_PX, SIZE_PX), np.float32)
-    assert tuple(load_run(finetuned).trunk(image)) == ALWAYS
+    assert tuple(load_run(finetuned).trunk(image)) == (*DECODER, *ALWAYS)
 
 
 def test_onnx_finds_what_pytorch_finds(exported: Exported) -> None:
@@ -198,7 +192,11 @@ def folder(model: TrainedModel, tmp_path: Path) -> RunFolder:
     labels = tuple(Label(name=label.name, threshold=0.3) for label in heads["boxes"].labels)
     heads["boxes"] = heads["boxes"].model_copy(update={"labels": labels})
     done = Assessment(
-        heads=heads, metrics=(), out_of_domain_threshold=9.0, out_of_domain_rule="made up"
+        heads=heads,
+        metrics=(),
+        out_of_domain_threshold=9.0,
+        out_of_domain_rule="made up",
+        weights=model.digest,
     )
     folder.assessment.write_text(done.model_dump_json())
     return folder
@@ -214,11 +212,11 @@ def models(model: TrainedModel, folder: RunFolder, exported: Exported, tmp_path:
 def test_the_head_alone_goes_onto_a_version_that_gives_the_maps(
     model: TrainedModel, folder: RunFolder, exported: Exported, models: Path
 ) -> None:
-    target = Target(models, "tiny", "stable", "opacities", "canary")
+    target = Target(models, "tiny", "stable", "boxes", "canary")
     assert publish_one_head(model, folder, exported, "boxes", target) == 2
     heads = Repository(models).load_manifest("tiny", 2).heads
-    assert heads["opacities"].inputs == MAPS
-    assert heads["opacities"].form == "candidates"
+    assert heads["boxes"].inputs == MAPS
+    assert heads["boxes"].form == "candidates"
 
 
 async def test_the_service_answers_the_boxes_that_pytorch_finds(
