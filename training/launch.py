@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from datetime import timedelta
 from typing import Any
 
 from lightning.fabric import Fabric
@@ -67,4 +68,5 @@ def strategy_of(config: EngineConfig, processes: int) -> Strategy | str:
         return "auto"
     # A decoder before its loss begins, and heads without a label in a batch, get no gradient.
     warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
-    return DDPStrategy(find_unused_parameters=True)
+    # The others wait while the first process looks at a validation split or measures.
+    return DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=2))

@@ -172,6 +172,21 @@ def test_a_data_set_that_is_missing_is_named_and_stops_nothing(
     assert f"1. {found.reason}\n" in page
 
 
+def test_a_data_set_that_is_broken_is_named_and_stops_nothing(
+    job: Job, cache: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / f"{tiny_tables.SET}.csv").write_text("image,split\na.png,train\n")
+    (broken / tiny_tables.SET).mkdir()
+    fresh = replace(job, data=broken, asked=replace(job.asked, table="4", fractions=(1.0,)))
+    found = list(run(fresh, tmp_path / "out", cache))
+    assert [type(one) for one in found] == [Missing, Missing]
+    assert all(isinstance(one, Missing) and one.reason for one in found)
+    assert isinstance(found[0], Missing)
+    assert "has no column patient_id" in found[0].reason
+
+
 def test_a_cell_killed_before_it_was_measured_is_not_trained_again(
     job: Job, filled: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from training.commit import current_commit
 from training.config import EngineConfig, FinetuneConfig, PretrainConfig
 from training.config_files import load
 from training.data.cache import open_cache
-from training.data.files import MissingData
+from training.data.files import DataError, MissingData
 from training.data.readers import open_reader
 from training.data.sampler import steps_per_epoch
 from training.data.training_rows import training_pool
@@ -128,7 +128,7 @@ def missing(job: Job, cell: Cell) -> str:
     for name, protocol in wanted:
         try:
             open_reader(job.data, name, protocol)
-        except MissingData as error:
+        except (MissingData, DataError) as error:
             reasons.append(str(error))
     return "; ".join(filter(None, reasons))
 
@@ -154,11 +154,14 @@ def _compute(
     if reason:
         return Missing(cell, reason)
     began = time.monotonic()
-    start = _checkpoint(job, folder, cell, cache_folder)
-    trained = start
-    if job.config.tasks[cell.task].trains:
-        config = _looking(job, cell, start, fabric, cache_folder)
-        trained = finetune(config, folder.run(cell), cache_folder)
+    try:
+        start = _checkpoint(job, folder, cell, cache_folder)
+        trained = start
+        if job.config.tasks[cell.task].trains:
+            config = _looking(job, cell, start, fabric, cache_folder)
+            trained = finetune(config, folder.run(cell), cache_folder)
+    except DataError as error:  # every process meets it: each reads the data set
+        return Missing(cell, str(error))
     found: Result | Missing | None = None
     with fabric.rank_zero_first():
         if fabric.is_global_zero and trained:
