@@ -23,9 +23,10 @@ from typing import Any
 import segmentation_models_pytorch as smp
 
 from training import results
+from training.ablation_config import AblationConfig, Arm
 from training.ablation_probes import Encoded, Found, probe_decoder, probe_linear
 from training.commit import current_commit
-from training.config import AblationConfig, Arm, PretrainConfig
+from training.config import PretrainConfig
 from training.data.cache import open_cache
 from training.results import Claimed
 from training.tasks.frozen import fresh_unet, read_unet

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from training.ablation import Folder, has_decoder
+from training.ablation_config import AblationConfig
 from training.ablation_probes import FINDING
 from training.checkpoint import CHECKPOINT, read_checkpoint
-from training.config import AblationConfig, PretrainConfig
+from training.config import PretrainConfig
 from training.data.cache import Cache, open_cache
 from training.data.labels import truth
 from training.pictures import panel

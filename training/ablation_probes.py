@@ -11,7 +11,7 @@ import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 
-from training.config import AblationConfig, ProbeConfig
+from training.ablation_config import AblationConfig, ProbeConfig
 from training.data.cache import Cache, Sample
 from training.data.fractions import labelled_subset
 from training.data.labels import truth

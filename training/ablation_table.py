@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.ablation import PRETRAINED, Cell, Folder, Result, cells
-from training.config import AblationConfig, Arm
+from training.ablation_config import AblationConfig, Arm
 from training.data.tables import TABLE_NAMES
 from training.markdown import grid, markers, mean_and_spread
 

@@ -21,11 +21,13 @@ from training.losses.pseudo_mask import Threshold, Upsampling
 from training.losses.segmentation import MaskLoss
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a configuration: unknown keys are refused, nothing changes once it is read."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class EncoderConfig(_Strict):
+class EncoderConfig(Strict):
     """Image encoder and U-Net decoder."""
 
     name: str = "resnet50"
@@ -36,7 +38,7 @@ class EncoderConfig(_Strict):
     """Channels of the decoder from stride 16 to stride 1."""
 
 
-class TextConfig(_Strict):
+class TextConfig(Strict):
     """Text encoder."""
 
     name: str = "emilyalsentzer/Bio_ClinicalBERT"
@@ -57,7 +59,7 @@ class TextConfig(_Strict):
     """Reports of a batch are padded to the longest of them, or all to `max_tokens`."""
 
 
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """The G2D model."""
 
     encoder: EncoderConfig = EncoderConfig()
@@ -76,7 +78,7 @@ class ModelConfig(_Strict):
         return 1 if self.aggregate_heads else self.attention_heads
 
 
-class PairsConfig(_Strict):
+class PairsConfig(Strict):
     """Which rows of the radiograph tables take part."""
 
     root: Path
@@ -88,7 +90,7 @@ class PairsConfig(_Strict):
     """Which split and rows of a downstream data set: ours, or the published one with its faults."""
 
 
-class AugmentConfig(_Strict):
+class AugmentConfig(Strict):
     """Random changes of training images. Never a flip: it would swap left and right."""
 
     kind: Literal["affine"] = "affine"
@@ -105,7 +107,7 @@ class AugmentConfig(_Strict):
     """Largest standard deviation of the Gaussian noise, of the full range."""
 
 
-class PaperAugmentConfig(_Strict):
+class PaperAugmentConfig(Strict):
     """The paper's: random perspective and auto contrast.
 
     Its third, random grayscale, is the identity on radiographs, which have one channel. The
@@ -121,7 +123,7 @@ class PaperAugmentConfig(_Strict):
     """Of the images, whose darkest pixel becomes 0 and whose brightest becomes 1."""
 
 
-class ReleasedAugmentConfig(_Strict):
+class ReleasedAugmentConfig(Strict):
     """The released code's: rotation and shear, jitter of brightness and contrast."""
 
     kind: Literal["released"]
@@ -134,7 +136,7 @@ class ReleasedAugmentConfig(_Strict):
     """Factor between 1 - contrast and 1 + contrast about the mean."""
 
 
-class NoAugmentConfig(_Strict):
+class NoAugmentConfig(Strict):
     """None: images stay as they are, and what a frozen encoder makes of them is kept."""
 
     kind: Literal["none"]
@@ -155,7 +157,7 @@ Augmentation = Annotated[
 ]
 
 
-class OptimiserConfig(_Strict):
+class OptimiserConfig(Strict):
     """AdamW with linear warm-up and cosine decay to zero."""
 
     lr: float = Field(default=2e-4, gt=0)
@@ -170,7 +172,7 @@ class OptimiserConfig(_Strict):
     """Gradients are scaled down to this norm; null leaves them as they are."""
 
 
-class EngineConfig(_Strict):
+class EngineConfig(Strict):
     """Where a run computes, how it is fed and watched.
 
     A run may go on with another `engine` than it began with, as long as a step sees as many rows.
@@ -212,7 +214,7 @@ class EngineConfig(_Strict):
         return self
 
 
-class _RunConfig(_Strict):
+class _RunConfig(Strict):
     seed: int = 0
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -228,7 +230,7 @@ class _RunConfig(_Strict):
     engine: EngineConfig = EngineConfig()
 
 
-class ImportedConfig(_Strict):
+class ImportedConfig(Strict):
     """Where weights come from that no run of ours trained; `g2d import-checkpoint` writes it."""
 
     file: str
@@ -294,7 +296,7 @@ class PretrainConfig(_RunConfig):
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
-class ChooseConfig(_Strict):
+class ChooseConfig(Strict):
     """Look at the validation split now and then, and keep the weights of the best look."""
 
     by: Literal["loss", "auroc", "dice", "ap50"]
@@ -397,42 +399,6 @@ class FinetuneConfig(_RunConfig):
         if self.exclusive and len(self.findings) < 2:
             raise ValueError("exclusive needs two findings or more")
         return self
-
-
-Arm = Literal["random", "imagenet", "none", "pseudo", "shuffled"]
-
-
-class ProbeConfig(_Strict):
-    """A head trained on features of a frozen encoder; AdamW at a constant rate."""
-
-    tables: tuple[str, ...]
-    """Each is trained and measured on its own: sets differ in source."""
-    steps: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    choose_every: int = Field(ge=1)
-    """Steps between two looks at the validation split; the best one is kept."""
-    choose_on: int | None = Field(default=None, ge=1)
-    """At most so many validation images, evenly spread; null is all."""
-
-
-class AblationConfig(_Strict):
-    """Arms that differ in their pre-training alone, then probes at fractions of the labels."""
-
-    kind: Literal["ablation"]
-    pretrain: PretrainConfig
-    """What the pre-trained arms share. Seed and decoder loss are each arm's own."""
-    arms: tuple[Arm, ...]
-    """`random` and `imagenet` are not pre-trained; `imagenet` is where the others start."""
-    seeds: tuple[int, ...] = Field(min_length=1)
-    """Each seeds pre-training, the choice of the labels and the start of the heads."""
-    fractions: tuple[Fraction, ...] = (0.01, 0.1, 1.0)
-    """Of the labelled training patients."""
-    segment: ProbeConfig
-    """Lungs; the decoder is trained."""
-    classify: ProbeConfig
-    """Pneumonia; a linear layer is trained."""
 
 
 RunConfig = Annotated[PretrainConfig | FinetuneConfig, Field(discriminator="kind")]

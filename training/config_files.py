@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from training.config import AblationConfig, FinetuneConfig, PretrainConfig, RunConfig
+from training.ablation_config import AblationConfig
+from training.config import FinetuneConfig, PretrainConfig, RunConfig
 from training.tables.config import TablesConfig
 
 CONFIGS = Path(__file__).parent / "configs"

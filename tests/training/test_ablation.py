@@ -16,10 +16,11 @@ from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
 from training import ablation, checkpoint, loop
 from training.ablation import Cell, Folder, Result, arm_config, cells, run
+from training.ablation_config import AblationConfig, ProbeConfig
 from training.ablation_picture import draw, shown
 from training.ablation_probes import Found
 from training.ablation_table import MARKERS, describe
-from training.config import AblationConfig, PairsConfig, PretrainConfig, ProbeConfig
+from training.config import PairsConfig, PretrainConfig
 from training.config_files import load_ablation
 from training.data.cache import open_cache
 from training.markdown import mean_and_spread, rewrite

@@ -12,8 +12,9 @@ from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
 from training import loop
+from training.ablation_config import ProbeConfig
 from training.checkpoint import read_checkpoint
-from training.config import EncoderConfig, PretrainConfig, ProbeConfig
+from training.config import EncoderConfig, PretrainConfig
 from training.data.cache import Cache, open_cache
 from training.model.text_encoder import Tokens
 from training.tasks import classify, segment

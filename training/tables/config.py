@@ -7,9 +7,9 @@ that nothing has to be learned twice; whether they are valid is known when cells
 from collections.abc import Collection
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from training.config import Fraction
+from training.config import Fraction, Strict
 
 Kind = Literal["classify", "segment", "detect", "zero_shot", "ground"]
 BUILT_IN = ("random", "imagenet", "encoder", "encoder_decoder", "pretrained")
@@ -18,11 +18,7 @@ for it; `encoder_decoder` has nothing to say where there is none."""
 Keys = dict[str, Any]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Look(_Strict):
+class Look(Strict):
     """`ChooseConfig`, in epochs: how many steps make one is known when the rows are."""
 
     by: Literal["loss", "auroc", "dice", "ap50"]
@@ -34,7 +30,7 @@ class Look(_Strict):
     """At most so many validation images."""
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """How a model is fine-tuned."""
 
     run: Keys
@@ -46,7 +42,7 @@ class Recipe(_Strict):
     """null keeps the last weights."""
 
 
-class Task(_Strict):
+class Task(Strict):
     """A data set and what is asked of it."""
 
     data: str
@@ -74,14 +70,14 @@ class Task(_Strict):
         return self
 
 
-class PretrainingArm(_Strict):
+class PretrainingArm(Strict):
     """A pre-training that differs from the paper's."""
 
     set: tuple[str, ...] = Field(min_length=1)
     """`key=value`, as `g2d pretrain --set` takes them."""
 
 
-class TableRow(_Strict):
+class TableRow(Strict):
     """One line of a table."""
 
     title: str
@@ -91,7 +87,7 @@ class TableRow(_Strict):
     """Of the rows that are compared with each other."""
 
 
-class Column(_Strict):
+class Column(Strict):
     """What a table measures."""
 
     task: str
@@ -107,7 +103,7 @@ class Column(_Strict):
         return self.metric if self.label is None else f"{self.metric} of {self.label}"
 
 
-class Table(_Strict):
+class Table(Strict):
     """One table of the paper."""
 
     title: str
@@ -117,7 +113,7 @@ class Table(_Strict):
     columns: dict[str, Column]
 
 
-class TablesConfig(_Strict):
+class TablesConfig(Strict):
     """Every table."""
 
     kind: Literal["tables"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training import loop
-from training.config import ProbeConfig
+from training.ablation_config import ProbeConfig
 from training.data.sampler import batch_rows
 from training.metrics import auroc
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training import loop
-from training.config import ProbeConfig
+from training.ablation_config import ProbeConfig
 from training.data.cache import IGNORE, Cache
 from training.data.sampler import batch_rows
 from training.data.targets import structure
