@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config import Fraction, PretrainConfig, Strict
+from training.config import Fraction, PretrainConfig
+from training.strict import Strict
 
 Arm = Literal["random", "imagenet", "none", "pseudo", "shuffled"]
 

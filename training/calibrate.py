@@ -16,6 +16,7 @@ from radiograph.findings import code_of
 from radiograph.manifest import HeadSpec, Label, Task
 from training.data.files import DataError
 from training.data.labels import truth
+from training.data.masks import ORGANS
 from training.inference import FloatArray, TrainedModel
 from training.metrics import (
     BoxesOfImage,
@@ -36,7 +37,6 @@ USABLE_DICE = 0.8
 """A mask of an organ that stays below it on validation is withheld."""
 USABLE_LESION_DICE = 0.3
 """A mask of a finding that stays below it on the validation images that show it is withheld."""
-ORGANS = {"Left lung", "Right lung", "Cardiomediastinum"}
 USUAL_SHARE = 99.0
 """Percent of the validation split that must count as usual."""
 

@@ -7,6 +7,7 @@ The first process looks, and the others do as it says. What was seen so far is a
 checkpoint, so that a run that was killed chooses as one that was not.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ class Choosing:
     ) -> dict[str, float]:
         """Look, and keep the weights where they are the best so far, the first of equals.
 
+        A value that is not finite is never the best.
+
         Args:
             fabric: of the run.
             folder: of the run.
@@ -75,7 +78,7 @@ class Choosing:
         value = self._look() if fabric.is_global_zero else 0.0
         value = float(fabric.broadcast(value))
         best = self.choice.value
-        if best is None or self._better(value, best):
+        if math.isfinite(value) and (best is None or self._better(value, best)):
             self.choice = Choice(value, step)
             state = {"model": model, "step": step, "valid": value, **about}
             partial = folder / f"{BEST}.partial"

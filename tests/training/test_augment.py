@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.config import (
+from training.augment_config import (
     Augmentation,
     AugmentConfig,
     PaperAugmentConfig,

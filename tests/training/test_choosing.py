@@ -125,3 +125,9 @@ def test_a_state_goes_round_a_checkpoint() -> None:
     other = Choosing(ChooseConfig(by="loss", every=1), lambda: 0.0)
     other.restore(one.state())
     assert other.choice == one.choice
+
+
+def test_what_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+    nan = float("nan")
+    _run(_Slope([nan, 0.9, nan, 0.5]), ChooseConfig(by="loss", every=1), tmp_path, 4)
+    assert _best(tmp_path) == {"step": 4, "valid": 0.5}

@@ -12,9 +12,10 @@ from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
 from training import loop
+from training.augment_config import NoAugmentConfig
 from training.checkpoint import CHECKPOINT, read_checkpoint
 from training.choosing import BEST
-from training.config import ChooseConfig, FinetuneConfig, NoAugmentConfig, PretrainConfig
+from training.config import ChooseConfig, FinetuneConfig, PretrainConfig
 from training.data.cache import Cache, open_cache
 from training.data.sampler import Turn
 from training.data.training_rows import training_pool

@@ -23,7 +23,7 @@ from tests.training.tiny_downstream import (
 from tests.training.tiny_runs import SIZE_PX
 from tests.training.tiny_sets import config, write_csv
 from training import seen
-from training.config import AugmentConfig
+from training.augment_config import AugmentConfig
 from training.data.cache import IGNORE, STRUCTURES, Cache, open_cache
 from training.data.labels import COVIDX_FINDINGS, NIH_FINDINGS, UNCERTAIN_AS_PRESENT, truth
 from training.data.masks import read_mask

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.tiny_objective import batch, config_of
-from training.config import AugmentConfig, PaperAugmentConfig, ReleasedAugmentConfig
+from training.augment_config import AugmentConfig, PaperAugmentConfig, ReleasedAugmentConfig
 from training.data.augment import augment
 from training.losses.pseudo_mask import Threshold
 from training.model.text_encoder import Tokens

@@ -14,8 +14,9 @@ from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.run_of_pairs import run
 from tests.training.torchrun import torchrun
+from training.augment_config import AugmentConfig
 from training.checkpoint import CHECKPOINT, read_checkpoint
-from training.config import AugmentConfig, EngineConfig, PretrainConfig
+from training.config import EngineConfig, PretrainConfig
 from training.journal import HISTORY, TIMES
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from training.config import AugmentConfig, FinetuneConfig, PretrainConfig
+from training.augment_config import AugmentConfig
+from training.config import FinetuneConfig, PretrainConfig
 from training.config_files import CONFIGS, find, load, load_ablation, load_any, load_tables, told
 
 SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

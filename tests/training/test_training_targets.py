@@ -8,7 +8,7 @@ import torch
 from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
-from training.config import AugmentConfig
+from training.augment_config import AugmentConfig
 from training.data.cache import Cache, open_cache
 from training.data.phrases import Phrase
 from training.data.targets import Batch, load_batch, region_targets

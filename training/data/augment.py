@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from training.config import (
+from training.augment_config import (
     Augmentation,
     AugmentConfig,
     NoAugmentConfig,

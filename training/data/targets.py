@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from training.config import Augmentation
+from training.augment_config import Augmentation
 from training.data.augment import Augmented, augment
 from training.data.cache import IGNORE, ORGANS, STRUCTURES, Cache, Sample
 from training.data.labels import complete_boxes, truth

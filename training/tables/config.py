@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.config import Fraction, Strict
+from training.config import Fraction
+from training.strict import Strict
 
 Kind = Literal["classify", "segment", "detect", "zero_shot", "ground"]
 BUILT_IN = ("random", "imagenet", "encoder", "encoder_decoder", "pretrained")

@@ -110,10 +110,6 @@ class Folder:
         for name in (BEST, CHECKPOINT):
             (self.run(cell) / name).unlink(missing_ok=True)
 
-    def own_checkpoint(self, arm: str) -> Path:
-        """Where an arm that is pre-trained here has its checkpoint, there or not."""
-        return self.pretraining(arm) / CHECKPOINT
-
     def _file(self, cell: Cell) -> Path:
         return self.run(cell) / "result.json"
 

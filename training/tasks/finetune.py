@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from training import loop
+from training.augment_config import Augmentation, NoAugmentConfig
 from training.choosing import Choosing
-from training.config import Augmentation, FinetuneConfig, NoAugmentConfig
+from training.config import FinetuneConfig
 from training.data.cache import Cache, open_cache
 from training.data.phrases import draw
 from training.data.sampler import Sampler, Turn, share

@@ -73,7 +73,7 @@ def _auroc(module: Finetuning, batches: Batches) -> float:
 
 
 def _dice(module: Finetuning, batches: Batches) -> float:
-    """Of each annotated structure of each image at probability 0.5, then the mean."""
+    """Of each annotated structure of each image at probability 0.5, then the mean; 0 of none."""
     found: list[float] = []
     for batch in batches:
         answer = (_answers(module, batch)["anatomy"]["logits"] > 0).cpu().numpy()
@@ -81,7 +81,7 @@ def _dice(module: Finetuning, batches: Batches) -> float:
         for image, structure in batch.images.masks_known.cpu().nonzero().tolist():
             inside = counted[image, 0] > 0.5
             found.append(dice(answer[image, structure], true[image, structure], inside))
-    return float(np.mean(found))
+    return float(np.mean(found)) if found else 0.0
 
 
 def _ap50(module: Finetuning, batches: Batches) -> float:
