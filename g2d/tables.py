@@ -1,6 +1,6 @@
 """The sub-command `table`: a table of the G2D paper, ours beside the published figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,61 +9,69 @@ import typer
 
 if TYPE_CHECKING:
     from training.tables.folder import Folder
-    from training.tables.plan import Cell, Job
+    from training.tables.plan import Asked, Cell, Job
 
 
 OPEN = "open"
 """Every table of `tables_open.yaml`."""
 
 
+Number = Annotated[str, typer.Argument(help="1, 2a, 2b, 3, 4, 5, 7, 8; or open, for several.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the data sets; that of the pre-training by default.")
+]
+Pretrained = Annotated[
+    Path | None, typer.Option(help="Checkpoint of a pre-training: the rows of G2D.")
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="NAME=CHECKPOINT of an ablation that is there; again for more."),
+]
+Fractions = Annotated[
+    list[float] | None,
+    typer.Option("--fraction", help="Of the labels; again for more. All by default."),
+]
+Seeds = Annotated[str, typer.Option(help="Of the fine-tunings, such as 0,1,2.")]
+Protocols = Annotated[Literal["sound", "mgca", "both"], typer.Option(help="Of split and measure.")]
+Detectors = Annotated[
+    Literal["yolov3", "fcos", "centre"], typer.Option(help="Of the detection head.")
+]
+Only = Annotated[list[str] | None, typer.Option(help="A data set, such as siim; again for more.")]
+Devices = Annotated[
+    int, typer.Option(min=1, help="That share each step; under torchrun, its count holds.")
+]
+Recipes = Annotated[
+    str | None,
+    typer.Option(help="A YAML file, or the name of a shipped one; tables, or tables_open."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of all results; runs/NAME of the recipes.")]
+Cache = Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")]
+Write = Annotated[Path | None, typer.Option(help="A page whose generated part is written anew.")]
+KeepWeights = Annotated[
+    bool, typer.Option(help="Of each fine-tuning once it is measured, to publish it.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the cells and what is missing; do nothing.")
+]
+
+
 def table(
-    number: Annotated[str, typer.Argument(help="1, 2a, 2b, 3, 4, 5, 7, 8; or open, for several.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data sets; that of the pre-training by default."),
-    ] = None,
-    pretrained: Annotated[
-        Path | None, typer.Option(help="Checkpoint of a pre-training: the rows of G2D.")
-    ] = None,
-    arm: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=CHECKPOINT of an ablation that is there; again for more."),
-    ] = None,
-    fraction: Annotated[
-        list[float] | None, typer.Option(help="Of the labels; again for more. All by default.")
-    ] = None,
-    seeds: Annotated[str, typer.Option(help="Of the fine-tunings, such as 0,1,2.")] = "0",
-    protocol: Annotated[
-        Literal["sound", "mgca", "both"], typer.Option(help="Of split and measure.")
-    ] = "sound",
-    detector: Annotated[
-        Literal["yolov3", "fcos", "centre"], typer.Option(help="Of the detection head.")
-    ] = "yolov3",
-    only: Annotated[
-        list[str] | None, typer.Option(help="A data set, such as siim; again for more.")
-    ] = None,
-    devices: Annotated[
-        int, typer.Option(min=1, help="That share each step; under torchrun, its count holds.")
-    ] = 1,
-    recipes: Annotated[
-        str | None,
-        typer.Option(help="A YAML file, or the name of a shipped one; tables, or tables_open."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of all results; runs/NAME of the recipes.")
-    ] = None,
-    cache: Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")] = Path(
-        "runs/cache"
-    ),
-    write: Annotated[
-        Path | None, typer.Option(help="A page whose generated part is written anew.")
-    ] = None,
-    keep_weights: Annotated[
-        bool, typer.Option(help="Of each fine-tuning once it is measured, to publish it.")
-    ] = True,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and what is missing; do nothing.")
-    ] = False,
+    number: Number,
+    data: Data = None,
+    pretrained: Pretrained = None,
+    arm: Arms = None,
+    fraction: Fractions = None,
+    seeds: Seeds = "0",
+    protocol: Protocols = "sound",
+    detector: Detectors = "yolov3",
+    only: Only = None,
+    devices: Devices = 1,
+    recipes: Recipes = None,
+    out: Out = None,
+    cache: Cache = Path("runs/cache"),
+    write: Write = None,
+    keep_weights: KeepWeights = True,
+    dry_run: DryRun = False,
 ) -> None:
     """Fill a table of the G2D paper: fine-tune and measure what is missing, print all of it.
 
@@ -76,13 +84,10 @@ def table(
     A data set that is not there is named in the table and stops nothing. Killed or stopped, the
     same command goes on with what is missing. See docs/tables.md.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config_files import load_tables, told
-    from training.launch import started_by_launcher
+    from training.config_files import told
     from training.tables.folder import Folder
-    from training.tables.plan import PRETRAINED, Asked, Job, check
-    from training.tables.run import pretraining_of
+    from training.tables.plan import PRETRAINED, Asked
 
-    local, nodes = started_by_launcher() or (devices, 1)
     asked = Asked(
         table=number,
         fractions=tuple(fraction or ()),
@@ -95,19 +100,33 @@ def table(
     folder = out or Path("runs") / Path(named).stem
     checkpoints = _checkpoints(arm or ()) | ({PRETRAINED: pretrained} if pretrained else {})
     try:
-        config = load_tables(named)
-        model = pretraining_of(config, pretrained)
-        for name in config.tables if number == OPEN else (number,):
-            this = replace(asked, table=name)
-            root = data or model.data.root
-            job = Job(config, model, root, this, checkpoints, local * nodes, devices)
-            check(job)
+        for job in _jobs(named, asked, checkpoints, data, devices):
             if dry_run:
                 _list(job, Folder(folder))
             else:
                 _fill(job, folder, cache, write, keep_weights=keep_weights)
     except ValueError as error:
         raise typer.BadParameter(told(error)) from error
+
+
+def _jobs(
+    recipes: str, asked: "Asked", checkpoints: dict[str, Path], data: Path | None, devices: int
+) -> "Iterator[Job]":
+    """The table that is asked for, or each of the open ones."""
+    from training.config_files import load_tables
+    from training.launch import started_by_launcher
+    from training.tables.plan import PRETRAINED, Job, check
+    from training.tables.run import pretraining_of
+
+    local, nodes = started_by_launcher() or (devices, 1)
+    config = load_tables(recipes)
+    model = pretraining_of(config, checkpoints.get(PRETRAINED))
+    for name in config.tables if asked.table == OPEN else (asked.table,):
+        this = replace(asked, table=name)
+        root = data or model.data.root
+        job = Job(config, model, root, this, checkpoints, local * nodes, devices)
+        check(job)
+        yield job
 
 
 def _fill(job: "Job", out: Path, cache: Path, write: Path | None, *, keep_weights: bool) -> None:

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from g2d.cli import app
 from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
+from tests.training.killing import killed_at_its_first_checkpoint
 from tests.training.tiny_runs import SIZE_PX
-from training import ablation, checkpoint, loop
+from training import ablation
 from training.ablation import Cell, Folder, Result, arm_config, cells, run
 from training.ablation_config import AblationConfig, ProbeConfig
 from training.ablation_picture import draw, shown
@@ -94,19 +95,11 @@ def test_an_ablation_computes_every_cell(config: AblationConfig, folder: Path) -
 
 
 def test_a_stopped_ablation_goes_on_to_the_same_table(
-    config: AblationConfig, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: AblationConfig, folder: Path, tmp_path: Path
 ) -> None:
     out, cache = tmp_path / "run", tmp_path / "cache"
-    save = checkpoint.save
-
-    def save_and_die(*args: object) -> None:
-        save(*args)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:  # first within the pre-training
-        patch.setattr(loop, "save", save_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            list(run(config, out, cache))
+    with killed_at_its_first_checkpoint():  # first within the pre-training
+        list(run(config, out, cache))
     going = run(config, out, cache)  # then between two cells
     for _ in range(3):
         next(going)

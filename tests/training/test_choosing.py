@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from training import checkpoint as checkpoints
+from tests.training.killing import killed_at_its_first_checkpoint
 from training import loop
 from training.checkpoint import CHECKPOINT, Plan, chosen, read_checkpoint
 from training.choosing import BEST, Choice, Choosing
@@ -16,10 +15,6 @@ from training.data.sampler import Turn
 
 STILL = EngineConfig(accelerator="cpu", workers=0, loggers=())
 RATE = OptimiserConfig(lr=0.1, warmup=0.0)
-
-
-class _Killed(Exception):
-    """Stands for the signal."""
 
 
 class _Slope:
@@ -93,22 +88,12 @@ def test_the_last_step_is_looked_at_even_between_two_looks(tmp_path: Path) -> No
     assert _best(tmp_path) == {"step": 5, "valid": 0.2}
 
 
-def test_a_killed_run_chooses_as_one_that_was_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_chooses_as_one_that_was_not(tmp_path: Path) -> None:
     choose = ChooseConfig(by="dice", every=1, patience=3)
     values = [0.3, 0.6, 0.5, 0.4, 0.2, 9.0]
     _run(_Slope(values), choose, tmp_path / "whole", 50, every=2)
-    save = checkpoints.save
-
-    def save_and_die(*args: object) -> None:
-        save(*args)  # type: ignore[arg-type]
-        raise _Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "save", save_and_die)
-        with pytest.raises(_Killed):
-            _run(_Slope(values), choose, tmp_path / "killed", 50, every=2)
+    with killed_at_its_first_checkpoint():
+        _run(_Slope(values), choose, tmp_path / "killed", 50, every=2)
     _run(_Slope(values[2:]), choose, tmp_path / "killed", 50, every=2)
     assert _best(tmp_path / "killed") == _best(tmp_path / "whole") == {"step": 2, "valid": 0.6}
     assert _weight(tmp_path / "killed" / CHECKPOINT) == _weight(tmp_path / "whole" / CHECKPOINT)

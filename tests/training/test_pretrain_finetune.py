@@ -9,9 +9,8 @@ from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
 from tests.training import tiny_runs
+from tests.training.killing import killed_at_its_first_checkpoint
 from tests.training.tiny_runs import SIZE_PX
-from training import checkpoint as checkpoints
-from training import loop
 from training.checkpoint import read_checkpoint
 from training.commit import current_commit
 from training.config import FinetuneConfig, PairsConfig, PretrainConfig
@@ -20,10 +19,6 @@ from training.journal import TIMES
 from training.tasks.finetune import finetune
 from training.tasks.finetuning import load_pretrained
 from training.tasks.pretrain import SILENT, pretrain
-
-
-class _Killed(Exception):
-    """Stands for the signal."""
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +70,10 @@ def _history(checkpoint: Path) -> list[dict[str, float]]:
 
 
 def test_a_killed_pre_training_ends_as_the_uninterrupted_one(
-    config: PretrainConfig, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: PretrainConfig, pretrained: Path, tmp_path: Path
 ) -> None:
-    save = checkpoints.save
-
-    def save_and_die(*args: object) -> None:
-        save(*args)  # type: ignore[arg-type]
-        raise _Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "save", save_and_die)
-        with pytest.raises(_Killed):
-            pretrain(config, tmp_path / "run", tmp_path / "cache")
+    with killed_at_its_first_checkpoint():
+        pretrain(config, tmp_path / "run", tmp_path / "cache")
     resumed = pretrain(config, tmp_path / "run", tmp_path / "cache")
     assert _history(resumed) == _history(pretrained)
     whole, again = _weights(pretrained), _weights(resumed)

@@ -12,18 +12,16 @@ import yaml
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from radiograph.manifest import Metric, Task
 from tests.training import tiny_tables
+from tests.training.killing import killed_at_its_first_checkpoint
 from tests.training.torchrun import torchrun
-from training import checkpoint, loop
+from training import loop
 from training.commit import current_commit
 from training.config import ImportedConfig
 from training.tables import run as running
-from training.tables.config import Column, TablesConfig
-from training.tables.config import Task as TableTask
-from training.tables.folder import Folder, Measured, Result, sha256
-from training.tables.measure import NotMeasured, figure
-from training.tables.plan import Cell, Job, Protocol, cells, finetuning
+from training.tables.config import TablesConfig
+from training.tables.folder import Folder, Result, sha256
+from training.tables.plan import Cell, Job, cells, finetuning
 from training.tables.render import as_csv, markdown, places
 from training.tables.run import Missing, missing, pretraining_of, run, undone, with_looks
 from training.tasks.pretrain import pretrain
@@ -111,10 +109,6 @@ def test_looks_count_a_pool_that_is_smaller_than_a_step_as_the_run_does(job: Job
         assert (choose.every, choose.by, choose.patience) == (every, "loss", 5)
 
 
-class _Killed(Exception):
-    """Stands for the signal."""
-
-
 @pytest.fixture
 def fourth(job: Job) -> Job:
     """Table 4: two cells, of which `filled` has the second, and two without their data."""
@@ -122,18 +116,10 @@ def fourth(job: Job) -> Job:
 
 
 def test_a_killed_table_goes_on_and_computes_nothing_twice(
-    fourth: Job, filled: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fourth: Job, filled: Path, cache: Path, tmp_path: Path
 ) -> None:
-    save = checkpoint.save
-
-    def save_and_die(*args: object) -> None:
-        save(*args)  # type: ignore[arg-type]
-        raise _Killed
-
-    with monkeypatch.context() as patch:  # first within the first fine-tuning
-        patch.setattr(loop, "save", save_and_die)
-        with pytest.raises(_Killed):
-            list(run(fourth, tmp_path, cache))
+    with killed_at_its_first_checkpoint():  # first within the first fine-tuning
+        list(run(fourth, tmp_path, cache))
     assert undone(fourth, Folder(tmp_path)) == cells(fourth)
     going = run(fourth, tmp_path, cache)  # then between two cells
     first = next(going)
@@ -307,74 +293,6 @@ def test_findings_are_told_by_prompts_without_training(
     (measured,) = found.found.values()
     assert measured.n == 4
     assert 0 <= measured.value <= 1
-
-
-def _metric(label: str, value: float, name: str) -> Metric:
-    return Metric(
-        data="siim", split="test", task=Task.SEGMENT, label=label, metric=name,
-        value=value, low=0.7, high=0.9, n=100,
-    )  # fmt: skip
-
-
-def _task(job: Job, *labels: str) -> TableTask:
-    return job.config.tasks["lungs"].model_copy(update={"data": "siim", "labels": labels})
-
-
-def _figure(
-    metrics: list[Metric],
-    task: TableTask,
-    metric: str,
-    protocol: Protocol = "sound",
-    label: str | None = None,
-) -> Measured:
-    cell = Cell("lungs", "random", protocol)
-    return figure(metrics, task, cell, Column(task="lungs", metric=metric, title="", label=label))
-
-
-def test_the_figure_of_several_labels_is_their_mean_without_an_interval(job: Job) -> None:
-    metrics = [_metric(label, value, "dice") for label, value in {"a": 0.5, "b": 0.75}.items()]
-    metrics += [_metric("c", 0.1, "dice"), _metric("a", 0.1, "iou")]
-    assert _figure(metrics, _task(job, "a", "b"), "dice") == Measured(0.625, None, None, 100)
-    assert _figure(metrics, _task(job, "b"), "dice") == Measured(0.75, 0.7, 0.9, 100)
-    with pytest.raises(NotMeasured, match="evaluation gave no map of a, b"):
-        _figure(metrics, _task(job, "a", "b"), "map")
-
-
-def test_a_column_may_ask_for_one_label(job: Job) -> None:
-    metrics = [_metric("a", 0.5, "dice"), _metric("both", 0.25, "dice")]
-    found = _figure(metrics, _task(job, "a", "b"), "dice", label="both")
-    assert found == Measured(0.25, 0.7, 0.9, 100)
-
-
-def test_several_findings_have_the_figure_of_all_together(job: Job) -> None:
-    metrics = [_metric("a", 0.1, "accuracy"), _metric("b", 0.2, "accuracy")]
-    metrics += [_metric("all findings", 0.8, "argmax accuracy")]
-    assert _figure(metrics, _task(job, "a", "b"), "accuracy") == Measured(0.8, 0.7, 0.9, 100)
-    assert _figure(metrics, _task(job, "a"), "accuracy").value == 0.1
-    with pytest.raises(NotMeasured, match="no macro auroc of a, b"):
-        _figure(metrics, _task(job, "a", "b"), "auroc")
-
-
-def test_maps_are_told_apart_by_whether_regions_were_trained_on(job: Job) -> None:
-    grounded = {"kind": "ground", "recipe": "segment"}
-    trained = _task(job, "left lung").model_copy(update=grounded)
-    untrained = trained.model_copy(update={"recipe": None})
-    metrics = [_metric("left lung", 0.9, "pointing (aligned)")]
-    metrics += [_metric("left lung", 0.1, "pointing (zero_shot)")]
-    metrics += [_metric("Lung opacity", 0.3, "pointing")]
-    assert _figure(metrics, trained, "pointing").value == 0.9
-    assert _figure(metrics, untrained, "pointing").value == 0.1
-    assert _figure(metrics, untrained, "pointing", label="Lung opacity").value == 0.3
-
-
-def test_the_published_protocol_has_its_own_way_of_measuring(job: Job) -> None:
-    metrics = [_metric("a", 0.5, "dice"), _metric("a", 0.75, "dice (mgca)")]
-    metrics += [_metric("a", 0.8, "auroc")]
-    assert _figure(metrics, _task(job, "a"), "dice", "sound").value == 0.5
-    assert _figure(metrics, _task(job, "a"), "dice", "mgca") == Measured(0.75, None, None, 100)
-    assert _figure(metrics, _task(job, "a"), "auroc", "mgca") == Measured(0.8, 0.7, 0.9, 100)
-    with pytest.raises(NotMeasured, match=r"no map \(mgca\) of a"):
-        _figure([*metrics, _metric("a", 0.4, "map")], _task(job, "a"), "map", "mgca")
 
 
 def _command(job: Job, out: Path, cache: Path, recipes: Path, *options: str) -> list[str]:
