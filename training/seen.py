@@ -7,6 +7,7 @@ They come one by one, and whoever measures keeps figures of them, not the radiog
 25,000 takes no more memory than a few batches.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph import heads
+from radiograph.errors import InputError
 from radiograph.geometry import Box, Geometry
+from radiograph.guard import malformed
 from radiograph.manifest import HeadSpec
 from radiograph.preprocess import preprocess
 from training.data.cache import BOX_SOURCES, MASK_SOURCES, read_mask, split_lungs
@@ -73,6 +76,9 @@ def see(
 ) -> Iterator[Seen]:
     """Read and run the frontal radiographs of one split.
 
+    One that cannot be read is left out, as of the cache that training reads, and named on the
+    terminal.
+
     Args:
         model: whose trunk runs.
         split: train, valid or test.
@@ -93,7 +99,8 @@ def see(
         reader = _OneAtATime(table)
         read = partial(_read, reader, model)
         workers = model.config.engine.workers
-        ahead = read_ahead(read, track(rows[::step], f"{split} of {name}"), workers, batch_size)
+        tried = read_ahead(read, track(rows[::step], f"{split} of {name}"), workers, batch_size)
+        ahead = (item for item in tried if item is not None)
         while batch := list(islice(ahead, batch_size)):
             yield from _look(model, batch)
 
@@ -130,11 +137,16 @@ def read_ahead(
             yield waiting.popleft().result()
 
 
-def _read(table: _OneAtATime, model: TrainedModel, row: Row) -> tuple[Seen, FloatArray]:
-    """What is known of a row, and the model's input: 1 x S x S."""
-    radiograph = decode(table.read(row.image))
-    tensor, geometry = preprocess(radiograph, model.config.preprocess)
-    masks, counted = _true_masks(table, row, geometry)
+def _read(table: _OneAtATime, model: TrainedModel, row: Row) -> tuple[Seen, FloatArray] | None:
+    """What is known of a row, and the model's input: 1 x S x S; None where it cannot be read."""
+    try:
+        with malformed("the image cannot be used"):
+            radiograph = decode(table.read(row.image))
+            tensor, geometry = preprocess(radiograph, model.config.preprocess)
+        masks, counted = _true_masks(table, row, geometry)
+    except (InputError, OSError) as error:
+        print(f"left out, {row.table} {row.image}: {error}", file=sys.stderr)
+        return None
     return Seen(row, geometry, masks, counted, _true_boxes(row, masks), {}), tensor
 
 

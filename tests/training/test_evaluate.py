@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from radiograph import heads
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, Metric, Task
+from tests.training import tiny_runs
 from tests.training.tiny_runs import SIZE_PX
 from training.calibrate import ThresholdRule, calibrate, statistics
 from training.data.files import DataError
@@ -61,6 +62,20 @@ def test_a_limit_spreads_evenly_and_other_licences_are_not_seen(model: TrainedMo
     assert [s.row.image for s in few] == [f"kermany_224/{i}.png" for i in (0, 2, 4, 6)]
     assert not list(see(model, "train", ("noncommercial",)))
     assert not list(see(model, "test", ("open",)))
+
+
+def test_what_cannot_be_read_is_left_out_and_named(
+    model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tiny_runs.write_kermany(tmp_path)
+    (tmp_path / "kermany_224" / "3.png").write_bytes(b"no picture")
+    (tmp_path / "kermany_224" / "5.png").unlink()
+    elsewhere = replace(model, config=model.config.model_copy(update={"data": data}))
+    images = [one.row.image for one in see(elsewhere, "train", ("open",))]
+    assert images == [f"kermany_224/{i}.png" for i in (0, 1, 2, 4, 6, 7)]
+    told = capsys.readouterr().err
+    assert told.count("left out, kermany_224 kermany_224/") == 2
+    assert "kermany_224/3.png: " in told
 
 
 def test_calibration_describes_every_head(specs: dict[str, HeadSpec]) -> None:
