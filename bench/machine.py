@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from bench.subjects import NotInstalled, environment
+from bench.servers.subjects import NotInstalled, environment
 
 OURS = ("fastapi", "numpy", "onnxruntime", "pillow", "pydicom", "torch", "uvicorn")
 PEERS = {"litserve": ("litserve", "onnxruntime"), "mlserver": ("mlserver", "onnxruntime")}

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench.subjects import PEERS
+from bench.servers.subjects import PEERS
 
 PARTS = ("stages", "single", "overload", "memory", "swaps", "compare")
 _QUICK = {"rounds": 1, "seconds": 2.0, "requests": 5, "memory_requests": 100, "swaps": 6}

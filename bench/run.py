@@ -21,13 +21,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import checks, compare, machine, memory, overload, report, single, stages, swaps
+from bench import checks, machine, report
 from bench import options as command_line
 from bench.inputs import Inputs, prepare
-from bench.ours import Ours
-from bench.processes import ROOT, CannotStart, serving
-from bench.subjects import NotInstalled, environment
-from radiograph.repository import Repository
+from bench.scenarios import comparison, memory, overload, single_client, stages, version_swaps
+from bench.servers.ours import Ours
+from bench.servers.process import ROOT, CannotStart, serving
+from bench.servers.subjects import NotInstalled, environment
+from radiograph.repository.repository import Repository
 
 Figures = dict[str, Any]
 
@@ -111,7 +112,7 @@ def _single(
     options: argparse.Namespace, ours: Ours, _folder: Path, inputs: Inputs, _work: Path
 ) -> Figures:
     with serving(ours.start()) as (server, _):
-        return {"checks": single.check(server.port, inputs.small, options.requests)}
+        return {"checks": single_client.check(server.port, inputs.small, options.requests)}
 
 
 def _overload(
@@ -136,17 +137,17 @@ def _memory(
 def _swaps(
     options: argparse.Namespace, ours: Ours, folder: Path, inputs: Inputs, work: Path
 ) -> Figures:
-    found, figures = swaps.measure(ours, folder, inputs.small, options.swaps, work)
+    found, figures = version_swaps.measure(ours, folder, inputs.small, options.swaps, work)
     return {"checks": found, "swaps": figures}
 
 
 def _compare(
     options: argparse.Namespace, ours: Ours, folder: Path, inputs: Inputs, work: Path
 ) -> Figures:
-    plan = compare.Plan(
+    plan = comparison.Plan(
         options.rounds, options.seconds, options.clients, options.batch, options.peers
     )
-    found = compare.measure(ours, folder, inputs.small, plan, work)
+    found = comparison.measure(ours, folder, inputs.small, plan, work)
     return {"checks": checks.from_comparison(found), "compare": found}
 
 

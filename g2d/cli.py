@@ -27,13 +27,13 @@ COMMANDS = {
     "pretrain": "g2d.training:pretrain",
     "finetune": "g2d.training:finetune",
     "ablation": "g2d.training:ablation",
-    "table": "g2d.tables:table",
+    "table": "g2d.experiments:table",
     "evaluate": "g2d.training:evaluate",
     "zero-shot": "g2d.zero_shot:zero_shot",
     "export": "g2d.training:export",
     "publish": "g2d.training:publish",
-    "import-checkpoint": "g2d.released:import_checkpoint",
-    "export-checkpoint": "g2d.released:export_checkpoint",
+    "import-checkpoint": "g2d.checkpoints:import_checkpoint",
+    "export-checkpoint": "g2d.checkpoints:export_checkpoint",
 }
 """Sub-command -> module:attribute, a function or a `typer.Typer`, in the order of the help."""
 

@@ -1,8 +1,8 @@
 """`g2d models`: look into the model repository, move its aliases, render it for Triton.
 
-list | show | verify | alias | rollback -> radiograph.repository
-                verify -> service.golden with ONNX Runtime, where it is installed
-                triton -> service.backends.triton_view, which needs neither runtime nor client
+list | show | verify | alias | rollback -> radiograph.repository.repository
+                verify -> service.backends.golden with ONNX Runtime, where it is installed
+                triton -> service.backends.triton.repository_view (no runtime and no client needed)
 """
 
 import functools
@@ -15,7 +15,7 @@ import typer
 
 from radiograph.errors import InvalidVersion, ModelNotFound, RadiographError
 from radiograph.manifest import ModelManifest
-from radiograph.repository import DEFAULT_ALIAS, Repository
+from radiograph.repository.repository import DEFAULT_ALIAS, Repository
 
 app = typer.Typer(
     add_completion=False,
@@ -193,15 +193,17 @@ def triton(
     g2d models triton --out triton --name g2d-cxr
     g2d models triton --out triton --previous --watch 2
     """  # noqa: D301 - the same
-    from service.backends import triton_view  # the service's side, for this sub-command only
+    from service.backends.triton import (
+        repository_view,  # the service's side, for this sub-command only
+    )
 
     repository = Repository(models_dir)
     if watch is None:
-        for model in triton_view.render(repository, out, name, previous=previous):
+        for model in repository_view.render(repository, out, name, previous=previous):
             typer.echo(model)
         return
     pause = functools.partial(_pause, watch)
-    for models in triton_view.follow(repository, out, name, pause, previous=previous):
+    for models in repository_view.follow(repository, out, name, pause, previous=previous):
         typer.echo(f"rendered {' '.join(models)}")
 
 
@@ -302,10 +304,10 @@ def _verify(repository: Repository, name: str, version: int, golden: bool) -> st
 
 def _replay(folder: Path, manifest: ModelManifest) -> float:
     """The largest difference of the golden outputs on this machine's CPU."""
-    from service import golden  # the service's side, loaded by this sub-command only
+    from service.backends import golden  # the service's side, loaded by this sub-command only
     from service.backends.ort import OrtBackend, Sessions
     from service.backends.ort_options import OrtOptions
-    from service.settings import available_cpus
+    from service.host import available_cpus
 
     sessions = Sessions(OrtOptions(provider="cpu", threads=available_cpus()))
     backend = OrtBackend(folder, manifest, sessions)

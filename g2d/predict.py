@@ -9,7 +9,7 @@ import typer
 from radiograph.manifest import Task
 
 if TYPE_CHECKING:  # the service is imported when the command runs, not for `g2d --help`
-    from service.results import AnalysisResult
+    from service.inference.results import AnalysisResult
     from service.settings import Settings
 
 
@@ -44,16 +44,16 @@ def predict(
 
     The JSON is that of the service. Exit status 2 when the file cannot be answered.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from service.encoders import json, png
+    from service.encoders import json_encoder, png_overlay
     from service.settings import Settings
 
     settings = Settings.from_environment().changed(models_dir=models_dir, default_model=model)
     tasks = tuple(task or ()) or ((Task.GROUND,) if method else ())
-    side_px = None if out is None else settings.overlay_side_px
+    side_px = None if out is None else settings.limits.overlay_side_px
     result = _answer(file, tasks, tuple(phrase or ()), method, version, settings, side_px)
     if out is not None:
-        out.write_bytes(png.encode(result))
-    typer.echo(json.encode(result, uuid.uuid4().hex, heatmap))
+        out.write_bytes(png_overlay.encode(result))
+    typer.echo(json_encoder.encode(result, uuid.uuid4().hex, heatmap))
 
 
 def _answer(
@@ -66,16 +66,16 @@ def _answer(
     preview_px: int | None,
 ) -> "AnalysisResult":
     """Load one version, with every check that the service makes, and ask it."""
-    from radiograph.repository import Repository
-    from service.analysis import AnalysisRequest
-    from service.backends import choice
-    from service.opening import limits_of, load_version
+    from radiograph.repository.repository import Repository
+    from service.backends import factory
+    from service.inference.types import AnalysisRequest
+    from service.registry.loader import limits_of, load_version
 
-    repository, name = Repository(settings.models_dir), settings.default_model
+    repository, name = Repository(settings.models.models_dir), settings.models.default_model
     data = file.read_bytes()
     request = AnalysisRequest(tasks=tasks, phrases=phrases, method=method)
-    number = repository.resolve(name, version or settings.default_alias)
-    backends = choice.factory(settings)
+    number = repository.resolve(name, version or settings.models.default_alias)
+    backends = factory.factory(settings)
     loaded = load_version(repository, name, number, backends, limits_of(settings))
     try:
         return loaded.analysis.run_here(request, data, preview_px=preview_px)

@@ -36,8 +36,9 @@ def serve(
 
     import uvicorn
 
-    from service import logs, memory, tracing
+    from service import malloc
     from service.api.app import create_app
+    from service.observability import logs, tracing_setup
     from service.settings import Settings
 
     logs.configure("info")
@@ -49,16 +50,16 @@ def serve(
         threads=threads,
         workers=workers,
     )
-    logs.configure(settings.log_level)
-    memory.share_arenas()
+    logs.configure(settings.server.log_level)
+    malloc.share_arenas()
     sys.setswitchinterval(0.001)  # the event loop gets its turn sooner while answers are written
     uvicorn.run(
-        create_app(settings, tracing=tracing.from_environment()),
-        host=settings.host,
-        port=settings.port,
+        create_app(settings, tracing=tracing_setup.from_environment()),
+        host=settings.server.host,
+        port=settings.server.port,
         log_config=None,  # uvicorn's records go through our handler
         access_log=False,  # its lines hold the query, and so perhaps a phrase
         server_header=False,
-        timeout_graceful_shutdown=settings.stop_grace_s,
+        timeout_graceful_shutdown=settings.server.stop_grace_s,
         ws="none",
     )

@@ -57,9 +57,9 @@ def prepare(
     Training does the same when it starts, with one process; the cache serves every later run.
     Killed or stopped, the same command goes on with what is left to do.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config_files import is_configuration, load_any, told
-    from training.data.cache import open_cache
-    from training.prepare import compared_with_paper, data_set, preprocessing
+    from training.config.files import is_configuration, load_any, told
+    from training.data.cache.cache import open_cache
+    from training.data.prepare import compared_with_paper, data_set, preprocessing
 
     try:
         if is_configuration(config) and data is None:
@@ -94,9 +94,9 @@ def pretrain(
 
     Killed or stopped, the same command goes on from the last checkpoint.
     """  # noqa: D301 - as above
-    from training.config import PretrainConfig
-    from training.config_files import load, told
-    from training.tasks.pretrain import pretrain as run
+    from training.config.files import load, told
+    from training.config.pretrain import PretrainConfig
+    from training.pretrain.pretrain import pretrain as run
 
     if changes and out is None:
         raise typer.BadParameter("a changed configuration is another run: name its folder, --out")
@@ -115,9 +115,9 @@ def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> N
 
     Killed or stopped, the same command goes on from the last checkpoint.
     """  # noqa: D301 - as above
-    from training.config import FinetuneConfig
-    from training.config_files import load
-    from training.tasks.finetune import finetune as run
+    from training.config.files import load
+    from training.config.finetune import FinetuneConfig
+    from training.finetune.finetune import finetune as run
 
     chosen = load(config, FinetuneConfig)
     typer.echo(run(chosen, out or _folder(config), cache))
@@ -141,9 +141,9 @@ def evaluate(
     Writes assessment.json and statistics.npz into the run; with another split than test it
     prints only, and the held-out phrases stay unseen.
     """  # noqa: D301 - as above
-    from training.calibrate import ThresholdRule
-    from training.inference import load_run, never_aligned
-    from training.publish import RunFolder, assess, measure
+    from training.evaluation.assessment import RunFolder, assess, measure
+    from training.evaluation.calibration import ThresholdRule
+    from training.evaluation.trained_model import load_run, never_aligned
 
     try:
         rule = ThresholdRule.parse(threshold)
@@ -182,9 +182,10 @@ def export(
     import shutil
     from dataclasses import replace
 
-    from training.export import export as run_export
-    from training.inference import load_run
-    from training.publish import RunFolder, write_parity
+    from training.evaluation.assessment import RunFolder
+    from training.evaluation.trained_model import load_run
+    from training.export.onnx_export import export as run_export
+    from training.export.onnx_export import write_parity
 
     folder = RunFolder(run).export
     shutil.rmtree(folder, ignore_errors=True)
@@ -220,10 +221,11 @@ def publish(
 
     The version appears whole or not at all; `g2d models rollback` takes the alias back.
     """  # noqa: D301 - as above
-    from training.inference import load_run
-    from training.publish import RunFolder, read_export
-    from training.publish import publish as run_publish
-    from training.publish_head import Target, publish_one_head
+    from training.evaluation.assessment import RunFolder
+    from training.evaluation.trained_model import load_run
+    from training.export.onnx_export import read_export
+    from training.publish.publish_head import Target, publish_one_head
+    from training.publish.publish_version import publish as run_publish
 
     folder, model = RunFolder(run), load_run(run)
     exported = read_export(folder)
@@ -257,10 +259,10 @@ def ablation(
 
     Killed or stopped, the same command goes on with what is missing.
     """  # noqa: D301 - as above
-    from training import ablation as experiment
-    from training.ablation_table import MARKERS, describe
-    from training.config_files import load_ablation
-    from training.markdown import rewrite
+    from training.config.files import load_ablation
+    from training.experiments import ablation as experiment
+    from training.experiments.markdown import rewrite
+    from training.experiments.paired_differences import MARKERS, describe
 
     chosen, folder = load_ablation(config), out or _folder(config)
     if not table_only:
@@ -272,7 +274,7 @@ def ablation(
     else:
         rewrite(write, table, MARKERS)
     if picture is not None:
-        from training.ablation_picture import draw
+        from training.experiments.ablation_picture import draw
 
         draw(chosen, folder, cache, picture)
 

@@ -40,9 +40,9 @@ def zero_shot(
     Thresholds are chosen on the validation split, figures are of the test split with 95 %
     intervals over patients.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.inference import load_run
-    from training.tasks.zero_shot import classify, prepare
-    from training.tasks.zero_shot_grounding import ground
+    from training.evaluation.trained_model import load_run
+    from training.evaluation.zero_shot_classification import classify, prepare
+    from training.evaluation.zero_shot_grounding import ground
 
     model = prepare(load_run(run), data, table, protocol.value)
     answer = classify(model) if task is Asked.CLASSIFY else ground(model)

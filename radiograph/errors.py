@@ -18,7 +18,7 @@
         ├── PublishRefused           a gate failed; nothing was published
         └── AliasConflict            the alias moved since it was read
 
-No HTTP status here: `service.api.problems` is the only place that knows them.
+No HTTP status here: `service.api.http.problems` is the only place that knows them.
 Messages never carry patient data.
 """
 

@@ -21,8 +21,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from radiograph.errors import InvalidVersion
-from radiograph.findings import Code
 from radiograph.preprocess import PreprocessSpec
+from radiograph.terminology import Code
 
 MANIFEST_NAME = "manifest.json"
 

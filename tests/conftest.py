@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny_version
+from tests.builders.models import tiny_version
+
+pytest_plugins = ["tests.fixtures.service", "tests.fixtures.jobs", "tests.fixtures.training"]
 
 
 @pytest.fixture(scope="session", autouse=True)

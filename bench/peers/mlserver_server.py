@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from bench.peers.options import PeerOptions
-from bench.ports import free_port
+from bench.servers.ports import free_port
 
 THREADS = "BENCH_THREADS_EACH"  # as in `mlserver_runtime`, which needs MLServer to be imported
 

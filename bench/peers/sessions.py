@@ -39,7 +39,7 @@ class CutClassifier:
     """
 
     def __init__(self, model: Model, threads: int) -> None:
-        from service.backends.stages import cut, needed  # not in the peers' environments
+        from service.backends.graph_stages import cut, needed  # not in the peers' environments
 
         path = model.folder / "trunk.onnx"
         stages = [_session(part, threads) for part in cut(path) or [path.read_bytes()]]

@@ -20,7 +20,7 @@ import yaml
 from onnx import GraphProto, numpy_helper
 from torch import Tensor, nn
 
-from training.config import EncoderConfig
+from training.config.model import EncoderConfig
 from training.model.attention_pool import AttentionPool
 from training.model.g2d import ImageFeatures
 from training.model.heads import ClassifyHead, trunk_outputs

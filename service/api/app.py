@@ -2,15 +2,18 @@
 
 from fastapi import FastAPI
 
-from service.api import admin, jobs, metrics, openapi, pages, problems, routes
-from service.api.middleware import RequestContext
-from service.api.parts import Parts, put_together
-from service.decoding import Decoders
-from service.events import NOBODY, Observer
-from service.metrics import Metrics
-from service.opening import BackendFactory
+from service.api import pages
+from service.api.http import problems
+from service.api.http.middleware import RequestContextMiddleware
+from service.api.lifespan import Components, build_components
+from service.api.routes import admin, health, inference, jobs, metrics, models
+from service.api.schemas import openapi
+from service.decoding.pool import DecoderPool
+from service.observability.metrics import Metrics
+from service.observability.observer import NULL_OBSERVER, Observer
+from service.observability.tracing import Tracing
+from service.registry.loader import BackendFactory
 from service.settings import Settings
-from service.tracing import Tracing
 
 
 def create_app(
@@ -18,7 +21,7 @@ def create_app(
     backends: BackendFactory | None = None,
     observer: Observer | None = None,
     tracing: Tracing | None = None,
-    decoders: Decoders | None = None,
+    decoders: DecoderPool | None = None,
 ) -> FastAPI:
     """The service as an ASGI application.
 
@@ -34,19 +37,19 @@ def create_app(
         ProviderUnavailable: the hardware that the settings ask for does not compute.
     """
     if observer is None:
-        observer = Metrics() if settings.metrics else NOBODY
-    parts = put_together(settings, backends, observer, tracing, decoders)
+        observer = Metrics() if settings.server.metrics else NULL_OBSERVER
+    parts = build_components(settings, backends, observer, tracing, decoders)
     app = _framework(parts)
     app.state.models, app.state.admission = parts.models, parts.admission
     app.state.answerer, app.state.engine = parts.answerer, parts.engine
-    app.add_middleware(RequestContext, observer=observer, tracing=tracing)
+    app.add_middleware(RequestContextMiddleware, observer=observer, tracing=tracing)
     problems.install(app)
     openapi.install(app)
     _add_routes(app, parts, settings, observer)
     return app
 
 
-def _framework(parts: Parts) -> FastAPI:
+def _framework(parts: Components) -> FastAPI:
     """The application without an address."""
     return FastAPI(
         title=openapi.TITLE,
@@ -60,15 +63,15 @@ def _framework(parts: Parts) -> FastAPI:
     )
 
 
-def _add_routes(app: FastAPI, parts: Parts, settings: Settings, observer: Observer) -> None:
+def _add_routes(app: FastAPI, parts: Components, settings: Settings, observer: Observer) -> None:
     """Every address, in the order that the documentation shows."""
     for prefix in ("/v1", ""):
-        app.include_router(routes.tasks(parts.answerer, prefix), include_in_schema=bool(prefix))
-    app.include_router(routes.models(parts.models, settings.default_model))
+        app.include_router(inference.tasks(parts.answerer, prefix), include_in_schema=bool(prefix))
+    app.include_router(models.models(parts.models, settings.models.default_model))
     app.include_router(admin.router(parts.models, settings))
     if parts.desk is not None:
-        app.include_router(jobs.router(parts.desk, listing=settings.jobs_list))
-    app.include_router(routes.health(parts.models))
+        app.include_router(jobs.router(parts.desk, listing=settings.jobs.list))
+    app.include_router(health.health(parts.models))
     if isinstance(observer, Metrics):
         app.include_router(metrics.router(observer))
     app.include_router(pages.router())

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, ModelManifest
 from service.backends.base import GLOBAL_FEATURES, Answers, FloatArray, alone
+from service.backends.graph_stages import cut, needed
 from service.backends.ort_options import WANTED, OrtOptions, providers
-from service.backends.stages import cut, needed
 from service.errors import BackendFailure, ProviderUnavailable
 from service.settings import Provider, Settings
 
@@ -57,7 +57,7 @@ class Running:
                 self._count -= 1
 
 
-class Resident:
+class DeviceArray:
     """An array on the device that made it, fetched when somebody looks at it.
 
     Graphs that read it take it where it is.
@@ -137,7 +137,7 @@ class Graph:
         """Run with inputs and outputs bound, so that features never leave the device."""
         binding = session.io_binding()
         for name, value in feeds.items():
-            if isinstance(value, Resident):
+            if isinstance(value, DeviceArray):
                 binding.bind_ortvalue_input(name, value.value)
             else:
                 binding.bind_cpu_input(name, np.ascontiguousarray(value))
@@ -148,7 +148,7 @@ class Graph:
                 binding.bind_output(name)
         session.run_with_iobinding(binding)
         values = binding.get_outputs()
-        found = (Resident(value) if stay else value.numpy() for value in values)
+        found = (DeviceArray(value) if stay else value.numpy() for value in values)
         return dict(zip(self.outputs, found, strict=True))
 
 
@@ -228,12 +228,12 @@ def factory(settings: Settings) -> Callable[[Path, ModelManifest], "OrtBackend"]
     """
     sessions = Sessions(
         OrtOptions(
-            provider=settings.provider,
-            threads=settings.threads,
-            narrow=settings.provider == "cpu" and settings.workers > 1,
-            bound=settings.provider != "cpu",
-            device_id=settings.device_id,
-            tensorrt_cache_dir=settings.tensorrt_cache_dir,
+            provider=settings.runtime.provider,
+            threads=settings.runtime.threads,
+            narrow=settings.runtime.provider == "cpu" and settings.batching.workers > 1,
+            bound=settings.runtime.provider != "cpu",
+            device_id=settings.runtime.device_id,
+            tensorrt_cache_dir=settings.runtime.tensorrt_cache_dir,
         )
     )
     return lambda folder, manifest: OrtBackend(folder, manifest, sessions)

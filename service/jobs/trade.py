@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.jobs.model import JobQuestion
+from service.jobs.job import JobQuestion
 
 Answer = Callable[[bytes, str, JobQuestion], Awaitable[tuple[bytes, bytes | None]]]
 """Bytes, media type and question -> JSON and, where the question asks for it, a picture; by the

@@ -1,14 +1,15 @@
 from pathlib import Path
 
-from bench import checks, single, swaps
-from bench.compare import Record, best_of
-from bench.figures import Outcome
-from bench.memory import flat
+from bench import checks
+from bench.load.statistics import Outcome
 from bench.names import BARE, BATCH, BEST, LANES, SINGLE, TORCH
-from bench.sampling import Sample
+from bench.scenarios import single_client, version_swaps
+from bench.scenarios.comparison import Record, best_of
+from bench.scenarios.memory import flat
+from bench.scenarios.timed_client import Sample
 from radiograph.manifest import Task
-from radiograph.repository import Repository
-from tests import tiny_version
+from radiograph.repository.repository import Repository
+from tests.builders.models import tiny_version
 
 
 def answered(note: str) -> Outcome:
@@ -19,7 +20,7 @@ def test_overhead_leaves_decoding_and_model_out() -> None:
     stages = {"read": 5.0, "preprocess": 10.0, "trunk": 40.0, "heads": 1.0, "encode": 0.5}
     sample = Sample(60.0, {**stages, "total": 58.5})
     assert sample.overhead_ms == 2.5
-    check = single.overhead({"classify": [sample], "segment": [sample]})
+    check = single_client.overhead({"classify": [sample], "segment": [sample]})
     assert check.held
     assert check.measured == "2.50 ms"
 
@@ -34,10 +35,10 @@ def test_the_dearest_task_is_what_all_tasks_are_held_against() -> None:
     totals = {"classify": 50.0, "segment": 80.0, "detect": 52.0, "ground": 55.0, "analyze": 88.0}
     totals["image alone"] = 82.0
     samples = {name: [Sample(ms, {"total": ms})] for name, ms in totals.items()}
-    check = single.everything(samples)
+    check = single_client.everything(samples)
     assert check.measured.startswith("1.10")
     assert "/segment" in check.note
-    phrase = single.phrase(samples)
+    phrase = single_client.phrase(samples)
     assert phrase.held
     assert phrase.measured.startswith("1.07")
 
@@ -66,7 +67,7 @@ def test_two_versions_differ_in_thresholds_and_in_the_digest_of_their_trunk(tmp_
     source, root = tmp_path / "source", tmp_path / "root"
     tiny_version.publish(source)
     root.mkdir()
-    name = swaps.two_versions(source / tiny_version.NAME / "1", root)
+    name = version_swaps.two_versions(source / tiny_version.NAME / "1", root)
     repository = Repository(root)
     for version in repository.versions(name):
         repository.verify(name, version)
@@ -77,33 +78,33 @@ def test_two_versions_differ_in_thresholds_and_in_the_digest_of_their_trunk(tmp_
     }
     assert first.heads_for(Task.CLASSIFY) != second.heads_for(Task.CLASSIFY)
     assert first.heads_for(Task.SEGMENT) == second.heads_for(Task.SEGMENT)
-    assert len(swaps.identities(root, name)) == 2
+    assert len(version_swaps.identities(root, name)) == 2
 
 
-DONE = [swaps.Swap(0.1, 100.0)] * 10
+DONE = [version_swaps.Swap(0.1, 100.0)] * 10
 
 
 def test_a_mixed_answer_is_found() -> None:
     whole = frozenset({"one", "two"})
-    good = swaps.Moves(DONE, [answered("one"), answered("two")])
-    bad = swaps.Moves(DONE, [answered("one"), answered("three")])
-    assert [check.held for check in swaps.checks(10, good, whole)] == [True, True, True]
-    assert [check.held for check in swaps.checks(10, bad, whole)] == [True, False, True]
+    good = version_swaps.Moves(DONE, [answered("one"), answered("two")])
+    bad = version_swaps.Moves(DONE, [answered("one"), answered("three")])
+    assert [check.held for check in version_swaps.checks(10, good, whole)] == [True, True, True]
+    assert [check.held for check in version_swaps.checks(10, bad, whole)] == [True, False, True]
 
 
 def test_a_failed_request_during_swaps_is_found() -> None:
-    moves = swaps.Moves(DONE, [answered("one"), Outcome(0, 0, 0.1, 503)])
-    assert swaps.checks(10, moves, frozenset({"one"}))[0].held is False
+    moves = version_swaps.Moves(DONE, [answered("one"), Outcome(0, 0, 0.1, 503)])
+    assert version_swaps.checks(10, moves, frozenset({"one"}))[0].held is False
 
 
 def test_swaps_that_are_not_taken_up_are_not_measured() -> None:
-    moves = swaps.Moves([], [], reason="version 2 did not answer")
-    found = [*swaps.checks(10, moves, frozenset()), swaps.rollback(moves)]
+    moves = version_swaps.Moves([], [], reason="version 2 did not answer")
+    found = [*version_swaps.checks(10, moves, frozenset()), version_swaps.rollback(moves)]
     assert all(check.held is None and "did not answer" in check.note for check in found)
 
 
 def test_the_first_swap_loads_and_is_no_roll_back() -> None:
-    slow, quick = swaps.Swap(5.0, 100.0), swaps.Swap(0.2, 100.0)
-    assert swaps.rollback(swaps.Moves([slow, quick, quick], [])).held
-    assert swaps.rollback(swaps.Moves([quick, slow], [])).held is False
-    assert swaps.rollback(swaps.Moves([slow], [])).held is None
+    slow, quick = version_swaps.Swap(5.0, 100.0), version_swaps.Swap(0.2, 100.0)
+    assert version_swaps.rollback(version_swaps.Moves([slow, quick, quick], [])).held
+    assert version_swaps.rollback(version_swaps.Moves([quick, slow], [])).held is False
+    assert version_swaps.rollback(version_swaps.Moves([slow], [])).held is None

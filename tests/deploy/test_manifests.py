@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from service.settings import PREFIX, Settings
-from tests import kustomize, promql
-from tests.kustomize import Manifest
+from tests.builders.deploy import kustomize, promql
+from tests.builders.deploy.kustomize import Manifest
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -186,9 +186,9 @@ def test_the_environment_is_settings(overlay: str) -> None:
     assert not unknown
     settings = Settings.from_environment(given)
     (port,) = container(overlay)["ports"]
-    assert (settings.port, settings.host) == (port["containerPort"], "0.0.0.0")  # noqa: S104
+    assert (settings.server.port, settings.server.host) == (port["containerPort"], "0.0.0.0")  # noqa: S104
     mounts = {mount["name"]: mount["mountPath"] for mount in container(overlay)["volumeMounts"]}
-    assert str(settings.models_dir) == mounts["models"]
+    assert str(settings.models.models_dir) == mounts["models"]
 
 
 @pytest.mark.parametrize("overlay", ALL)
@@ -207,7 +207,7 @@ def test_running_requests_have_time_to_end(overlay: str) -> None:
     pause = int(container(overlay)["lifecycle"]["preStop"]["exec"]["command"][1])
     pod = one(overlay, "Deployment")["spec"]["template"]["spec"]
     given = environment(overlay)
-    graceful = Settings.from_environment(given).stop_grace_s
+    graceful = Settings.from_environment(given).server.stop_grace_s
     assert pod["terminationGracePeriodSeconds"] > pause + graceful
 
 
@@ -217,7 +217,7 @@ def test_the_decoders_cannot_take_more_memory_than_the_container_has(overlay: st
     settings = Settings.from_environment(environment(overlay))
     limits = item["resources"]["limits"]
     gib = int(limits["memory"].removesuffix("Gi"))
-    assert int(limits["cpu"]) * settings.decode_memory_bytes <= (gib - 1) * 1024**3
+    assert int(limits["cpu"]) * settings.decoding.memory_bytes <= (gib - 1) * 1024**3
 
 
 @pytest.mark.parametrize("overlay", ALL)
@@ -257,7 +257,7 @@ def test_the_models_are_read_only_unless_a_component_says_otherwise(overlay: str
 
 @pytest.mark.parametrize("overlay", ALL)
 def test_jobs_are_off_or_on_a_volume_that_outlives_the_pod(overlay: str) -> None:
-    folder = Settings.from_environment(environment(overlay)).jobs_dir
+    folder = Settings.from_environment(environment(overlay)).jobs.dir
     pod = one(overlay, "Deployment")["spec"]["template"]["spec"]
     places = {mount["mountPath"]: mount["name"] for mount in container(overlay)["volumeMounts"]}
     if not any(component.startswith("jobs") for component in OWN.get(overlay, ("", []))[1]):
@@ -321,7 +321,7 @@ def triton(overlay: str) -> tuple[Manifest, str, dict[str, str]]:
 def test_the_service_finds_triton_and_may_reach_it(overlay: str) -> None:
     _, address, labels = triton(overlay)
     settings = Settings.from_environment(environment(overlay))
-    assert (settings.backend, settings.triton_url) == ("triton", address)
+    assert (settings.runtime.backend, settings.triton.url) == ("triton", address)
     (out,) = one(overlay, "NetworkPolicy", "g2d-to-triton")["spec"]["egress"]
     assert out["to"] == [{"podSelector": {"matchLabels": labels}}]
     assert out["ports"][0]["port"] == int(address.partition(":")[2])
@@ -344,7 +344,7 @@ def test_triton_serves_what_the_container_beside_it_renders(overlay: str) -> Non
     mode = {"triton": "explicit", "kserve": "none"}[overlay]
     assert f"--model-control-mode={mode}" in server["args"]
     assert ("--watch" in view["args"]) == (mode == "explicit")
-    assert not Settings.from_environment(environment(overlay)).triton_unload
+    assert not Settings.from_environment(environment(overlay)).triton.unload
 
 
 def test_triton_is_the_one_of_compose() -> None:

@@ -100,9 +100,9 @@ def test_the_environment_is_settings(name: str) -> None:
     given = {key: value for key, value in environment(name).items() if key.startswith(PREFIX)}
     assert {key.removeprefix(PREFIX).lower() for key in given} <= set(Settings.model_fields)
     settings = Settings.from_environment(given)
-    assert settings.admin_token is None
+    assert settings.security.admin_token is None
     gib = int(SERVICES[name]["mem_limit"].removesuffix("g"))
-    assert settings.decode_memory_bytes <= gib * 1024**3 / 2
+    assert settings.decoding.memory_bytes <= gib * 1024**3 / 2
 
 
 def test_jobs_are_on_a_volume_of_the_service_that_its_user_owns() -> None:
@@ -110,7 +110,7 @@ def test_jobs_are_on_a_volume_of_the_service_that_its_user_owns() -> None:
     folders = {word for line in made for word in line.split()}
     names = set()
     for name in OURS:
-        place = str(Settings.from_environment(environment(name)).jobs_dir)
+        place = str(Settings.from_environment(environment(name)).jobs.dir)
         source, mode = mounted(name)[place]
         assert source in COMPOSE["volumes"]
         assert (mode, place in folders) == ("", True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import promql
+from tests.builders.deploy import promql
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docker/observability"

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import yaml
 
-from tests import documented
+from tests.builders.deploy import documented
 
 ROOT = Path(__file__).parents[2]
 TEXT = documented.PAGE.read_text()
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    assert documented.page(TEXT) == TEXT, "python -m tests.documented writes them anew"
+    assert documented.page(TEXT) == TEXT, (
+        "python -m tests.builders.deploy.documented writes them anew"
+    )
 
 
 def test_every_alert_has_its_line() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from radiograph.repository import Repository
-from tests.small_version import NAME, manifest_of, write_stage
+from radiograph.repository.repository import Repository
+from tests.builders.models.small_version import NAME, manifest_of, write_stage
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, ModelManifest, Task
-from tests.small_version import fields
+from tests.builders.models.small_version import fields
 
 DIGEST = "0" * 64
 FILES = dict.fromkeys(("trunk.onnx", "heads/findings.onnx", "golden.npz"), DIGEST)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from radiograph import dicom, raster
 from radiograph.image import Radiograph
 from radiograph.preprocess import PreprocessSpec, preprocess, to_grid
-from tests.radiograph import dicom_files as files
+from radiograph.readers import dicom, raster
+from tests.builders.files import dicom_files as files
 
 SPEC = PreprocessSpec()
 

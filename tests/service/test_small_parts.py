@@ -13,17 +13,18 @@ from hypothesis.extra import numpy as arrays
 from starlette.exceptions import HTTPException
 
 from radiograph.errors import UnusablePhrase
-from radiograph.heads import Finding
+from radiograph.postprocess.heads import Finding
 from radiograph.preprocess import PreprocessSpec
-from service.api.negotiation import negotiate
-from service.encoders import rle
-from service.encoders.json import encode
+from service.api.http.negotiation import negotiate
+from service.decoding.decode import ImageFacts
+from service.encoders import coco_rle
+from service.encoders.json_encoder import encode
 from service.errors import InvalidSettings
-from service.logs import JsonFormatter
-from service.phrases import normalise
-from service.reading import ImageFacts
-from service.results import AnalysisResult, ModelIdentity
-from service.settings import Settings, available_cpus
+from service.host import available_cpus
+from service.inference.phrase_encoder import normalise
+from service.inference.results import AnalysisResult, ModelIdentity
+from service.observability.logs import JsonFormatter
+from service.settings import Settings
 
 MASKS = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -43,9 +44,9 @@ def counts_by_definition(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) 
 def test_run_lengths_follow_their_definition(
     mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
 ) -> None:
-    counts = rle.encode(mask)
+    counts = coco_rle.encode(mask)
     assert counts == counts_by_definition(mask)
-    assert (rle.decode(counts, *mask.shape) == mask).all()
+    assert (coco_rle.decode(counts, *mask.shape) == mask).all()
 
 
 @given(MASKS)
@@ -56,12 +57,12 @@ def test_run_lengths_within_the_box_are_the_same(
     if rows.size:
         box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
         x0, y0, x1, y1 = (float(edge) for edge in box)
-        assert rle.encode(mask, (x0, y0, x1, y1)) == rle.encode(mask)
+        assert coco_rle.encode(mask, (x0, y0, x1, y1)) == coco_rle.encode(mask)
 
 
 def test_run_lengths_are_those_of_coco() -> None:
     mask = np.array([[0, 1], [1, 1], [0, 1]], dtype=bool)
-    assert rle.encode(mask) == [1, 1, 1, 3]
+    assert coco_rle.encode(mask) == [1, 1, 1, 3]
 
 
 @pytest.mark.parametrize(
@@ -113,8 +114,8 @@ def test_composed_and_decomposed_letters_are_one_phrase() -> None:
 def test_settings_come_from_the_environment() -> None:
     environ = {"G2D_PORT": "9000", "G2D_ALIASES": "stable, blue", "PORT": "1"}
     settings = Settings.from_environment(environ)
-    assert (settings.port, settings.aliases) == (9000, ("stable", "blue"))
-    assert settings.threads == available_cpus() >= 1
+    assert (settings.server.port, settings.models.aliases) == (9000, ("stable", "blue"))
+    assert settings.runtime.threads == available_cpus() >= 1
 
 
 def test_an_unknown_setting_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +140,8 @@ def test_a_setting_without_a_usable_value_is_named(name: str, value: str) -> Non
 def test_an_option_goes_before_its_variable() -> None:
     settings = Settings.from_environment({"G2D_PORT": "9000", "G2D_HOST": "::1"})
     changed = settings.changed(port=9001, host=None, models_dir=Path("x"))
-    assert (changed.port, changed.host, changed.models_dir) == (9001, "::1", Path("x"))
+    assert (changed.server.port, changed.server.host) == (9001, "::1")
+    assert changed.models.models_dir == Path("x")
     with pytest.raises(InvalidSettings, match="G2D_PORT"):
         settings.changed(port=-1)
 

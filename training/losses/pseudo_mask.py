@@ -8,16 +8,14 @@ training step never waits for it.
 """
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.config.pretrain import Threshold, Upsampling
 from training.losses.gaussian_mixture import high_scores
 
-Threshold = Literal["p85", "p75", "median", "gmm"]
-Upsampling = Literal["bilinear", "nearest"]
 QUANTILES: dict[str, float] = {"p85": 0.85, "p75": 0.75, "median": 0.5}
 
 

@@ -1,12 +1,8 @@
 """Dice and binary cross-entropy, and what else the decoder can be trained on."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-MaskLoss = Literal["paper", "released"]
 
 
 def soft_dice_loss(

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.model.yolo import PRIORS, Anchors
+from training.model.yolo_head import PRIORS, Anchors
 
 IGNORED_FROM = 0.5
 """Overlap of a prior with a box from which on it is not told that it is empty."""

@@ -11,7 +11,7 @@ A resample is told as counts, how often each image was drawn, so that what is co
 matching) is done once. A figure that is not defined is NaN; a score that is not finite is refused.
 """
 
-from training.metrics.boxes import (
+from training.metrics.average_precision import (
     MAP_IOUS,
     BoxesOfImage,
     Matched,
@@ -19,10 +19,10 @@ from training.metrics.boxes import (
     iou,
     match,
 )
-from training.metrics.intervals import Counts, Estimate, Statistic, bootstrap, weighted_mean
-from training.metrics.maps import contrast_to_noise, points_inside, region_recall
-from training.metrics.masks import dice, mask_iou
-from training.metrics.scores import (
+from training.metrics.bootstrap import Counts, Estimate, Statistic, bootstrap, weighted_mean
+from training.metrics.heatmaps import contrast_to_noise, points_inside, region_recall
+from training.metrics.overlap import dice, mask_iou
+from training.metrics.ranking import (
     Ranked,
     argmax_accuracy,
     auroc,

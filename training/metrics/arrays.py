@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 """How often each image counts: 1 each, or how often a resample drew it."""
 
 
-def finite(values: FloatArray, what: str) -> FloatArray:
+def finite(values: Float64Array, what: str) -> Float64Array:
     """The values as they are.
 
     Raises:

@@ -5,24 +5,24 @@ A threshold lies midway between two scores, so that it does not rest on one imag
 
 import numpy as np
 
-from training.metrics.arrays import BoolArray, FloatArray, finite
+from training.metrics.arrays import BoolArray, Float64Array, finite
 
 UNKNOWN = 0.5
 """Where only one class is in the split, and nothing can be chosen."""
 
 
-def _cuts(scores: FloatArray) -> FloatArray:
+def _cuts(scores: Float64Array) -> Float64Array:
     """The lowest score, and the middles between one score and the next; ascending."""
     levels = np.unique(finite(scores, "threshold"))
     return np.concatenate([levels[:1], (levels[1:] + levels[:-1]) / 2])
 
 
-def _reached(scores: FloatArray, cuts: FloatArray) -> FloatArray:
+def _reached(scores: Float64Array, cuts: Float64Array) -> Float64Array:
     """How many scores reach each cut."""
     return (len(scores) - np.searchsorted(np.sort(scores), cuts, side="left")).astype(np.float64)
 
 
-def youden_threshold(scores: FloatArray, positive: BoolArray) -> float:
+def youden_threshold(scores: Float64Array, positive: BoolArray) -> float:
     """The score at which sensitivity + specificity - 1 is largest; 0.5 with one class only."""
     if positive.all() or not positive.any():
         return UNKNOWN
@@ -32,7 +32,7 @@ def youden_threshold(scores: FloatArray, positive: BoolArray) -> float:
     return float(cuts[int(np.argmax(np.round(sensitivity + specificity, 12)))])
 
 
-def sensitivity_threshold(scores: FloatArray, positive: BoolArray, target: float) -> float:
+def sensitivity_threshold(scores: Float64Array, positive: BoolArray, target: float) -> float:
     """The highest score at which sensitivity reaches the target; 0.5 with one class only.
 
     Raises:
@@ -47,7 +47,7 @@ def sensitivity_threshold(scores: FloatArray, positive: BoolArray, target: float
     return float(cuts[reaches][-1])
 
 
-def best_f1_threshold(scores: FloatArray, positive: BoolArray) -> float:
+def best_f1_threshold(scores: Float64Array, positive: BoolArray) -> float:
     """The score at which F1 is largest, the lowest of equals; 0.5 without a positive."""
     if not positive.any():
         return UNKNOWN
@@ -56,7 +56,7 @@ def best_f1_threshold(scores: FloatArray, positive: BoolArray) -> float:
     return float(cuts[int(np.argmax(2 * hits / (_reached(scores, cuts) + positive.sum())))])
 
 
-def fit_temperature(logits: FloatArray, positive: BoolArray) -> float:
+def fit_temperature(logits: Float64Array, positive: BoolArray) -> float:
     """The temperature that minimises the cross-entropy of sigmoid(logits / T); 0.25 to 8.
 
     1 where there are no logits.

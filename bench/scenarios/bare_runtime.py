@@ -1,0 +1,162 @@
+"""The bare runtime: a loop over ONNX Runtime in a process of its own.
+
+    a line of JSON (mode, batch, seconds) --stdin--> loop --stdout--> images and seconds
+
+single   one tensor after the other, all threads within the graph
+batch    the same in batches
+lanes    one thread for each, every one with sessions of one thread
+cut      lanes that run only the stages of the trunk that the findings read
+decoding the same lanes, which also read and preprocess the file: no server can surpass them
+
+Sessions have ONNX Runtime's usual settings but for the number of threads.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.peers.plain import Floats, Model
+from bench.peers.sessions import Classifier, CutClassifier
+from bench.servers.process import ROOT
+from radiograph.manifest import ModelManifest
+from radiograph.preprocess import preprocess
+from radiograph.readers import dicom, raster
+
+MODES = ("single", "batch", "lanes", "cut", "decoding")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a loop did."""
+
+    images: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Images in one second."""
+        return self.images / self.seconds
+
+
+class Loops:
+    """The loops over one version and some files."""
+
+    def __init__(self, folder: Path, files: list[Path], threads: int) -> None:
+        model = Model.of(folder)
+        self._spec = ModelManifest.from_json((folder / "manifest.json").read_bytes()).preprocess
+        self._files = [path.read_bytes() for path in files]
+        self._tensors = [self._tensor(data) for data in self._files]
+        self._wide = Classifier(model, threads)
+        self._narrow = [Classifier(model, 1) for _ in range(threads)]
+        self._cut = [CutClassifier(model, 1) for _ in range(threads)]
+
+    def run(self, mode: str, batch: int, seconds: float) -> Done:
+        """Run one loop for some seconds."""
+        if mode in ("single", "batch"):
+            size = batch if mode == "batch" else 1
+            chosen = [self._tensors[i % len(self._tensors)] for i in range(size)]
+            stacked = np.stack(chosen)
+            return _timed([lambda _: self._wide(stacked)], size, seconds)
+        if mode == "lanes":
+            return _timed([self._lane(lane) for lane in self._narrow], 1, seconds)
+        if mode == "cut":
+            return _timed([self._lane(lane) for lane in self._cut], 1, seconds)
+        if mode == "decoding":
+            return _timed([self._decoding(lane) for lane in self._cut], 1, seconds)
+        raise ValueError(f"not one of {MODES}: {mode}")
+
+    def _lane(self, classify: Classifier | CutClassifier) -> Callable[[int], object]:
+        return lambda i: classify(self._tensors[i % len(self._tensors)][None])
+
+    def _decoding(self, classify: CutClassifier) -> Callable[[int], object]:
+        return lambda i: classify(self._tensor(self._files[i % len(self._files)])[None])
+
+    def _tensor(self, data: bytes) -> Floats:
+        read = dicom.read if dicom.sniff(data) else raster.read
+        return preprocess(read(data, dicom.Limits()), self._spec)[0]
+
+
+def _timed(lanes: list[Callable[[int], object]], size: int, seconds: float) -> Done:
+    """Every lane in a thread, until the time is over; each call counts `size` images."""
+    counts = [0] * len(lanes)
+    started = time.perf_counter()
+
+    def work(lane: int) -> None:
+        while time.perf_counter() - started < seconds:
+            lanes[lane](counts[lane])
+            counts[lane] += 1
+
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(len(lanes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Done(size * sum(counts), time.perf_counter() - started)
+
+
+class BareRuntime:
+    """The process, seen from outside."""
+
+    def __init__(self, folder: Path, files: tuple[Path, ...], threads: int) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "bench.scenarios.bare_runtime",
+            str(folder),
+            *map(str, files),
+        ]
+        self._process = subprocess.Popen(
+            [*command, "--threads", str(threads)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, mode: str, seconds: float, batch: int = 1) -> Done:
+        """One loop."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("the process has no pipes")
+        self._process.stdin.write(
+            json.dumps({"mode": mode, "batch": batch, "seconds": seconds}) + "\n"
+        )
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("the bare runtime ended")
+        return Done(**json.loads(line))
+
+    def best_batch(self, sizes: tuple[int, ...], seconds: float) -> int:
+        """The size of batch that gives most images in a second."""
+        return max(sizes, key=lambda size: self.run("batch", seconds, size).rate)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def main() -> None:
+    """Answer lines until the input ends."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--threads", type=int, required=True)
+    options = parser.parse_args()
+    loops = Loops(options.folder, options.files, options.threads)
+    for line in sys.stdin:
+        done = loops.run(**json.loads(line))
+        print(json.dumps({"images": done.images, "seconds": done.seconds}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Compare: our service, its peers and the bare runtime, in interleaved rounds.
+
+    start all, freeze all -> rounds: (thaw one, load it, freeze it) for each, order rotated
+
+Every round gives each subject a rate, and ratios are taken round by round: a machine that
+slows down slows both sides of a ratio down.
+"""
+
+import contextlib
+import http
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.load.generator import Load, generate
+from bench.load.statistics import Ratio, Summary, ratio, summarise
+from bench.names import BARE, BATCH, BEST, CUT, DECODING, LANES, LOOPS, OURS, SINGLE
+from bench.scenarios.bare_runtime import BareRuntime
+from bench.servers import subjects
+from bench.servers.ours import Ours
+from bench.servers.process import CannotStart, Server
+from bench.servers.subjects import Field, Subject
+
+BATCHES = (2, 4, 8, 16)
+WARM_S = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often.
+
+    Attributes:
+        rounds: of everything.
+        seconds: each subject is loaded in one round.
+        clients: of the closed loop.
+        batch: largest batch of peers that batch.
+        peers: names of those that take part.
+    """
+
+    rounds: int
+    seconds: float
+    clients: int
+    batch: int
+    peers: tuple[str, ...]
+
+
+@dataclass
+class Record:
+    """What one subject did, round by round.
+
+    Attributes:
+        setting: in words.
+        rates: answers, or images, in one second.
+        full: figures with all clients; empty for the bare runtime.
+        alone_ms: median latency of one client, round by round.
+        agreement: largest difference of a probability from our service's.
+    """
+
+    setting: str
+    rates: list[float] = field(default_factory=list)
+    full: list[Summary] = field(default_factory=list)
+    alone_ms: list[float] = field(default_factory=list)
+    agreement: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "setting": self.setting,
+            "rate": statistics.median(self.rates),
+            "rates": self.rates,
+            "p50_ms": _median([s.p50_ms for s in self.full]),
+            "p95_ms": _median([s.p95_ms for s in self.full]),
+            "p99_ms": _median([s.p99_ms for s in self.full]),
+            "alone_ms": _median(self.alone_ms),
+            "failed": sum(s.failed + s.refused for s in self.full),
+            "lag_p99_ms": _median([s.lag_p99_ms for s in self.full]),
+            "agreement": self.agreement,
+        }
+
+
+def measure(
+    service: Ours, folder: Path, files: Sequence[Path], plan: Plan, work: Path
+) -> dict[str, Any]:
+    """Run the comparison.
+
+    Returns:
+        `subjects` (name -> record), `ratios` (ours to each) and `missing` (peer -> reason).
+    """
+    shared = Field(folder, files, service.threads, plan.batch, work)
+    missing: dict[str, str] = {}
+    chosen = [subjects.ours(service, shared), *_peers(shared, plan, missing)]
+    bare = BareRuntime(folder, tuple(files), service.threads)
+    with contextlib.ExitStack() as stack:
+        stack.callback(bare.stop)
+        running = list(_started(chosen, stack, missing))
+        size = bare.best_batch(BATCHES, max(1.0, plan.seconds / 3))
+        records = {name: Record(f"{service.threads} threads") for name in LOOPS}
+        records[BATCH].setting = f"batches of {size}, the best of {BATCHES}"
+        steps = _bare_steps(bare, records, plan, size)
+        for subject, server, answer in running:
+            agreement = _agreement(answer, running[0][2])
+            record = Record(subject.setting, agreement=agreement)
+            records[subject.name] = record
+            steps.append(_step(subject, server, record, plan))
+        for i in range(plan.rounds):
+            turn = i % len(steps)
+            for step in steps[turn:] + steps[:turn]:
+                step()
+    ratios = _ratios(records, missing)
+    return {
+        "clients": plan.clients,
+        "rounds": plan.rounds,
+        "seconds": plan.seconds,
+        "subjects": {name: record.to_json() for name, record in records.items()},
+        "ratios": {name: vars(value) for name, value in ratios.items()},
+        "missing": missing,
+    }
+
+
+def _ratios(records: dict[str, Record], missing: dict[str, str]) -> dict[str, Ratio]:
+    """Our rate to each, where there is one in every round."""
+    rates = {name: record.rates for name, record in records.items() if name != OURS}
+    rates[BEST] = best_of(records)
+    ratios = {}
+    for name, theirs in rates.items():
+        try:
+            ratios[name] = ratio(records[OURS].rates, theirs)
+        except ValueError as error:
+            missing[name] = str(error)
+    return ratios
+
+
+def best_of(records: dict[str, Record]) -> list[float]:
+    """Rates of the bare loop whose median is highest."""
+    best = max(BARE, key=lambda name: statistics.median(records[name].rates))
+    return records[best].rates
+
+
+def _peers(shared: Field, plan: Plan, missing: dict[str, str]) -> Iterator[Subject]:
+    for name in plan.peers:
+        try:
+            candidates = subjects.PEERS[name](shared)
+            yield subjects.better(candidates, plan.clients, plan.seconds / 2)
+        except (subjects.NotInstalled, CannotStart) as error:
+            missing[name] = str(error)
+
+
+def _started(
+    chosen: Sequence[Subject], stack: contextlib.ExitStack, missing: dict[str, str]
+) -> Iterator[tuple[Subject, Server, subjects.Probabilities]]:
+    """Start all but those that cannot; each is frozen once it has answered the first file."""
+    for subject in chosen:
+        server = subject.start()
+        stack.callback(server.stop)
+        try:
+            server.wait_until_ready()
+            answer = _first(subject, server)
+        except CannotStart as error:
+            if subject.name == OURS:
+                raise
+            missing[subject.name] = str(error)
+        else:
+            yield subject, server, answer
+        server.freeze()
+
+
+def _first(subject: Subject, server: Server) -> subjects.Probabilities:
+    target = subject.targets[0]
+    body = Path(target.body).read_bytes()
+    status, content = server.ask(target.method, target.path, body, target.headers)
+    if status != http.HTTPStatus.OK:
+        raise CannotStart(f"{status} {content[:300].decode(errors='replace')}")
+    return subject.read(content)
+
+
+def _agreement(answer: subjects.Probabilities, reference: subjects.Probabilities) -> float:
+    """Largest difference: the same model must say nearly the same."""
+    return max(abs(answer[label] - reference[label]) for label in reference)
+
+
+def _bare_steps(
+    bare: BareRuntime, records: dict[str, Record], plan: Plan, size: int
+) -> list[Callable[[], None]]:
+    modes = {SINGLE: "single", BATCH: "batch", LANES: "lanes", CUT: "cut", DECODING: "decoding"}
+
+    def step(name: str, mode: str) -> Callable[[], None]:
+        return lambda: records[name].rates.append(bare.run(mode, plan.seconds, size).rate)
+
+    return [step(name, mode) for name, mode in modes.items()]
+
+
+def _step(subject: Subject, server: Server, record: Record, plan: Plan) -> Callable[[], None]:
+    def step() -> None:
+        server.thaw()
+        try:
+            alone = Load(server.port, subject.targets, clients=1, seconds=WARM_S + plan.seconds / 3)
+            window = (WARM_S, alone.seconds)
+            record.alone_ms.append(summarise(generate(alone), window, alone.timeout_s).p50_ms)
+            full = Load(
+                server.port, subject.targets, clients=plan.clients, seconds=WARM_S + plan.seconds
+            )
+            summary = summarise(generate(full), (WARM_S, full.seconds), full.timeout_s)
+        finally:
+            server.freeze()
+        record.full.append(summary)
+        record.rates.append(summary.throughput)
+        print(f"{subject.name}: {summary.throughput:.1f} in 1 s", file=sys.stderr)
+
+    return step
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None

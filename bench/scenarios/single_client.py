@@ -1,0 +1,52 @@
+"""One client: what the service adds, what a phrase costs, what all tasks together cost."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.checks import Check, at_most
+from bench.scenarios.timed_client import Client, Sample, median_overhead_ms, median_total_ms
+from bench.servers.ours import ALL_TASKS, TASKS, WITHOUT_PHRASE
+
+OVERHEAD_MS = 3.0
+PHRASE = 1.1
+ALL = 1.25
+_ANALYZE, _IMAGE_ALONE = "analyze", "image alone"
+
+
+def check(port: int, files: Sequence[Path], requests: int) -> list[Check]:
+    """Ask for every task in turns, one request at a time."""
+    paths = {**TASKS, _ANALYZE: ALL_TASKS, _IMAGE_ALONE: WITHOUT_PHRASE}
+    samples = Client(port).interleaved(paths, files, requests)
+    return [overhead(samples), phrase(samples), everything(samples)]
+
+
+def overhead(samples: dict[str, list[Sample]]) -> Check:
+    """Server-Timing's total without decoding and model, for the task that only reads labels."""
+    values = {name: median_overhead_ms(found) for name, found in samples.items()}
+    named = [name for name in values if name not in ("classify", _IMAGE_ALONE)]
+    others = ", ".join(f"{name} {values[name]:.1f}" for name in named)
+    note = f"classify; results and their encoding included: {others} ms"
+    return at_most("total - decode - model, 1 client", values["classify"], OVERHEAD_MS, "ms", note)
+
+
+def phrase(samples: dict[str, list[Sample]]) -> Check:
+    """The image with a phrase that was asked before, against the same without it."""
+    both, image = (median_total_ms(samples[name]) for name in (_ANALYZE, _IMAGE_ALONE))
+    pairs = zip(samples[_ANALYZE], samples[_IMAGE_ALONE], strict=True)
+    ratio = statistics.median(a.total_ms / b.total_ms for a, b in pairs)
+    ground = median_total_ms(samples["ground"])
+    note = f"/analyze {both:.1f} ms, without the phrase {image:.1f} ms; median of pairs; "
+    note += f"/ground alone {ground:.1f} ms"
+    return at_most("repeated phrase / image alone", ratio, PHRASE, "", note)
+
+
+def everything(samples: dict[str, list[Sample]]) -> Check:
+    """All four tasks in one request, against the dearest one."""
+    singles = {name: median_total_ms(samples[name]) for name in TASKS}
+    dearest = max(singles, key=lambda name: singles[name])
+    pairs = zip(samples[_ANALYZE], samples[dearest], strict=True)
+    ratio = statistics.median(a.total_ms / b.total_ms for a, b in pairs)
+    together = median_total_ms(samples[_ANALYZE])
+    note = f"/analyze {together:.1f} ms, /{dearest} {singles[dearest]:.1f} ms; median of pairs"
+    return at_most("/analyze, all four / dearest task", ratio, ALL, "", note)

@@ -1,0 +1,142 @@
+"""Servers as processes of their own: started, waited for, frozen, weighed, stopped.
+
+While one is measured the others are frozen (SIGSTOP), so that their timers and polling
+threads take nothing of the cores. Only processes that were started here are signalled.
+"""
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from bench.load.http1 import HOST
+
+MIB = 1024 * 1024
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 300.0
+
+
+class CannotStart(Exception):
+    """A server ended, or was not ready in time."""
+
+
+class Server:
+    """One server and its children.
+
+    Args:
+        command: what to start.
+        port: where it will listen on 127.0.0.1.
+        ready_path: answers 200 once it serves.
+        environment: added to the present one.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        port: int,
+        ready_path: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = port
+        self._ready_path = ready_path
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        self._started = time.perf_counter()
+        self._process = subprocess.Popen(
+            list(command),
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait_until_ready(self) -> float:
+        """Seconds from its start to its first `ready`.
+
+        Raises:
+            CannotStart: it ended, or took too long.
+        """
+        while time.perf_counter() - self._started < START_TIMEOUT_S:
+            if self._process.poll() is not None:
+                raise CannotStart(f"it ended at once: {self.tail()}")
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self.get(self._ready_path)[0] == http.HTTPStatus.OK:
+                    return time.perf_counter() - self._started
+            time.sleep(0.01)
+        raise CannotStart(f"not ready after {START_TIMEOUT_S:g} s: {self.tail()}")
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body of one GET."""
+        return self.ask("GET", path)
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body of one request over a connection of its own."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        try:
+            connection.request(method, path, body or None, dict(headers or {}))
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def freeze(self) -> None:
+        """Stop it and its children, to be thawed."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def pss_mib(self) -> float:
+        """Memory of the process and its children; what they share counts once."""
+        total = 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self._process.pid)
+            for process in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                    total += process.memory_full_info().pss
+        return total / MIB
+
+    def tail(self, lines: int = 3) -> str:
+        """The end of what it printed."""
+        self._log.seek(0)
+        text = self._log.read().decode(errors="replace").strip().splitlines()
+        return " | ".join(text[-lines:])
+
+    def stop(self) -> None:
+        """End it, gently first."""
+        self.thaw()
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        self._signal(signal.SIGKILL)  # children that outlived it
+        self._log.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+@contextlib.contextmanager
+def serving(server: Server) -> Iterator[tuple[Server, float]]:
+    """A server and the seconds until it was ready; stopped at the end."""
+    try:
+        yield server, server.wait_until_ready()
+    finally:
+        server.stop()

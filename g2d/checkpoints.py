@@ -1,0 +1,67 @@
+"""The sub-commands for checkpoints of the released G2D code: into a run, and out of one."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="The checkpoint: .pth, .ckpt or .safetensors.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run, runs/NAME.")],
+    config: Annotated[
+        str, typer.Option(help="A pre-training's YAML or name: says what the model is.")
+    ] = "g2d_released",
+) -> None:
+    """Make a run of a checkpoint of the released G2D code: encoder, encoder-decoder or all.
+
+    \b
+    g2d import-checkpoint G2D_encoder_decoder.pth --out runs/released
+    g2d finetune my.yaml            with `pretrained: runs/released/last.ckpt`
+
+    Nothing in the file is run. A name, a shape or a value that does not fit refuses the whole.
+    """  # noqa: D301 - \b keeps the lines of a paragraph as they are
+    from training.checkpoint_conversion.from_released import LayoutMismatch
+    from training.checkpoint_conversion.from_released import import_checkpoint as run
+    from training.config.files import load
+    from training.config.pretrain import PretrainConfig
+
+    try:
+        done = run(file, load(config, PretrainConfig), out)
+    except LayoutMismatch as error:
+        for problem in error.problems:
+            typer.echo(f"  {problem}", err=True)
+        raise
+    source = done.source
+    typer.echo(f"{done.checkpoint}: {source.layout} layout, sha256 {source.sha256}")
+    for part in source.from_file:
+        typer.echo(f"{part:18} from the file, {done.tensors[part]} tensors")
+    for part, start in source.fresh.items():
+        typer.echo(f"{part:18} NOT in the file: {start}")
+    for name in done.unread:
+        typer.echo(f"{name}: kept for an export, read by nothing")
+    if source.fresh.keys() - {"img_model.decoder"}:
+        typer.echo("Images and text are not aligned: zero-shot evaluation refuses this run.")
+
+
+def export_checkpoint(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, runs/NAME.")],
+    out: Annotated[Path, typer.Option(help="File to write: .pth or .safetensors.")],
+    layout: Annotated[
+        Literal["encoder", "encoder-decoder", "full"], typer.Option(help="How much of the model.")
+    ] = "encoder-decoder",
+) -> None:
+    """Write a run's weights as the released G2D code names them.
+
+    \b
+    g2d export-checkpoint runs/g2d_paper --out g2d_encoder.pth --layout encoder
+    g2d export-checkpoint runs/released --out g2d.pth --layout full
+    """  # noqa: D301 - as above
+    from training.checkpoint_conversion.to_released import export_checkpoint as write
+
+    done = write(run, out, layout)
+    typer.echo(f"{out}: {layout} layout, {done.tensors} tensors")
+    if done.left_out:
+        typer.echo(f"not in this layout: {', '.join(done.left_out)}")
+    for name in done.zeros:
+        typer.echo(f"{name}: zeros, read by nothing")

@@ -1,0 +1,194 @@
+"""The sub-command `table`: a table of the G2D paper, ours beside the published figures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from training.experiments.plan import Asked, Cell, Job
+    from training.experiments.result_store import Folder
+
+
+OPEN = "open"
+"""Every table of `tables_open.yaml`."""
+
+
+Number = Annotated[str, typer.Argument(help="1, 2a, 2b, 3, 4, 5, 7, 8; or open, for several.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the data sets; that of the pre-training by default.")
+]
+Pretrained = Annotated[
+    Path | None, typer.Option(help="Checkpoint of a pre-training: the rows of G2D.")
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="NAME=CHECKPOINT of an ablation that is there; again for more."),
+]
+Fractions = Annotated[
+    list[float] | None,
+    typer.Option("--fraction", help="Of the labels; again for more. All by default."),
+]
+Seeds = Annotated[str, typer.Option(help="Of the fine-tunings, such as 0,1,2.")]
+Protocols = Annotated[Literal["sound", "mgca", "both"], typer.Option(help="Of split and measure.")]
+Detectors = Annotated[
+    Literal["yolov3", "fcos", "centre"], typer.Option(help="Of the detection head.")
+]
+Only = Annotated[list[str] | None, typer.Option(help="A data set, such as siim; again for more.")]
+Devices = Annotated[
+    int, typer.Option(min=1, help="That share each step; under torchrun, its count holds.")
+]
+Recipes = Annotated[
+    str | None,
+    typer.Option(help="A YAML file, or the name of a shipped one; tables, or tables_open."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of all results; runs/NAME of the recipes.")]
+Cache = Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")]
+Write = Annotated[Path | None, typer.Option(help="A page whose generated part is written anew.")]
+KeepWeights = Annotated[
+    bool, typer.Option(help="Of each fine-tuning once it is measured, to publish it.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the cells and what is missing; do nothing.")
+]
+
+
+def table(
+    number: Number,
+    data: Data = None,
+    pretrained: Pretrained = None,
+    arm: Arms = None,
+    fraction: Fractions = None,
+    seeds: Seeds = "0",
+    protocol: Protocols = "sound",
+    detector: Detectors = "yolov3",
+    only: Only = None,
+    devices: Devices = 1,
+    recipes: Recipes = None,
+    out: Out = None,
+    cache: Cache = Path("runs/cache"),
+    write: Write = None,
+    keep_weights: KeepWeights = True,
+    dry_run: DryRun = False,
+) -> None:
+    """Fill a table of the G2D paper: fine-tune and measure what is missing, print all of it.
+
+    \b
+    g2d table 1 --data /data --pretrained runs/g2d_paper/last.ckpt --dry-run
+    g2d table 1 --data /data --pretrained runs/g2d_paper/last.ckpt --seeds 0,1,2 --devices 4
+    g2d table 4 --data /data --pretrained runs/g2d_paper/last.ckpt --fraction 0.01 --only rsna
+    g2d table open --seeds 0,1,2 --no-keep-weights --write docs/results.md
+
+    A data set that is not there is named in the table and stops nothing. Killed or stopped, the
+    same command goes on with what is missing. See docs/tables.md.
+    """  # noqa: D301 - \b keeps the lines of a paragraph as they are
+    from training.config.files import told
+    from training.experiments.plan import PRETRAINED, Asked
+    from training.experiments.result_store import Folder
+
+    asked = Asked(
+        table=number,
+        fractions=tuple(fraction or ()),
+        seeds=_seeds(seeds),
+        protocols=("sound", "mgca") if protocol == "both" else (protocol,),
+        detector=detector,
+        only=tuple(only or ()),
+    )
+    named = recipes or (f"tables_{OPEN}" if number == OPEN else "tables")
+    folder = out or Path("runs") / Path(named).stem
+    checkpoints = _checkpoints(arm or ()) | ({PRETRAINED: pretrained} if pretrained else {})
+    try:
+        for job in _jobs(named, asked, checkpoints, data, devices):
+            if dry_run:
+                _list(job, Folder(folder))
+            else:
+                _fill(job, folder, cache, write, keep_weights=keep_weights)
+    except ValueError as error:
+        raise typer.BadParameter(told(error)) from error
+
+
+def _jobs(
+    recipes: str, asked: "Asked", checkpoints: dict[str, Path], data: Path | None, devices: int
+) -> "Iterator[Job]":
+    """The table that is asked for, or each of the open ones."""
+    from training.config.files import load_tables
+    from training.engine.distributed import started_by_launcher
+    from training.experiments.plan import PRETRAINED, Job, check
+    from training.experiments.run import pretraining_of
+
+    local, nodes = started_by_launcher() or (devices, 1)
+    config = load_tables(recipes)
+    model = pretraining_of(config, checkpoints.get(PRETRAINED))
+    for name in config.tables if asked.table == OPEN else (asked.table,):
+        this = replace(asked, table=name)
+        root = data or model.data.root
+        job = Job(config, model, root, this, checkpoints, local * nodes, devices)
+        check(job)
+        yield job
+
+
+def _fill(job: "Job", out: Path, cache: Path, write: Path | None, *, keep_weights: bool) -> None:
+    """Compute, then print or write the table; of several processes, the first one."""
+    from training.experiments.markdown import markers, rewrite
+    from training.experiments.render import as_csv, markdown, places
+    from training.experiments.result_store import Folder
+    from training.experiments.results import write as write_file
+    from training.experiments.run import Missing, is_first, run
+
+    reasons: dict[Cell, str] = {}
+    for found in run(job, out, cache, keep_weights=keep_weights):
+        if isinstance(found, Missing):
+            reasons[found.cell] = found.reason
+            typer.echo(f"{found.cell.name}: {found.reason}", err=True)
+        else:
+            figures = ", ".join(f"{k} {100 * v.value:.1f}" for k, v in found.found.items())
+            typer.echo(f"{found.cell.name}: {figures}; {found.seconds:.0f} s", err=True)
+    if not is_first():
+        return
+    filled = places(job, Folder(out), reasons)
+    page, number = markdown(job, filled), job.asked.table
+    write_file(out / f"table_{number}.csv", as_csv(job, filled))
+    write_file(out / f"table_{number}.md", page)
+    if write is None:
+        typer.echo(page)
+    else:
+        rewrite(write, page, markers(f"table {number}"))
+
+
+def _list(job: "Job", folder: "Folder") -> None:
+    """One line a cell: there, to do, or why it cannot be done."""
+    from training.experiments.plan import cells, finetuning
+    from training.experiments.run import missing, undone
+
+    folder.refuse_others(job.claim)
+    todo = set(undone(job, folder))
+    for cell in cells(job):
+        state = "done"
+        if cell in todo:
+            state = missing(job, cell) or "to do"
+        if job.config.tasks[cell.task].trains:
+            finetuning(job, cell, Path("last.ckpt"))  # whether its configuration is valid
+        typer.echo(f"{cell.name}: {state}")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise typer.BadParameter(f"--seeds {text} is not of the form 0,1,2") from error
+    if min(found) < 0:
+        raise typer.BadParameter(f"--seeds {text}: a seed is 0 or greater")
+    return found
+
+
+def _checkpoints(arms: Sequence[str]) -> dict[str, Path]:
+    """NAME=CHECKPOINT of each."""
+    found = {}
+    for text in arms:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise typer.BadParameter(f"--arm {text} is not of the form NAME=CHECKPOINT")
+        found[name] = Path(path)
+    return found

@@ -1,0 +1,1 @@
+"""The model repository on disk: verify, publish, alias and roll back versions."""

@@ -1,0 +1,1 @@
+"""What all endpoints share: problems, request context, middleware and content negotiation."""

@@ -1,0 +1,51 @@
+"""Negotiation: the Accept header -> the encoder that answers (RFC 9110, section 12.5.1)."""
+
+import re
+
+from starlette.exceptions import HTTPException
+
+from service.encoders import json_encoder, png_overlay
+
+OFFERED = (json_encoder.MEDIA_TYPE, png_overlay.MEDIA_TYPE)
+_MAX_RANGES = 32
+_QVALUE = re.compile(r"[01](\.[0-9]{0,3})?")
+
+
+def negotiate(accept: str | None, offered: tuple[str, ...] = OFFERED) -> str:
+    """The media type to answer with; the first offered where the client has no preference.
+
+    Raises:
+        HTTPException: 406, nothing that is offered is accepted.
+    """
+    if accept is None or not accept.strip():
+        return offered[0]
+    ranges = [_parse(item) for item in accept.split(",")[:_MAX_RANGES]]
+    quality = {offer: _quality(offer, ranges) for offer in offered}
+    best = max(offered, key=lambda offer: quality[offer])  # the first of equals
+    if not quality[best]:
+        raise HTTPException(406, f"an answer is one of {', '.join(offered)}")
+    return best
+
+
+def _parse(item: str) -> tuple[str, float]:
+    """One media range and its weight; a weight that is no number counts as 0."""
+    media_range, *parameters = (part.strip().lower() for part in item.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return media_range, _weight(value.strip())
+    return media_range, 1.0
+
+
+def _weight(text: str) -> float:
+    return min(float(text), 1.0) if _QVALUE.fullmatch(text) else 0.0
+
+
+def _quality(offer: str, ranges: list[tuple[str, float]]) -> float:
+    """The weight of the most specific range that an offer fits."""
+    main = offer.partition("/")[0]
+    for specific in (offer, f"{main}/*", "*/*"):
+        weights = [weight for media_range, weight in ranges if media_range == specific]
+        if weights:
+            return max(weights)
+    return 0.0

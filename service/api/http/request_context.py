@@ -1,0 +1,89 @@
+"""Context: what belongs to one HTTP request, kept in its ASGI scope.
+
+X-Request-Id, traceparent -> Context -> log line, headers of the response, problems
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+from service.inference.results import ModelIdentity
+
+_KEY = "g2d.context"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Version ff and identifiers of nothing but zeros are not valid.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+
+@dataclass
+class Context:
+    """What is known about one request while it is answered.
+
+    Attributes:
+        request_id: the client's, when it is short and harmless, otherwise a new one.
+        traceparent: W3C Trace Context as it came, or of our span where requests are traced.
+        model: the version that answers, once it is chosen.
+        timings_ms: stages of the answer, for Server-Timing.
+        problem: the kind of problem that is the answer, or None.
+    """
+
+    request_id: str
+    traceparent: str | None = None
+    model: ModelIdentity | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request arrived."""
+        return (time.perf_counter() - self.started) * 1e3
+
+    def log_fields(self) -> dict[str, str]:
+        """What finds the request in the log, and its trace."""
+        if self.traceparent is None:
+            return {"id": self.request_id}
+        _, trace_id, span_id, _ = self.traceparent.split("-")
+        return {"id": self.request_id, "trace_id": trace_id, "span_id": span_id}
+
+    def headers(self) -> dict[str, str]:
+        """What every response carries."""
+        headers = {
+            "x-request-id": self.request_id,
+            "server-timing": self._server_timing(),
+            "x-content-type-options": "nosniff",
+        }
+        if self.traceparent is not None:
+            headers["traceparent"] = self.traceparent
+        if self.model is not None:
+            headers["x-model-version"] = str(self.model)
+        return headers
+
+    def _server_timing(self) -> str:
+        stages = {**self.timings_ms, "total": self.elapsed_ms()}
+        return ", ".join(f"{name};dur={ms:.3f}" for name, ms in stages.items())
+
+
+def open_context(scope: Scope) -> Context:
+    """Begin the context of a request and keep it in its scope."""
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    given = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    request_id = given.get("x-request-id", "")
+    traceparent = given.get("traceparent", "")
+    context = Context(
+        request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex,
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+    scope[_KEY] = context
+    return context
+
+
+def context_of(scope: Scope) -> Context:
+    """The context that `open_context` keeps in a scope."""
+    context: Context = scope[_KEY]
+    return context

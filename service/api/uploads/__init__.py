@@ -1,0 +1,1 @@
+"""HTTP bodies become bytes or spool files, within limits."""

@@ -1,0 +1,1 @@
+"""Triton as a backend: client, shared memory and rendered model repository."""

@@ -1,0 +1,148 @@
+"""Triton's model repository on disk: models put in place one by one, those of others left alone.
+
+    Rendered (config, graphs) -> OUT/.g2d-rendering/NAME/ -> OUT/NAME/
+
+Each Triton model is written in `.g2d-rendering` and renamed; one that did not change is not
+touched, and a graph keeps its time of change, so that Triton loads what is new alone. Replacing
+one takes two renames, so reload Triton after the command, not while it runs.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from radiograph.errors import InvalidVersion, PublishRefused
+from radiograph.repository.version_files import (
+    digest_file,
+    digest_files,
+    entries,
+    open_regular,
+    sync_folder,
+    sync_folders,
+    write_file,
+)
+
+CONFIG = "config.pbtxt"
+MARK = "# Rendered by `g2d models triton` from the model "
+"""Begins a configuration of ours; the name of the model follows."""
+_STAGE = ".g2d-rendering"
+
+
+@dataclass
+class Rendered:
+    """One Triton model before it is written.
+
+    Attributes:
+        config: the text of its `config.pbtxt`.
+        graphs: version number -> its graph and the digest of it; None in an ensemble.
+    """
+
+    config: str
+    graphs: dict[int, tuple[Path, str] | None] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def _only_writer(out: Path) -> Iterator[Path]:
+    """An empty folder in `out` to write in; what a killed command left there is gone."""
+    stage, descriptor = out / _STAGE, os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir()
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def write(view: Mapping[str, Rendered], out: Path, only: str | None) -> None:
+    """Write a view, or the part of it that comes from the model `only`, wholly or not at all.
+
+    Raises:
+        PublishRefused: `out` holds a model of others of that name.
+        InvalidVersion: a graph changed while it was copied.
+        OSError: `out` cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_writer(out) as stage:
+        _write(view, out, stage, only)
+
+
+def _write(view: Mapping[str, Rendered], out: Path, stage: Path, only: str | None) -> None:
+    """Stage everything, then put it in place, then drop what is no longer part of the view."""
+    ours = {name: model for name in entries(out) for model in [_source(out / name)] if model}
+    for name in view:
+        if os.path.lexists(out / name) and not _may_replace(ours.get(name), only):
+            raise PublishRefused(f"{out / name} is of another model; nothing was written")
+    for name, rendered in view.items():
+        _stage(stage / name, rendered)
+    stale = [name for name in ours if name not in view and _may_replace(ours[name], only)]
+    for name in view:
+        if not _same(stage / name, out / name):
+            _replace(stage / name, out / name)
+    for name in stale:
+        (out / name).rename(stage / f".{name}")
+    sync_folder(out)
+
+
+def _may_replace(source: str | None, only: str | None) -> bool:
+    """Whether a Triton model in the way, or left over, is this command's to change."""
+    return source is not None and only in (None, source)
+
+
+def _same(staged: Path, there: Path) -> bool:
+    """Whether a Triton model is already as it shall be, folders of ensembles included."""
+    try:
+        return entries(staged) == entries(there) and digest_files(staged) == digest_files(there)
+    except InvalidVersion:  # a link in it
+        return False
+
+
+def _source(folder: Path) -> str | None:
+    """Which of our models a Triton model was rendered from, or None for a model of others."""
+    try:
+        with open_regular(folder / CONFIG) as file:
+            line = file.readline(200).decode()
+    except (OSError, UnicodeDecodeError, InvalidVersion):
+        return None
+    return line.removeprefix(MARK).strip() if line.startswith(MARK) else None
+
+
+def _stage(folder: Path, rendered: Rendered) -> None:
+    folder.mkdir()
+    write_file(folder / CONFIG, rendered.config.encode())
+    for number, graph in rendered.graphs.items():
+        (folder / str(number)).mkdir()
+        if graph is not None:
+            _copy(*graph, folder / str(number) / "model.onnx")
+            _set_time(folder / str(number), graph[0])
+    sync_folders(folder)
+
+
+def _copy(source: Path, digest: str, target: Path) -> None:
+    """Copy a graph, and see that it is still the one that was verified."""
+    with open_regular(source) as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, 2**20)
+        writer.flush()
+        os.fsync(writer.fileno())
+    if digest_file(target) != digest:
+        raise InvalidVersion(f"{source.name} changed while it was copied")
+
+
+def _set_time(version: Path, source: Path) -> None:
+    """By these times Triton sees whether a version that it holds has changed."""
+    changed = source.stat().st_mtime_ns
+    for path in (version / "model.onnx", version):
+        os.utime(path, ns=(changed, changed))
+
+
+def _replace(new: Path, place: Path) -> None:
+    if place.exists():
+        place.rename(new.with_name(f".{new.name}"))
+    new.rename(place)

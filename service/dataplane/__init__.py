@@ -1,0 +1,1 @@
+"""The use case without HTTP: a file and a query become an encoded prediction."""

@@ -1,0 +1,1 @@
+"""A pool of sandboxed decoder processes behind a fork server, with typed messages and no pickle."""

@@ -1,0 +1,157 @@
+"""AnalysisResult -> the JSON of the interface.
+
+Masks are uncompressed COCO run lengths at the size of the source; heat maps are a gray PNG
+in base64 or plain numbers. Never NaN or infinity: `heads` lets none through, and a stray one
+would become null.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic_core import to_json
+
+from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.terminology import Code
+from service.encoders import coco_rle
+from service.inference.results import AnalysisResult, DomainScore
+
+MEDIA_TYPE = "application/json"
+
+HeatmapEncoding = Literal["png", "float", "none"]
+Json = dict[str, Any]
+
+
+def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "png") -> bytes:
+    """The answer to one request as UTF-8 JSON.
+
+    Args:
+        result: what to say.
+        request_id: which request it answers.
+        heatmap: `png` (8 bits, base64), `float` (rows of numbers) or `none`.
+    """
+    image, model = result.image, result.model
+    answer: Json = {
+        "request_id": request_id,
+        "model": {"name": model.name, "version": model.version, "digest": model.digest},
+        "preprocessing": result.preprocess.model_dump(),
+        "image": {
+            "rows": image.rows,
+            "columns": image.columns,
+            "pixel_spacing_mm": image.spacing_mm,
+            "photometric_interpretation": image.photometric_interpretation,
+            "view_position": image.view_position,
+            "sop_instance_uid": image.sop_instance_uid,
+        },
+        "out_of_domain": _domain(result.out_of_domain),
+        "warnings": [{"code": item.code, "message": item.message} for item in result.warnings],
+        "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
+        **_tasks(result, heatmap),
+    }
+    return to_json(answer, inf_nan_mode="null")
+
+
+def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding) -> Json:
+    """What was asked for; a task that was not is left out, one that found nothing is []."""
+    answers: Json = {}
+    if result.findings is not None:
+        answers["findings"] = [_finding(item) for item in result.findings]
+    if result.masks is not None:
+        answers["masks"] = [_mask(item) for item in result.masks]
+    if result.detections is not None:
+        answers["boxes"] = [_detection(item) for item in result.detections]
+    if result.groundings is not None:
+        answers["phrases"] = [_grounding(item, heatmap) for item in result.groundings]
+    return answers
+
+
+def _domain(score: DomainScore | None) -> Json | None:
+    if score is None:
+        return None
+    return {"score": score.score, "threshold": score.threshold, "outside": score.outside}
+
+
+def _code(code: Code | None) -> Json | None:
+    if code is None:
+        return None
+    return {"scheme": code.scheme, "value": code.value, "meaning": code.meaning}
+
+
+def _finding(finding: Finding) -> Json:
+    return {
+        "name": finding.name,
+        "code": _code(finding.code),
+        "probability": finding.probability,
+        "threshold": finding.threshold,
+        "positive": finding.positive,
+    }
+
+
+def _mask(mask: Mask) -> Json:
+    return {
+        "name": mask.name,
+        "code": _code(mask.code),
+        "rle": {
+            "encoding": "coco_uncompressed",
+            "size": mask.mask.shape,
+            "counts": coco_rle.encode(mask.mask, mask.box),
+        },
+        "area_px": mask.area_px,
+        "area_mm2": mask.area_mm2,
+        "box": mask.box,
+    }
+
+
+def _detection(detection: Detection) -> Json:
+    return {
+        "name": detection.name,
+        "code": _code(detection.code),
+        "score": detection.score,
+        "box": detection.box,
+    }
+
+
+def _grounding(grounding: Grounding, heatmap: HeatmapEncoding) -> Json:
+    rows, columns = grounding.heatmap.shape
+    encoding, write = _HEATMAPS[heatmap]
+    return {
+        "phrase": grounding.phrase,
+        "method": grounding.method,
+        "similarity": grounding.similarity,
+        "heatmap": {
+            "encoding": encoding,
+            "rows": rows,
+            "columns": columns,
+            "range": (0.0, 1.0),
+            "data": write(grounding.heatmap),
+        },
+        "peak": grounding.peak,
+        "box": grounding.box,
+    }
+
+
+def _png(heatmap: NDArray[np.float32]) -> str:
+    gray = np.rint(heatmap * 255.0).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(gray).save(buffer, "PNG", compress_level=1)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _numbers(heatmap: NDArray[np.float32]) -> list[list[float]]:
+    rows: list[list[float]] = heatmap.astype(np.float64).round(5).tolist()
+    return rows
+
+
+def _nothing(_: NDArray[np.float32]) -> None:
+    return None
+
+
+_HEATMAPS: dict[str, tuple[str, Callable[[NDArray[np.float32]], object]]] = {
+    "png": ("png_gray8_base64", _png),
+    "float": ("float_rows", _numbers),
+    "none": ("none", _nothing),
+}

@@ -1,0 +1,235 @@
+"""AnalysisResult -> a PNG overlay to look at.
+
+    preview -> gray canvas -> heat map -> mask fills and outlines -> boxes -> labels -> PNG
+
+The canvas has the size of the preview: that of the source, reduced when its longest side is over
+the cap of the settings. The heat map is that of the first phrase; every phrase has its box and
+its peak. An overlay is an illustration: measure on the JSON.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from radiograph.geometry import Box
+from radiograph.postprocess.heads import Finding, Grounding, Mask
+from service.decoding.decode import ImageFacts
+from service.encoders import png_writer
+from service.inference.results import AnalysisResult
+
+MEDIA_TYPE = "image/png"
+
+Rgb = tuple[int, int, int]
+T = TypeVar("T")
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+_COLOURS: tuple[Rgb, ...] = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 158, 115),
+    (240, 228, 66),
+    (204, 121, 167),
+    (213, 94, 0),
+    (0, 114, 178),
+)
+_HEAT: tuple[Rgb, ...] = ((0, 0, 40), (87, 15, 109), (187, 55, 84), (249, 142, 8), (252, 255, 164))
+_BACKDROP: Rgb = (12, 14, 18)
+_WHITE: Rgb = (255, 255, 255)
+_WARNING: Rgb = (255, 120, 90)
+
+
+def encode(result: AnalysisResult) -> bytes:
+    """Draw everything that the result holds over its preview of the radiograph.
+
+    Returns:
+        An RGB PNG, 8 bits, lightly compressed, of the size of the preview.
+
+    Raises:
+        ValueError: the result was made without a preview.
+    """
+    if result.preview is None:
+        raise ValueError("an overlay needs a result with a preview")
+    canvas = _Canvas.of(result.preview, result.image)
+    if result.groundings:
+        canvas.heat(result.groundings[0].heatmap)
+    for mask, colour in _coloured(result.masks):
+        canvas.mask(mask, colour)
+    for mask, colour in _coloured(result.masks):
+        canvas.name_mask(mask, colour)
+    for detection, colour in _coloured(result.detections, first=5):
+        canvas.box(detection.box, f"{detection.name} {detection.score:.0%}", colour)
+    for grounding, colour in _coloured(result.groundings, first=3):
+        canvas.grounding(grounding, colour)
+    canvas.findings(result.findings or ())
+    if result.groundings:
+        canvas.colour_bar(result.groundings[0].phrase)
+    canvas.warnings([item.code.replace("_", " ") for item in result.warnings])
+    return png_writer.encode(canvas.image)
+
+
+def _coloured(items: Iterable[T] | None, first: int = 0) -> list[tuple[T, Rgb]]:
+    """Each item with a colour of its own; each kind of item begins with another colour."""
+    return [(item, _COLOURS[i % len(_COLOURS)]) for i, item in enumerate(items or (), first)]
+
+
+class _Canvas:
+    """The picture while it is drawn: source coordinates in, reduced pixels on it."""
+
+    def __init__(self, image: Image.Image, rows: int, columns: int) -> None:
+        self.image = image
+        self._rows, self._columns = rows, columns
+        self._draw = ImageDraw.Draw(image)
+        scale_x, scale_y = image.width / columns, image.height / rows
+        self._scale = (scale_x, scale_y, scale_x, scale_y)
+        side = max(image.size)
+        self._line = max(1, round(side / 600))
+        self._font = ImageFont.load_default(max(10, round(side / 55)))
+        self._pad = max(2, round(side / 250))
+
+    @classmethod
+    def of(cls, preview: NDArray[np.uint8], image: ImageFacts) -> "_Canvas":
+        """A gray canvas for an image of rows x columns, 0 black."""
+        gray = Image.fromarray(preview)
+        rgb = Image.merge("RGB", (gray, gray, gray))
+        return cls(rgb, image.rows, image.columns)
+
+    def heat(self, heatmap: NDArray[np.float32]) -> None:
+        """Colour a map of 0 to 1 over the whole image; the higher, the less shines through."""
+        level = Image.fromarray(np.rint(heatmap * 255).clip(0, 255).astype(np.uint8))
+        level = level.resize(self.image.size, Image.Resampling.BILINEAR)
+        opacity = level.point([round(value * 0.6) for value in range(256)])
+        colours = level.copy()
+        colours.putpalette(_heat_palette())
+        self.image.paste(colours.convert("RGB"), mask=opacity)
+
+    def mask(self, mask: Mask, colour: Rgb) -> None:
+        """Tint a mask and draw its outline, looking only where the mask is."""
+        if mask.box is None:
+            return
+        margin = self._line + 1
+        left, columns = _seen(self._columns, self.image.width, mask.box[0::2], margin)
+        top, rows = _seen(self._rows, self.image.height, mask.box[1::2], margin)
+        inside = mask.mask[rows].take(columns, axis=1)
+        outline = inside & ~_eroded(inside, margin)
+        opacity = inside * np.uint8(60) + outline * np.uint8(195)
+        self.image.paste(colour, (left, top), Image.fromarray(opacity))
+
+    def name_mask(self, mask: Mask, colour: Rgb) -> None:
+        """The name of a mask in the middle of it."""
+        if mask.box is None:
+            return
+        x0, y0, x1, y1 = self._scaled(mask.box)
+        width, height = self._size(mask.name)
+        self._text((x0 + x1 - width) / 2, (y0 + y1 - height) / 2, mask.name, colour)
+
+    def box(self, box: Box, label: str, colour: Rgb) -> None:
+        """A rectangle with its label on top."""
+        x0, y0, x1, y1 = self._scaled(box)
+        width = self._line * 2
+        self._draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), None, colour, width)
+        self._text(x0, y0 - self._size(label)[1] - 2 * self._pad, label, colour)
+
+    def grounding(self, grounding: Grounding, colour: Rgb) -> None:
+        """Box and peak of a phrase with its similarity."""
+        label = f"{_short(grounding.phrase)} {grounding.similarity:.0%}"
+        if grounding.box is not None:
+            self.box(grounding.box, label, colour)
+        if grounding.peak is not None:
+            x, y = grounding.peak[0] * self._scale[0], grounding.peak[1] * self._scale[1]
+            radius = 6 * self._line
+            circle = (x - radius, y - radius, x + radius, y + radius)
+            self._draw.ellipse(circle, None, colour, self._line * 2)
+
+    def findings(self, findings: Sequence[Finding]) -> None:
+        """Probabilities in the top left corner, positive ones marked."""
+        y = float(self._pad)
+        for item in sorted(findings, key=lambda item: -item.probability):
+            sign = "+" if item.positive else "-"
+            colour = _WARNING if item.positive else _WHITE
+            y = self._text(self._pad, y, f"{sign} {item.name} {item.probability:.0%}", colour)
+
+    def colour_bar(self, phrase: str) -> None:
+        """The scale of the heat map at the bottom, with the phrase it belongs to."""
+        width, height = self.image.size
+        label = _short(phrase)
+        bar = max(4, height // 60)
+        ramp = Image.linear_gradient("L").rotate(90).resize((max(32, width // 4), bar))
+        ramp.putpalette(_heat_palette())
+        x, y = self._pad * 2, height - bar - self._pad * 2
+        self.image.paste(ramp.convert("RGB"), (x, y))
+        self._draw.rectangle((x, y, x + ramp.width - 1, y + bar - 1), None, _WHITE)
+        text_y = y - self._size(label)[1] - 3 * self._pad
+        self._text(x, text_y, f"{label}  (0 to 1)", _WHITE)
+
+    def warnings(self, codes: Sequence[str]) -> None:
+        """Warnings in the top right corner."""
+        y = float(self._pad)
+        for code in codes:
+            x = self.image.width - self._size(code)[0] - 3 * self._pad
+            y = self._text(x, y, code, _WARNING)
+
+    def _text(self, x: float, y: float, text: str, colour: Rgb) -> float:
+        """Text on a dark backdrop, kept inside the picture; gives the y below it."""
+        width, height = self._size(text)
+        x = min(max(x, 0.0), max(0.0, self.image.width - width - 2 * self._pad))
+        y = min(max(y, 0.0), max(0.0, self.image.height - height - 2 * self._pad))
+        bottom = y + height + 2 * self._pad
+        self._draw.rectangle((x, y, x + width + 2 * self._pad, bottom), _BACKDROP)
+        self._draw.text((x + self._pad, y + self._pad), text, colour, self._font, anchor="lt")
+        return bottom
+
+    def _size(self, text: str) -> tuple[float, float]:
+        left, _, right, _ = self._font.getbbox(text, anchor="lt")
+        _, top, _, bottom = self._font.getbbox("Ag", anchor="lt")
+        return right - left, bottom - top
+
+    def _scaled(self, box: Box) -> Box:
+        x0, y0, x1, y1 = (value * scale for value, scale in zip(box, self._scale, strict=True))
+        return x0, y0, x1, y1
+
+
+def _short(phrase: str, longest: int = 60) -> str:
+    return phrase if len(phrase) <= longest else f"{phrase[: longest - 3]}..."
+
+
+def _seen(
+    source: int, drawn: int, edges: Sequence[float], margin: int
+) -> tuple[int, NDArray[np.int32]]:
+    """What of a range of source pixels is drawn along one axis, and a margin around it.
+
+    Args:
+        source: source pixels along the axis.
+        drawn: pixels of the picture along the axis.
+        edges: the first source pixel of the range, and the one after the last.
+        margin: how many pixels of the picture to add on both sides, as far as it goes.
+
+    Returns:
+        The first pixel of the picture, and the source pixel of each from there on. Pillow chooses
+        the source pixels, so that they are those of an image that it would reduce.
+    """
+    every = Image.fromarray(np.arange(source, dtype=np.int32)[None])
+    chosen = np.asarray(every.resize((drawn, 1), Image.Resampling.NEAREST), dtype=np.int32)[0]
+    first, last = np.searchsorted(chosen, edges).tolist()
+    first = max(0, first - margin)
+    return first, chosen[first : last + margin]
+
+
+def _eroded(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """A mask without what is nearer than `by` pixels to its edge, along rows or columns."""
+    inner = mask.copy()
+    inner[by:] &= mask[:-by]
+    inner[:-by] &= mask[by:]
+    inner[:, by:] &= mask[:, :-by]
+    inner[:, :-by] &= mask[:, by:]
+    return inner
+
+
+def _heat_palette() -> list[int]:
+    """256 colours from dark blue over red to yellow, as r, g, b, r, g, b, ..."""
+    stops = np.linspace(0, 255, len(_HEAT))
+    channels = [np.interp(np.arange(256), stops, channel) for channel in zip(*_HEAT, strict=True)]
+    palette: list[int] = np.rint(np.stack(channels, axis=1)).astype(int).ravel().tolist()
+    return palette

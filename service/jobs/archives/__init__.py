@@ -1,0 +1,1 @@
+"""Untrusted zip archives, read without unpacking them."""

@@ -1,0 +1,1 @@
+"""Durable state of jobs: SQL tables and spooled bodies."""

@@ -1,0 +1,114 @@
+"""Views: rows of the database as the values that are shown."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
+
+from service.errors import JobNotFound
+from service.jobs.job import Counts, Item, ItemState, Job, JobQuestion
+from service.jobs.storage.database import now
+from service.jobs.storage.schema import items, jobs, results
+
+_FINAL = (ItemState.SUCCEEDED, ItemState.FAILED)
+
+
+def job(connection: Connection, where: ColumnElement[bool]) -> Job:
+    """The one job that fits.
+
+    Raises:
+        JobNotFound: none does.
+    """
+    found = jobs_where(connection, where, limit=1)
+    if not found:
+        raise JobNotFound("there is no such job; finished ones are removed after a while")
+    return found[0]
+
+
+def jobs_where(connection: Connection, where: ColumnElement[bool] | None, limit: int) -> list[Job]:
+    """Jobs that fit, the newest first."""
+    chosen = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
+    if where is not None:
+        chosen = chosen.where(where)
+    rows = connection.execute(chosen).mappings().all()
+    counts = _counts(connection, [row["id"] for row in rows])
+    at = now(connection)
+    return [_job(row, counts.get(row["id"], Counts()), at) for row in rows]
+
+
+def _counts(connection: Connection, ids: Sequence[str]) -> dict[str, Counts]:
+    grouped = (
+        select(items.c.job, items.c.state, func.count())
+        .where(items.c.job.in_(ids))
+        .group_by(items.c.job, items.c.state)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for name, state, count in connection.execute(grouped):
+        found.setdefault(name, {})[state] = count
+    return {name: Counts(**counts) for name, counts in found.items()}
+
+
+def _job(row: RowMapping, counts: Counts, at: float) -> Job:
+    eta = None
+    if row["started"] is not None and row["finished"] is None and counts.answered:
+        eta = (at - row["started"]) / counts.answered * (counts.total - counts.answered)
+    times = {name: row[name] for name in ("created", "started", "finished", "expires")}
+    return Job(
+        id=row["id"],
+        question=JobQuestion.model_validate_json(row["question"]),
+        fingerprint=row["fingerprint"],
+        skipped=json.loads(row["skipped"]),
+        counts=counts,
+        eta_s=eta,
+        **times,
+    )
+
+
+def items_of(
+    connection: Connection,
+    name: str,
+    after: int,
+    limit: int,
+    state: ItemState | None,
+    *,
+    answers: bool,
+) -> list[Item]:
+    """Items of a job in order, those behind number `after`.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    both = items.outerjoin(
+        results, (results.c.job == items.c.job) & (results.c.number == items.c.number)
+    )
+    columns: list[ColumnElement[Any]] = [*items.c, results.c.overlay.is_not(None).label("picture")]
+    if answers:
+        columns.append(results.c.json.label("result"))
+    chosen = select(*columns).select_from(both).where(items.c.job == name, items.c.number > after)
+    if answers:
+        chosen = chosen.where(items.c.state.in_(_FINAL))
+    if state is not None:
+        chosen = chosen.where(items.c.state == state)
+    rows = connection.execute(chosen.order_by(items.c.number).limit(limit)).mappings().all()
+    if not rows:
+        job(connection, jobs.c.id == name)
+    return [_item(row) for row in rows]
+
+
+def _item(row: RowMapping) -> Item:
+    packed = row.get("result")
+    return Item(
+        number=row["number"],
+        position=row["position"],
+        label=row["label"],
+        state=ItemState(row["state"]),
+        attempts=row["attempts"],
+        started=row["started"],
+        finished=row["finished"],
+        sha256=row["sha256"],
+        problem=None if row["problem"] is None else json.loads(row["problem"]),
+        overlay=bool(row["picture"]),
+        result=None if packed is None else zlib.decompress(packed),
+    )

@@ -1,0 +1,1 @@
+"""The in-memory model registry: loaded versions, routing of aliases, and leases."""

@@ -1,0 +1,69 @@
+"""Which metrics and labels a PromQL expression reads, and which ones the service exports."""
+
+from prometheus_client import Metric
+from promql_parser import AggregateExpr, Expr, VectorSelector, parse, walk
+
+from service.observability.metrics import Metrics
+
+SCRAPED = {"up", "scrape_duration_seconds"}
+"""Made by Prometheus for each target."""
+SCRAPED_LABELS = {"instance", "job", "le", "namespace", "pod", "service"}
+
+_MACROS = {"$__rate_interval": "5m", "$__range": "1h", "$instance": ".*", "$model": ".*"}
+
+
+def read_by(text: str) -> tuple[set[str], set[str]]:
+    """Names of the metrics and of the labels in an expression, Grafana's macros allowed."""
+    for macro, value in _MACROS.items():
+        text = text.replace(macro, value)
+    names: set[str] = set()
+    labels: set[str] = set()
+
+    def visit(node: Expr) -> None:
+        if isinstance(node, VectorSelector):
+            names.add(str(node.name))
+            labels.update(matcher.name for matcher in node.matchers.matchers)
+        if isinstance(node, AggregateExpr) and node.modifier is not None:
+            labels.update(node.modifier.labels)
+
+    walk(parse(text), visit)
+    return names, labels
+
+
+def exported() -> tuple[set[str], set[str]]:
+    """Names of all samples that the service may export, and of their labels."""
+    observer = filled()
+    names: set[str] = set()
+    labels: set[str] = set()
+    for family in observer.registry.collect():
+        names |= samples_of(family)
+        labels |= {label for sample in family.samples for label in sample.labels}
+    return names, labels
+
+
+def samples_of(family: Metric) -> set[str]:
+    """The names under which a metric of a type is queried."""
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    return {f"{family.name}{suffix}" for suffix in suffixes.get(family.type, ("",))}
+
+
+def filled() -> Metrics:
+    """Metrics that have heard of everything once."""
+    observer = Metrics()
+    observer.arrived()
+    observer.answered("/v1/segment", 200, 0.1, "tiny/1")
+    observer.problem("overloaded")
+    observer.stage("trunk", 0.1)
+    observer.batch("tiny/1", 4, 0.1)
+    observer.queue("segment", 3)
+    observer.dropped("deadline")
+    observer.shed("queue")
+    observer.decoder_lost("crash")
+    observer.version("tiny", 1, "ready")
+    observer.alias("tiny", "stable", 1)
+    observer.shadow("tiny/1", {"findings.logits": 0.01})
+    observer.input_statistics("tiny/1", {"mean": 0.1, "std": 0.5, "out_of_domain": 1.2})
+    observer.scores("tiny/1", {"Lung opacity": 0.7})
+    observer.job("accepted", 3)
+    observer.job_item("succeeded", 0.1)
+    return observer

@@ -1,0 +1,50 @@
+"""Processes that publish or move aliases, for tests of races and of sudden death."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def child(code: str, *arguments: object) -> "subprocess.Popen[str]":
+    """A Python process of our own; it talks over pipes and is never waited for by time."""
+    preamble = """
+import os, signal, sys
+from pathlib import Path
+from radiograph.repository.repository import Repository
+from tests.builders.models.small_version import NAME, manifest_of
+repository, stage = Repository(Path(sys.argv[1])), Path(sys.argv[2])
+def stop(*_):
+    print("here", flush=True)
+    signal.pause()
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", preamble + code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def race(code: str, arguments: Sequence[Sequence[object]]) -> list[str]:
+    """Run children that print `ready` and wait for a line, all let go at once: their output."""
+    with contextlib.ExitStack() as stack:
+        racers = [stack.enter_context(child(code, *given)) for given in arguments]
+        for racer in racers:
+            stack.callback(racer.kill)
+        for racer in racers:
+            assert racer.stdout is not None
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("\n")
+            racer.stdin.flush()
+        return [racer.communicate()[0] for racer in racers]
+
+
+def visible(folder: Path) -> list[str]:
+    """What lies in a folder, hidden lock files left out."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))

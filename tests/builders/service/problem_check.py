@@ -1,0 +1,21 @@
+"""What every problem has that the service answers with."""
+
+from typing import Any
+
+import httpx
+
+from service.api.schemas import inference
+
+
+def check(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    """Its body, once it is seen to be a problem of that status and kind."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    inference.Problem.model_validate(body)
+    assert body["type"] == f"urn:g2d:problem:{slug}"
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    if status in (429, 503):
+        assert int(response.headers["retry-after"]) >= 1
+    return body

@@ -1,0 +1,12 @@
+"""What a native decoder can do to its process, where another process can import it."""
+
+import os
+
+from training.data.cache.render import Chunk
+
+
+def render(chunk: Chunk, index: int) -> None:
+    """End the process at row 1."""
+    del chunk
+    if index == 1:
+        os._exit(11)

@@ -1,0 +1,111 @@
+"""Bright rectangles on noise, and what a ResNet-18 that was never trained makes of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from radiograph.geometry import Geometry
+from radiograph.manifest import HeadSpec, Label
+from radiograph.postprocess.heads import detect
+from training.config.model import EncoderConfig
+from training.data.batches.collate import Batch
+from training.finetune.box_losses import box_losses
+from training.metrics import BoxesOfImage, average_precision
+from training.model.image_encoder import build_unet, encode
+
+SIZE_PX = 64
+CHANNELS = (128, 256, 512)
+"""Of a ResNet-18 at strides 8, 16, 32."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Images and their maps.
+
+    Attributes:
+        images: N x 1 x 64 x 64 in [0, 1].
+        boxes: N x 4 in sides.
+        features: `encoder_8`, `encoder_16`, `encoder_32` of all images.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    features: dict[str, Tensor]
+
+    def batch(self, rows: list[int]) -> tuple[dict[str, Tensor], Batch]:
+        """Maps and truth of some of the images, with one label."""
+        count, nothing = len(rows), torch.zeros(len(rows), 0)
+        batch = Batch(
+            images=self.images[rows],
+            findings=nothing,
+            findings_known=nothing.bool(),
+            masks=torch.zeros(count, 0, SIZE_PX, SIZE_PX),
+            masks_known=nothing.bool(),
+            counted=torch.ones(count, 1, SIZE_PX, SIZE_PX),
+            boxes=[{0: self.boxes[row : row + 1]} for row in rows],
+            boxes_known=torch.ones(count, 1, dtype=torch.bool),
+            bits=torch.zeros(count, SIZE_PX, SIZE_PX, dtype=torch.uint8),
+            opacities=[torch.zeros(0, 4)] * count,
+        )
+        return {name: level[rows] for name, level in self.features.items()}, batch
+
+
+def draw(count: int, seed: int) -> Drawn:
+    """So many images, each with one rectangle of 20 to 40 pixels a side."""
+    random = np.random.default_rng(seed)
+    images = random.uniform(0, 0.25, (count, 1, SIZE_PX, SIZE_PX)).astype(np.float32)
+    boxes = np.zeros((count, 4), np.float32)
+    for image, box in zip(images, boxes, strict=True):
+        width, height = random.integers(20, 41, 2)
+        x, y = random.integers(0, (SIZE_PX - width + 1, SIZE_PX - height + 1))
+        image[0, y : y + height, x : x + width] += 0.6
+        box[:] = x, y, x + width, y + height
+    torch.manual_seed(0)
+    unet = build_unet(EncoderConfig(name="resnet18", weights=None)).eval()
+    with torch.no_grad():
+        levels = encode(unet, (torch.from_numpy(images) - 0.5) / 0.5)[-3:]
+    names = ("encoder_8", "encoder_16", "encoder_32")
+    return Drawn(
+        torch.from_numpy(images),
+        torch.from_numpy(boxes) / SIZE_PX,
+        dict(zip(names, levels, strict=True)),
+    )
+
+
+def train(head: nn.Module, drawn: Drawn, steps: int, lr: float = 2e-3) -> None:
+    """Batches of 16, in their order; leaves the head in evaluation mode."""
+    optimiser = torch.optim.AdamW(head.parameters(), lr=lr)
+    head.train()
+    for step in range(steps):
+        rows = [(16 * step + n) % len(drawn.images) for n in range(16)]
+        losses = box_losses(head, *drawn.batch(rows))
+        optimiser.zero_grad()
+        sum(losses.values(), torch.zeros(())).backward()
+        for group in optimiser.param_groups:
+            group["lr"] = lr * (1 - step / steps)
+        optimiser.step()
+    head.eval()
+
+
+@torch.no_grad()
+def precision(head: nn.Module, drawn: Drawn) -> float:
+    """Average precision at IoU 0.5, through `radiograph.postprocess.heads`."""
+    rows = list(range(len(drawn.images)))
+    features, _ = drawn.batch(rows)
+    answer = {name: value.numpy() for name, value in head(*features.values()).items()}
+    spec = HeadSpec.model_validate(
+        {"kind": "detect", "file": "x", "inputs": (), "form": "candidates"}
+        | {"labels": (Label(name="bright", threshold=0.05),)}
+    )
+    grid, found = Geometry.fit(SIZE_PX, SIZE_PX, SIZE_PX), []
+    for row in rows:
+        boxes = detect(spec, {name: value[row] for name, value in answer.items()}, grid)
+        x0, y0, x1, y1 = (drawn.boxes[row] * SIZE_PX).tolist()
+        found.append(
+            BoxesOfImage(
+                tuple(b.score for b in boxes), tuple(b.box for b in boxes), ((x0, y0, x1, y1),)
+            )
+        )
+    return average_precision(found, 0.5)

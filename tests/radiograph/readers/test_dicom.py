@@ -1,0 +1,200 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from radiograph.errors import (
+    ColourImage,
+    InputError,
+    InputTooLarge,
+    MalformedInput,
+    MultiFrameImage,
+    NoPixelData,
+    UnusableImage,
+    WrongModality,
+)
+from radiograph.readers import dicom as reader
+from tests.builders.files import dicom_files as files
+from tests.builders.files.dicom_files import codes, dicom, ramp
+
+
+def refused(error: type[InputError], file: bytes) -> str:
+    """The message of the refusal, which must be of exactly this type."""
+    with pytest.raises(InputError) as caught:
+        reader.read(file)
+    assert type(caught.value) is error
+    return str(caught.value)
+
+
+def changed(**attributes: Any) -> bytes:
+    """A file with elements that pydicom would not validate."""
+    made = files.dataset(ramp())
+    for keyword, value in attributes.items():
+        files.put(made, keyword, value)
+    return files.write(made, ramp().tobytes())
+
+
+def test_a_plain_radiograph_is_read_without_a_warning() -> None:
+    radiograph = reader.read(dicom(ramp()))
+    assert (radiograph.rows, radiograph.columns) == (48, 64)
+    assert radiograph.photometric_interpretation == "MONOCHROME2"
+    assert radiograph.view_position == "PA"
+    assert radiograph.sop_instance_uid == files.SOP_INSTANCE_UID
+    assert radiograph.warnings == ()
+
+
+@pytest.mark.parametrize("modality", ["CR", "DX", "RG", "dx "])
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        uid.ComputedRadiographyImageStorage,
+        uid.DigitalXRayImageStorageForPresentation,
+        uid.SecondaryCaptureImageStorage,
+    ],
+)
+def test_radiographs_are_accepted_whatever_the_sop_class(modality: str, sop_class: str) -> None:
+    assert reader.read(changed(Modality=modality, SOPClassUID=sop_class)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "modality", ["CT", "MR", "US", "RF", "XA", "MG", "IO", "PX", "NM", "RTDOSE", "SEG", "XX"]
+)
+def test_other_modalities_are_refused(modality: str) -> None:
+    refused(WrongModality, changed(Modality=modality))
+
+
+@pytest.mark.parametrize("modality", [None, "", "OT"])
+def test_a_secondary_capture_of_no_stated_modality_needs_other_evidence(
+    modality: str | None,
+) -> None:
+    capture = {"Modality": modality, "SOPClassUID": uid.SecondaryCaptureImageStorage}
+    bare = {"BodyPartExamined": None, "ViewPosition": None, **capture}
+    refused(WrongModality, changed(**bare))
+    for evidence in ({"BodyPartExamined": "CHEST"}, {"ViewPosition": "AP"}):
+        radiograph = reader.read(changed(**(bare | evidence)))
+        assert codes(radiograph.warnings) == ["modality_unstated"]
+
+
+def test_no_stated_modality_is_refused_outside_of_secondary_captures() -> None:
+    refused(WrongModality, changed(Modality="OT", SOPClassUID=uid.CTImageStorage))
+
+
+@pytest.mark.parametrize("modality", ["CR", None])
+def test_an_object_without_pixels_is_refused(modality: str | None) -> None:
+    refused(NoPixelData, files.write(files.dataset(ramp(), Modality=modality), None))
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    made = files.dataset(ramp())
+    made.add_new("FloatPixelData", "OF", ramp().astype("<f4").tobytes())
+    refused(UnusableImage, files.write(made, None))
+
+
+@pytest.mark.parametrize("frames", [2, 30, 10**9])
+def test_more_than_one_frame_is_refused(frames: int) -> None:
+    refused(MultiFrameImage, changed(NumberOfFrames=str(frames)))
+
+
+@pytest.mark.parametrize("frames", ["", "0", "1", None])
+def test_no_number_of_frames_means_one(frames: str | None) -> None:
+    assert reader.read(changed(NumberOfFrames=frames)).rows == 48
+
+
+@pytest.mark.parametrize("frames", ["1A", "-3", "1e3", "9" * 16, "1.0"])
+def test_a_number_of_frames_that_is_no_number_is_malformed(frames: str) -> None:
+    made = files.dataset(ramp())
+    files.put(made, "NumberOfFrames", frames, "LO")
+    refused(MalformedInput, files.write(made, ramp().tobytes()))
+
+
+@pytest.mark.parametrize(
+    "photometric", ["RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "XYZ"]
+)
+def test_colour_is_refused(photometric: str) -> None:
+    refused(ColourImage, changed(PhotometricInterpretation=photometric))
+
+
+def test_planar_rgb_is_refused() -> None:
+    rgb = {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 1}
+    refused(ColourImage, changed(**rgb))
+
+
+def test_three_samples_are_refused_whatever_the_photometric_interpretation() -> None:
+    refused(ColourImage, changed(SamplesPerPixel=3))
+
+
+def test_a_missing_photometric_interpretation_is_malformed() -> None:
+    refused(MalformedInput, changed(PhotometricInterpretation=None))
+
+
+@pytest.mark.parametrize("sides", [{"Rows": 0}, {"Columns": 0}, {"Rows": None}])
+def test_an_image_without_a_side_is_malformed(sides: dict[str, int | None]) -> None:
+    refused(MalformedInput, changed(**sides))
+
+
+@pytest.mark.parametrize("bits", [0, 2, 7, 12, 65535, None])
+def test_impossible_bits_allocated_are_malformed(bits: int | None) -> None:
+    refused(MalformedInput, changed(BitsAllocated=bits))
+
+
+@pytest.mark.parametrize("bits", [1, 32, 64])
+def test_pixels_that_no_radiograph_has_are_unusable(bits: int) -> None:
+    refused(UnusableImage, changed(BitsAllocated=bits))
+
+
+def test_more_bits_stored_than_allocated_are_malformed() -> None:
+    refused(MalformedInput, changed(BitsStored=17))
+
+
+@pytest.mark.parametrize("high_bit", [0, 40, None])
+def test_a_false_high_bit_is_left_out(high_bit: int | None) -> None:
+    radiograph = reader.read(changed(BitsStored=12, HighBit=high_bit))
+    assert np.array_equal(radiograph.pixels, reader.read(changed(BitsStored=12, HighBit=11)).pixels)
+
+
+def test_missing_pixel_data_bytes_are_malformed() -> None:
+    file = files.write(files.dataset(ramp()), ramp().tobytes()[:-2])
+    assert "6144 are needed" in refused(MalformedInput, file)
+
+
+def test_pixels_are_counted_before_they_are_looked_for() -> None:
+    refused(InputTooLarge, changed(Rows=65535, Columns=65535))
+
+
+def test_limits_are_the_callers() -> None:
+    file = dicom(ramp())
+    exact = reader.Limits(max_bytes=len(file), max_pixels=48 * 64)
+    assert reader.read(file, exact).rows == 48
+    for less in (
+        reader.Limits(max_bytes=len(file) - 1),
+        reader.Limits(max_pixels=48 * 64 - 1),
+        reader.Limits(max_elements=5),
+    ):
+        with pytest.raises(InputTooLarge):
+            reader.read(file, less)
+
+
+@pytest.mark.parametrize("data", [b"", b"DICM", b"\0" * 200, b"\x89PNG\r\n\x1a\n" + b"\0" * 200])
+def test_what_is_not_dicom_is_malformed_and_not_sniffed(data: bytes) -> None:
+    assert not reader.sniff(data)
+    refused(MalformedInput, data)
+
+
+def test_dicom_is_sniffed() -> None:
+    file = dicom(ramp())
+    assert reader.sniff(file)
+    assert reader.sniff(file[132:])
+
+
+def test_a_file_without_preamble_is_read() -> None:
+    assert reader.read(dicom(ramp())[132:]).rows == 48
+
+
+def test_a_dicomdir_holds_no_image() -> None:
+    made = Dataset()
+    made.SOPClassUID = uid.MediaStorageDirectoryStorage
+    files.put(made, "FileSetID", "../../etc", "LO")
+    made.add_new("DirectoryRecordSequence", "SQ", [])
+    refused(NoPixelData, files.write(made, None))

@@ -1,0 +1,246 @@
+import struct
+import zlib
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from radiograph.errors import (
+    ColourImage,
+    InputError,
+    InputTooLarge,
+    MalformedInput,
+    MultiFrameImage,
+    UnsupportedEncoding,
+    UnusableImage,
+)
+from radiograph.limits import Limits
+from radiograph.readers import raster
+
+GRAY = np.arange(12 * 17, dtype=np.uint8).reshape(12, 17)
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def gray(kind: str = "PNG", **options: Any) -> bytes:
+    return saved(Image.fromarray(GRAY), kind, **options)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width: int, height: int, data: bytes, *, depth: int = 8, kind: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(data, 9))
+        + chunk(b"IEND", b"")
+    )
+
+
+def refused(error: type[InputError], data: bytes, **limits: int) -> None:
+    with pytest.raises(InputError) as caught:
+        raster.read(data, Limits(**limits))
+    assert type(caught.value) is error
+
+
+def test_an_8_bit_png_spreads_over_16_bits() -> None:
+    radiograph = raster.read(gray())
+    assert np.array_equal(radiograph.pixels, GRAY.astype(np.uint16) * 257)
+    assert radiograph.spacing_mm is None
+    assert radiograph.view_position is None
+    assert radiograph.sop_instance_uid is None
+    assert radiograph.warnings == ()
+
+
+def test_a_16_bit_png_keeps_its_values() -> None:
+    stored = np.linspace(0, 65535, 60).astype(np.uint16).reshape(6, 10)
+    assert np.array_equal(raster.read(saved(Image.fromarray(stored))).pixels, stored)
+
+
+def test_a_16_bit_png_of_the_same_picture_gives_the_same_pixels() -> None:
+    wide = Image.fromarray(GRAY.astype(np.uint16) * 257)
+    assert np.array_equal(raster.read(saved(wide)).pixels, raster.read(gray()).pixels)
+
+
+def test_a_gray_jpeg_is_read() -> None:
+    pixels = raster.read(gray("JPEG", quality=100)).pixels
+    assert np.abs(pixels.astype(int) - GRAY.astype(int) * 257).max() <= 3 * 257
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_equal_channels_are_gray(mode: str) -> None:
+    image = Image.fromarray(GRAY).convert(mode)
+    assert np.array_equal(raster.read(saved(image)).pixels, raster.read(gray()).pixels)
+
+
+def test_a_colour_jpeg_of_a_gray_picture_is_gray() -> None:
+    image = Image.fromarray(GRAY).convert("RGB")
+    assert raster.read(saved(image, "JPEG")).pixels.shape == GRAY.shape
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colour_is_refused(mode: str) -> None:
+    image = Image.new("RGB", (9, 9), (10, 20, 30)).convert(mode)
+    refused(ColourImage, saved(image))
+
+
+def test_one_differing_pixel_is_colour() -> None:
+    image = Image.fromarray(GRAY).convert("RGB")
+    image.putpixel((3, 3), (1, 2, 3))
+    refused(ColourImage, saved(image))
+
+
+def test_a_cmyk_jpeg_is_colour() -> None:
+    refused(ColourImage, saved(Image.new("CMYK", (9, 9)), "JPEG"))
+
+
+def test_one_bit_per_pixel_is_refused() -> None:
+    refused(UnusableImage, saved(Image.fromarray(GRAY).convert("1")))
+
+
+def test_transparent_pixels_are_black() -> None:
+    image = Image.new("LA", (4, 1), (200, 255))
+    image.putpixel((1, 0), (200, 0))
+    image.putpixel((2, 0), (0, 0))
+    assert raster.read(saved(image)).pixels.tolist() == [[200 * 257, 0, 0, 200 * 257]]
+
+
+def test_a_transparent_gray_value_is_black() -> None:
+    data = saved(Image.new("L", (4, 1), 200), transparency=200)
+    assert raster.read(data).pixels.tolist() == [[0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, GRAY),
+        (2, GRAY[:, ::-1]),
+        (3, GRAY[::-1, ::-1]),
+        (6, GRAY.T[:, ::-1]),
+        (8, GRAY.T[::-1]),
+    ],
+)
+def test_the_exif_orientation_is_applied(orientation: int, expected: Any) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(raster.read(gray(exif=exif)).pixels, expected.astype(np.uint16) * 257)
+    assert raster.read(gray("JPEG", exif=exif)).pixels.shape == expected.shape
+
+
+def test_the_exif_orientation_is_applied_to_16_bits() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = GRAY.astype(np.uint16) * 257
+    data = saved(Image.fromarray(wide), exif=exif)
+    assert np.array_equal(raster.read(data).pixels, wide.T[:, ::-1])
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "WEBP", "ICO", "PPM"])
+def test_other_formats_are_unsupported(kind: str) -> None:
+    refused(UnsupportedEncoding, gray(kind))
+
+
+@pytest.mark.parametrize("data", [b"PK\3\4" + b"\0" * 50, b"\0" * 132 + b"DICM", b"<svg/>"])
+def test_what_is_no_image_is_unsupported(data: bytes) -> None:
+    refused(UnsupportedEncoding, data)
+
+
+def test_nothing_is_malformed() -> None:
+    refused(MalformedInput, b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_file_that_is_cut_short_is_malformed(kind: str, part: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    data = saved(Image.fromarray(noise), kind)
+    refused(MalformedInput, data[: int(len(data) * part)])
+
+
+def test_an_animated_png_is_refused() -> None:
+    frames = [Image.fromarray(GRAY), Image.fromarray(GRAY[::-1])]
+    refused(MultiFrameImage, saved(frames[0], save_all=True, append_images=frames[1:]))
+
+
+def test_several_pictures_in_a_jpeg_are_refused() -> None:
+    frames = [Image.fromarray(GRAY), Image.fromarray(GRAY[::-1])]
+    refused(MultiFrameImage, saved(frames[0], "MPO", save_all=True, append_images=frames[1:]))
+
+
+@pytest.mark.parametrize("side", [8001, 20_000, 2**31 - 1])
+def test_a_png_bomb_is_refused_by_its_header(side: int) -> None:
+    refused(InputTooLarge, png(side, side, b"\0" * 100))
+
+
+def test_a_jpeg_bomb_is_refused_by_its_header() -> None:
+    data = bytearray(gray("JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 65500, 65500)
+    refused(InputTooLarge, bytes(data))
+
+
+def test_a_text_chunk_bomb_ends_as_a_result_or_malformed() -> None:
+    data = gray()
+    bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 50_000_000, 9))
+    refused(MalformedInput, data[:33] + bomb + data[33:])
+
+
+@pytest.mark.parametrize("where", [33, -12])
+def test_a_flood_of_png_chunks_is_refused(where: int) -> None:
+    data = gray()
+    refused(InputTooLarge, data[:where] + chunk(b"aaAa", b"") * 60_000 + data[where:])
+
+
+@pytest.mark.parametrize("filler", [b"\xff\xfe\0\2", b"\xff\xe1\0\2", b"\xff"])
+@pytest.mark.parametrize("before", [b"\xff\xc0", b"\xff\xda"])
+def test_a_flood_of_jpeg_markers_is_refused(filler: bytes, before: bytes) -> None:
+    data = gray("JPEG")
+    at = data.index(before)
+    refused(InputTooLarge, data[:at] + filler * 60_000 + data[at:])
+
+
+def test_a_flood_of_jpeg_scans_is_refused() -> None:
+    data = gray("JPEG", progressive=True)
+    assert raster.read(data).rows == 12
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    refused(InputTooLarge, data[:-2] + last_scan * 100 + data[-2:])
+
+
+def test_more_image_data_than_the_header_says_are_not_inflated() -> None:
+    data = png(4, 4, b"\0" * 50_000_000)
+    assert raster.read(data).pixels.shape == (4, 4)
+
+
+def test_limits_are_the_callers() -> None:
+    data = gray()
+    assert raster.read(data, Limits(max_bytes=len(data), max_pixels=12 * 17)).rows == 12
+    refused(InputTooLarge, data, max_bytes=len(data) - 1)
+    refused(InputTooLarge, data, max_pixels=12 * 17 - 1)
+
+
+def test_a_png_without_pixels_is_malformed() -> None:
+    refused(MalformedInput, png(0, 5, b""))
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG"]))
+def test_damaged_files_end_as_a_result_or_an_input_error(data: st.DataObject, kind: str) -> None:
+    file = bytearray(gray(kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        file[data.draw(st.integers(8, len(file) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        radiograph = raster.read(bytes(file), Limits(max_pixels=100_000))
+    except InputError:
+        return
+    assert radiograph.pixels.size > 0

@@ -1,0 +1,257 @@
+"""A job from its body to its answers, over the interface."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from radiograph.errors import ModelNotFound
+from service.api.schemas import inference, jobs
+from service.inference.results import ModelIdentity
+from service.jobs import item_predictor
+from service.jobs.job import JobQuestion
+from tests.builders.files import sample_files
+from tests.builders.jobs.job_bodies import ZIP, form, pacs_export, radiograph, related, zip_file
+from tests.builders.jobs.job_clients import accepted, finished, results
+from tests.builders.service.problem_check import check
+from tests.fixtures.service import Start
+
+THREE = [radiograph(number) for number in range(3)]
+
+
+async def test_every_radiograph_of_a_zip_file_is_answered_as_it_would_be_alone(
+    client: httpx.AsyncClient,
+) -> None:
+    body = zip_file({f"IM{number}": data for number, data in enumerate(THREE)})
+    address = await accepted(client, body, ZIP, "?tasks=classify,segment")
+    items = await results(client, address)
+    assert [item["number"] for item in items] == [1, 2, 3]
+    for item, data in zip(items, THREE, strict=True):
+        alone = await client.post("/analyze?tasks=classify,segment", content=data)
+        expected, answer = alone.json(), item["result"]
+        for other in ("request_id", "timings_ms"):
+            del expected[other], answer[other]
+        assert answer == expected
+
+
+async def test_a_study_exported_from_a_pacs_is_read_whatever_its_folders(
+    client: httpx.AsyncClient,
+) -> None:
+    address = await accepted(client, pacs_export(THREE), ZIP, "?tasks=segment")
+    job = await finished(client, address)
+    assert job["skipped"] == {"folder": 1, "dicomdir": 1, "no_image": 2, "macos": 1}
+    assert (job["items"]["total"], job["items"]["succeeded"]) == (3, 3)
+    labels = [item["label"] for item in await results(client, address)]
+    assert labels == ["IM000000", "IM000001", "IM000002"]
+
+
+async def test_a_form_takes_many_files_and_a_zip_file_beside_them(
+    client: httpx.AsyncClient,
+) -> None:
+    inner = zip_file({"readme.txt": b"-", "2.dcm": THREE[2]})
+    files = [("0.dcm", THREE[0]), ("1.dcm", THREE[1]), ("all.zip", inner)]
+    body, headers = form(files, ["bright"])
+    address = await accepted(client, body, headers, "?tasks=ground")
+    items = await results(client, address)
+    assert [(item["label"], item["position"]) for item in items] == [
+        ("0.dcm", 1),
+        ("1.dcm", 2),
+        ("2.dcm", 4),
+    ]
+    assert {item["result"]["phrases"][0]["phrase"] for item in items} == {"bright"}
+
+
+async def test_a_study_as_stow_rs_sends_it_is_read(client: httpx.AsyncClient) -> None:
+    body, headers = related(THREE)
+    items = await results(client, await accepted(client, body, headers))
+    uids = [item["result"]["image"]["sop_instance_uid"] for item in items]
+    assert len(set(uids)) == 3
+
+
+async def test_a_file_that_is_no_radiograph_fails_alone_with_its_problem(
+    client: httpx.AsyncClient,
+) -> None:
+    box = sample_files.bright_rectangle(40, 40, (0, 0, 20, 20))
+    bodies = {
+        "1": THREE[0],
+        "2": sample_files.dicom_file(box, Modality="CT"),
+        "3": b"nothing of the kind",
+        "4": b"",
+        "5": THREE[1],
+    }
+    address = await accepted(client, zip_file(bodies), ZIP, "?tasks=segment")
+    items = await results(client, address)
+    assert [item["state"] for item in items] == [
+        "succeeded",
+        "failed",
+        "failed",
+        "failed",
+        "succeeded",
+    ]
+    problems = [item["problem"] for item in items if item["problem"]]
+    assert [(problem["status"], problem["type"]) for problem in problems] == [
+        (422, "urn:g2d:problem:wrong-modality"),
+        (415, "urn:g2d:problem:unsupported-encoding"),
+        (400, "urn:g2d:problem:malformed-input"),
+    ]
+    assert [item["attempts"] for item in items] == [1] * 5
+    assert (await client.get(f"{address}/results/2")).status_code == 404
+
+
+async def test_what_is_shown_follows_the_schemas(client: httpx.AsyncClient) -> None:
+    body = zip_file({"1": THREE[0], "2": b"nothing"})
+    address = await accepted(client, body, ZIP, "?tasks=classify")
+    await finished(client, address)
+    jobs.JobStatus.model_validate((await client.get(address)).json())
+    jobs.ItemList.model_validate((await client.get(f"{address}/items")).json())
+    found = jobs.JobResults.model_validate((await client.get(f"{address}/results")).json())
+    lines = await client.get(f"{address}/results", headers={"accept": "application/x-ndjson"})
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    again = [jobs.ItemAnswer.model_validate_json(line) for line in lines.text.splitlines()]
+    assert again == found.items
+    one = await client.get(f"{address}/results/1")
+    assert inference.AnalyzeAnswer.model_validate(one.json()) == found.items[0].result
+
+
+async def test_an_overlay_is_kept_when_it_is_asked_for(client: httpx.AsyncClient) -> None:
+    body = zip_file({"1": THREE[0]})
+    address = await accepted(client, body, ZIP, "?overlay=true")
+    await finished(client, address)
+    picture = await client.get(f"{address}/results/1", headers={"accept": "image/png"})
+    assert picture.content.startswith(b"\x89PNG")
+    assert picture.headers["cache-control"] == "no-store"
+    plain = await accepted(client, body, ZIP)
+    await finished(client, plain)
+    missing = await client.get(f"{plain}/results/1", headers={"accept": "image/png"})
+    check(missing, 404, "result-not-found")
+
+
+async def test_the_body_is_gone_as_soon_as_the_job_is_finished(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    address = await accepted(client, zip_file({"1": THREE[0]}), ZIP)
+    await finished(client, address)
+    await client.get("/v1/jobs", headers={"idempotency-key": "x"})
+    left = [path for path in (tmp_path / "jobs").rglob("*") if path.suffix == ".body"]
+    assert left == []
+
+
+async def test_a_deleted_job_leaves_nothing(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    address = await accepted(client, zip_file({"1": THREE[0]}), ZIP)
+    assert (await client.delete(address)).status_code == 204
+    for method, path in (("GET", ""), ("GET", "/items"), ("GET", "/results"), ("DELETE", "")):
+        gone = await client.request(method, address + path)
+        check(gone, 404, "job-not-found")
+    assert list((tmp_path / "jobs").glob("*.body")) == []
+
+
+async def test_no_word_of_a_patient_is_kept_or_shown(
+    client: httpx.AsyncClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = zip_file({"Doe^Jane/Doe_Jane.dcm": THREE[0], "SECRET-4711.dcm": b"Doe^Jane"})
+    with caplog.at_level("DEBUG"):
+        address = await accepted(client, body, ZIP)
+        await finished(client, address)
+        shown = [(await client.get(address + path)).text for path in ("", "/items", "/results")]
+    logged = str([vars(record) for record in caplog.records if record.name.startswith("g2d")])
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "jobs").glob("jobs.sqlite*"))
+    for word in ("Doe", "Jane", "4711"):
+        assert word not in "".join(shown)
+        assert word not in logged
+        assert word.encode() not in kept
+    assert address.rpartition("/")[2] not in logged
+
+
+async def test_jobs_can_be_switched_off(start: Start) -> None:
+    async with start(jobs_dir="") as (_, client):
+        response = await client.post("/v1/jobs", content=b"")
+        document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    assert json.loads(response.text)["type"] == "urn:g2d:problem:not-found"
+    assert not [path for path in document["paths"] if "jobs" in path]
+
+
+async def test_a_folder_that_cannot_be_written_switches_off_jobs_alone(
+    start: Start, tmp_path: Path, rectangle_dicom: bytes
+) -> None:
+    (tmp_path / "file").touch()
+    async with start(jobs_dir=tmp_path / "file" / "jobs") as (_, client):
+        job = await client.post("/v1/jobs", content=zip_file({"1": THREE[0]}), headers=ZIP)
+        single = await client.post("/segment", content=rectangle_dicom)
+    check(job, 503, "jobs-unavailable")
+    assert single.status_code == 200
+
+
+async def test_a_database_that_does_not_answer_switches_off_jobs_alone(
+    start: Start, tmp_path: Path, rectangle_dicom: bytes
+) -> None:
+    pytest.importorskip("psycopg")
+    url = SecretStr("postgresql+psycopg://g2d:word@127.0.0.1:1/none")
+    async with start(jobs_url=url) as (_, client):
+        job = await client.post("/v1/jobs", content=zip_file({"1": THREE[0]}), headers=ZIP)
+        single = await client.post("/segment", content=rectangle_dicom)
+    check(job, 503, "jobs-unavailable")
+    assert "word" not in job.text
+    assert single.status_code == 200
+
+
+def _question_for(identity: ModelIdentity) -> JobQuestion:
+    return JobQuestion(
+        tasks=(),
+        phrases=(),
+        method=None,
+        heatmap="png",
+        overlay=False,
+        model=identity.name,
+        version=identity.version,
+        digest=identity.digest,
+    )
+
+
+@pytest.mark.parametrize("change", [{"version": 9}, {"model": "other"}, {"digest": "f" * 64}])
+async def test_a_version_that_is_gone_is_not_replaced_by_another(
+    start: Start, change: dict[str, Any]
+) -> None:
+    async with start() as (app, _):
+        models = app.state.models
+        question = _question_for(models.ready().identity)
+        trade = item_predictor.of(models, app.state.answerer)
+        assert (await trade.answer(THREE[0], "application/dicom", question))[0]
+        gone = question.model_copy(update=change)
+        with pytest.raises(ModelNotFound):
+            await trade.answer(THREE[0], "application/dicom", gone)
+
+
+async def test_a_job_ends_with_the_version_that_it_was_accepted_for(
+    start: Start, root: Path
+) -> None:
+    async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, client):
+        models = app.state.models
+        trade = item_predictor.of(models, app.state.answerer)
+        question = _question_for(models.ready().identity)
+        first, _ = await trade.answer(THREE[0], "application/dicom", question)
+        await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
+        later, _ = await trade.answer(THREE[0], "application/dicom", question)
+        trade.rest()
+        again, _ = await trade.answer(THREE[0], "application/dicom", question)  # loaded anew
+        trade.rest()
+        reply = await client.post("/classify", content=THREE[0])
+    versions = [json.loads(answer)["model"]["version"] for answer in (first, later, again)]
+    assert versions == [1, 1, 1]
+    assert reply.headers["x-model-version"] == "tiny/2"
+    assert json.loads(first)["findings"] == json.loads(again)["findings"]
+
+
+async def test_a_version_is_freed_when_no_item_needs_it(start: Start, root: Path) -> None:
+    async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, _):
+        models = app.state.models
+        trade = item_predictor.of(models, app.state.answerer)
+        await trade.answer(THREE[0], "application/dicom", _question_for(models.ready().identity))
+        held = models.find().resident
+        await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
+        assert not held.free
+        trade.rest()
+        assert held.free

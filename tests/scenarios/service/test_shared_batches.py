@@ -1,0 +1,204 @@
+"""Requests that share a batch get the answers that they would get alone."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from radiograph.errors import MalformedInput, ModelNotFound, UnusablePhrase
+from radiograph.manifest import Task
+from radiograph.readers.read import DICOM
+from service.dataplane.query import PredictionQuery, Upload
+from service.deadline import Deadline
+from service.errors import BackendFailure, DeadlineExceeded
+from service.observability.observer import NullObserver
+from tests.builders.files import sample_files
+from tests.builders.service.gate import Gate, build
+from tests.fixtures.service import COLUMNS, ROWS, Start
+
+HEADERS = {"content-type": "application/dicom"}
+PATHS = (
+    "/classify",
+    "/segment",
+    "/detect",
+    "/ground?phrase=bright",
+    "/ground?phrase=dark&phrase=left",
+    "/ground?phrase=bright&method=zero_shot",
+    "/analyze?phrase=bright",
+    "/analyze?tasks=segment,classify",
+)
+VARYING = ("request_id", "timings_ms")
+
+
+def body(number: int) -> bytes:
+    """A radiograph that no other number has."""
+    side = 20 + 10 * (number % 8)
+    box = (0, 0, side, side)
+    return sample_files.dicom_file(sample_files.bright_rectangle(ROWS, COLUMNS, box))
+
+
+def said(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in VARYING}
+
+
+class Watching(NullObserver):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, int, str | None]] = []
+        self.stages: set[str] = set()
+        self.batches: list[tuple[str, int]] = []
+        self.keys: set[str] = set()
+        self.statistics: list[set[str]] = []
+        self.labels: list[set[str]] = []
+
+    def answered(self, route: str, status: int, seconds: float, model: str | None) -> None:
+        self.answers.append((route, status, model))
+
+    def stage(self, name: str, seconds: float) -> None:
+        self.stages.add(name)
+
+    def batch(self, model: str, size: int, seconds: float) -> None:
+        self.batches.append((model, size))
+
+    def queue(self, key: str, waiting: int) -> None:
+        self.keys.add(key)
+
+    def input_statistics(self, model: str, values: Mapping[str, float]) -> None:
+        self.statistics.append(set(values))
+
+    def scores(self, model: str, values: Mapping[str, float]) -> None:
+        self.labels.append(set(values))
+
+
+async def test_a_batch_answers_every_task_as_a_lone_request_does(
+    start: Start, gates: list[Gate]
+) -> None:
+    async with start(build(gates), workers=1, max_batch=64) as (app, client):
+
+        async def ask(number: int, path: str) -> dict[str, Any]:
+            reply = await client.post(path, content=body(number), headers=HEADERS)
+            assert reply.status_code == 200, reply.text
+            return said(reply.json())
+
+        asked = [(number, path) for number, path in enumerate(PATHS * 2)]
+        alone = [await ask(*item) for item in asked]
+        gates[0].shut()
+        first = asyncio.create_task(ask(0, "/classify"))
+        await gates[0].reached()
+        together = asyncio.gather(*(ask(*item) for item in asked))
+        engine = app.state.engine
+        async with asyncio.timeout(60):
+            while engine.waiting < len(asked):  # noqa: ASYNC110 - it has no event for it
+                await asyncio.sleep(0)
+        gates[0].open.set()
+        assert await together == alone
+        assert await first == alone[0]
+        assert gates[0].batches == [1, len(asked)]
+
+
+async def test_a_backend_elsewhere_is_asked_once_for_all_that_ask_the_same(
+    start: Start, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(build(gates), workers=1, max_batch=64) as (app, client):
+
+        async def ask(number: int, path: str) -> dict[str, Any]:
+            reply = await client.post(path, content=body(number), headers=HEADERS)
+            return said(reply.json())
+
+        asked = [(number, path) for number, path in enumerate(PATHS * 2)]
+        alone = [await ask(*item) for item in asked]
+        monkeypatch.setattr(gates[0], "elsewhere", True)
+        gates[0].shut()
+        first = asyncio.create_task(ask(0, "/classify"))
+        await gates[0].reached()
+        together = asyncio.gather(*(ask(*item) for item in asked))
+        async with asyncio.timeout(60):
+            while app.state.engine.waiting < len(asked):  # noqa: ASYNC110 - the same
+                await asyncio.sleep(0)
+        gates[0].open.set()
+        assert await together == alone
+        assert await first == alone[0]
+        assert gates[0].batches == [1] + [2] * len(PATHS)
+
+
+async def test_a_radiograph_that_the_model_fails_on_fails_alone(
+    start: Start, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(build(gates), workers=1, max_batch=8) as (_, client):
+        real = gates[0].trunk
+        ramp = sample_files.dicom_file(np.arange(4096, dtype=np.uint16).reshape(64, 64))
+
+        def trunk(image: Any, asked: Any) -> Any:
+            if any(abs(float(one.mean())) < 0.1 for one in image):
+                raise BackendFailure("a graph failed")
+            return real(image, asked)
+
+        monkeypatch.setattr(gates[0], "trunk", trunk)
+        bodies = [body(1), ramp, body(2)]
+        replies = await asyncio.gather(
+            *(client.post("/classify", content=data, headers=HEADERS) for data in bodies)
+        )
+    assert [reply.status_code for reply in replies] == [200, 500, 200]
+
+
+async def test_the_parts_of_a_request_are_told_to_the_observer(start: Start) -> None:
+    watching = Watching()
+    async with start(observer=watching) as (_, client):
+        reply = await client.post("/v1/analyze?phrase=bright", content=body(1), headers=HEADERS)
+        await client.post("/segment", content=b"garbage", headers=HEADERS)
+    assert reply.status_code == 200
+    assert watching.answers == [
+        ("/v1/analyze", 200, "tiny/1"),
+        ("/segment", 400, "tiny/1"),
+    ]
+    assert watching.batches == [("tiny/1", 1)]
+    assert watching.keys == {"analyze"}
+    assert {"receive", "read", "preprocess", "queue", "trunk", "heads", "encode"} < watching.stages
+    assert watching.statistics == [{"mean", "std", "out_of_domain"}]
+    assert watching.labels == [{"Lung opacity", "No finding"}]
+
+
+async def test_a_file_is_analysed_without_a_request(start: Start) -> None:
+    watching = Watching()
+    async with start(observer=watching) as (app, client):
+        question = PredictionQuery((Task.GROUND,), ("bright",))
+        answer = await app.state.answerer.analyse(
+            Upload(body(1), DICOM), question, request_id="job-1"
+        )
+        reply = await client.post("/ground?phrase=bright", content=body(1), headers=HEADERS)
+    written = json.loads(answer.data)
+    assert (said(written), written["request_id"]) == (said(reply.json()), "job-1")
+    assert (str(answer.model), answer.media_type) == ("tiny/1", "application/json")
+    assert watching.keys == {"job", "ground"}
+
+
+async def test_what_cannot_be_analysed_is_raised(start: Start) -> None:
+    async with start() as (app, _):
+        analyse = app.state.answerer.analyse
+        segment = PredictionQuery((Task.SEGMENT,))
+        with pytest.raises(MalformedInput):
+            await analyse(Upload(b"garbage", DICOM), segment)
+        with pytest.raises(ModelNotFound):
+            await analyse(Upload(body(1), DICOM), PredictionQuery((Task.SEGMENT,), model="other"))
+        with pytest.raises(UnusablePhrase):
+            await analyse(Upload(body(1), DICOM), PredictionQuery((Task.GROUND,)))
+        with pytest.raises(DeadlineExceeded):
+            await analyse(Upload(body(1), DICOM), segment, deadline=Deadline(0))
+
+
+async def test_jobs_take_no_place_from_requests(start: Start, gates: list[Gate]) -> None:
+    async with start(build(gates), workers=1, waiting=0) as (app, client):
+        gates[0].shut()
+        job = asyncio.create_task(
+            app.state.answerer.analyse(Upload(body(1), DICOM), PredictionQuery((Task.SEGMENT,)))
+        )
+        await gates[0].reached()
+        assert app.state.admission.taken == 0
+        asking = asyncio.create_task(client.post("/segment", content=body(1), headers=HEADERS))
+        gates[0].open.set()
+        assert (await asking).status_code == 200
+        assert str((await job).model) == "tiny/1"

@@ -1,0 +1,304 @@
+"""Requests for a job that lie, stall, repeat themselves or do not fit: none is half accepted."""
+
+import asyncio
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.jobs.storage.spool import Incoming
+from service.jobs.storage.store import Store
+from tests.builders.jobs.job_bodies import ZIP, form, radiograph, related, zip_file
+from tests.builders.jobs.job_clients import accepted, finished
+from tests.builders.service.asgi import Exchange
+from tests.builders.service.problem_check import check
+from tests.fixtures.service import Start
+
+ONE = zip_file({"1": radiograph()})
+KEY = {"idempotency-key": "6f1d1b8e-3c1f"}
+
+
+def left(folder: Path) -> list[str]:
+    """Files of bodies that are still there."""
+    paths = (path for path in (folder / "jobs").rglob("*") if path.is_file())
+    return [path.name for path in paths if not path.name.startswith("jobs.sqlite")]
+
+
+REFUSED: dict[str, tuple[bytes, dict[str, str], str, tuple[int, str]]] = {
+    "no type": (ONE, {}, "", (415, "unsupported-encoding")),
+    "one radiograph": (
+        radiograph(),
+        {"content-type": "application/dicom"},
+        "",
+        (415, "unsupported-encoding"),
+    ),
+    "compressed": (ONE, ZIP | {"content-encoding": "gzip"}, "", (415, "unsupported-encoding")),
+    "empty": (b"", ZIP, "", (400, "malformed-input")),
+    "no zip file": (b"x" * 1000, ZIP, "", (400, "malformed-input")),
+    "nothing in it": (zip_file({}), ZIP, "", (400, "malformed-input")),
+    "nothing to read in it": (zip_file({"a.txt": b"x"}), ZIP, "", (400, "malformed-input")),
+    "form without boundary": (
+        ONE,
+        {"content-type": "multipart/form-data"},
+        "",
+        (400, "malformed-input"),
+    ),
+    "form cut short": (form([("1", b"x")])[0][:-9], form([])[1], "", (400, "malformed-input")),
+    "form with another field": (
+        b'--form\r\nContent-Disposition: form-data; name="who"\r\n\r\nx\r\n--form--',
+        form([])[1],
+        "",
+        (400, "malformed-input"),
+    ),
+    "form without files": (*form([], ["left"]), "?tasks=ground", (400, "malformed-input")),
+    "form with too many phrases": (
+        *form([("1", b"x")], ["left"] * 9),
+        "",
+        (422, "unusable-phrase"),
+    ),
+    "form with a long phrase": (*form([("1", b"x")], ["x" * 300]), "", (422, "unusable-phrase")),
+    "form with too many files": (*form([("1", b"x")] * 40), "", (413, "input-too-large")),
+    "study of another type": (*related([b"x"], "image/png"), "", (415, "unsupported-encoding")),
+    "related of another type": (
+        related([b"x"])[0],
+        {"content-type": 'multipart/related; type="image/png"; boundary=study'},
+        "",
+        (415, "unsupported-encoding"),
+    ),
+    "unknown parameter": (ONE, ZIP, "?task=segment", (422, "invalid-parameters")),
+    "unknown task": (ONE, ZIP, "?tasks=levitate", (422, "invalid-parameters")),
+    "ground without a phrase": (ONE, ZIP, "?tasks=ground", (422, "unusable-phrase")),
+    "phrase that is none": (ONE, ZIP, "?tasks=ground&phrase=%00", (422, "unusable-phrase")),
+    "unknown model": (ONE, ZIP, "?model=../tiny", (404, "model-not-found")),
+    "unknown version": (ONE, ZIP, "?version=9", (404, "model-not-found")),
+    "too large": (b"x" * 300_000, ZIP, "", (413, "input-too-large")),
+    "unusable key": (ONE, ZIP | {"idempotency-key": "a b"}, "", (400, "malformed-input")),
+    "long key": (ONE, ZIP | {"idempotency-key": "x" * 256}, "", (400, "malformed-input")),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_cannot_be_a_job_is_refused_and_leaves_nothing(
+    start: Start, tmp_path: Path, case: str
+) -> None:
+    body, headers, query, expected = REFUSED[case]
+    limits = {"jobs_max_bytes": 200_000, "jobs_max_items": 20, "jobs_list": True}
+    async with start(**limits) as (_, client):
+        response = await client.post(f"/v1/jobs{query}", content=body, headers=headers)
+        check(response, *expected)
+        assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+    assert left(tmp_path) == []
+
+
+async def test_a_false_content_length_does_not_lift_the_limit(start: Start, tmp_path: Path) -> None:
+    async with start(jobs_max_bytes=10_000) as (app, _):
+        chunks = [b"x" * 1000] * 100
+        headers = ZIP | {"content-length": "10"}
+        reply = await Exchange(app, "/v1/jobs", chunks, headers).run()
+    assert reply.status == 413
+    assert left(tmp_path) == []
+
+
+async def test_a_declared_length_over_the_limit_is_refused_unread(start: Start) -> None:
+    async with start(jobs_max_bytes=10_000) as (app, _):
+        headers = ZIP | {"content-length": "20000", "expect": "100-continue"}
+        reply = await Exchange(app, "/v1/jobs", [b"x" * 20_000], headers).run()
+    assert (reply.status, reply.received) == (413, 0)
+
+
+@pytest.mark.parametrize("slow", ["body_timeout_s", "jobs_body_timeout_s"])
+async def test_a_body_that_stalls_is_408(start: Start, tmp_path: Path, slow: str) -> None:
+    async with start(**{slow: 0.05}) as (app, _):
+        reply = await Exchange(app, "/v1/jobs", [ONE[:100]], ZIP, ends=False).run()
+    assert (reply.status, json.loads(reply.body)["type"]) == (408, "urn:g2d:problem:body-timeout")
+    assert left(tmp_path) == []
+
+
+async def test_a_client_that_leaves_in_the_middle_leaves_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    async with start(jobs_list=True) as (app, client):
+        exchange = Exchange(app, "/v1/jobs", [ONE[:100]], ZIP, ends=False)
+        exchange.leave.set()
+        assert (await exchange.run()).status == 499
+        assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+    assert left(tmp_path) == []
+
+
+async def test_a_body_of_tiny_chunks_is_put_together(start: Start) -> None:
+    async with start() as (app, client):
+        chunks = [ONE[at : at + 1] for at in range(len(ONE))]
+        reply = await Exchange(app, "/v1/jobs", chunks, ZIP).run()
+        assert reply.status == 202
+        job = await finished(client, reply.headers["location"])
+    assert job["items"]["succeeded"] == 1
+
+
+async def test_more_bodies_at_one_time_than_may_be_are_503(start: Start) -> None:
+    async with start(jobs_uploads=1) as (app, client):
+        slow = Exchange(app, "/v1/jobs", [ONE[:100]], ZIP, ends=False)
+        sending = asyncio.create_task(slow.run())
+        async with asyncio.timeout(60):
+            while slow.reply.received < 2:  # noqa: ASYNC110 - the service has no event for it
+                await asyncio.sleep(0.001)
+        refused = await client.post("/v1/jobs", content=ONE, headers=ZIP)
+        check(refused, 503, "overloaded")
+        slow.leave.set()
+        await sending
+        assert (await client.post("/v1/jobs", content=ONE, headers=ZIP)).status_code == 202
+
+
+async def test_a_disk_without_room_is_507_before_the_body_is_read(start: Start) -> None:
+    async with start(jobs_min_free_bytes=2**62) as (app, _):
+        reply = await Exchange(app, "/v1/jobs", [ONE], ZIP | {"expect": "100-continue"}).run()
+    assert (reply.status, reply.received) == (507, 0)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+async def test_a_disk_that_fills_up_is_507_and_nothing_is_half_accepted(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with start(jobs_list=True) as (_, client):
+        await client.get("/v1/jobs")
+        with monkeypatch.context() as patch:
+            if call == "fsync":
+                patch.setattr(os, "fsync", full)
+            else:
+                patch.setattr(Incoming, "write", _said(full))
+            response = await client.post("/v1/jobs", content=ONE, headers=ZIP)
+        check(response, 507, "storage-full")
+        assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+        assert left(tmp_path) == []
+        await finished(client, await accepted(client, ONE, ZIP))
+
+
+def _said(call: Callable[..., None]) -> Callable[..., None]:
+    from service.jobs.storage.spool import full_disk_is_said
+
+    def write(*arguments: object) -> None:
+        with full_disk_is_said():
+            call(*arguments)
+
+    return write
+
+
+async def test_rows_that_cannot_be_written_take_the_body_along(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("on purpose")
+
+    async with start() as (_, client):
+        monkeypatch.setattr(Store, "accept", broken)
+        response = await client.post("/v1/jobs", content=ONE, headers=ZIP)
+    check(response, 500, "internal-error")
+    assert left(tmp_path) == []
+
+
+async def test_the_same_key_and_request_make_one_job(client: httpx.AsyncClient) -> None:
+    first = await client.post("/v1/jobs", content=ONE, headers=ZIP | KEY)
+    address = first.headers["location"]
+    await finished(client, address)
+    again = await client.post("/v1/jobs", content=ONE, headers=ZIP | KEY)
+    assert (again.status_code, again.headers["location"]) == (200, address)
+    listed = (await client.get("/v1/jobs", headers=KEY)).json()
+    assert [job["id"] for job in listed["jobs"]] == [address.rpartition("/")[2]]
+
+
+async def test_a_form_sent_again_is_the_same_whatever_its_boundary(
+    client: httpx.AsyncClient,
+) -> None:
+    addresses = set()
+    for boundary in ("one", "another"):
+        body, headers = form([("1", radiograph())], boundary=boundary)
+        response = await client.post("/v1/jobs", content=body, headers=headers | KEY)
+        addresses.add(response.headers["location"])
+    assert len(addresses) == 1
+
+
+@pytest.mark.parametrize("other", ["query", "body", "phrase"])
+async def test_the_same_key_with_another_request_is_422(
+    client: httpx.AsyncClient, other: str
+) -> None:
+    body, headers = form([("1", radiograph())], ["left"])
+    await accepted(client, body, headers | KEY, "?tasks=ground")
+    query = "?tasks=ground,segment" if other == "query" else "?tasks=ground"
+    number, phrase = (1 if other == "body" else 0), ("right" if other == "phrase" else "left")
+    body, headers = form([("1", radiograph(number))], [phrase])
+    response = await client.post(f"/v1/jobs{query}", content=body, headers=headers | KEY)
+    check(response, 422, "idempotency-key-reused")
+
+
+async def test_duplicates_at_the_same_moment_make_one_job(start: Start) -> None:
+    async with start(jobs_list=True, jobs_uploads=8) as (_, client):
+        requests = [client.post("/v1/jobs", content=ONE, headers=ZIP | KEY) for _ in range(8)]
+        responses = await asyncio.gather(*requests)
+        assert {response.status_code for response in responses} <= {200, 202}
+        assert len({response.headers["location"] for response in responses}) == 1
+        assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
+
+
+async def test_jobs_are_not_listed_to_everybody_unless_the_operator_says_so(
+    client: httpx.AsyncClient,
+) -> None:
+    await accepted(client, ONE, ZIP)
+    check(await client.get("/v1/jobs"), 403, "listing-off")
+    assert (await client.get("/v1/jobs", headers=KEY)).json() == {"jobs": []}
+
+
+@pytest.mark.parametrize("name", ["0" * 32, "x", "0" * 31, "%00", "A" * 32, "0" * 5000, "'; --"])
+async def test_an_id_that_is_none_is_404(client: httpx.AsyncClient, name: str) -> None:
+    for path in (f"/v1/jobs/{name}", f"/v1/jobs/{name}/results", f"/v1/jobs/{name}/results/1"):
+        response = await client.get(path)
+        assert response.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("results/2", (404, "result-not-found")),
+        ("results/0", (422, "invalid-parameters")),
+        ("results/99999999999", (422, "invalid-parameters")),
+        ("results/x", (422, "invalid-parameters")),
+        ("items?limit=0", (422, "invalid-parameters")),
+        ("items?after=-1", (422, "invalid-parameters")),
+        ("items?state=lost", (422, "invalid-parameters")),
+    ],
+)
+async def test_a_part_of_a_job_that_is_none_is_refused(
+    client: httpx.AsyncClient, path: str, expected: tuple[int, str]
+) -> None:
+    address = await accepted(client, ONE, ZIP)
+    check(await client.get(f"{address}/{path}"), *expected)
+
+
+async def test_answers_that_nobody_offers_are_406(client: httpx.AsyncClient) -> None:
+    address = await accepted(client, ONE, ZIP)
+    await finished(client, address)
+    for path in ("results", "results/1"):
+        refused = await client.get(f"{address}/{path}", headers={"accept": "text/html"})
+        check(refused, 406, "not-acceptable")
+
+
+async def test_the_openapi_document_describes_jobs(client: httpx.AsyncClient) -> None:
+    document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    post = document["paths"]["/v1/jobs"]["post"]
+    assert set(post["requestBody"]["content"]) == {
+        "application/zip",
+        "multipart/form-data",
+        "multipart/related",
+    }
+    assert {"200", "202", "400", "404", "408", "413", "415", "422", "500", "503", "507"} == set(
+        post["responses"]
+    )
+    assert "Idempotency-Key" in [item["name"] for item in post["parameters"]]
+    results = document["paths"]["/v1/jobs/{id}/results"]["get"]["responses"]["200"]["content"]
+    assert set(results) == {"application/json", "application/x-ndjson"}

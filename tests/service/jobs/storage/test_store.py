@@ -1,0 +1,249 @@
+"""The store, on SQLite and on a real PostgreSQL: leases, keys, and each answer taken once."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import update
+
+from radiograph.manifest import Task
+from service.errors import InvalidSettings, JobNotFound, JobsUnavailable, KeyReused
+from service.jobs.job import (
+    Answer,
+    Claim,
+    Contents,
+    ItemState,
+    JobQuestion,
+    JobState,
+    NewJob,
+    Piece,
+    Taken,
+)
+from service.jobs.storage import schema
+from service.jobs.storage.database import Database
+from service.jobs.storage.store import Store
+
+QUESTION = JobQuestion(
+    tasks=(Task.SEGMENT,),
+    phrases=(),
+    method=None,
+    heatmap="png",
+    overlay=False,
+    model="tiny",
+    version=1,
+    digest="0" * 64,
+)
+ANSWER = Answer("a" * 64, b'{"masks":[]}', None)
+LONG_S = 1000.0
+
+Open = Callable[..., Store]
+
+
+@pytest.fixture
+def open_store(jobs_url: str) -> Iterator[Open]:
+    """Open the database as one more process would."""
+    made: list[Store] = []
+
+    def opened(lease_s: float = LONG_S, keep_s: float = LONG_S) -> Store:
+        made.append(Store(Database(jobs_url, 8), lease_s, keep_s))
+        made[-1].prepare()
+        return made[-1]
+
+    yield opened
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Open) -> Store:
+    return open_store()
+
+
+def new(name: str, items: int, key: str | None = None, fingerprint: str = "f") -> NewJob:
+    piece = Piece(1, 0, 10, 10, False, None, "application/dicom", None)
+    pieces = tuple(replace(piece, position=number) for number in range(1, items + 1))
+    return NewJob(name, QUESTION, Contents(pieces, skipped={"macos": 1}), key, fingerprint)
+
+
+def claimed(store: Store) -> Claim:
+    claim = store.claim()
+    assert claim is not None
+    return claim
+
+
+def test_a_job_is_what_was_accepted(store: Store) -> None:
+    job = store.accept(new("j", 2))
+    assert (job.state, job.counts.queued, job.question) == (JobState.QUEUED, 2, QUESTION)
+    assert (job.skipped, job.finished, job.eta_s) == ({"macos": 1}, None, None)
+    assert store.job("j") == job
+    assert store.latest(10) == [job]
+
+
+def test_items_are_answered_in_order_and_the_last_one_ends_the_job(store: Store) -> None:
+    store.accept(new("j", 2))
+    first, second = claimed(store), claimed(store)
+    assert (first.number, second.number, first.attempt) == (1, 2, 1)
+    assert store.claim() is None
+    assert store.succeed(second, ANSWER) == Taken(item=True, job=False)
+    job = store.job("j")
+    assert (job.state, job.counts.answered, job.counts.running) == (JobState.RUNNING, 1, 1)
+    assert job.eta_s is not None
+    assert store.fail(first, {"type": "t"}, None) == Taken(item=True, job=True)
+    job = store.job("j")
+    assert (job.state, job.counts.failed) == (JobState.FINISHED, 1)
+    assert job.expires == pytest.approx((job.finished or 0) + LONG_S)
+    failed, succeeded = store.items("j", 0, 10, None, answers=True)
+    assert (failed.problem, failed.result) == ({"type": "t"}, None)
+    assert (succeeded.problem, succeeded.result) == (None, ANSWER.json)
+
+
+def test_jobs_take_turns(store: Store) -> None:
+    store.accept(new("large", 4))
+    store.accept(new("small", 2))
+    assert [claimed(store).job for _ in range(4)] == ["large", "small"] * 2
+
+
+def test_pages_hold_each_item_once(store: Store) -> None:
+    store.accept(new("j", 5))
+    pages = [store.items("j", after, 2, None) for after in (0, 2, 4, 5)]
+    assert [[item.number for item in page] for page in pages] == [[1, 2], [3, 4], [5], []]
+    assert store.items("j", 0, 10, ItemState.FAILED) == []
+    with pytest.raises(JobNotFound):
+        store.items("other", 0, 10, None)
+
+
+def test_an_answer_is_taken_once(store: Store) -> None:
+    store.accept(new("j", 1))
+    claim = claimed(store)
+    assert store.succeed(claim, ANSWER).item
+    assert not store.succeed(claim, ANSWER).item
+    assert not store.fail(claim, {}, None).item
+
+
+def test_what_a_lost_process_held_is_claimed_anew_and_its_late_answer_is_refused(
+    open_store: Open,
+) -> None:
+    lost, other = open_store(lease_s=0.0), open_store()
+    lost.accept(new("j", 1))
+    late, fresh = claimed(lost), claimed(other)
+    assert (fresh.number, fresh.attempt) == (late.number, 2)
+    assert not lost.succeed(late, ANSWER).item
+    lost.retry(late, 0.0)
+    lost.renew([late])
+    lost.release(late)
+    assert other.succeed(fresh, ANSWER) == Taken(item=True, job=True)
+
+
+def test_a_claim_that_is_renewed_is_not_taken_away(open_store: Open) -> None:
+    short, other = open_store(lease_s=0.0), open_store()
+    short.accept(new("j", 1))
+    claim = claimed(short)
+    other.renew([claim])
+    assert other.claim() is None
+
+
+def test_a_retry_waits_and_a_release_counts_as_no_try(store: Store) -> None:
+    store.accept(new("j", 1))
+    store.retry(claimed(store), LONG_S)
+    assert store.claim() is None
+    store.accept(new("k", 1))
+    store.release(claimed(store))
+    assert claimed(store).attempt == 1
+
+
+def test_two_processes_never_work_on_the_same_item(open_store: Open) -> None:
+    stores = [open_store(), open_store()]
+    for name in ("a", "b", "c"):
+        stores[0].accept(new(name, 12))
+    seen: Counter[tuple[str, int]] = Counter()
+    last: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def work(store: Store) -> None:
+        while (claim := store.claim()) is not None:
+            taken = store.succeed(claim, ANSWER)
+            with lock:
+                seen[claim.job, claim.number] += taken.item
+                last[claim.job] += taken.job
+
+    with ThreadPoolExecutor(6) as threads:
+        for future in [threads.submit(work, stores[number % 2]) for number in range(6)]:
+            future.result()
+    assert set(seen.values()) == {1}
+    assert (len(seen), last) == (36, {"a": 1, "b": 1, "c": 1})
+
+
+def test_the_same_key_and_request_give_the_same_job(store: Store) -> None:
+    first = store.accept(new("a", 1, key="k"))
+    assert store.accept(new("b", 1, key="k")).id == first.id
+    assert store.by_key("k") == first
+    assert store.by_key("other") is None
+    with pytest.raises(KeyReused):
+        store.accept(new("c", 1, key="k", fingerprint="other"))
+    assert [job.id for job in store.latest(10)] == ["a"]
+
+
+def test_duplicates_at_the_same_moment_make_one_job(open_store: Open) -> None:
+    stores = [open_store() for _ in range(4)]
+    start = threading.Barrier(4)
+
+    def send(number: int) -> str:
+        start.wait(60)
+        return stores[number].accept(new(f"job-{number}", 3, key="k")).id
+
+    with ThreadPoolExecutor(4) as threads:
+        ids = set(threads.map(send, range(4)))
+    assert len(ids) == 1
+    assert [job.id for job in stores[0].latest(10)] == list(ids)
+
+
+def test_a_deleted_job_takes_its_answers_along(store: Store) -> None:
+    store.accept(new("j", 2))
+    done, running = claimed(store), claimed(store)
+    store.succeed(done, Answer("a" * 64, b"{}", b"picture"))
+    assert store.overlay("j", 1) == b"picture"
+    assert store.delete("j") == 2
+    assert store.delete("j") is None
+    assert not store.succeed(running, ANSWER).item
+    assert store.overlay("j", 1) is None
+    with pytest.raises(JobNotFound):
+        store.job("j")
+
+
+def test_a_job_expires_after_it_is_finished_and_not_before(open_store: Open) -> None:
+    store = open_store(keep_s=-1.0)
+    store.accept(new("j", 1))
+    assert store.expired() == []
+    assert store.is_open("j")
+    store.succeed(claimed(store), ANSWER)
+    assert store.expired() == ["j"]
+    assert not store.is_open("j")
+
+
+def test_a_database_of_another_version_is_refused(jobs_url: str, store: Store) -> None:
+    other = Database(jobs_url, 1)
+    with other.write() as connection:
+        connection.execute(update(schema.schema).values(version=2))
+    with pytest.raises(JobsUnavailable, match="schema 2"):
+        other.prepare()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://x/y", "postgresql+nothing://x/y", "redis://x"]
+)
+def test_a_url_that_names_no_known_database_is_refused(url: str) -> None:
+    with pytest.raises(InvalidSettings):
+        Database(url, 1)
+
+
+def test_a_database_that_does_not_answer_is_said() -> None:
+    pytest.importorskip("psycopg")
+    database = Database("postgresql+psycopg://g2d:word@127.0.0.1:1/none", 1)
+    with pytest.raises(JobsUnavailable) as error:
+        database.prepare()
+    assert "word" not in str(error.value)
+    database.close()

@@ -1,0 +1,91 @@
+"""What a batch holds for each head, without augmentation, from a miniature table."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from radiograph.preprocess import PreprocessSpec
+from tests.builders.training import tiny_runs
+from tests.builders.training.tiny_runs import SIZE_PX
+from training.config.augmentation import AugmentConfig
+from training.data.batches.collate import Batch, load_batch, region_targets
+from training.data.batches.row_selection import training_pool
+from training.data.cache.cache import Cache, open_cache
+from training.data.text.grounding_phrases import Phrase
+
+STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, noise=0)
+LABELS = (
+    ("Pneumonia", "Effusion"),
+    ("Left lung", "Cardiomediastinum"),
+    ("Right lung", "Lung opacity"),
+)
+PNEUMONIA_WITH_BOX, NORMAL = 0, 1
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    """Lung masks in every row; row 0 has a boxed opacity, odd rows are normal."""
+    config = tiny_runs.write_kermany(tmp_path / "data", count=4)
+    return open_cache(config, PreprocessSpec(size_px=SIZE_PX), tmp_path / "cache")
+
+
+@pytest.fixture
+def batch(cache: Cache) -> Batch:
+    """Rows 0 and 1."""
+    return load_batch(cache, [0, 1], LABELS, STILL, torch.Generator().manual_seed(0))
+
+
+def test_findings_that_a_table_does_not_label_are_not_known(batch: Batch) -> None:
+    assert batch.findings[:, 0].tolist() == [1.0, 0.0]
+    assert batch.findings_known.tolist() == [[True, False], [True, False]]
+
+
+def test_masks_that_are_not_annotated_are_not_known(batch: Batch) -> None:
+    assert batch.masks_known.tolist() == [[True, False], [True, False]]
+    assert batch.masks[0, 0].sum() == 40 * 18
+    assert batch.counted.min() == 1.0
+
+
+def test_boxes_are_bounds_of_masks_or_drawn_or_known_to_be_none(batch: Batch) -> None:
+    assert batch.boxes_known.all()
+    lung = batch.boxes[PNEUMONIA_WITH_BOX][0] * SIZE_PX
+    assert lung.tolist() == [[6.0, 8.0, 28.0, 56.0]]
+    opacity = batch.boxes[PNEUMONIA_WITH_BOX][1] * SIZE_PX
+    assert opacity[0].tolist() == pytest.approx([10.0, 12.0, 24.0, 30.0], abs=1e-4)
+    assert 1 not in batch.boxes[NORMAL]
+
+
+def test_opacities_of_a_pneumonia_without_boxes_are_not_known(cache: Cache) -> None:
+    batch = load_batch(cache, [2], LABELS, STILL, torch.Generator().manual_seed(0))
+    assert batch.boxes_known.tolist() == [[True, False]]
+
+
+def test_regions_come_from_masks_boxes_and_labels(cache: Cache, batch: Batch) -> None:
+    phrases = [Phrase(c, c) for c in ("left lung", "Pneumonia", "absent", "Cardiomegaly")]
+    targets = region_targets(cache.samples[:2], batch, phrases, 16)
+    assert targets.maps[0, 0, 2:12, 10:14].all()
+    assert targets.maps[0, 1, 3:7, 3:6].all()
+    assert not targets.maps[:, 2].any()
+    assert targets.presence.tolist() == [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    assert targets.presence_known.tolist() == [[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
+    assert targets.weight[0, 3].max() == 0.0
+    assert targets.weight[1, 3].min() == 1.0
+
+
+def test_a_pneumonia_somewhere_teaches_only_where_it_is_not(cache: Cache) -> None:
+    batch = load_batch(cache, [2], LABELS, STILL, torch.Generator().manual_seed(0))
+    targets = region_targets([cache.samples[2]], batch, [Phrase("pneumonia", "Pneumonia")], 16)
+    assert targets.presence.item() == 1.0
+    assert targets.maps.max() == 0.0
+    assert targets.weight[0, 0, 2:12, 10:14].max() == 0.0
+    assert targets.weight[0, 0, :, 15].min() == 1.0
+
+
+def test_rare_rows_stand_in_the_pool_more_than_once(
+    cache: Cache, text_encoder: Path, tmp_path: Path
+) -> None:
+    config = tiny_runs.finetune_config(tmp_path, tiny_runs.model_config(text_encoder))
+    repeat = {"boxes:Lung opacity": 3, "table:kermany_224": 2}
+    pool = training_pool(cache, config.model_copy(update={"repeat": repeat}))
+    assert pool == [0, 0, 0, 1, 1, 2, 2, 3, 3]

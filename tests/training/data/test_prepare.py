@@ -1,0 +1,116 @@
+"""`g2d prepare NAME` of a data set: what is missing, what is counted, what is cached."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+from typer.testing import CliRunner, Result
+
+from g2d.cli import app
+from radiograph.preprocess import PreprocessSpec
+from tests.builders.training import tiny_sets
+from tests.builders.training.tiny_downstream import write_rsna, write_siim
+from training.config.run import PairsConfig
+from training.data import prepare
+from training.data.cache import cache as cache_module
+from training.data.cache.cache import open_cache
+from training.data.catalog import READERS
+from training.data.rows.radiograph_table import TABLE_NAMES, Row
+
+SPEC = PreprocessSpec(size_px=64)
+_ROW = TypeAdapter(Row)
+
+
+def _prepare(tmp_path: Path, *arguments: str) -> Result:
+    folders = ["--cache", str(tmp_path / "cache"), "--workers", "0"]
+    return CliRunner().invoke(app, ["prepare", *arguments, *folders])
+
+
+def _rsna(tmp_path: Path) -> None:
+    write_rsna(tmp_path / "data/rsna", {f"{i}": [(1, 2, 3, 4)] if i < 3 else [] for i in range(10)})
+    (tmp_path / "data/rsna/stage_2_train_images/9.dcm").unlink()
+
+
+def test_a_data_set_is_counted_beside_the_paper_and_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _rsna(tmp_path)
+    monkeypatch.setitem(prepare.PUBLISHED, "rsna", (6, 2, 3))
+    result = _prepare(tmp_path, "rsna", "--data", str(tmp_path / "data"), "--size", "64")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[:3] == [
+        "rsna, protocol sound, train: 6 listed, 6 in the paper: equal",
+        "rsna, protocol sound, valid: 2 listed, 2 in the paper: equal",
+        "rsna, protocol sound, test: 2 listed, 3 in the paper: differs",
+    ]
+    assert "left out, missing file: 1" in lines
+    folder = Path(next(line for line in lines if line.startswith("cache: ")).split(": ")[1])
+    config = PairsConfig(
+        root=tmp_path / "data", tables=("rsna",), licences=("noncommercial", "open")
+    )
+    assert open_cache(config, SPEC, tmp_path / "cache").folder == folder
+
+
+def test_everything_that_is_missing_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "stage_2_train_images").mkdir()
+    result = _prepare(tmp_path, "rsna", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "stage_2_train_labels.csv; stage_2_detailed_class_info.csv. It comes" in result.stderr
+    assert "stage_2_train_images" not in result.stderr
+    assert "kaggle.com/c/rsna-pneumonia-detection-challenge" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rsna"], "say where rsna is: g2d prepare rsna --data FOLDER"),
+        (["nothing"], "no configuration nothing; shipped are: ablation"),
+        (["nothing", "--data", "."], "no data set is known by that name"),
+        (["rsna", "--data", ".", "--size", "100"], "multiple of 32"),
+        (["rsna", "--data", ".", "--protocol", "other"], "'other' is not one of"),
+    ],
+)
+def test_what_cannot_be_prepared_says_why(arguments: list[str], told: str, tmp_path: Path) -> None:
+    result = _prepare(tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+
+
+def test_the_published_protocol_reaches_the_rows_and_has_a_cache_of_its_own(
+    tmp_path: Path,
+) -> None:
+    codes = [(f"i{i}", f"{1024 * k + 10} 5") for i in range(10) for k in range(2)]
+    write_siim(tmp_path / "data/siim", codes)
+    listed = {}
+    for protocol in ("sound", "mgca"):
+        given = ("siim", "--data", str(tmp_path / "data"), "--size", "64", "--protocol", protocol)
+        result = _prepare(tmp_path, *given)
+        assert result.exit_code == 0, result.output
+        lines = [line.split(" ")[-2:] for line in result.stdout.splitlines()[:3]]
+        assert len(lines) == 3
+        cached = tiny_sets.config(tmp_path / "data", "siim")
+        chosen = cached.model_copy(update={"protocol": protocol})
+        listed[protocol] = open_cache(chosen, SPEC, tmp_path / "cache")
+    assert listed["sound"].folder != listed["mgca"].folder
+    assert len(listed["sound"].samples) == 10
+    assert len(listed["mgca"].samples) > 10  # some are there for two splits
+
+
+def test_a_key_from_before_there_were_protocols_is_still_the_key(tmp_path: Path) -> None:
+    config = tiny_sets.write_pairs(
+        tmp_path, [{"image": "0.png", "text": "Normal.", "patient": "1", "split": "train"}]
+    )
+    assert cache_module._key(config, SPEC) == "97282b75b2e65b24"  # of the code before
+
+
+def test_a_row_that_was_cached_before_is_complete_in_nothing() -> None:
+    row = Row("pairs", "0.png", "1", "train", "", (), "PA", "", "", "", "open")
+    former = _ROW.dump_python(row)
+    del former["complete"]
+    assert _ROW.validate_python(former) == row
+
+
+def test_every_data_set_with_published_counts_has_a_name_and_a_reader() -> None:
+    assert set(prepare.PUBLISHED) <= set(READERS)
+    assert set(prepare.PUBLISHED) <= set(TABLE_NAMES)

@@ -1,0 +1,130 @@
+"""Sections and cleaning on synthetic reports, one of each odd form."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.builders.training.tiny_sets import REPORT, SAID
+from training.data.rows.dataset_files import decode
+from training.data.text.report_sections import (
+    any_text,
+    clean,
+    pair_text,
+    reason_too_short,
+    sections,
+)
+
+
+def test_impression_comes_first_and_findings_follow() -> None:
+    assert pair_text(REPORT) == SAID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("FINDINGS", "Findings").replace("IMPRESSION", "Impression"),
+        lambda text: text.replace("FINDINGS", "FINDNGS").replace("IMPRESSION", "IMPRESSOIN"),
+        lambda text: text.replace("FINDINGS:", "FINDINGS").replace("IMPRESSION:", "IMPRESSION"),
+        lambda text: text.replace("FINDINGS:", "FINDINGS :").replace("IMPRESSION", "CONCLUSION"),
+        lambda text: text.replace(" FINDINGS", "\tFINDINGS"),
+        lambda text: text + "\n RECOMMENDATION(S):  Follow up in two weeks.\n",
+        lambda text: text + "\n FINAL ADDENDUM\n ADDENDUM: Seen with Dr. ___.\n\n Again so.\n",
+        lambda text: "\x00" + text + "\x07",
+    ],
+    ids=[
+        *("crlf", "cr", "mixed case", "misspelt", "no colon", "other name", "tab"),
+        *("recommendations", "addendum", "control characters"),
+    ],
+)  # fmt: skip
+def test_odd_forms_of_one_report_say_the_same(change: Callable[[str], str]) -> None:
+    assert pair_text(change(REPORT)) == SAID
+
+
+def test_a_wet_read_is_not_the_report() -> None:
+    wet = " WET READ: ___ ___ 9:14 AM\n  No pneumothorax.\n\n  Old words.\n " + "_" * 78 + "\n"
+    assert pair_text(wet + REPORT) == SAID
+    assert pair_text(wet) == ""
+
+
+def test_headers_within_the_text_are_found() -> None:
+    text = "CHEST: The lungs are clear. COMPARISON: None. IMPRESSION: Normal chest radiograph."
+    assert pair_text(text) == "Normal chest radiograph. The lungs are clear."
+
+
+@pytest.mark.parametrize(
+    "header", ["FINDINGS AND IMPRESSION", "FINDINGS/IMPRESSION", "Impression & Findings"]
+)
+def test_findings_and_impression_in_one_are_said_once(header: str) -> None:
+    assert pair_text(f"HISTORY: Pain.\n\n{header}: Small left effusion.") == "Small left effusion."
+
+
+def test_without_findings_and_impression_the_last_paragraph_counts() -> None:
+    text = (
+        "FINAL REPORT\n PA AND LATERAL CHEST, ___\n\n INDICATION: Cough.\n\n"
+        " TECHNIQUE: Two views.\n\n"
+        " The heart is large.\n\n The lungs are clear.\n\n"
+        " Findings were discussed with Dr. ___ by telephone at 9 a.m.\n"
+    )
+    assert sections(text).last_paragraph == "The lungs are clear."
+    assert pair_text(text) == "The lungs are clear."
+
+
+def test_a_section_of_several_paragraphs_is_read_whole() -> None:
+    text = "FINDINGS:\n\nHeart is normal\n\nLungs are clear.\n\nCOMPARISON: None.\n"
+    assert pair_text(text) == "Heart is normal. Lungs are clear."
+
+
+def test_words_with_a_colon_that_are_no_header_are_content() -> None:
+    assert pair_text("FINDINGS:\nLungs: Clear.\nHeart: Normal.") == "Lungs: Clear. Heart: Normal."
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \r\n ", "FINDINGS:\n\nIMPRESSION:\n", "FINAL REPORT\n AP CHEST, ___\n", "___\n" * 20],
+)
+def test_a_report_that_says_nothing_is_empty(text: str) -> None:
+    assert pair_text(text) == ""
+    assert reason_too_short(pair_text(text)) == "empty report"
+
+
+def test_a_report_of_two_words_is_too_short() -> None:
+    assert reason_too_short("No change ___ 12") == "report shorter than 3 words"
+    assert reason_too_short("No acute process") == ""
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("1. Effusion on left.\n2. Normal heart", "Effusion on left. Normal heart"),
+        ("1.EFFUSION\n2.HEART NORMAL", "EFFUSION. HEART NORMAL"),
+        ("(1) Effusion\n(2) Normal heart", "Effusion. Normal heart"),
+        ("Effusion is small. 2. Heart is normal.", "Effusion is small. Heart is normal."),
+        ("- Effusion\n- Normal heart", "Effusion. Normal heart"),
+        ("Tip of the tube at T\n4. Lungs clear.", "Tip of the tube at T 4. Lungs clear."),
+        ("1.5 cm nodule", "1.5 cm nodule"),
+        ("Compared to ___, unchanged", "Compared to, unchanged"),
+        ("Chest film of [**2101-1-1**] (___), normal", "Chest film of, normal"),
+        ("Inferior XXXX XXXX are normal", "Inferior are normal"),
+        ("Lungs\n   are\tclear .", "Lungs are clear."),
+    ],
+)
+def test_cleaning_keeps_the_wording(raw: str, cleaned: str) -> None:
+    assert clean(raw) == cleaned
+
+
+def test_a_text_without_headers_is_taken_whole() -> None:
+    assert any_text("Heart is large.\n\nLungs clear") == "Heart is large. Lungs clear"
+    assert any_text(REPORT) == SAID
+
+
+def test_bytes_that_are_no_utf8_are_read_as_windows_1252() -> None:
+    assert decode(b"FINDINGS: caf\xe9 au lait \x96 stable") == "FINDINGS: café au lait – stable"
+    assert decode(b"\xef\xbb\xbfFINDINGS: clear") == "FINDINGS: clear"
+    assert decode(b"\x81\xff") != ""
+
+
+@pytest.mark.parametrize("part", ["_", "1. ", "[**", "(", "IMPRESSION: ", "A ", "=\n", "\n", ",;"])
+def test_a_long_repetition_takes_no_long_time(part: str) -> None:
+    assert len(pair_text(part * 200_000)) <= 100_000

@@ -1,0 +1,120 @@
+"""Runs that choose their weights by looks at the validation split, and end in time."""
+
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from tests.builders.training.killing import killed_at_its_first_checkpoint
+from training.config.engine import EngineConfig, OptimiserConfig
+from training.config.finetune import ChooseConfig
+from training.data.batches.sampler import MicroBatchIndex
+from training.engine import trainer
+from training.engine.checkpoint import CHECKPOINT, Plan, chosen, read_checkpoint
+from training.engine.model_selection import BEST, Choice, ModelSelector
+from training.engine.optimiser import set_up
+
+STILL = EngineConfig(accelerator="cpu", workers=0, loggers=())
+RATE = OptimiserConfig(lr=0.1, warmup=0.0)
+
+
+class _Slope:
+    """One weight that every step moves; looks at it come from a list."""
+
+    def __init__(self, values: list[float]) -> None:
+        self.module = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(self.module.weight)
+        self.values, self.asked = values, 0
+        self.rows = 1
+
+    def loader(self, world: int) -> object:
+        return lambda turn: torch.ones(1, 1)
+
+    def losses(self, model: nn.Module, batch: Tensor, turn: MicroBatchIndex) -> dict[str, Tensor]:
+        return {"total": model(batch).sum()}
+
+    def picture(self, batch: Tensor) -> None:
+        return None
+
+    def look(self) -> float:
+        self.asked += 1
+        return self.values[self.asked - 1]
+
+
+def _run(task: _Slope, config: ChooseConfig, folder: Path, steps: int, every: int = 100) -> None:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    plan = Plan(folder, steps, every, 0, "{}")
+    model, optimiser = set_up(fabric, task.module, RATE, STILL)
+    choosing = ModelSelector(config, task.look)
+    trainer.run(fabric, model, optimiser, task, plan, RATE, STILL, choosing)  # type: ignore[arg-type]
+
+
+def _weight(path: Path) -> float:
+    return read_checkpoint(path).weights["weight"].item()
+
+
+def _best(folder: Path) -> dict[str, float]:
+    state = torch.load(folder / BEST, weights_only=True)
+    return {"step": state["step"], "valid": state["valid"]}
+
+
+def test_the_best_look_is_kept_and_the_first_of_equals(tmp_path: Path) -> None:
+    task = _Slope([0.5, 0.9, 0.9, 0.1])
+    _run(task, ChooseConfig(by="auroc", every=2), tmp_path, 8)
+    assert task.asked == 4
+    assert _best(tmp_path) == {"step": 4, "valid": 0.9}
+    assert chosen(tmp_path) == tmp_path / BEST
+    assert _weight(tmp_path / CHECKPOINT) < _weight(tmp_path / BEST) < 1.0
+
+
+def test_of_losses_the_lowest_is_the_best(tmp_path: Path) -> None:
+    _run(_Slope([0.5, 0.9, 0.2, 0.4]), ChooseConfig(by="loss", every=1), tmp_path, 4)
+    assert _best(tmp_path) == {"step": 3, "valid": 0.2}
+
+
+def test_a_run_ends_when_patience_runs_out_and_does_not_go_on(tmp_path: Path) -> None:
+    choose = ChooseConfig(by="dice", every=1, patience=2)
+    task = _Slope([0.3, 0.6, 0.5, 0.4, 9.0])
+    _run(task, choose, tmp_path, 50)
+    assert task.asked == 4
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"] == 4
+    again = _Slope([])
+    _run(again, choose, tmp_path, 50)
+    assert again.asked == 0
+
+
+def test_the_last_step_is_looked_at_even_between_two_looks(tmp_path: Path) -> None:
+    task = _Slope([0.1, 0.2])
+    _run(task, ChooseConfig(by="dice", every=3), tmp_path, 5)
+    assert _best(tmp_path) == {"step": 5, "valid": 0.2}
+
+
+def test_a_killed_run_chooses_as_one_that_was_not(tmp_path: Path) -> None:
+    choose = ChooseConfig(by="dice", every=1, patience=3)
+    values = [0.3, 0.6, 0.5, 0.4, 0.2, 9.0]
+    _run(_Slope(values), choose, tmp_path / "whole", 50, every=2)
+    with killed_at_its_first_checkpoint():
+        _run(_Slope(values), choose, tmp_path / "killed", 50, every=2)
+    _run(_Slope(values[2:]), choose, tmp_path / "killed", 50, every=2)
+    assert _best(tmp_path / "killed") == _best(tmp_path / "whole") == {"step": 2, "valid": 0.6}
+    assert _weight(tmp_path / "killed" / CHECKPOINT) == _weight(tmp_path / "whole" / CHECKPOINT)
+
+
+def test_what_was_seen_stands_in_the_history(tmp_path: Path) -> None:
+    _run(_Slope([0.25]), ChooseConfig(by="dice", every=1), tmp_path, 1)
+    assert '"valid_dice": 0.25' in (tmp_path / "history.jsonl").read_text()
+
+
+def test_a_state_goes_round_a_checkpoint() -> None:
+    one = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
+    one.choice = Choice(0.25, 7, 2)
+    other = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
+    other.restore(one.state())
+    assert other.choice == one.choice
+
+
+def test_what_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+    nan = float("nan")
+    _run(_Slope([nan, 0.9, nan, 0.5]), ChooseConfig(by="loss", every=1), tmp_path, 4)
+    assert _best(tmp_path) == {"step": 4, "valid": 0.5}

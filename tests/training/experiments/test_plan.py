@@ -1,0 +1,286 @@
+"""The cells of the paper's tables: valid, of their own names, and with the paper's recipes."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.builders.training import tiny_tables
+from training.config.experiments import TablesConfig
+from training.config.files import load, load_tables
+from training.config.finetune import FinetuneConfig
+from training.config.pretrain import PretrainConfig
+from training.experiments.plan import (
+    Asked,
+    Cell,
+    Job,
+    arm_pretraining,
+    cells,
+    check,
+    finetuning,
+    merged,
+    source,
+)
+from training.experiments.published_figures import BELOW_ONE, IMPOSSIBLE, places, published
+
+TABLES = ("1", "2a", "2b", "3", "4", "5", "7", "8")
+CHECKPOINT = Path("runs/g2d_paper/last.ckpt")
+
+
+def _job(table: str, **asked: Any) -> Job:
+    config = load_tables("tables")
+    return Job(
+        config, load(config.pretraining, PretrainConfig), Path("data"), Asked(table, **asked)
+    )
+
+
+@pytest.fixture(scope="module")
+def every_cell() -> dict[Cell, Job]:
+    """Of every table, detector, protocol and two seeds."""
+    found: dict[Cell, Job] = {}
+    for table in TABLES:
+        for detector in ("yolov3", "fcos", "centre"):
+            job = _job(table, seeds=(0, 1), protocols=("sound", "mgca"), detector=detector)
+            found |= dict.fromkeys(cells(job), job)
+    return found
+
+
+def test_the_tables_are_those_of_the_paper() -> None:
+    assert tuple(load_tables("tables").tables) == TABLES
+
+
+def test_every_cell_has_a_name_of_its_own(every_cell: dict[Cell, Job]) -> None:
+    assert len({cell.name for cell in every_cell}) == len(every_cell) > 300
+
+
+def test_every_cell_that_trains_has_a_valid_configuration_of_its_own(
+    every_cell: dict[Cell, Job],
+) -> None:
+    found: dict[str, Cell] = {}
+    for cell, job in every_cell.items():
+        if job.config.tasks[cell.task].trains:
+            config = finetuning(job, cell, Path(source(cell) or "none"))
+            assert (config.pretrained is None) == (cell.start in ("random", "imagenet"))
+            assert config.fraction == cell.fraction
+            assert config.data.protocol == cell.protocol
+            found[config.model_dump_json()] = cell
+    assert len(found) == sum(job.config.tasks[c.task].trains for c, job in every_cell.items())
+
+
+def test_tables_that_ask_for_the_same_share_its_cell() -> None:
+    shared = set(cells(_job("1"))) & set(cells(_job("5"))) & set(cells(_job("8")))
+    assert {cell.name for cell in shared} == {
+        "siim_segment-encoder_decoder-sound-0.01-s0",
+        "rsna_detect-encoder-sound-yolov3-0.01-s0",
+    }
+
+
+def test_table_1_has_the_cells_of_the_paper() -> None:
+    found = [(c.task, c.start, c.fraction) for c in cells(_job("1"))]
+    starts = {task: [s for t, s, f in found if t == task and f == 0.1] for task, _, _ in found}
+    three = ["random", "imagenet", "encoder"]
+    assert starts == {
+        "siim_segment": [*three, "encoder_decoder"],
+        "rsna_segment": [*three, "encoder_decoder"],
+        "rsna_detect": three,
+        "object_cxr_detect": three,
+    }
+    assert len(found) == 3 * 14
+
+
+def _config(table: str, task: str, fraction: float, **asked: Any) -> FinetuneConfig:
+    job = _job(table, **asked)
+    row = next(c for c in cells(job) if (c.task, c.fraction) == (task, fraction))
+    return finetuning(job, replace(row, start="encoder"), CHECKPOINT)
+
+
+@pytest.mark.parametrize(
+    ("table", "task", "fraction", "lr", "decay", "batch", "size", "frozen"),
+    [
+        ("4", "chexpert_linear", 0.01, 5e-4, 1e-6, 48, 224, "freeze_trunk"),
+        ("3", "cxr14_finetuned", 0.1, 1e-4, 1e-6, 64, 256, ""),
+        ("1", "siim_segment", 1.0, 2e-4, 0.05, 8, 224, "freeze_encoder"),
+        ("1", "rsna_segment", 1.0, 2e-4, 0.05, 16, 224, "freeze_encoder"),
+        ("7", "siim_segment_all", 1.0, 2e-4, 0.05, 8, 224, ""),
+        ("1", "rsna_detect", 0.01, 2e-4, 1e-6, 16, 224, "freeze_trunk"),
+        ("1", "rsna_detect", 0.1, 5e-4, 1e-6, 16, 224, "freeze_trunk"),
+    ],
+)
+def test_the_recipes_are_the_paper_s(
+    table: str,
+    task: str,
+    fraction: float,
+    lr: float,
+    decay: float,
+    batch: int,
+    size: int,
+    frozen: str,
+) -> None:
+    config = _config(table, task, fraction)
+    assert (config.optimiser.lr, config.optimiser.weight_decay) == (lr, decay)
+    assert (config.batch_size, config.preprocess.size_px, config.epochs) == (batch, size, 50)
+    said = [name for name in ("freeze_trunk", "freeze_encoder") if getattr(config, name)]
+    assert said == ([frozen] if frozen else [])
+    assert not config.regions
+    assert not config.keep_alignment
+
+
+def test_the_decoder_is_transferred_where_one_was_trained() -> None:
+    job = _job("5")
+    fresh = {
+        cell.start: finetuning(job, cell, CHECKPOINT).fresh_decoder
+        for cell in cells(job)
+        if cell.task == "siim_segment"
+    }
+    assert fresh.pop("no_decoder") is True
+    assert set(fresh.values()) == {False}
+    assert _config("1", "siim_segment", 0.1).fresh_decoder
+
+
+def test_initialisations_differ_from_g2d_in_the_start_alone() -> None:
+    job = _job("1")
+    chosen = {c.start: c for c in cells(job) if (c.task, c.fraction) == ("rsna_detect", 0.1)}
+    random, imagenet, ours = (
+        finetuning(job, chosen[start], CHECKPOINT) for start in ("random", "imagenet", "encoder")
+    )
+    assert random.model
+    assert imagenet.model
+    assert (random.model.encoder.weights, imagenet.model.encoder.weights) == (None, "imagenet")
+    start = {"model", "pretrained"}
+    assert random.model_dump(exclude=start) == ours.model_dump(exclude=start)
+    assert imagenet.model_dump(exclude=start) == ours.model_dump(exclude=start)
+
+
+def test_arms_are_the_pre_training_changed() -> None:
+    job = _job("5")
+    paper = job.pretraining.model_dump()
+    for arm in job.config.arms:
+        assert arm_pretraining(job, arm).model_dump() != paper
+    assert arm_pretraining(job, "h4_apart").model.attention_heads == 4
+    assert not arm_pretraining(job, "h4_apart").model.aggregate_heads
+
+
+def test_devices_share_a_step_of_the_same_rows() -> None:
+    job = replace(_job("3"), processes=4, devices=4)
+    config = finetuning(job, cells(job)[0], None)
+    assert (config.batch_size, config.engine.devices) == (16, 4)
+    with pytest.raises(ValueError, match="3 processes cannot share a step of 64 rows"):
+        finetuning(replace(job, processes=3), cells(job)[0], None)
+
+
+def test_only_and_fractions_narrow_a_table() -> None:
+    found = cells(_job("1", only=("rsna",), fractions=(0.1,)))
+    assert {(c.task, c.fraction) for c in found} == {("rsna_segment", 0.1), ("rsna_detect", 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        (_job("6"), "no table 6; there are: 1, 2a"),
+        (_job("3", only=("siim",)), "table 3 has no siim; it has: cxr14"),
+        (replace(_job("5"), checkpoints={"otsu": CHECKPOINT}), "no arm is called otsu"),
+    ],
+)
+def test_what_is_not_known_is_refused_by_name(job: Job, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(job)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.5])
+def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
+    job = _job("3", fractions=(fraction,))
+    with pytest.raises(ValidationError, match="fraction"):
+        finetuning(job, cells(job)[0], None)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("tasks", "lungs", "recipe"), "none", "no recipe is called none"),
+        (("tasks", "lungs", "recipe"), None, "needs a recipe"),
+        (("tasks", "lungs", "labels"), [], "needs a recipe and labels"),
+        (("tasks", "asked", "recipe"), "linear", "zero-shot has no recipe"),
+        (("tables", "1", "rows", "random", "of"), "noise", "no start is called noise"),
+        (("tables", "1", "columns", "auroc", "task"), "x", "no task is called x"),
+        (("arms", "random"), {"set": ["seed=1"]}, "an arm cannot be called random"),
+        (("recipes", "linear", "at"), {2.0: {}}, "less than or equal to 1"),
+        (("recipes", "linear", "look", "by"), "luck", "Input should be 'loss'"),
+        (("tables", "1", "colums"), {}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_recipe_file_is_refused(path: tuple[str, ...], value: Any, message: str) -> None:
+    keys = tiny_tables.recipes()
+    part = keys
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    with pytest.raises(ValidationError, match=message):
+        TablesConfig.model_validate(keys)
+
+
+def test_an_unknown_key_of_a_recipe_is_refused_when_its_cells_are_planned(tmp_path: Path) -> None:
+    keys = tiny_tables.recipes()
+    keys["recipes"]["linear"]["run"]["learning_rate"] = 1
+    job = replace(
+        tiny_tables.job(tmp_path, tmp_path, "4"), config=TablesConfig.model_validate(keys)
+    )
+    with pytest.raises(ValidationError, match="learning_rate"):
+        finetuning(job, cells(job)[0], None)
+
+
+def test_later_keys_come_before_earlier_ones_part_by_part() -> None:
+    first, second = {"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}, "c": 5}
+    assert merged(first, second) == {"a": {"x": 1, "y": 4}, "b": 3, "c": 5}
+    assert first["a"] == {"x": 1, "y": 2}
+
+
+def test_every_published_figure_has_its_place() -> None:
+    tables = load_tables("tables").tables
+    for table, row, column in places():
+        assert row in tables[table].rows
+        assert column in tables[table].columns
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "column", "figures"),
+    [
+        ("1", "random", "siim_dice", (9.0, 28.6, 54.3)),
+        ("1", "random", "object_cxr_map", (BELOW_ONE, 0.5, 4.4)),
+        ("1", "imagenet", "rsna_dice", (34.8, 39.9, 64.0)),
+        ("1", "convirt", "rsna_map", (8.2, 15.6, 17.9)),
+        ("1", "mgca", "siim_dice", (49.7, 59.3, 64.2)),
+        ("1", "m_flag", "object_cxr_map", (BELOW_ONE, 12.4, 19.3)),
+        ("1", "medklip", "rsna_dice", (66.2, 69.4, 71.9)),
+        ("1", "encoder", "object_cxr_map", (3.8, 13.1, 20.4)),
+        ("1", "encoder_decoder", "siim_dice", (65.6, 66.9, 68.4)),
+        ("1", "encoder_decoder", "rsna_map", (IMPOSSIBLE,) * 3),
+        ("3", "g2d", "cxr14_auroc", (79.1, 81.1, 83.1)),
+        ("4", "g2d", "covidx_accuracy", (76.6, 88.2, 93.4)),
+        ("5", "loss_none", "siim_dice", (49.2, None, None)),
+        ("5", "loss_pseudo", "cxr14_auroc", (79.1, None, None)),
+        ("8", "shuffled", "rsna_map", (7.6, None, None)),
+        ("3", "random", "cxr14_auroc", (None, None, None)),
+    ],
+)
+def test_published_figures_are_the_paper_s(
+    table: str, row: str, column: str, figures: tuple[float | str | None, ...]
+) -> None:
+    found = tuple(published(table, row, column, fraction) for fraction in (0.01, 0.1, 1.0))
+    assert found == figures
+    assert published(table, row, column, 0.05) is None
+
+
+def test_published_zero_shot_figures_are_the_paper_s() -> None:
+    grounding = [published("2a", "g2d", f"rsna_{name}", None) for name in ("recall", "iou", "dice")]
+    assert grounding == [88.4, 33.5, 47.7]
+    assert published("2b", "g2d", "chexpert_auroc", None) == 91.2
+    assert published("2b", "g2d", "chexpert_f1", None) is None
+
+
+def test_the_documented_numbers_of_cells_are_those_of_the_plan() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "tables.md").read_text()
+    told = dict(re.findall(r"^\| (\w+) \| .* \| (\d+) \|$", page, re.MULTILINE))
+    assert told == {table: str(len(cells(_job(table)))) for table in TABLES}

@@ -1,0 +1,92 @@
+"""A fine-tuned run from its first step to ONNX files that answer as PyTorch does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from radiograph.errors import PublishRefused
+from tests.builders.training.tiny_runs import SIZE_PX
+from training.engine.checkpoint import CHECKPOINT
+from training.evaluation.trained_model import TrainedModel, load_run
+from training.export import onnx_export as export_module
+from training.export.onnx_export import export
+from training.export.parity import TOLERANCE, answers
+
+HEADS = {"anatomy", "boxes", "findings", "regions", "similarity"}
+
+
+@pytest.fixture
+def model(finetuned: Path) -> TrainedModel:
+    """The run, in evaluation mode."""
+    return load_run(finetuned)
+
+
+def test_a_run_writes_its_losses(finetuned: Path) -> None:
+    lines = (finetuned.parent / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    parts = {"findings", "anatomy", "centres", "edges", "regions", "presence", "vla", "total"}
+    assert parts <= set(json.loads(lines[-1]))
+    assert finetuned.name == CHECKPOINT
+
+
+def test_onnx_answers_as_pytorch_does(model: TrainedModel, tmp_path: Path) -> None:
+    exported = export(model, tmp_path)
+    assert max(exported.parity.values()) <= TOLERANCE
+    assert {path.stem for path in (tmp_path / "heads").iterdir()} == HEADS
+    assert set(exported.head_inputs) == HEADS
+    given = {*exported.trunk_outputs, "phrase_features"}
+    assert all(set(names) <= given for names in exported.head_inputs.values())
+    assert (tmp_path / "tokenizer.json").is_file()
+
+
+def test_the_golden_answers_come_out_of_the_exported_files(
+    model: TrainedModel, tmp_path: Path
+) -> None:
+    export(model, tmp_path)
+    with np.load(tmp_path / "golden.npz") as golden:
+        stored = {name: golden[name] for name in golden.files}
+    feeds = {name: stored.pop(name) for name in ("image", "input_ids", "attention_mask")}
+    assert feeds["image"].shape == (1, 1, SIZE_PX, SIZE_PX)
+    found = answers(tmp_path, feeds)
+    assert set(found) == set(stored)
+    assert max(np.abs(found[name] - stored[name]).max() for name in stored) <= TOLERANCE
+
+
+def test_a_tolerance_of_nothing_is_refused(model: TrainedModel, tmp_path: Path) -> None:
+    with pytest.raises(PublishRefused, match="differs from PyTorch"):
+        export(model, tmp_path, tolerance=0.0)
+
+
+def test_a_changed_weight_is_refused(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(graph: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.ModelProto:
+        for tensor in graph.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2:
+                values = numpy_helper.to_array(tensor) + np.float32(0.05)
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        return graph
+
+    monkeypatch.setattr(export_module, "compact", spoil)
+    with pytest.raises(PublishRefused, match="differs from PyTorch"):
+        export(model, tmp_path)
+
+
+def test_a_graph_that_decides_otherwise_is_refused_whatever_the_tolerance(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turn(graph: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.ModelProto:
+        outputs = {output.name for output in graph.graph.output}
+        if outputs == {"logits"}:  # of findings and masks: what was there is not, and otherwise
+            for node in graph.graph.node:
+                node.output[:] = ["turned" if name == "logits" else name for name in node.output]
+            graph.graph.node.append(onnx.helper.make_node("Neg", ["turned"], ["logits"]))
+        return graph
+
+    monkeypatch.setattr(export_module, "compact", turn)
+    with pytest.raises(PublishRefused, match=r"decides otherwise.*anatomy: Left lung in "):
+        export(model, tmp_path, tolerance=1e6)

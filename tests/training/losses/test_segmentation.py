@@ -1,0 +1,134 @@
+"""Losses of masks and boxes against values worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from training.losses.centre_detection import detection_loss, distances_to_boxes, giou, make_targets
+from training.losses.segmentation import (
+    known_mask_loss,
+    pixel_bce,
+    pseudo_alignment_loss,
+    reconstruction_loss,
+    released_alignment_loss,
+    soft_dice_loss,
+)
+
+ONE_OF_FOUR = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+
+
+def test_dice_of_two_predicted_pixels_and_one_true_pixel() -> None:
+    logits = torch.tensor([[[[50.0, 50.0], [-50.0, -50.0]]]])
+    assert soft_dice_loss(logits, ONE_OF_FOUR).item() == pytest.approx(1 - (2 + 1) / (3 + 1))
+
+
+def test_dice_of_two_empty_maps_is_perfect() -> None:
+    empty = torch.full((1, 1, 2, 2), -50.0)
+    assert soft_dice_loss(empty, torch.zeros(1, 1, 2, 2)).item() == pytest.approx(0.0)
+
+
+def test_cross_entropy_of_an_undecided_map_is_log_2() -> None:
+    assert pixel_bce(torch.zeros(1, 1, 2, 2), ONE_OF_FOUR).item() == pytest.approx(math.log(2))
+
+
+def test_uncounted_pixels_change_nothing() -> None:
+    weight = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    right, wrong = (torch.tensor([[[[50.0, -50.0], [x, x]]]]) for x in (-50.0, 50.0))
+    for loss in (soft_dice_loss, pixel_bce):
+        torch.testing.assert_close(
+            loss(right, ONE_OF_FOUR, weight), loss(wrong, ONE_OF_FOUR, weight)
+        )
+
+
+def test_pseudo_alignment_is_half_of_dice_and_cross_entropy() -> None:
+    dice = 1 - (2 * 0.5 + 1) / (2 + 1 + 1)
+    loss = pseudo_alignment_loss(torch.zeros(1, 1, 2, 2), ONE_OF_FOUR)
+    assert loss.item() == pytest.approx(0.5 * (dice + math.log(2)))
+
+
+def test_masks_of_two_heads_are_the_mean_of_both() -> None:
+    logits = torch.tensor([[[[0.0]], [[math.log(3)]]]])  # probabilities 1/2 and 3/4
+    mask = torch.tensor([[[[1.0]], [[0.0]]]])
+    dice = ((1 - 2 / 2.5) + (1 - 1 / 1.75)) / 2
+    entropy = (math.log(2) + math.log(4)) / 2
+    loss = pseudo_alignment_loss(logits, mask)
+    assert loss.item() == pytest.approx(0.5 * (dice + entropy), rel=1e-5)
+
+
+def test_the_released_loss_is_dice_of_raw_logits_and_a_fifth_of_the_cross_entropy() -> None:
+    logits = torch.tensor([[[[2.0, -1.0], [0.0, 0.0]]]])
+    dice = 1 - (2 * 2.0) / (1.0 + 1.0)  # below 0: no share of a pixel
+    entropy = (math.log1p(math.exp(-2)) + math.log1p(math.exp(-1)) + 2 * math.log(2)) / 4
+    loss = released_alignment_loss(logits, ONE_OF_FOUR)
+    assert loss.item() == pytest.approx(dice + 0.2 * entropy, rel=1e-4)
+
+
+def test_the_released_loss_is_the_mean_of_the_images() -> None:
+    logits = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
+    mask = torch.ones(2, 1, 1, 1)
+    dice = ((1 - 2 / 2) + (1 - 6 / 4)) / 2
+    entropy = (math.log1p(math.exp(-1)) + math.log1p(math.exp(-3))) / 2
+    loss = released_alignment_loss(logits, mask)
+    assert loss.item() == pytest.approx(dice + 0.2 * entropy, rel=1e-4)
+
+
+def test_dice_of_the_paper_stays_between_0_and_1_where_the_released_one_does_not() -> None:
+    logits = torch.full((1, 1, 2, 2), -1.0)
+    assert 0 <= pseudo_alignment_loss(logits, ONE_OF_FOUR).item() <= 1
+    logits[0, 0, 0, 0] = 1.5  # logits and mask sum to -0.5
+    assert released_alignment_loss(logits, ONE_OF_FOUR).item() > 5
+
+
+def test_reconstruction_is_the_mean_square_of_what_is_missing() -> None:
+    logits = torch.tensor([[[[0.0, math.log(3)]]]])  # 1/2 and 3/4
+    images = torch.tensor([[[[1.0, 0.25]]]])
+    assert reconstruction_loss(logits, images).item() == pytest.approx((0.25 + 0.25) / 2)
+
+
+def test_maps_that_are_not_known_do_not_count() -> None:
+    logits = torch.zeros(1, 2, 2, 2)
+    target, counted = ONE_OF_FOUR.repeat(1, 2, 1, 1), torch.ones(1, 1, 2, 2)
+    known = torch.tensor([[True, False]])
+    one = known_mask_loss(logits, target, known, counted)
+    assert one.item() == pytest.approx(0.5 + math.log(2))
+    assert known_mask_loss(logits, target, known & False, counted).item() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [([0, 0, 1, 1], 1.0), ([1, 0, 2, 1], 0.0), ([2, 0, 3, 1], -1 / 3), ([0.5, 0, 1.5, 1], 1 / 3)],
+)
+def test_giou_by_hand(other: list[float], expected: float) -> None:
+    found = giou(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([other]).float())
+    assert found.item() == pytest.approx(expected)
+
+
+def test_a_box_makes_its_centre_cell_positive() -> None:
+    box = torch.tensor([[0.25, 0.25, 0.75, 0.75]])
+    targets = make_targets([{1: box}], torch.tensor([[True, True]]), 5, 5)
+    assert targets.centres[0, 1, 2, 2] == 1.0
+    assert targets.centres[0, 1, 2, 3].item() == pytest.approx(math.exp(-8), rel=1e-3)
+    assert targets.centres[0, 0].sum() == 0.0
+    assert targets.positive.nonzero().tolist() == [[0, 1, 2, 2]]
+    assert targets.boxes[0, 1, :, 2, 2].tolist() == box[0].tolist()
+
+
+def test_distances_are_measured_from_the_centre_of_the_cell() -> None:
+    distances = torch.tensor([0.1, 0.2, 0.3, 0.4]).view(1, 1, 4, 1, 1)
+    boxes = distances_to_boxes(distances)[0, 0, :, 0, 0]
+    assert boxes.tolist() == pytest.approx([0.4, 0.3, 0.8, 0.9])
+
+
+def test_right_edges_cost_nothing_and_an_undecided_centre_a_quarter_of_log_2() -> None:
+    box = torch.tensor([[0.25, 0.25, 0.75, 0.75]])
+    targets = make_targets([{0: box}], torch.tensor([[True]]), 1, 1)
+    losses = detection_loss(torch.zeros(1, 1, 1, 1), torch.full((1, 1, 4, 1, 1), 0.25), targets)
+    assert losses["centres"].item() == pytest.approx(0.25 * math.log(2))
+    assert losses["edges"].item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_labels_whose_boxes_are_not_known_cost_nothing() -> None:
+    targets = make_targets([{}], torch.tensor([[False]]), 3, 3)
+    losses = detection_loss(torch.zeros(1, 1, 3, 3), torch.rand(1, 1, 4, 3, 3), targets)
+    assert losses["centres"].item() == losses["edges"].item() == 0.0

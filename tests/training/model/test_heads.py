@@ -1,0 +1,59 @@
+"""Detection heads find what is there, and what they learn stays in them."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.builders.training.drawn_boxes import CHANNELS, Drawn, draw, precision, train
+from training.finetune.box_losses import box_losses
+from training.model.fcos_head import FcosHead
+from training.model.yolo_head import YoloHead
+
+
+@pytest.fixture(scope="module")
+def seen() -> Drawn:
+    """64 images to train on."""
+    return draw(64, seed=0)
+
+
+@pytest.fixture(scope="module")
+def unseen() -> Drawn:
+    """32 others."""
+    return draw(32, seed=1)
+
+
+def heads() -> list[nn.Module]:
+    torch.manual_seed(0)
+    return [YoloHead(CHANNELS, 1, widths=(16, 32, 64)), FcosHead(CHANNELS, 1, width=32)]
+
+
+@pytest.mark.parametrize(
+    ("number", "steps", "least"), [(0, 80, 0.4), (1, 40, 0.7)], ids=["yolov3", "fcos"]
+)
+def test_a_few_steps_find_rectangles_in_images_never_seen(
+    seen: Drawn, unseen: Drawn, number: int, steps: int, least: float
+) -> None:
+    head = heads()[number].eval()
+    assert precision(head, unseen) < 0.1
+    train(head, seen, steps)
+    assert precision(head, unseen) > least
+
+
+@pytest.mark.parametrize("head", heads(), ids=["yolov3", "fcos"])
+def test_every_part_of_a_head_gets_a_gradient(seen: Drawn, head: nn.Module) -> None:
+    features, batch = seen.batch(list(range(8)))
+    losses = box_losses(head.train(), features, batch)
+    sum(losses.values(), torch.zeros(())).backward()
+    for name, weight in head.named_parameters():
+        assert weight.grad is not None, name
+        assert torch.isfinite(weight.grad).all(), name
+        assert weight.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("head", heads(), ids=["yolov3", "fcos"])
+def test_what_a_head_answers_does_not_depend_on_its_mode(seen: Drawn, head: nn.Module) -> None:
+    features, _ = seen.batch([0, 1])
+    answers = [head.train(mode)(*features.values()) for mode in (True, False)]
+    for answer in answers:
+        assert answer["logits"].shape[:2] == (2, 1)
+        assert answer["boxes"].shape == (2, answer["logits"].shape[2], 4)

@@ -1,0 +1,51 @@
+"""Padding: how far, and that it changes no report's embedding."""
+
+from pathlib import Path
+
+import torch
+
+from training.config.model import TextConfig
+from training.model.text_encoder import TextEncoder, build_tokenizer, tokenize
+
+TEXTS = ("clear", "the heart is large")
+
+
+def test_reports_are_padded_to_the_longest_or_to_the_limit(text_encoder: Path) -> None:
+    tokenizer = build_tokenizer(TextConfig(name=str(text_encoder)))
+    longest = tokenize(tokenizer, TEXTS, 32)
+    assert longest.attention_mask.sum(dim=1).max() == longest.input_ids.shape[1]
+    assert tokenize(tokenizer, TEXTS, 32, "max_tokens").input_ids.shape == (2, 32)
+    assert tokenize(tokenizer, TEXTS, 8, "max_tokens").input_ids.shape == (2, 8)
+
+
+def test_padding_changes_no_embedding(text_encoder: Path) -> None:
+    for pooling in ("cls", "mean"):
+        config = TextConfig(name=str(text_encoder), pooling=pooling)
+        encoder = TextEncoder(config).eval()
+        tokenizer = build_tokenizer(config)
+        alone = tokenize(tokenizer, TEXTS[:1], 32)
+        padded = tokenize(tokenizer, TEXTS, 32, "max_tokens")
+        assert bool((alone.attention_mask == 1).all())
+        expected = encoder(alone.input_ids, alone.attention_mask)
+        found = encoder(padded.input_ids, padded.attention_mask)[:1]
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_mask_given_is_the_mask_that_bert_would_make(text_encoder: Path) -> None:
+    config = TextConfig(name=str(text_encoder))
+    encoder = TextEncoder(config).eval()
+    tokens = tokenize(build_tokenizer(config), TEXTS, 32)
+    theirs = encoder.bert(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
+    found = encoder(tokens.input_ids, tokens.attention_mask)
+    torch.testing.assert_close(found, theirs.last_hidden_state[:, 0])
+
+
+def test_frozen_layers_drop_out_unless_they_are_not_to(text_encoder: Path) -> None:
+    def training(dropout: bool) -> list[bool]:
+        config = TextConfig(name=str(text_encoder), frozen_layers=1, frozen_dropout=dropout)
+        bert = TextEncoder(config).train().bert
+        return [m.training for m in (bert.embeddings, *bert.encoder.layer)]
+
+    layers = len(training(dropout=True)) - 2
+    assert training(dropout=True) == [True, True, *[True] * layers]
+    assert training(dropout=False) == [False, False, *[True] * layers]

@@ -1,0 +1,124 @@
+"""A step of pre-training never asks the device for a value: the host would wait for it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.builders.training.tiny_objective import batch, config_of
+from training.config.augmentation import AugmentConfig, PaperAugmentConfig, ReleasedAugmentConfig
+from training.config.pretrain import Threshold
+from training.data.batches.augment import augment
+from training.model.text_encoder import Tokens
+from training.pretrain.objective import Pretraining
+
+aten = torch.ops.aten
+WAITING = {
+    aten._local_scalar_dense,  # item(), float(), bool(), int(), `if tensor`
+    aten.equal,
+    aten.nonzero,
+    aten.masked_select,
+    aten.unique_dim,
+    aten._unique2,
+}
+
+
+class _Waited(Exception):
+    """The host would have waited."""
+
+
+class _NoWaiting(TorchDispatchMode):
+    """Refuses operations whose result, or its shape, depends on values on the device."""
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        by_mask = func.overloadpacket in {aten.index, aten.index_put, aten.index_put_} and any(
+            isinstance(i, Tensor) and i.dtype == torch.bool for i in args[1]
+        )
+        if func.overloadpacket in WAITING or by_mask:
+            raise _Waited(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def _no_waiting() -> Any:
+    return _NoWaiting()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x.sum().item(),
+        lambda x: float(x.max()),
+        lambda x: bool((x > 0).any()),
+        lambda x: x[x > 0.5],
+        lambda x: x.nonzero(),
+        lambda x: torch.equal(x, x),
+    ],
+)
+def test_waiting_is_noticed(wait: Any) -> None:
+    with pytest.raises(_Waited), _no_waiting():
+        wait(torch.rand(3, 3))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": "p85"},
+        {"threshold": "gmm", "aggregate_heads": False},
+        {"decoder_loss": "reconstruction"},
+        {"decoder_loss": "none", "symmetric": False},
+        {"mask_loss": "released", "upsampling": "nearest", "body_mask": False, "smooth": False},
+        {"decoder_loss_from_step": 200},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_forward_and_backward_do_not_wait(
+    text_encoder: Path, changes: dict[str, Any], with_ids: bool
+) -> None:
+    config = config_of(text_encoder, **changes)
+    module = Pretraining(config)
+    images, tokens, ids = batch(config)
+    with _no_waiting():
+        module(images, tokens, ids if with_ids else None, 3)["total"].backward()
+
+
+@pytest.mark.parametrize("threshold", get_args(Threshold))
+def test_forward_and_backward_copy_nothing_to_the_host(
+    text_encoder: Path, threshold: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tensors without content: `cpu()`, `numpy()` and `tolist()` are errors."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no such device
+    config = config_of(text_encoder, threshold=threshold)
+    module = Pretraining(config).to("meta")
+    images, tokens, ids = batch(config)
+    on_meta = Tokens(tokens.input_ids.to("meta"), tokens.attention_mask.to("meta"))
+    module(images.to("meta"), on_meta, ids.to("meta"), 3)["total"].backward()
+
+
+@pytest.mark.parametrize("copy", [Tensor.cpu, Tensor.numpy, Tensor.tolist])
+def test_a_copy_to_the_host_is_noticed(copy: Any) -> None:
+    with pytest.raises((NotImplementedError, RuntimeError, TypeError)):
+        copy(torch.rand(2, device="meta"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [AugmentConfig(), PaperAugmentConfig(kind="paper"), ReleasedAugmentConfig(kind="released")],
+    ids=lambda config: str(config.kind),
+)
+def test_what_is_done_to_the_images_does_not_wait(config: Any) -> None:
+    """All but the inverse of the maps, which stay on the CPU whatever the device."""
+    generator = torch.Generator().manual_seed(0)
+    with _no_waiting():
+        augment(torch.rand(3, 1, 32, 32), None, config, generator)

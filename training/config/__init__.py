@@ -1,0 +1,1 @@
+"""Every configuration schema, and how YAML becomes one; imports no torch."""

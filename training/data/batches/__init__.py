@@ -1,0 +1,1 @@
+"""From the cache to training batches: sampling, augmentation, collation and prefetching."""

@@ -1,0 +1,173 @@
+"""Random changes of a batch of training images, with their masks and boxes.
+
+    kind      geometry               intensity
+    affine    rotate, scale, shift   gamma, contrast, noise   ours
+    paper     perspective            auto contrast            its grayscale changes no radiograph
+    released  rotate, shear          brightness, contrast     of the released code
+    none      -                      -
+
+Never a flip: it would swap the patient's left and right. Every change is drawn from a
+generator that the caller seeds, so that a resumed run sees the same images. Images are changed
+on their device; what is drawn, a few numbers for each image, is drawn on the CPU.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from training.config.augmentation import (
+    Augmentation,
+    AugmentConfig,
+    NoAugmentConfig,
+    PaperAugmentConfig,
+    ReleasedAugmentConfig,
+)
+from training.data.batches import warp
+
+_Changing = AugmentConfig | PaperAugmentConfig | ReleasedAugmentConfig
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A changed batch.
+
+    Attributes:
+        images: B x 1 x S x S in [0, 1].
+        masks: B x S x S, uint8 bits, or None.
+        matrix: B x 3 x 3 on the CPU, old coordinates -> new ones, in sides of the image.
+    """
+
+    images: Tensor
+    masks: Tensor | None
+    matrix: Tensor
+
+    def move_boxes(self, index: int, boxes: Tensor) -> Tensor:
+        """M x 4 boxes (x0, y0, x1, y1 in sides) of one image -> bounds after the change."""
+        corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+        moved = warp.move(corners, self.matrix[index])
+        return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1).clamp(0, 1)
+
+
+def augment(
+    images: Tensor, masks: Tensor | None, config: Augmentation, generator: Generator
+) -> Augmented:
+    """Change the place of the pixels, then their intensities.
+
+    Args:
+        images: B x 1 x S x S in [0, 1].
+        masks: B x S x S, uint8 bits, or None.
+        config: which changes, and how strong.
+        generator: CPU generator; equal seeds give equal batches.
+    """
+    if isinstance(config, NoAugmentConfig):
+        return Augmented(images, masks, torch.eye(3).expand(len(images), 3, 3))
+    matrix = _geometry(len(images), config, generator)
+    grid = warp.sampling_grid(matrix, images.shape[-1], images.device)
+    moved = warp.warp(images, grid, "bilinear")
+    bits = None
+    if masks is not None:
+        bits = warp.warp(masks.unsqueeze(1).float(), grid, "nearest").squeeze(1).to(torch.uint8)
+    return Augmented(_intensity(moved, config, generator), bits, matrix)
+
+
+def _geometry(count: int, config: _Changing, generator: Generator) -> Tensor:
+    if isinstance(config, PaperAugmentConfig):
+        return _perspective(count, config, generator)
+    if isinstance(config, ReleasedAugmentConfig):
+        return _rotation_and_shear(count, config, generator)
+    return _similarity(count, config, generator)
+
+
+def _intensity(images: Tensor, config: _Changing, generator: Generator) -> Tensor:
+    if isinstance(config, PaperAugmentConfig):
+        return _autocontrast(images, config.autocontrast_share, generator)
+    if isinstance(config, ReleasedAugmentConfig):
+        return _jitter(images, config, generator)
+    return _gamma_contrast_noise(images, config, generator)
+
+
+def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
+    return torch.rand(count, generator=generator) * (high - low) + low
+
+
+def _on(images: Tensor, drawn: Tensor) -> Tensor:
+    """One number for each image -> where the images are, B x 1 x 1 x 1."""
+    return drawn.view(-1, 1, 1, 1).to(images.device, non_blocking=True)
+
+
+def _matrices(rows: list[list[Tensor]]) -> Tensor:
+    """Entries, each of them B numbers -> B x rows x columns."""
+    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+
+
+def _similarity(count: int, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Rotation, scale and shift."""
+    angle = _uniform(count, -config.rotate_deg, config.rotate_deg, generator) * math.pi / 180
+    scale = _uniform(count, 1 - config.scale, 1 + config.scale, generator)
+    shift = torch.stack(
+        [_uniform(count, -config.translate, config.translate, generator) for _ in range(2)], dim=1
+    )
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    return warp.about_centre(_matrices([[cos, -sin], [sin, cos]]), shift)
+
+
+def _rotation_and_shear(count: int, config: ReleasedAugmentConfig, generator: Generator) -> Tensor:
+    """Vertical edges lean by one angle, then all turns by another."""
+    turn, lean = (
+        _uniform(count, -most, most, generator) * math.pi / 180
+        for most in (config.rotate_deg, config.shear_deg)
+    )
+    one, none = torch.ones(count), torch.zeros(count)
+    sheared = _matrices([[one, lean.tan()], [none, one]])
+    turned = _matrices([[turn.cos(), -turn.sin()], [turn.sin(), turn.cos()]])
+    return warp.about_centre(turned @ sheared, torch.zeros(count, 2))
+
+
+def _perspective(count: int, config: PaperAugmentConfig, generator: Generator) -> Tensor:
+    """Each corner moves inwards by itself; a quadrant of its own keeps the corners in order."""
+    corners = torch.tensor(warp.CORNERS)
+    inwards = torch.rand(count, 4, 2, generator=generator) * config.distortion / 2
+    chosen = torch.rand(count, generator=generator) < config.perspective_share
+    moved = corners + (1 - 2 * corners) * inwards * chosen.view(-1, 1, 1)
+    return warp.perspective(moved)
+
+
+def _autocontrast(images: Tensor, share: float, generator: Generator) -> Tensor:
+    """Stretch some images so that they span 0 to 1; one of a single value stays."""
+    chosen = _on(images, torch.rand(len(images), generator=generator) < share)
+    low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
+    spans = high > low
+    stretched = (images - low) / torch.where(spans, high - low, torch.ones_like(low))
+    return torch.where(chosen & spans, stretched, images).clamp(0, 1)
+
+
+def _jitter(images: Tensor, config: ReleasedAugmentConfig, generator: Generator) -> Tensor:
+    """Brightness, then contrast about the mean, or in some images the other way round."""
+    count = len(images)
+    factor = _uniform(count, 1 - config.brightness, 1 + config.brightness, generator)
+    spread = _uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
+    brightness, contrast = _on(images, factor), _on(images, spread)
+    contrast_first = _on(images, torch.rand(count, generator=generator) < 0.5)
+    forth = _contrast((images * brightness).clamp(0, 1), contrast)
+    back = (_contrast(images, contrast) * brightness).clamp(0, 1)
+    return torch.where(contrast_first, back, forth)
+
+
+def _contrast(images: Tensor, factor: Tensor) -> Tensor:
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return ((images - mean) * factor + mean).clamp(0, 1)
+
+
+def _gamma_contrast_noise(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Gamma, contrast about the mean, and noise; stays in [0, 1]."""
+    count = len(images)
+    exponent = _uniform(count, -1.0, 1.0, generator) * -math.log(1 - config.gamma)
+    factor = _uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
+    sigma = _uniform(count, 0.0, config.noise, generator)
+    noise = torch.randn(images.shape, generator=generator).to(images.device, non_blocking=True)
+    shaped = images.clamp(0, 1) ** _on(images, exponent.exp())
+    mean = shaped.mean(dim=(1, 2, 3), keepdim=True)
+    changed = (shaped - mean) * _on(images, factor) + mean
+    return (changed + _on(images, sigma) * noise).clamp(0, 1)

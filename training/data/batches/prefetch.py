@@ -1,0 +1,77 @@
+"""Batches read ahead of the step that needs them.
+
+    turns (step, micro) -> worker threads: rows, tokens, tensors -> in order -> the loop
+
+A batch is a function of its turn, never of which worker made it or when. Workers are threads:
+tokenising and copying let go of Python's lock, nothing is pickled and no process is forked.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields, is_dataclass, replace
+from itertools import islice
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from training.data.batches.sampler import MicroBatchIndex
+
+Item = TypeVar("Item")
+
+
+def read_ahead(
+    load: Callable[[MicroBatchIndex], Item],
+    turns: Iterable[MicroBatchIndex],
+    workers: int,
+    ahead: int,
+) -> Generator[Item, None, None]:
+    """What `load` makes of each turn, in order.
+
+    Args:
+        load: a function of the turn alone that several threads may call; it must not touch the
+            global random generators.
+        turns: in the order of the steps.
+        workers: threads; 0 calls `load` when its turn has come.
+        ahead: turns under way or waiting.
+
+    Raises:
+        Exception: whatever `load` raised, when its turn has come.
+    """
+    if workers == 0:
+        yield from map(load, turns)
+        return
+    waiting: deque[Future[Item]] = deque()
+    coming = iter(turns)
+    with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+        try:
+            waiting.extend(pool.submit(load, turn) for turn in islice(coming, ahead))
+            while waiting:
+                item = waiting.popleft().result()
+                waiting.extend(pool.submit(load, turn) for turn in islice(coming, 1))
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def each_tensor(batch: Item, change: Callable[[Tensor], Tensor]) -> Item:
+    """A batch with every tensor in it changed, such as moved to a device.
+
+    Args:
+        batch: tensors in dataclasses, lists, tuples and dictionaries; anything else is kept.
+        change: tensor -> tensor.
+    """
+    return _each(batch, change)  # type: ignore[no-any-return]
+
+
+def _each(item: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(item, Tensor):
+        return change(item)
+    if is_dataclass(item) and not isinstance(item, type):
+        return replace(item, **{f.name: _each(getattr(item, f.name), change) for f in fields(item)})
+    if isinstance(item, list | tuple):
+        return type(item)(_each(value, change) for value in item)
+    if isinstance(item, dict):
+        return {key: _each(value, change) for key, value in item.items()}
+    return item

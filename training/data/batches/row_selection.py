@@ -1,0 +1,66 @@
+"""Which rows of a cache a fine-tuning learns from, and how often an epoch shows each.
+
+training split -> rows that a head asks for, at a fraction of their patients -> pool
+"""
+
+import numpy as np
+
+from training.config.finetune import FinetuneConfig
+from training.data.cache.cache import STRUCTURES, Cache, Sample
+from training.data.rows.label_subsets import labelled_subset
+from training.data.rows.labels import complete_boxes, truth
+
+
+def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:
+    """Rows of the training split; those with something rare stand in it more than once.
+
+    Args:
+        cache: all rows.
+        config: `fraction` says which rows, `repeat` (`table:<name>`, `masks:<structure>`,
+            `masks:<table>` or `boxes:<label>` -> times) how often.
+
+    Raises:
+        ValueError: a fraction is asked for, and no row has a label that a head asks for.
+    """
+    rows = cache.where("train")
+    if config.fraction is not None:
+        rows = _labelled(cache, rows, config, config.fraction)
+    return [i for i in rows for _ in range(_times(cache.samples[i], config.repeat))]
+
+
+def asked_for(sample: Sample, config: FinetuneConfig) -> bool:
+    """Whether anything that the heads of a run learn is known of a radiograph."""
+    if set(config.findings) & truth(sample.row).keys() or set(config.masks) & sample.known:
+        return True
+    drawn = {name for name, _ in sample.boxes} | sample.known
+    if set(config.boxes) & (drawn | complete_boxes(sample.row)):
+        return True
+    return config.regions and bool(drawn)
+
+
+def _labelled(cache: Cache, rows: list[int], config: FinetuneConfig, fraction: float) -> list[int]:
+    known = [i for i in rows if asked_for(cache.samples[i], config)]
+    if not known:
+        raise ValueError("no training row has a label that a head of this run asks for")
+    patients = [cache.samples[i].row.patient_id for i in known]
+    positive = [_shows(cache, i, config) for i in known]
+    return [known[n] for n in labelled_subset(patients, positive, fraction, config.fraction_seed)]
+
+
+def _shows(cache: Cache, row: int, config: FinetuneConfig) -> bool:
+    """Whether it has a finding, a box or a mask that is not empty: a fraction is drawn by it."""
+    sample = cache.samples[row]
+    said = truth(sample.row)
+    if any(said.get(name, False) for name in config.findings):
+        return True
+    if any(name in config.boxes for name, _ in sample.boxes):
+        return True
+    bits = sum(1 << STRUCTURES.index(name) for name in config.masks if name in sample.known)
+    return bool(bits) and bool(np.any(cache.masks[row] & np.uint8(bits)))
+
+
+def _times(sample: Sample, repeat: dict[str, int]) -> int:
+    keys = {f"table:{sample.row.table}"} | {f"masks:{name}" for name in sample.known}
+    keys |= {f"boxes:{name}" for name, _ in sample.boxes}
+    keys |= {f"masks:{sample.row.table}"} if sample.known else set()
+    return max([repeat.get(key, 1) for key in keys])

@@ -1,0 +1,1 @@
+"""Rows become memory-mapped preprocessed images, built once."""

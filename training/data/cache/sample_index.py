@@ -1,0 +1,56 @@
+"""What is known of each cached radiograph, on disk and read as it is asked for.
+
+    rows.jsonl    one `Sample` a line        rows_end.npy   where each line ends, int64
+
+A list of some hundred thousand objects with their reports costs gigabytes once a data loader's
+processes have touched it; a memory map is shared by all of them.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from training.data.cache.render import Sample, write_whole
+
+_SAMPLE = TypeAdapter(Sample)
+
+
+def write_samples(folder: Path, samples: Iterable[Sample]) -> None:
+    """Write `rows.jsonl` and `rows_end.npy`."""
+    ends, at = [], 0
+    with (folder / "rows.jsonl").open("wb") as file:
+        for sample in samples:
+            at += file.write(_SAMPLE.dump_json(sample) + b"\n")
+            ends.append(at)
+    content = io.BytesIO()
+    np.save(content, np.array(ends, dtype=np.int64))
+    write_whole(folder / "rows_end.npy", content.getbuffer())
+
+
+class Samples(Sequence[Sample]):
+    """The samples of a cache, in its order."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open what `write_samples` wrote."""
+        self._lines = np.memmap(folder / "rows.jsonl", dtype=np.uint8, mode="r")
+        self._ends = np.load(folder / "rows_end.npy", mmap_mode="r", allow_pickle=False)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number = range(len(self))[index]  # as a list counts, from either end
+        start = self._ends[number - 1] if number else 0
+        return _SAMPLE.validate_json(self._lines[start : self._ends[number]].tobytes())

@@ -1,0 +1,123 @@
+"""COVIDx CXR, version 9A: normal, pneumonia of another cause, or COVID-19.
+
+    <root>/covidx/   or <root>/
+        train_COVIDx9A.txt, test_COVIDx9A.txt   patient, file, class and source, between spaces
+        train/<file>, test/<file>               PNG and JPEG
+    class is normal, pneumonia or COVID-19. 29,986 lines for training, 400 for the test.
+
+Both protocols test on the test list. `mgca` takes a fifth of the training list for validation,
+`train_test_split(train_size=0.8, random_state=0)` over its lines, so that a patient may be in
+both. `sound` takes as many images of whole patients, and leaves out training images of a patient
+who is in the test list; a patient is a name and a source, for sources number their patients alike.
+
+Source: github.com/lindawangg/COVID-Net (docs/COVIDx.md, labels/),
+kaggle.com/datasets/andyczhao/covidx-cxr2; the split from the MGCA scripts,
+github.com/HKU-MedAI/MGCA (preprocess/covidx.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from training.data.rows import dataset_files
+from training.data.rows.labels import COVIDX_FINDINGS
+from training.data.rows.radiograph_table import Row
+from training.data.rows.splits import Protocol, drawn, patients_for
+
+LISTS = {"train": "train_COVIDx9A.txt", "test": "test_COVIDx9A.txt"}
+_SOURCE = (
+    "kaggle.com/datasets/andyczhao/covidx-cxr2 (images) and github.com/lindawangg/COVID-Net, "
+    "labels/ (the lists of version 9A)"
+)
+_LICENCE = "COVIDx: that of each source"
+_FIELDS = 4
+_TRAIN = 0.8
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a list; `reason` says why it cannot be used."""
+
+    patient: str
+    image: str
+    kind: str
+    reason: str = ""
+
+
+class Covidx:
+    """The reader of COVIDx."""
+
+    name = "covidx"
+
+    def __init__(self, root: Path, protocol: Protocol = "sound") -> None:
+        """Look for the tree in `<root>/covidx`, or in `root`.
+
+        Raises:
+            MissingData: a list or a folder of images is not there.
+        """
+        self.folder, self.protocol = dataset_files.locate(root, self.name), protocol
+        parts = [(name,) for name in LISTS.values()] + [("train/",), ("test/",)]
+        dataset_files.require(self.folder, parts, _SOURCE)
+        self.lists = {
+            split: dataset_files.table(self.folder, name, _SOURCE) for split, name in LISTS.items()
+        }
+
+    @cached_property
+    def _lines(self) -> dict[str, list[_Line]]:
+        return {
+            split: [_line(text, split) for text in dataset_files.lines(path)]
+            for split, path in self.lists.items()
+        }
+
+    def rows(self) -> Iterator[Row]:
+        """One row a line, the training list first."""
+        train, test = self._lines["train"], self._lines["test"]
+        valid = self._valid(train)
+        tested = {line.patient for line in test} if self.protocol == "sound" else set()
+        for index, line in enumerate(train):
+            reason = "patient of the test list" if line.patient in tested else ""
+            yield self._row(line, "valid" if index in valid else "train", reason)
+        for line in test:
+            yield self._row(line, "test", "")
+
+    def _valid(self, train: list[_Line]) -> frozenset[int]:
+        """Lines of the training list that are for validation."""
+        _, held = drawn(len(train), len(train) - int(_TRAIN * len(train)))
+        if self.protocol == "mgca":
+            return frozenset(held)
+        chosen = patients_for([line.patient for line in train], len(held))
+        return frozenset(i for i, line in enumerate(train) if line.patient in chosen)
+
+    def _row(self, line: _Line, split: str, reason: str) -> Row:
+        return Row(
+            table=self.name,
+            image=line.image,
+            patient_id=line.patient,
+            split=split,
+            text="",
+            labels=(line.kind,),
+            view="",
+            sex="",
+            age="",
+            licence=_LICENCE,
+            licence_class="noncommercial",
+            left_out=line.reason or reason,
+        )
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one image."""
+        return dataset_files.inside(self.folder, path).read_bytes()
+
+    def fingerprint(self) -> bytes:
+        """Changes when a list does."""
+        return b"".join(dataset_files.digest(path) for path in self.lists.values())
+
+
+def _line(text: str, split: str) -> _Line:
+    fields = text.split(" ")
+    if len(fields) != _FIELDS or not all(fields):
+        return _Line("", f"{split}/{text}", "", "malformed line")
+    patient, image, kind, source = fields
+    reason = "" if kind in COVIDX_FINDINGS else "unknown class"
+    return _Line(f"{source} {patient}", f"{split}/{image}", kind, reason)

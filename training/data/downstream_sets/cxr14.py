@@ -1,0 +1,147 @@
+"""NIH ChestX-ray14: 112,120 frontal radiographs with fourteen labels mined from their reports.
+
+    <root>/cxr14/   or <root>/
+        Data_Entry_2017_v2020.csv or Data_Entry_2017.csv   Image Index, Finding Labels
+                       ("|"-separated), Patient ID, Patient Age, Patient Sex or Gender,
+                       View Position, ...
+        train_val_list.txt, test_list.txt   one image a line: the official split
+        BBox_List_2017.csv                  Image Index, Finding Label, Bbox [x, y, w, h]; may lack
+        images_001/images/00000001_000.png ... images_012/images/, as unpacked; or all in images/
+
+The test list is official, and so are the images that are left for training. Nothing says which of
+them the paper validates with. `sound` takes a tenth of them as whole patients, `mgca` a tenth of
+the images, `train_test_split(test_size=0.1, random_state=0)` in the order of the list, as the
+published scripts do for other sets; a patient may then be in both. Boxes are drawn for 984 findings
+only: without one, a label is not known to be nowhere. A box that cannot be one leaves its image
+out.
+
+Source: nihcc.app.box.com/v/ChestXray-NIHCC (README_CHESTXRAY.pdf), arXiv 1705.02315.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from radiograph.geometry import Box
+from training.data.rows import dataset_files
+from training.data.rows.labels import NIH_FINDINGS
+from training.data.rows.radiograph_table import Row
+from training.data.rows.splits import Protocol, drawn, patients_for
+
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+TRAIN_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
+BOXES = "BBox_List_2017.csv"
+ARCHIVES = tuple(f"images_{number:03d}/" for number in range(1, 13))
+LICENCE = "NIH Clinical Center: no restriction; cite arXiv 1705.02315"
+_SOURCE = "NIH ChestX-ray14, nihcc.app.box.com/v/ChestXray-NIHCC (free to download)"
+_VALID = 0.1
+_NO_FINDING = "No Finding"
+
+
+class Cxr14:
+    """The reader of ChestX-ray14."""
+
+    name = "cxr14"
+
+    def __init__(self, root: Path, protocol: Protocol = "sound") -> None:
+        """Look for the tree in `<root>/cxr14`, or in `root`.
+
+        Raises:
+            MissingData: a table, a list or images are not there.
+        """
+        self.folder, self.protocol = dataset_files.locate(root, self.name), protocol
+        together = dataset_files.is_there(self.folder, "images/")
+        images = (("images/",),) if together else tuple((name,) for name in ARCHIVES)
+        dataset_files.require(self.folder, (TABLES, (TRAIN_LIST,), (TEST_LIST,), *images), _SOURCE)
+        there = [name for name in TABLES if dataset_files.is_there(self.folder, name)]
+        self.csv = dataset_files.table(self.folder, there[0], _SOURCE)
+        self.lists = [dataset_files.table(self.folder, n, _SOURCE) for n in (TRAIN_LIST, TEST_LIST)]
+        self.boxes = self.folder / BOXES
+
+    def rows(self) -> Iterator[Row]:
+        """One row an image, in the order of the table."""
+        needed = ("Image Index", "Finding Labels", "Patient ID", "View Position")
+        lines = list(dataset_files.records(self.csv, needed))
+        splits = self._splits({line["Image Index"]: line["Patient ID"] for line in lines})
+        boxes = self._boxes()
+        for line in lines:
+            image = line["Image Index"]
+            labels = tuple(filter(None, line["Finding Labels"].split("|")))
+            drawn_here = boxes.get(image, [])
+            yield Row(
+                table=self.name,
+                image=self._images.get(image, f"images/{image}"),
+                patient_id=line["Patient ID"],
+                split=splits.get(image, ""),
+                text="",
+                labels=labels,
+                view=line["View Position"],
+                sex=line.get("Patient Sex", "") or line.get("Patient Gender", ""),
+                age=line.get("Patient Age", ""),
+                licence=LICENCE,
+                licence_class="open",
+                boxes=tuple((label, box) for label, box in drawn_here if box),
+                left_out=_reason(labels, splits.get(image, ""))
+                or ("" if all(box for _, box in drawn_here) else "malformed box"),
+            )
+
+    def _splits(self, patients: dict[str, str]) -> dict[str, str]:
+        """Image -> its split, or `several` where both lists name it."""
+        train, test = (list(dict.fromkeys(dataset_files.lines(path))) for path in self.lists)
+        held = drawn(len(train), round(_VALID * len(train)))[1]
+        splits = dict.fromkeys(train, "train") | {train[index]: "valid" for index in held}
+        if self.protocol == "sound":
+            chosen = patients_for([patients.get(image, "") for image in train], len(held))
+            splits = {i: "valid" if patients.get(i, "") in chosen else "train" for i in train}
+        return splits | {image: "several" if image in splits else "test" for image in test}
+
+    def _boxes(self) -> dict[str, list[tuple[str, Box | None]]]:
+        """Image -> label and box of each finding that is drawn; None for one that cannot be."""
+        found: dict[str, list[tuple[str, Box | None]]] = {}
+        if not self.boxes.is_file():
+            return found
+        needed = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
+        for line in dataset_files.records(self.boxes, needed):
+            box = _box([line[key] for key in needed[2:]])
+            found.setdefault(line["Image Index"], []).append((line["Finding Label"], box))
+        return found
+
+    @cached_property
+    def _images(self) -> dict[str, str]:
+        """Image -> its path; the folders are listed once."""
+        found: dict[str, str] = {}
+        for place in ("images", *(f"{a}images" for a in ARCHIVES), *(a[:-1] for a in ARCHIVES)):
+            if (self.folder / place).is_dir():
+                for path in (self.folder / place).iterdir():
+                    found.setdefault(path.name, f"{place}/{path.name}")
+        return found
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one image."""
+        return dataset_files.inside(self.folder, path).read_bytes()
+
+    def fingerprint(self) -> bytes:
+        """Changes when a table or a list does."""
+        drawn_boxes = [self.boxes] if self.boxes.is_file() else []
+        return b"".join(
+            dataset_files.digest(path) for path in (self.csv, *self.lists, *drawn_boxes)
+        )
+
+
+def _reason(labels: tuple[str, ...], split: str) -> str:
+    if not labels or not set(labels) <= {*NIH_FINDINGS, _NO_FINDING}:
+        return "unknown label"
+    if split == "several":
+        return "in both lists"
+    return "" if split else "in neither list"
+
+
+def _box(numbers: list[str]) -> Box | None:
+    """`x`, `y`, width and height in pixels -> a box, or None where that is none."""
+    try:
+        x, y, width, height = map(float, numbers)
+    except ValueError:
+        return None
+    good = all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0
+    return (x, y, x + width, y + height) if good and x + width > 0 and y + height > 0 else None

@@ -1,0 +1,1 @@
+"""Readers of the public image-report datasets."""

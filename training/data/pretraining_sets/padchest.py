@@ -1,0 +1,97 @@
+"""PadChest: 16-bit PNG images with reports in Spanish.
+
+    <root>/padchest/   or <root>/
+        PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv[.gz]
+                       ImageID, ImageDir, PatientID, PatientBirth, PatientSex_DICOM, Projection,
+                       StudyDate_DICOM, Report, Labels, ...
+        0/<ImageID>, 1/<ImageID>, ...   as the archives unpack, by ImageDir; or images/<ImageID>
+
+Projection PA, AP and AP_horizontal (lying) are frontal; L, COSTAL, EXCLUDE and others are left out.
+The report is taken as it is: the authors stemmed and tokenised it (`sin hallazg patolog .`), so it
+is no running Spanish, and no section is marked. An English text encoder does not know it.
+
+There is no official split: one is made of the patients, as for `pairs`.
+
+Source: github.com/auriml/Rx-thorax-automatic-captioning (fields), arXiv 1901.07441.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.data.rows import dataset_files
+from training.data.rows.radiograph_table import Row
+from training.data.rows.splits import split_of
+from training.data.text.report_sections import reason_too_short
+
+TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
+LICENCE = "PadChest Dataset Research Use Agreement"
+_SOURCE = "PadChest, bimcv.cipf.es/bimcv-projects/padchest (a research use agreement)"
+_VIEWS = {"PA": "PA", "AP": "AP", "AP_horizontal": "AP Supine"}
+
+
+class PadChest:
+    """The reader of PadChest."""
+
+    name = "padchest"
+
+    def __init__(self, root: Path) -> None:
+        """Look for the tree in `<root>/padchest`, or in `root`.
+
+        Raises:
+            MissingData: the table is not there.
+        """
+        self.folder = dataset_files.locate(root, self.name)
+        self.csv = dataset_files.table(self.folder, TABLE, _SOURCE)
+
+    def rows(self) -> Iterator[Row]:
+        """One row an image, in the order of the table."""
+        needed = ("ImageID", "ImageDir", "PatientID", "Projection", "Report", "Labels")
+        for line in dataset_files.records(self.csv, needed):
+            text, patient = " ".join(line["Report"].split()), line["PatientID"]
+            projection = line["Projection"]
+            view_reason = "" if projection in _VIEWS else f"view {projection or 'not stated'}"
+            yield Row(
+                table=self.name,
+                image=f"{line['ImageDir'] or 'images'}/{line['ImageID']}",
+                patient_id=patient,
+                split=split_of(patient) if patient else "",
+                text=text,
+                labels=_labels(line["Labels"]),
+                view=_VIEWS.get(projection, projection),
+                sex=line.get("PatientSex_DICOM", ""),
+                age=_age(line.get("StudyDate_DICOM", ""), line.get("PatientBirth", "")),
+                licence=LICENCE,
+                licence_class="noncommercial",
+                left_out=view_reason or ("" if patient else "no patient") or reason_too_short(text),
+            )
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one image, from its numbered folder or from images/."""
+        place = dataset_files.inside(self.folder, path)
+        if not place.exists():
+            place = self.folder / "images" / place.name
+        return place.read_bytes()
+
+    def fingerprint(self) -> bytes:
+        """Changes when the table does."""
+        return dataset_files.digest(self.csv)
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    """The labels of `['pneumonia', ' infiltrates']`; none of what is no such list."""
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    if not isinstance(found, list):
+        return ()
+    return tuple(dict.fromkeys(name.strip() for name in found if isinstance(name, str)))
+
+
+def _age(study_date: str, birth: str) -> str:
+    """Years between the year of birth and `20140915`, or ""."""
+    year, born = study_date[:4], birth.partition(".")[0]
+    if not (year.isdigit() and born.isdigit()):
+        return ""
+    return str(int(year) - int(born)) if 0 <= int(year) - int(born) <= 120 else ""

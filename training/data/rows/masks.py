@@ -1,0 +1,112 @@
+"""Masks of anatomy on the model's grid, as bits of one byte a pixel.
+
+masks of a row --`MASK_SOURCES`--> structures --placed as the image was--> bits
+one mask of both lungs --connected components--> left and right lung
+"""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from radiograph.geometry import Geometry
+from radiograph.limits import DEFAULT_LIMITS, malformed
+from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Reader
+
+ORGANS = ("Left lung", "Right lung", "Cardiomediastinum")
+"""There is one of each, and the bounds of its mask are its box."""
+STRUCTURES = (*ORGANS, "Lung opacity", "Pneumothorax", "Foreign object")
+IGNORE = 1 << 7
+MASK_SOURCES = {
+    "Left_Lung": "Left lung",
+    "Right_Lung": "Right lung",
+    "Cardiomediastinum": "Cardiomediastinum",
+    "Ground_Glass_Opacities": "Lung opacity",
+    "Consolidation": "Lung opacity",
+    "Lung opacity": "Lung opacity",
+    "Pneumothorax": "Pneumothorax",
+    "Foreign object": "Foreign object",
+}
+BOX_SOURCES = {
+    "Left Lung": "Left lung",
+    "Right Lung": "Right lung",
+    "Pneumonia": "Lung opacity",
+    "Infiltrate": "Lung opacity",
+    "Lung opacity": "Lung opacity",
+    "Pneumothorax": "Pneumothorax",
+    "Foreign object": "Foreign object",
+}
+
+
+def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.uint8], set[str]]:
+    """Mask bits on the grid, and the structures that are annotated, be it as absent."""
+    bits = np.zeros((geometry.size, geometry.size), dtype=np.uint8)
+    known: set[str] = set()
+    found: dict[str, NDArray[np.uint8]] = {}
+    for source, path in row.masks.items():
+        if name := MASK_SOURCES.get(source):
+            mask = read_mask(reader.read(path))
+            found[name] = np.maximum(found[name], mask) if name in found else mask
+    if row.lung_mask and not {"Left lung", "Right lung"} <= set(found):
+        found |= split_lungs(read_mask(reader.read(row.lung_mask))) or {}
+    for name, mask in found.items():
+        inside = _place(mask > 191, geometry) > 0.5
+        unsure = _place((mask > 63) & (mask <= 191), geometry) > 0.5
+        bits |= inside.astype(np.uint8) << STRUCTURES.index(name) | unsure * np.uint8(IGNORE)
+        known.add(name)
+    return bits, known | set(row.complete)
+
+
+def read_mask(data: bytes) -> NDArray[np.uint8]:
+    """Bytes of a PNG -> rows x columns, uint8: 255 inside, 0 outside, 127 not annotated."""
+    with malformed("the mask cannot be decoded"), Image.open(io.BytesIO(data)) as image:
+        DEFAULT_LIMITS.check_pixels(image.height, image.width)
+        return np.asarray(image.convert("L"))
+
+
+def split_lungs(mask: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]] | None:
+    """One mask of both lungs -> one of each, by connected component.
+
+    The patient's right lung lies on the left of the image. Components are given to a side
+    by the centroid's position relative to the two largest ones.
+
+    Returns:
+        `Left lung` and `Right lung`, or None where the lungs cannot be told apart: fewer
+        than two components, or two that lie one above the other.
+    """
+    labelled, count = ndimage.label(mask > 191)
+    if count < 2:
+        return None
+    index = np.arange(1, count + 1)
+    area = ndimage.sum_labels(np.ones_like(labelled), labelled, index)
+    order = np.argsort(area)[::-1]
+    if area[order[1]] < 0.15 * area[order[0]]:
+        return None
+    centres = np.array(ndimage.center_of_mass(mask > 191, labelled, index))[:, 1]
+    first, second = sorted(centres[order[:2]])
+    if second - first < 0.15 * mask.shape[1]:
+        return None
+    is_left = centres > (first + second) / 2
+    of_left = np.concatenate([[False], is_left])[labelled]
+    inside = labelled > 0
+    return {
+        "Left lung": np.where(inside & of_left, 255, 0).astype(np.uint8),
+        "Right lung": np.where(inside & ~of_left, 255, 0).astype(np.uint8),
+    }
+
+
+def _place(mask: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.float32]:
+    """A mask placed on the grid as its image was: coverage of each cell, 0 to 1.
+
+    The mask may have another resolution than the image, as long as it covers the same view.
+    """
+    image = Image.fromarray(mask.astype(np.float32))
+    small = image.resize((geometry.width, geometry.height), Image.Resampling.BILINEAR)
+    grid = np.zeros((geometry.size, geometry.size), dtype=np.float32)
+    rows = slice(geometry.top, geometry.top + geometry.height)
+    columns = slice(geometry.left, geometry.left + geometry.width)
+    grid[rows, columns] = np.asarray(small)
+    return grid

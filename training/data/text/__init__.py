@@ -1,0 +1,1 @@
+"""Text of a row: report sections, synthetic reports, phrases and prompts."""

@@ -1,0 +1,1 @@
+"""The trainer: loop, optimiser, checkpoints, model selection, loggers and distributed launch."""

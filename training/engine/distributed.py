@@ -1,0 +1,72 @@
+"""Processes and devices of a run: one here, or those that torchrun or SLURM started."""
+
+import os
+import warnings
+from datetime import timedelta
+from typing import Any
+
+from lightning.fabric import Fabric
+from lightning.fabric.strategies.ddp import DDPStrategy
+from lightning.fabric.strategies.fsdp import FSDPStrategy
+from lightning.fabric.strategies.strategy import Strategy
+from transformers.models.bert.modeling_bert import BertLayer
+
+from training.config.engine import EngineConfig
+
+
+def launch(config: EngineConfig, precision: str) -> Fabric:
+    """Start or join the processes of a run; each of them goes on from here.
+
+    Args:
+        config: of the engine. Under torchrun and SLURM the launcher's counts hold.
+        precision: as Lightning names it.
+
+    Raises:
+        ValueError: fsdp, or synchronised batch norm, without a GPU.
+    """
+    devices, nodes = started_by_launcher() or (config.devices, config.nodes)
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy_of(config, devices * nodes),
+        precision=precision,  # type: ignore[arg-type]
+    )
+    if config.sync_batchnorm and fabric.device.type != "cuda":
+        raise ValueError("batch norm is synchronised on CUDA devices only")
+    # Inputs keep their precision: autocast casts where it should, and the thresholds of the pseudo
+    # mask are taken from the images. Lightning would cast all, and refuses frozen dataclasses.
+    fabric.strategy.precision.convert_input = _unchanged  # type: ignore[method-assign]
+    fabric.launch()
+    return fabric
+
+
+def _unchanged(data: Any) -> Any:
+    return data
+
+
+def started_by_launcher() -> tuple[int, int] | None:
+    """Processes a node and nodes, as torchrun or srun counted them; None without a launcher."""
+    env = os.environ
+    if "TORCHELASTIC_RUN_ID" in env:
+        local = int(env["LOCAL_WORLD_SIZE"])
+        return local, int(env["WORLD_SIZE"]) // local
+    if "SLURM_NTASKS" in env and env.get("SLURM_JOB_NAME") not in {"bash", "interactive"}:
+        nodes = int(env.get("SLURM_NNODES", "1"))
+        return int(env["SLURM_NTASKS"]) // nodes, nodes
+    return None
+
+
+def strategy_of(config: EngineConfig, processes: int) -> Strategy | str:
+    """How so many processes work together."""
+    if config.strategy == "fsdp":
+        # One whole file, as of any other run, so that it resumes on other devices.
+        return FSDPStrategy(
+            auto_wrap_policy={BertLayer}, state_dict_type="full", use_orig_params=True
+        )
+    if processes == 1 and config.strategy == "auto":
+        return "auto"
+    # A decoder before its loss begins, and heads without a label in a batch, get no gradient.
+    warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
+    # The others wait while the first process looks at a validation split or measures.
+    return DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=2))

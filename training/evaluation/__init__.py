@@ -1,0 +1,1 @@
+"""Measurement of a trained model: predictions, calibration, OOD statistics, zero-shot."""

@@ -1,0 +1,274 @@
+"""A trained run, ready to answer: the same calls as a serving backend, in PyTorch.
+
+Weights are first rounded to what an exported version stores (float16, and int8 rows for the
+word embeddings), so that what is evaluated is what is served.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from radiograph.errors import TaskNotOffered
+from training.checkpoint_conversion.layout import ALIGNMENT
+from training.config.files import RunConfig
+from training.config.finetune import FinetuneConfig
+from training.config.pretrain import PretrainConfig
+from training.engine.checkpoint import chosen, read_checkpoint
+from training.evaluation.weight_rounding import round_weights
+from training.finetune.module import Finetuning
+from training.metrics.arrays import FloatArray
+from training.model.heads import SimilarityHead, trunk_outputs
+from training.model.text_encoder import build_tokenizer, tokenize
+
+Raw = dict[str, FloatArray]
+PHRASES = "phrase_features"
+"""What a head reads that answers phrases."""
+_RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
+_OF_A_MODEL = ("g2d.", "heads.")
+"""What the names of weights begin with that outlive the training."""
+
+
+class Trunk(nn.Module):
+    """Image -> the trunk's outputs, as a tuple in a fixed order."""
+
+    def __init__(self, model: "TrainedModel") -> None:
+        """Args: model: whose image side is used, as far as it is published."""
+        super().__init__()
+        self.g2d, self.read, self.decode = model.module.g2d, model.reads, model.decodes
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """B x 1 x S x S, normalised -> the tensors of `trunk_outputs`."""
+        features = self.g2d.image(image, decode=self.decode)
+        return tuple(trunk_outputs(features, self.read).values())
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run that led to a model: its configuration, and the commit that it was started from."""
+
+    config: PretrainConfig | FinetuneConfig
+    commit: str
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fine-tuned run in evaluation mode.
+
+    Attributes:
+        config: of the run.
+        module: G2D and heads, weights rounded to what is stored.
+        heads: by the names that they are published under, the zero-shot map included where
+            images and text were ever aligned.
+        runs: every run that it comes from, the first one first and this one last.
+        whole_trunk: publish every map of encoder and decoder, for heads to come.
+    """
+
+    config: FinetuneConfig
+    module: Finetuning
+    heads: dict[str, nn.Module]
+    tokenizer: PreTrainedTokenizerBase
+    runs: tuple[PastRun, ...]
+    whole_trunk: bool = False
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a head reads phrases; without one no text side is published."""
+        return any(PHRASES in head.inputs for head in self.heads.values())  # type: ignore[operator]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the decoder is part of the published trunk.
+
+        It is not where the heads that were trained read the encoder alone; a pre-training has
+        none, and every head may be trained on it later.
+        """
+        return self.whole_trunk or self.module.decodes or not self.module.heads
+
+    @property
+    def reads(self) -> set[str]:
+        """Maps of the encoder that are among the trunk's outputs, by name."""
+        every = {f"encoder_{stride}" for stride in (8, 16, 32)}
+        return every if self.whole_trunk else self.module.reads
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what its answers depend on: weights, labels, preprocessing.
+
+        What was evaluated or exported before the run was trained on has another one.
+        """
+        read = {"findings", "exclusive", "masks", "boxes", "preprocess"}
+        found = hashlib.sha256(self.config.model_dump_json(include=read).encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            found.update(name.encode())
+            found.update(tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; answers are on the host."""
+        return next(self.module.parameters()).device
+
+    @torch.inference_mode()
+    def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
+        """B x 1 x S x S, normalised -> the trunk's outputs by name."""
+        outputs = self.features(self._there(image))
+        return {name: value.cpu().numpy() for name, value in outputs.items()}
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """The same of a tensor on its device."""
+        return trunk_outputs(self.module.g2d.image(image, decode=self.decodes), self.reads)
+
+    @torch.inference_mode()
+    def look(self, image: FloatArray) -> tuple[dict[str, FloatArray], dict[str, Raw]]:
+        """One pass of a batch, of which only what is still asked for leaves the device.
+
+        Args:
+            image: B x 1 x S x S, normalised.
+
+        Returns:
+            The features that heads with phrases read and `global_features`; and by head the raw
+            outputs of those without phrases.
+        """
+        reads = {name: set(head.inputs) for name, head in self.heads.items()}  # type: ignore[arg-type]
+        asked = [read for read in reads.values() if PHRASES in read]
+        kept = {"global_features"}.union(*asked) - {PHRASES}
+        decode = any(each.startswith("decoder_") for read in reads.values() for each in read)
+        with full_precision():
+            image_features = self.module.g2d.image(self._there(image), decode=decode)
+            features = trunk_outputs(image_features, self.module.reads)
+            raw = {n: self._run(n, features) for n, read in reads.items() if PHRASES not in read}
+        return (
+            {name: value.cpu().numpy() for name, value in features.items() if name in kept},
+            {name: {k: v.cpu().numpy() for k, v in out.items()} for name, out in raw.items()},
+        )
+
+    @torch.inference_mode()
+    def text(self, phrases: Sequence[str]) -> FloatArray:
+        """P phrases -> P x D phrase features."""
+        tokens = tokenize(self.tokenizer, phrases, self.module.model.text.max_tokens)
+        ids, mask = tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)
+        features: Tensor = self.module.g2d.lm_model(ids, mask)
+        return features.cpu().numpy()
+
+    @torch.inference_mode()
+    def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """One head's raw outputs from the features that it reads."""
+        with full_precision():
+            answer = self._run(name, {key: self._there(value) for key, value in inputs.items()})
+        return {key: value.cpu().numpy() for key, value in answer.items()}
+
+    def _run(self, name: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        head = self.heads[name]
+        names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
+        answer: dict[str, Tensor] = head(*(inputs[key] for key in names))
+        return answer
+
+    def _there(self, array: FloatArray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def full_precision() -> AbstractContextManager[None]:
+    """Convolutions of a GPU in float32, not TF32: the service answers in float32."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def to_device_of_run(model: TrainedModel) -> TrainedModel:
+    """The model where its run computed, as far as this machine has such a device."""
+    wanted = model.config.engine.accelerator
+    if wanted in ("auto", "gpu") and torch.cuda.is_available():
+        model.module.to("cuda")
+    elif wanted == "mps" and torch.backends.mps.is_available():
+        model.module.to("mps")
+    return model
+
+
+def load_run(checkpoint: Path) -> TrainedModel:
+    """Load the last checkpoint of a fine-tuning, or of a pre-training for its zero-shot map.
+
+    Raises:
+        FileNotFoundError: there is none.
+        TaskNotOffered: it has no head, and a text side that was never aligned with its images.
+    """
+    path = chosen(checkpoint) if checkpoint.is_dir() else checkpoint
+    read = read_checkpoint(path)
+    this = _RUN.validate_json(read.config)
+    config = this if isinstance(this, FinetuneConfig) else _without_heads(this, path)
+    runs = (*_before(config), PastRun(this, read.commit)) if config is this else _before(config)
+    first = runs[0].config
+    pretrain = first if isinstance(first, PretrainConfig) else None
+    model = pretrain.model if pretrain else config.model
+    if model is None:
+        raise ValueError(f"{path} says neither `pretrained` nor `model`")
+    module = Finetuning(config, model, pretrain.temperature if pretrain else 0.07)
+    module.load_state_dict({k: v for k, v in read.weights.items() if k.startswith(_OF_A_MODEL)})
+    round_weights(module)
+    module.eval().requires_grad_(requires_grad=False)
+    heads = dict(module.heads.items())
+    if (why := never_aligned(runs)) is None:
+        heads["similarity"] = SimilarityHead(module.g2d, module.temperature).eval()
+    elif not heads:
+        raise TaskNotOffered(why)
+    return TrainedModel(config, module, heads, build_tokenizer(model.text), runs)
+
+
+def _without_heads(config: PretrainConfig, path: Path) -> FinetuneConfig:
+    """A pre-training as a fine-tuning that added nothing."""
+    return FinetuneConfig(
+        kind="finetune",
+        epochs=1,
+        batch_size=config.batch_size,
+        preprocess=config.preprocess,
+        data=config.data,
+        pretrained=path,
+        regions=False,
+    )
+
+
+def never_aligned(runs: Sequence[PastRun]) -> str | None:
+    """Why zero-shot answers would be noise, in words; None where they are not.
+
+    Args:
+        runs: that led to the model, the first one first. The last that trained the encoder says
+            whether images and text still agree; of an imported checkpoint, whether it held both
+            sides.
+    """
+    why: str | None = "no zero-shot answers: no run has aligned images with text"
+    for run in runs:
+        if isinstance(run.config, PretrainConfig):
+            why = _imported_without_alignment(run.config)
+        elif run.config.aligns:
+            why = None
+        elif not run.config.freezes_encoder and why is None:
+            why = "no zero-shot answers: the encoder was trained without the image-report loss"
+    return why
+
+
+def _imported_without_alignment(config: PretrainConfig) -> str | None:
+    imported = config.imported
+    missing = [part for part in ALIGNMENT if imported and part not in imported.from_file]
+    if imported is None or not missing:
+        return None
+    return (
+        f"no zero-shot answers: {imported.file} held no {', '.join(missing)}, and no run has "
+        "aligned images with text since"
+    )
+
+
+def _before(config: FinetuneConfig) -> tuple[PastRun, ...]:
+    """The runs that a fine-tuning started from, the first one first."""
+    if config.start_from is not None:
+        earlier = read_checkpoint(config.start_from)
+        past = FinetuneConfig.model_validate_json(earlier.config)
+        return (*_before(past), PastRun(past, earlier.commit))
+    if config.pretrained is None:
+        return ()
+    earlier = read_checkpoint(config.pretrained)
+    return (PastRun(PretrainConfig.model_validate_json(earlier.config), earlier.commit),)

@@ -1,0 +1,200 @@
+"""Zero-shot classification: nothing is trained; prompts of a finding against the whole image.
+
+    prompts -> text side -> normalised, averaged, normalised -> one embedding each of + and -
+    image -> global embedding --cosine over sigma, softmax over + and - --> probability
+
+Threshold of F1 and accuracy: that of best F1 on the validation split. Under `protocol: mgca` also
+that of best F1 on the test split itself, as MedKLIP's released code has it (its accuracy takes what
+is above the threshold, ours what reaches it). CheXzero's code averages normalised prompts as here
+and takes the softmax of the bare cosines, which ranks alike.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from radiograph.errors import TaskNotOffered
+from radiograph.manifest import Metric, Task
+from training.config.run import PairsConfig
+from training.data.rows.dataset_files import DataError
+from training.data.rows.labels import truth
+from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
+from training.evaluation.evaluators.estimates import ALL_LABELS, figure
+from training.evaluation.predictions import Prediction, predict_split
+from training.evaluation.trained_model import (
+    TrainedModel,
+    never_aligned,
+    to_device_of_run,
+)
+from training.metrics import Ranked, Statistic, best_f1_threshold, f1, macro, share_right
+from training.metrics.arrays import BoolArray, FloatArray
+from training.metrics.arrays import Float64Array as Scores
+from training.metrics.mgca_protocol import SUFFIX
+
+SIMILARITY = "similarity"
+LICENCES = ("open", "noncommercial")
+"""Nothing is trained: rows of every licence class are measured on."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Figures of the test split, and in words how their thresholds were chosen."""
+
+    metrics: tuple[Metric, ...]
+    rules: tuple[str, ...]
+
+
+def prepare(
+    model: TrainedModel, root: Path, table: str, protocol: Literal["sound", "mgca"] = "sound"
+) -> TrainedModel:
+    """The model over one data set, with its zero-shot head alone.
+
+    Raises:
+        TaskNotOffered: its images and text were never aligned.
+    """
+    if SIMILARITY not in model.heads:
+        raise TaskNotOffered(never_aligned(model.runs) or "the run has no zero-shot head")
+    data = PairsConfig(root=root, tables=(table,), licences=LICENCES, protocol=protocol)
+    config = model.config.model_copy(update={"data": data})
+    heads = {SIMILARITY: model.heads[SIMILARITY]}
+    return to_device_of_run(replace(model, config=config, heads=heads))
+
+
+@torch.inference_mode()
+def embed(model: TrainedModel, texts: Sequence[str]) -> FloatArray:
+    """Prompts -> d: the mean of their normalised embeddings, normalised.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    features = torch.from_numpy(model.text(texts)).to(model.device)
+    mean = F.normalize(model.module.g2d.project_text(features), dim=1).mean(dim=0)
+    found: FloatArray = F.normalize(mean, dim=0).cpu().numpy()
+    if not np.isfinite(found).all():
+        raise ValueError(f"the embedding of {texts[0]!r} is not finite")
+    return found
+
+
+@dataclass
+class Answers:
+    """Probabilities of every finding that has prompts, and what is true of it, by image."""
+
+    patients: list[str] = field(default_factory=list)
+    scores: list[Mapping[str, float]] = field(default_factory=list)
+    truths: list[Mapping[str, bool]] = field(default_factory=list)
+
+    @property
+    def findings(self) -> list[str]:
+        """In the order in which they are met."""
+        return list(dict.fromkeys(name for each in self.scores for name in each))
+
+    def of(self, finding: str) -> tuple[NDArray[np.intp], Scores, BoolArray]:
+        """Images whose truth is known, their probabilities, and the truth."""
+        rows = [i for i, each in enumerate(self.scores) if finding in each]
+        scores = np.array([self.scores[i][finding] for i in rows], dtype=np.float64)
+        positive = np.array([self.truths[i][finding] for i in rows], dtype=bool)
+        return np.array(rows, dtype=np.intp), scores, positive
+
+
+class Classifier:
+    """Probabilities of findings from their prompts, each embedded once."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        """Args: model: prepared."""
+        self._model = model
+        self._pairs: dict[str, FloatArray] = {}
+
+    def probability(self, finding: str, embedding: FloatArray) -> float:
+        """Softmax over the presence and the absence of a finding, of one image's embedding, d."""
+        if finding not in self._pairs:
+            prompts = prompts_of(finding)
+            both = (embed(self._model, each) for each in (prompts.positive, prompts.negative))
+            self._pairs[finding] = np.stack(list(both))
+        image = embedding / max(float(np.linalg.norm(embedding)), 1e-12)
+        positive, negative = (
+            self._pairs[finding] @ image / self._model.module.temperature
+        ).tolist()
+        return float(0.5 + 0.5 * np.tanh((positive - negative) / 2))
+
+    def answer(self, images: Iterable[Prediction]) -> Answers:
+        """Every image with a known finding that has prompts.
+
+        Raises:
+            ValueError: the embedding of an image is not finite.
+        """
+        found = Answers()
+        for seen in images:
+            known = {name: true for name, true in truth(seen.row).items() if name in WORDINGS}
+            if known:
+                embedding = seen.features["global_embedding"][0]
+                if not np.isfinite(embedding).all():
+                    raise ValueError(f"the embedding of {seen.row.image} is not finite")
+                found.patients.append(seen.row.patient_id)
+                found.scores.append({name: self.probability(name, embedding) for name in known})
+                found.truths.append(known)
+        return found
+
+
+def classify(model: TrainedModel) -> Answer:
+    """AUROC, F1 and accuracy of each finding, and their means over the findings.
+
+    Args:
+        model: prepared.
+
+    Raises:
+        DataError: no test image has a finding that there are prompts for.
+    """
+    data, classifier = model.config.data, Classifier(model)
+    name = data.tables[0]
+    valid = classifier.answer(predict_split(model, "valid", LICENCES))
+    test = classifier.answer(predict_split(model, "test", LICENCES))
+    if not test.patients:
+        raise DataError(f"no test image of {name} has a finding that there are prompts for")
+    cuts = {finding: _cut(valid, finding) for finding in test.findings}
+    metrics, rules = _metrics(name, test, cuts), [_told(valid, test.findings)]
+    if data.protocol == "mgca":
+        best = {finding: _cut(test, finding) for finding in test.findings}
+        published = [m for m in _metrics(name, test, best) if not m.metric.endswith("auroc")]
+        metrics += [m.model_copy(update={"metric": m.metric + SUFFIX}) for m in published]
+        rules.append(f"{SUFFIX.strip()}: best F1 on the test split itself, for each finding")
+    return Answer(tuple(m for m in metrics if np.isfinite(m.value)), tuple(rules))
+
+
+def _cut(answers: Answers, finding: str) -> float:
+    _, scores, positive = answers.of(finding)
+    return best_f1_threshold(scores, positive)
+
+
+def _told(valid: Answers, findings: Sequence[str]) -> str:
+    unknown = [finding for finding in findings if not valid.of(finding)[2].any()]
+    told = "best F1 on the validation split, for each finding"
+    return told + (f"; 0.5 where that shows none: {', '.join(unknown)}" if unknown else "")
+
+
+def _metrics(data: str, answers: Answers, cuts: Mapping[str, float]) -> list[Metric]:
+    """Of each finding, then of all together."""
+    metrics: list[Metric] = []
+    together: dict[str, list[tuple[NDArray[np.intp], Statistic]]] = {}
+    for finding, cut in cuts.items():
+        rows, scores, positive = answers.of(finding)
+        called, patients = scores >= cut, [answers.patients[i] for i in rows]
+        each: dict[str, Statistic] = {
+            "auroc": Ranked(scores, positive, finding).area,
+            "f1": partial(f1, called, positive),
+            "accuracy": partial(share_right, called, positive, np.ones_like(positive)),
+        }
+        for metric, statistic in each.items():
+            together.setdefault(f"macro {metric}", []).append((rows, statistic))
+            metrics.append(figure(patients, statistic, (data, Task.CLASSIFY, finding, metric)))
+    if len(cuts) > 1:
+        for metric, labels in together.items():
+            about = (data, Task.CLASSIFY, ALL_LABELS, metric)
+            metrics.append(figure(answers.patients, partial(macro, labels), about))
+    return metrics

@@ -1,0 +1,1 @@
+"""Export of PyTorch models to ONNX, with the proof of parity."""

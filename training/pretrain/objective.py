@@ -1,0 +1,98 @@
+r"""What G2D pre-training minimises: L_VLA + L_PA on radiographs and their reports (section 3).
+
+images -> encoder -> pool -> embedding --L_VLA-- report embedding
+                 \-> decoder -> mask logits --L_PA-- pseudo mask(attention, image)
+                                        or  --MSE--- image, the ablation
+
+Nothing here asks the device for a value: the step goes on while the device computes.
+"""
+
+from torch import Tensor, nn
+
+from training.config.pretrain import PretrainConfig
+from training.losses.contrastive import contrastive_loss
+from training.losses.pseudo_mask import pseudo_mask
+from training.losses.segmentation import (
+    pseudo_alignment_loss,
+    reconstruction_loss,
+    released_alignment_loss,
+)
+from training.model.g2d import G2D, ImageFeatures
+from training.model.image_encoder import normalise
+from training.model.text_encoder import Tokens
+
+
+class Pretraining(nn.Module):
+    """The model and its losses in one forward, so that precision and DDP wrap it whole."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        """Build the model that the configuration describes; train no decoder without a loss."""
+        super().__init__()
+        self.config = config
+        self.g2d = G2D(config.model, config.preprocess.size_px)
+        if config.decoder_loss == "none":
+            unet = self.g2d.img_model
+            for part in (unet.decoder, unet.segmentation_head):
+                part.requires_grad_(requires_grad=False)
+
+    def forward(
+        self, images: Tensor, tokens: Tokens, text_ids: Tensor | None, step: int
+    ) -> dict[str, Tensor]:
+        """Losses of one batch; their mean over all processes is the loss of the joined batch.
+
+        Args:
+            images: B x 1 x S x S intensities in [0, 1].
+            tokens: of the B reports.
+            text_ids: B int64, equal for reports that say the same; None counts each as different.
+            step: number of the optimiser step, from 0.
+
+        Returns:
+            `vla`; `pa` or `reconstruction` unless the decoder is not trained; `total`, in which
+            the decoder's loss counts from its step on. Before that its weight is 0 and not its
+            place, so that every process has a gradient for every weight.
+        """
+        config = self.config
+        decodes = config.decoder_loss != "none"
+        features = self.g2d.image(normalise(images, config.preprocess), decode=decodes)
+        vla = contrastive_loss(
+            features.embedding,
+            self.g2d.text(tokens.input_ids, tokens.attention_mask),
+            temperature=config.temperature,
+            symmetric=config.symmetric,
+            text_ids=text_ids,
+            gather=config.gather_negatives,
+        )
+        if not decodes:
+            return {"vla": vla, "total": vla}
+        name, value = self._decoder_loss(features, images)
+        weight = 1.0 if step >= config.decoder_loss_from_step else 0.0
+        return {"vla": vla, name: value, "total": vla + weight * value}
+
+    def _decoder_loss(self, features: ImageFeatures, images: Tensor) -> tuple[str, Tensor]:
+        logits = self.g2d.mask_logits(features)
+        if self.config.decoder_loss == "reconstruction":
+            return "reconstruction", reconstruction_loss(logits, images)
+        mask = self.target(features.attention, images)
+        if self.config.shuffle_masks:  # by one place: every image gets the mask of another one
+            mask = mask.roll(1, dims=0)
+        released = self.config.mask_loss == "released"
+        loss = released_alignment_loss if released else pseudo_alignment_loss
+        return "pa", loss(logits, mask)
+
+    def target(self, attention: Tensor, images: Tensor) -> Tensor:
+        """The pseudo mask that the decoder is trained on, B x mask_channels x S x S.
+
+        Args:
+            attention: B x heads x S/32 x S/32 scores of the pool.
+            images: B x 1 x S x S intensities in [0, 1].
+        """
+        config = self.config
+        return pseudo_mask(
+            attention,
+            images,
+            threshold=config.threshold,
+            use_body_mask=config.body_mask,
+            smooth=config.smooth,
+            aggregate_heads=config.model.aggregate_heads,
+            upsampling=config.upsampling,
+        )

@@ -1,0 +1,161 @@
+"""MODEL_CARD.md: what a version is, what it was trained and measured on, what it cannot do."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import yaml
+
+from radiograph.manifest import HeadSpec, Label, Provenance, Task
+
+IMPORTED = "imported weights"
+"""Name of the line in the data that says which file weights came from."""
+_CANNOT = """\
+- It is not a medical device. It has been validated on no clinical population.
+- Sets differ in age, source and encoding. A label that comes from one set only may partly
+  recognise the set. Read the figures per set, never across sets, and with their intervals.
+- Lateral views, children under one year, implants, rotated or mirrored images are not covered.
+  A mirrored radiograph gives mirrored sides: the model does not read side markers.
+- Intensities are stretched by percentiles: the model cannot judge exposure."""
+_CANNOT_GROUND = {
+    "aligned": """\
+- Phrases about lungs, zones, heart and mediastinum are located on regions derived from lung
+  masks by geometry; finding phrases are located only as well as boxes and labels allow.""",
+    "zero_shot": """\
+- Zero-shot grounding (`method=zero_shot`) is reported as measured; where that is little, it is
+  far from the paper's figures.""",
+}
+_MARKS = re.compile(r"([\\|`*<\[])")
+"""What would end a cell, or begin code, emphasis, HTML or a link."""
+
+
+def model_card(
+    name: str,
+    intended_use: str,
+    licence: str,
+    heads: Mapping[str, HeadSpec],
+    provenance: Provenance,
+) -> str:
+    """The card's Markdown."""
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            intended_use,
+            "",
+            (
+                f"Licence of the weights: {licence}. Published from commit `{provenance.commit}`; "
+                f"the configurations of its runs ({', '.join(provenance.configuration)}) stand in "
+                "`manifest.json`, each with the commit that it was started from where it is known."
+            ),
+            "",
+            (
+                "Method: G2D (Liu et al., NeurIPS 2024): image-report contrast in parallel with "
+                "pseudo segmentation, then heads fine-tuned together on the trunk. Starting "
+                f"weights: {_starting_weights(provenance)}"
+            ),
+            "",
+            "## Data",
+            "",
+            "| set | licence | train | valid | test | text |",
+            "|---|---|---|---|---|---|",
+            *_data_rows(provenance),
+            "",
+            (
+                "Synthetic sentences are made from class labels by "
+                "`training/data/text/synthetic_reports.py`; they are not reports. Test figures "
+                "may also use rows whose licence forbids training of shipped weights; no weight "
+                "or threshold has seen those."
+            ),
+            "",
+            "## Heads",
+            "",
+            *_head_rows(heads),
+            "",
+            "## Measured on `split = test`",
+            "",
+            "In source pixels; 95 % bootstrap intervals over patients.",
+            "",
+            *_metric_rows(provenance),
+            "",
+            *_accepted(provenance),
+            "## What it cannot do",
+            "",
+            _CANNOT,
+            *_cannot(heads),
+            "",
+        ]
+    )
+
+
+def _starting_weights(provenance: Provenance) -> str:
+    if any(use.name == IMPORTED for use in provenance.data):
+        return "those of a checkpoint that was imported; see Data."
+    first = yaml.safe_load(next(iter(provenance.configuration.values()), "")) or {}
+    model = first.get("model") or {}
+    encoder, text = model.get("encoder", {}), model.get("text", {})
+    return (
+        f"image encoder `{encoder.get('name')}` ({encoder.get('weights') or 'random'}), "
+        f"text encoder `{text.get('name')}`."
+    )
+
+
+def _cannot(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
+    """What only versions with such heads cannot do."""
+    for method, words in _CANNOT_GROUND.items():
+        if any(head.method == method for head in heads.values()):
+            yield words
+    withheld = [
+        f"{escaped(label.name)} (`{name}`)"
+        for name, head in heads.items()
+        if head.kind in (Task.SEGMENT, Task.DETECT)
+        for label in head.labels
+        if label.withheld
+    ]
+    if withheld:
+        yield f"- Too poor on validation and withheld (threshold 1): {', '.join(withheld)}."
+
+
+def escaped(text: str) -> str:
+    """Text that a table of Markdown shows as it is: no row, link or tag begins in it."""
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+
+
+def _shown(label: Label) -> str:
+    return f"{escaped(label.name)} ({label.threshold:g})"
+
+
+def _accepted(provenance: Provenance) -> Iterator[str]:
+    if provenance.accepted:
+        yield "Published although these are below the interval of the version before:"
+        yield ""
+        yield from (f"- {escaped(words)}" for words in provenance.accepted)
+        yield ""
+
+
+def _data_rows(provenance: Provenance) -> Iterator[str]:
+    for use in provenance.data:
+        counts = " | ".join(str(use.rows.get(split, 0)) for split in ("train", "valid", "test"))
+        licence, note = use.licence.replace("|", "/"), escaped(use.note or "own text")
+        yield f"| {escaped(use.name)} | {licence} | {counts} | {note} |"
+
+
+def _head_rows(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
+    for name, head in heads.items():
+        detail = f"method {head.method}"
+        if head.kind is not Task.GROUND:
+            detail = ", ".join(_shown(label) for label in head.labels)
+        if head.kind is Task.CLASSIFY:
+            detail += f"; temperature {head.temperature:.3g}"
+        rule = escaped(head.threshold_rule)
+        yield f"- `{name}` ({head.kind.value}): {detail}. Thresholds: {rule}."
+
+
+def _metric_rows(provenance: Provenance) -> Iterator[str]:
+    yield "| set | head | label | metric | value | 95 % interval | n |"
+    yield "|---|---|---|---|---|---|---|"
+    for m in provenance.metrics:
+        yield (
+            f"| {escaped(m.data)} | {m.head or m.task.value} | {escaped(m.label)} | {m.metric} "
+            f"| {m.value:.3f} "
+            f"| {m.low:.3f} to {m.high:.3f} | {m.n} |"
+        )
