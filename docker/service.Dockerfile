@@ -56,7 +56,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
             --require-hashes --only-binary :all: --requirement "/src/constraints/${extra}.txt"; \
     done
 
-COPY pyproject.toml /src/
+COPY pyproject.toml README.md LICENSE NOTICE /src/
 COPY radiograph /src/radiograph
 COPY service /src/service
 COPY training /src/training
@@ -75,6 +75,8 @@ COPY --from=build /opt/g2d /opt/g2d
 # The GPU variant's CUDA libraries lie in wheels, where the loader would not look.
 RUN find /opt/g2d -path '*/nvidia/*/lib' -type d > /etc/ld.so.conf.d/cuda-wheels.conf && ldconfig
 COPY docker/healthcheck.py /opt/g2d/healthcheck.py
+# The attributions that the weights require travel with them.
+COPY LICENSE NOTICE /srv/g2d/
 COPY models /srv/g2d/models
 
 ENV PATH=/opt/g2d/bin:/usr/sbin:/usr/bin:/sbin:/bin \

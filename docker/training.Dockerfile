@@ -19,7 +19,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_INPUT=1
 
 COPY constraints/build.txt constraints/dev.txt /src/constraints/
-COPY pyproject.toml /src/
+COPY pyproject.toml LICENSE NOTICE /src/
 # The pins of dev.txt bind what the extra asks for; tools that it also lists stay out.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
@@ -28,6 +28,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     && /opt/g2d/bin/pip install --no-build-isolation --constraint /src/constraints/dev.txt \
         "/src[train]"
 
+COPY README.md /src/
 COPY radiograph /src/radiograph
 COPY service /src/service
 COPY training /src/training
