@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from radiograph.errors import InvalidVersion
 from radiograph.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, Label
-from radiograph.postprocess.boxes import Floats, _bounds, _suppress
+from radiograph.postprocess.activations import sigmoid
+from radiograph.postprocess.boxes import Floats, bounds, suppress_overlapping
 from radiograph.postprocess.mask_upsampling import reach
 from radiograph.terminology import Code
 
@@ -124,7 +125,7 @@ def classify(head: HeadSpec, outputs: Outputs) -> tuple[Finding, ...]:
         InvalidVersion: the output does not fit the head, or is not finite.
     """
     logits = _output(outputs, "logits", (len(head.labels),))
-    probabilities = _sigmoid(logits, head.temperature).tolist()
+    probabilities = sigmoid(logits, head.temperature).tolist()
     return tuple(
         Finding(label.name, label.code, p, label.threshold, p >= label.threshold)
         for label, p in zip(head.labels, probabilities, strict=True)
@@ -161,7 +162,7 @@ def segment(
 
 def _map(logits: Floats, temperature: float) -> NDArray[np.float32]:
     """Probabilities of one label, h x w."""
-    return _sigmoid(logits, temperature).astype(np.float32)
+    return sigmoid(logits, temperature).astype(np.float32)
 
 
 def detect(head: HeadSpec, outputs: Outputs, geometry: Geometry) -> tuple[Detection, ...]:
@@ -181,7 +182,7 @@ def detect(head: HeadSpec, outputs: Outputs, geometry: Geometry) -> tuple[Detect
     """
     raw = _candidates if head.form == "candidates" else _cells
     logits, boxes = raw(len(head.labels), outputs, geometry)
-    scores = _sigmoid(logits, head.temperature)
+    scores = sigmoid(logits, head.temperature)
     found = [
         detection
         for label, score, box in zip(head.labels, scores, boxes, strict=True)
@@ -207,7 +208,7 @@ def ground(
     """
     logits = _output(outputs, "logits", (len(phrases), None, None))
     presence = _output(outputs, "presence", (len(phrases),))
-    similarities = _sigmoid(presence, head.temperature).tolist()
+    similarities = sigmoid(presence, head.temperature).tolist()
     return tuple(
         _grounding(phrase, head, similarity, grid, geometry)
         for phrase, similarity, grid in zip(phrases, similarities, logits, strict=True)
@@ -230,12 +231,6 @@ def _output(outputs: Outputs, name: str, shape: tuple[int | None, ...]) -> Float
     return array
 
 
-def _sigmoid(logits: Floats, temperature: float) -> Floats:
-    """1 / (1 + exp(-logits / temperature)), written so that no logit overflows it."""
-    with np.errstate(over="ignore"):  # tanh of infinity is 1
-        return np.asarray(0.5 + 0.5 * np.tanh(logits / temperature / 2.0), dtype=np.float64)
-
-
 def _mask(
     label: Label,
     mask: NDArray[np.bool_],
@@ -246,7 +241,7 @@ def _mask(
     inside = mask[window]
     area_px = int(np.count_nonzero(inside))
     area_mm2 = None if spacing_mm is None else area_px * spacing_mm[0] * spacing_mm[1]
-    box = _bounds(inside)
+    box = bounds(inside)
     if box is not None:
         left, top = window[1].start, window[0].start
         box = (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
@@ -293,7 +288,7 @@ def _detect_label(
         if box[0] < box[2] and box[1] < box[3]:
             kept.append(box)
             found.append(Detection(label.name, label.code, float(scores[i]), box))
-    return [found[i] for i in _suppress(np.array(kept).reshape(-1, 4), nms_iou)]
+    return [found[i] for i in suppress_overlapping(np.array(kept).reshape(-1, 4), nms_iou)]
 
 
 def _grounding(
@@ -302,7 +297,7 @@ def _grounding(
     """One phrase: `logits` is h x w over the whole square."""
     rows, columns = geometry.cells(*logits.shape)
     inside = logits[rows, columns]
-    heatmap = _sigmoid(inside, head.temperature).astype(np.float32)
+    heatmap = sigmoid(inside, head.temperature).astype(np.float32)
     method = str(head.method)
     if inside.min() == inside.max():
         return Grounding(phrase, method, similarity, heatmap, None, None)
@@ -344,10 +339,10 @@ def _cells_to_source(
     region: NDArray[np.bool_], start: tuple[int, int], shape: tuple[int, ...], geometry: Geometry
 ) -> Box | None:
     """The box around cells of a map cropped at `start` from `shape`, in source pixels."""
-    bounds = _bounds(region)
-    if bounds is None:
+    cells = bounds(region)
+    if cells is None:
         return None
     per_x, per_y = geometry.size / shape[1], geometry.size / shape[0]
-    x0, x1 = (start[1] + bounds[0]) * per_x, (start[1] + bounds[2]) * per_x
-    y0, y1 = (start[0] + bounds[1]) * per_y, (start[0] + bounds[3]) * per_y
+    x0, x1 = (start[1] + cells[0]) * per_x, (start[1] + cells[2]) * per_x
+    y0, y1 = (start[0] + cells[1]) * per_y, (start[0] + cells[3]) * per_y
     return geometry.box_to_source((x0, y0, x1, y1))

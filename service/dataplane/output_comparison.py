@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from radiograph.geometry import Box
+from radiograph.postprocess.boxes import iou
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
 from service.inference.results import AnalysisResult
 
@@ -87,7 +88,7 @@ def _heatmap(one: Grounding, other: Grounding) -> float:
 def _boxes(one: Sequence[Detection], other: Sequence[Detection]) -> float:
     best, others = _best(one), _best(other)
     losses = (
-        1 - _overlap(best[name], others[name]) if name in best and name in others else 1.0
+        1 - iou(best[name], others[name]) if name in best and name in others else 1.0
         for name in best.keys() | others.keys()
     )
     return max(losses, default=0.0)
@@ -97,11 +98,3 @@ def _best(detections: Sequence[Detection]) -> Mapping[str, Box]:
     """The box of the highest score of each label."""
     ascending = sorted(detections, key=lambda item: item.score)
     return {item.name: item.box for item in ascending}
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes that are not empty."""
-    width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
-    height = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
-    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - width * height
-    return width * height / union
