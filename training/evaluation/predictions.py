@@ -8,14 +8,11 @@ They come one by one, and whoever measures keeps figures of them, not the radiog
 """
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from threading import Lock
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +23,7 @@ from radiograph.limits import malformed
 from radiograph.manifest import HeadSpec
 from radiograph.postprocess import heads
 from radiograph.preprocess import preprocess
+from training.data.batches.prefetch import read_ahead
 from training.data.cache.cache import BOX_SOURCES, MASK_SOURCES, read_mask, split_lungs
 from training.data.cache.render import decode
 from training.data.catalog import open_reader
@@ -116,27 +114,6 @@ class _OneAtATime:
     def read(self, path: str) -> bytes:
         with self._lock:
             return self._reader.read(path)
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def read_ahead(
-    read: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int
-) -> Iterator[Result]:
-    """`map`, with at most so many results made ahead by threads; none where `workers` is 0."""
-    if not workers:
-        yield from map(read, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(read, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _read(

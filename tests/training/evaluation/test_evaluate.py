@@ -18,7 +18,7 @@ from training.data.text.grounding_phrases import HELD_OUT
 from training.evaluation.calibration import ThresholdRule, calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.ood_statistics import statistics
-from training.evaluation.predictions import Prediction, predict_split, read_ahead
+from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.metrics.arrays import FloatArray
 
@@ -162,21 +162,6 @@ def test_batches_change_nothing_and_nothing_has_to_be_kept(
                 np.testing.assert_allclose(value, in_batch.outputs[head][name], atol=1e-4)
     assert calibrate(model, predict_split(model, "train", ("open",))) == specs
     assert evaluate(model, specs, predict_split(model, "train", ("open",))) == metrics
-
-
-def test_no_more_than_a_batch_is_read_ahead_whatever_the_threads() -> None:
-    asked: list[int] = []
-
-    def read(number: int) -> int:
-        asked.append(number)
-        return number
-
-    for workers in (0, 2):
-        asked.clear()
-        numbers = read_ahead(read, range(100), workers, 3)
-        assert [next(numbers) for _ in range(5)] == [0, 1, 2, 3, 4]
-        assert len(asked) <= 5 + 3
-        assert list(numbers) == list(range(5, 100))
 
 
 def test_an_empty_split_measures_nothing_and_chooses_nothing(model: TrainedModel) -> None:

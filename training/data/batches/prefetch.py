@@ -15,40 +15,36 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from training.data.batches.sampler import MicroBatchIndex
-
+Key = TypeVar("Key")
 Item = TypeVar("Item")
 
 
 def read_ahead(
-    load: Callable[[MicroBatchIndex], Item],
-    turns: Iterable[MicroBatchIndex],
-    workers: int,
-    ahead: int,
+    load: Callable[[Key], Item], keys: Iterable[Key], workers: int, ahead: int
 ) -> Generator[Item, None, None]:
-    """What `load` makes of each turn, in order.
+    """Yield `load` of each key, in order, while threads load the keys that follow.
 
     Args:
-        load: a function of the turn alone that several threads may call; it must not touch the
+        load: a function of the key alone that several threads may call; it must not touch the
             global random generators.
-        turns: in the order of the steps.
-        workers: threads; 0 calls `load` when its turn has come.
-        ahead: turns under way or waiting.
+        keys: what to load, such as the micro-batch indices of a run in the order of its steps.
+        workers: number of threads; 0 calls `load` in this thread when an item is asked for.
+        ahead: largest number of items that are being loaded or wait to be taken.
 
     Raises:
-        Exception: whatever `load` raised, when its turn has come.
+        Exception: any error of `load`, raised in place of the item that it belongs to.
     """
     if workers == 0:
-        yield from map(load, turns)
+        yield from map(load, keys)
         return
     waiting: deque[Future[Item]] = deque()
-    coming = iter(turns)
+    coming = iter(keys)
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
         try:
-            waiting.extend(pool.submit(load, turn) for turn in islice(coming, ahead))
+            waiting.extend(pool.submit(load, key) for key in islice(coming, ahead))
             while waiting:
                 item = waiting.popleft().result()
-                waiting.extend(pool.submit(load, turn) for turn in islice(coming, 1))
+                waiting.extend(pool.submit(load, key) for key in islice(coming, 1))
                 yield item
         finally:
             for future in waiting:

@@ -56,6 +56,20 @@ def test_nothing_is_read_beyond_what_was_asked_for() -> None:
     assert max(seen) <= 3
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_more_items_are_loaded_ahead_than_asked_for(workers: int) -> None:
+    loaded: list[int] = []
+
+    def load(number: int) -> int:
+        loaded.append(number)
+        return number
+
+    numbers = read_ahead(load, range(100), workers, 3)
+    assert [next(numbers) for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert len(loaded) <= 5 + 3
+    assert list(numbers) == list(range(5, 100))
+
+
 @dataclass(frozen=True)
 class _Batch:
     image: Tensor
