@@ -69,14 +69,14 @@ def _answer(
     from radiograph.repository.repository import Repository
     from service.backends import factory
     from service.inference.types import AnalysisRequest
-    from service.registry.loader import limits_of, load_version
+    from service.registry.loader import VersionLoader
 
     repository, name = Repository(settings.models.models_dir), settings.models.default_model
     data = file.read_bytes()
     request = AnalysisRequest(tasks=tasks, phrases=phrases, method=method)
     number = repository.resolve(name, version or settings.models.default_alias)
     backends = factory.factory(settings)
-    loaded = load_version(repository, name, number, backends, limits_of(settings))
+    loaded = VersionLoader(repository, backends, settings.limits).load(name, number)
     try:
         return loaded.analysis.run_here(request, data, preview_px=preview_px)
     finally:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from radiograph.limits import Limits as ImageLimits
 from service.errors import InvalidSettings
 from service.host import available_cpus, decoder_processes, state_dir
 
@@ -76,6 +77,13 @@ class LimitSettings(_Group):
     """The longest deadline a request may ask for."""
     overlay_side_px: int = Field(default=2048, ge=64)
     """Longest side of a PNG overlay; larger images are reduced to it."""
+    phrase_cache: int = Field(default=1024, ge=0)
+    """Phrases whose features are kept, for each version."""
+
+    @property
+    def image(self) -> ImageLimits:
+        """Bounds of one file, as the readers take them."""
+        return ImageLimits(max_bytes=self.max_body_bytes, max_pixels=self.max_pixels)
 
 
 class SecuritySettings(_Group):
@@ -115,8 +123,6 @@ class ModelSettings(_Group):
     """The same for single models: `g2d-cxr=0.1,other=0`."""
     shadow_alias: str | None = None
     """A copy of each request also runs on this alias, after its answer and where there is room."""
-    phrase_cache: int = Field(default=1024, ge=0)
-    """Phrases whose features are kept, for each version."""
 
     @field_validator("aliases", mode="before")
     @classmethod

@@ -67,11 +67,11 @@ def _add_routes(app: FastAPI, parts: Components, settings: Settings, observer: O
     """Every address, in the order that the documentation shows."""
     for prefix in ("/v1", ""):
         app.include_router(inference.tasks(parts.answerer, prefix), include_in_schema=bool(prefix))
-    app.include_router(models.models(parts.models, settings.models.default_model))
+    app.include_router(models.models(parts.models.lookup, settings.models.default_model))
     app.include_router(admin.router(parts.models, settings))
     if parts.desk is not None:
         app.include_router(jobs.router(parts.desk, listing=settings.jobs.list))
-    app.include_router(health.health(parts.models))
+    app.include_router(health.health(parts.models.lookup))
     if isinstance(observer, Metrics):
         app.include_router(metrics.router(observer))
     app.include_router(pages.router())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from radiograph.repository.repository import Repository
 from service.backends import factory
 from service.dataplane.predictor import Predictor
 from service.dataplane.shadow import Shadows
@@ -21,7 +22,7 @@ from service.jobs import item_predictor
 from service.jobs.job_service import JobService
 from service.observability.observer import Observer
 from service.observability.tracing import Tracing
-from service.registry.loader import BackendFactory
+from service.registry.loader import BackendFactory, VersionLoader
 from service.registry.poller import RepositoryPoller
 from service.registry.registry import ModelRegistry
 from service.scheduling.admission import Admission, AdmissionLimits
@@ -92,11 +93,13 @@ def build_components(
     max_batch = None if settings.batching.max_batch == "auto" else settings.batching.max_batch
     engine = DynamicBatcher(settings.batching.workers, max_batch, observer=observer)
     backends = factory.factory(settings) if backends is None else backends
-    models = ModelRegistry(settings, backends, engine, observer)
+    repository = Repository(settings.models.models_dir)
+    loader = VersionLoader(repository, backends, settings.limits, engine)
+    models = ModelRegistry(settings.models, loader, observer)
     admission = Admission(_admission_limits(settings), observer)
     reading = DecoderPool(_decoder_options(settings), observer) if decoders is None else decoders
     shadows = Shadows(observer, lambda: admission.taken >= settings.batching.workers)
-    answerer = Predictor(settings, models, admission, reading, shadows)
+    answerer = Predictor(settings, models.lookup, admission, reading, shadows)
     return Components(
         engine=engine,
         models=models,

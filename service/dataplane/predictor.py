@@ -161,9 +161,9 @@ class Predictor:
         request_id: str,
     ) -> BackgroundTask | None:
         """What leaves a copy to the shadow version, once the answer was sent."""
-        if lease.shadow_entry is None:
+        if lease.shadow is None:
             return None
-        copy = Copy(lease.shadow_entry, asked, upload.data, upload.media_type, result, request_id)
+        copy = Copy(lease.shadow, asked, upload.data, upload.media_type, result, request_id)
 
         async def offer() -> None:
             self._shadows.offer(copy)

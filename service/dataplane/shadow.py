@@ -30,14 +30,14 @@ class Copy:
     """A request that was answered, to be answered again.
 
     Attributes:
-        entry: the version that answers it now.
+        shadow: the version that answers it now.
         request: what was asked.
         data, media_type: of what file.
         result: what was answered.
         request_id: finds both answers in the log.
     """
 
-    entry: VersionStatus
+    shadow: VersionStatus
     request: AnalysisRequest
     data: bytes
     media_type: str
@@ -88,7 +88,7 @@ class Shadows:
 
     def _work(self) -> None:
         while (copy := self._copies.get()) is not None:
-            resident = copy.entry.resident
+            resident = copy.shadow.loaded
             if not self._ended and not self._busy() and resident and resident.acquire():
                 self._run(copy, resident)
             del copy, resident  # not kept in memory until the next one comes

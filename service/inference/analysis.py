@@ -35,13 +35,13 @@ from service.inference.types import (
     BatchItem,
     Features,
     Inferred,
-    Limits,
     Plan,
     RawOutputs,
 )
 from service.observability.observer import NULL_OBSERVER
 from service.scheduling.admission import Permit
 from service.scheduling.dynamic_batching import BatchQueue, DynamicBatcher
+from service.settings import LimitSettings
 
 _PHRASE_FEATURES = "phrase_features"
 
@@ -64,7 +64,7 @@ class Analysis:
         manifest: ModelManifest,
         folder: Path,
         backend: Backend,
-        limits: Limits,
+        limits: LimitSettings,
         engine: DynamicBatcher | None = None,
     ) -> None:
         """Read what the version needs beside its graphs, and measure its batches.

@@ -3,10 +3,9 @@
 Plan (what is asked) --> Work (with the tensor) --model--> Raw --> Inferred
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from radiograph.manifest import HeadSpec, Task
-from radiograph.readers import dicom
 from service.backends.base import FloatArray
 from service.deadline import Deadline
 from service.decoding.decode import DecodedImage
@@ -68,16 +67,6 @@ class Inferred:
     raw: RawOutputs
     timings_ms: dict[str, float]
     started: float
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much one request may ask for."""
-
-    image: dicom.Limits = field(default_factory=dicom.Limits)
-    max_phrases: int = 8
-    max_phrase_chars: int = 512
-    phrase_cache: int = 1024
 
 
 @dataclass(frozen=True)

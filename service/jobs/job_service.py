@@ -140,7 +140,7 @@ class JobService:
         """
         key = key_digest(request.headers.get("idempotency-key"))
         content = job_upload.content_type(request)
-        analysis = self._models.ready(query.model, query.version)
+        analysis = self._models.lookup.ready(query.model, query.version)
         question = _question(query, analysis.identity)
         if content.media_type != job_upload.FORM:  # in a form, phrases are still to come
             item_predictor.check(analysis, question)

@@ -1,9 +1,9 @@
-"""Routing: which alias answers a request that names no version.
+"""Canary shares: send a share of the requests that name no version to the alias `canary`.
 
     X-Request-Id --SHA-256--> 0 <= x < 1;  x < share and the canary is ready -> canary
-                                           else                             -> stable
+                                           else                             -> default alias
 
-The same request id always falls on the same side, so a retry gets the same version, on every
+A request id always falls on the same side, so that a retry gets the same version, on every
 replica that has the same share.
 """
 
@@ -15,18 +15,18 @@ CANARY = "canary"
 """The alias that a share of the requests goes to."""
 
 
-def place_of(share_key: str) -> float:
-    """Where a key lies between 0 and 1: stable, and spread evenly over many keys."""
+def position_of(share_key: str) -> float:
+    """Map a key to [0, 1): the same in every process, and uniform over many keys."""
     digest = hashlib.sha256(share_key.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+    return int.from_bytes(digest[:6], "big") / 2**48  # 48 bits fit a float exactly
 
 
 class CanaryShares:
     """The share of each model's requests that its canary answers. Kept in memory only.
 
     Args:
-        default: of a model that has no share of its own.
-        of_models: model -> share.
+        default: share of the models that have none of their own, 0 to 1.
+        of_models: model -> share, 0 to 1.
     """
 
     def __init__(self, default: float, of_models: Mapping[str, float]) -> None:
@@ -35,14 +35,14 @@ class CanaryShares:
         self._lock = threading.Lock()
 
     def of(self, name: str) -> float:
-        """A model's share, 0 to 1."""
+        """Return a model's share, 0 to 1."""
         return self._of_models.get(name, self._default)
 
     def change(self, name: str, share: float) -> None:
-        """Give a model another share, from the next request on."""
-        with self._lock:
+        """Set a model's share, from the next request on."""
+        with self._lock:  # two changes at one time must not lose one of them
             self._of_models = {**self._of_models, name: share}
 
     def takes(self, name: str, share_key: str | None) -> bool:
-        """Whether the canary is to answer the request of that key."""
-        return share_key is not None and place_of(share_key) < self.of(name)
+        """Return whether the canary is to answer the request of that key."""
+        return share_key is not None and position_of(share_key) < self.of(name)

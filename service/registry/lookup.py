@@ -1,9 +1,9 @@
-"""Served: what clients may name, and what their requests hold of it.
+"""Version lookup: find, and hold, the version that answers a request.
 
-    name, reference -> Entry, or an error says why not
-    lease: what a request holds of the table, so that what it began with also ends it
+    Reconciler --publish--> [current RoutingTable] --find, lease--> requests, on any thread
 
-What a client names is looked up among what is loaded; it never reaches the file system.
+Readers take no lock: the table is immutable and replaced as a whole. Names that clients send are
+looked up in the table and never reach the file system.
 """
 
 import contextlib
@@ -15,41 +15,57 @@ from service.errors import NotReady
 from service.inference.analysis import Analysis
 from service.registry.canary import CANARY, CanaryShares
 from service.registry.state import Lease, RoutingTable, State, VersionStatus
-from service.settings import Settings
+from service.settings import ModelSettings
 
 
 class VersionLookup:
-    """The table of what is served, as any thread may ask it.
+    """The current routing table, as readers use it. Safe to call from any thread.
+
+    Attributes:
+        shares: the share of each model's requests that its canary answers.
 
     Args:
-        settings: what is meant where a client names nothing, and which alias shadows.
+        settings: the default model and alias, the shadow alias and the canary's shares.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
-        self._serving = RoutingTable()
-        self._done = threading.Event()
-        self.shares = CanaryShares(settings.models.canary_share, settings.models.canary_shares)
+        self._table = RoutingTable()
+        self._first_load = threading.Event()
+        self.shares = CanaryShares(settings.canary_share, settings.canary_shares)
+
+    @property
+    def table(self) -> RoutingTable:
+        """The current table."""
+        return self._table
+
+    def publish(self, table: RoutingTable) -> None:
+        """Replace the table; only the reconciler calls this."""
+        self._table = table
+
+    def end_first_load(self) -> None:
+        """Record that loading at start has ended: an unknown name is an error from now on."""
+        self._first_load.set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Block until loading has ended, well or not; False when it takes longer."""
-        return self._done.wait(timeout_s)
+        """Block until loading at start has ended, well or not; return False on a time-out."""
+        return self._first_load.wait(timeout_s)
 
     def answering(self, name: str, alias: str) -> int | None:
-        """The version that answers for an alias."""
-        entry = self._serving.ready(name, alias)
-        return entry.version if entry else None
+        """Return the number of the version that answers for an alias."""
+        status = self._table.ready(name, alias)
+        return status.version if status else None
 
-    def entries(self) -> tuple[VersionStatus, ...]:
-        """Every version that an alias points to, or is kept, whatever its state."""
-        return tuple(self._serving.entries.values())
+    def versions(self) -> tuple[VersionStatus, ...]:
+        """Return every version that an alias points to or that is kept, whatever its state."""
+        return tuple(self._table.versions.values())
 
     def faults(self) -> Mapping[str, str]:
-        """Models whose aliases cannot be read, and why."""
-        return self._serving.faults
+        """Return the models whose aliases cannot be read, each with the reason."""
+        return self._table.faults
 
     def find(self, name: str | None = None, reference: str | None = None) -> VersionStatus:
-        """The version that a name and a reference stand for.
+        """Return the version that a name and a reference mean.
 
         Args:
             name: a model, or None for the default one.
@@ -57,132 +73,127 @@ class VersionLookup:
 
         Raises:
             NotReady: nothing has been loaded yet.
-            ModelNotFound: it is not among what is served.
+            ModelNotFound: no such version is served.
         """
-        serving = self._serving
-        found = serving.find(self._named(name), self._referred(reference))
-        if found is None:
-            raise self._unknown(serving)
-        return found
+        table = self._table
+        status = table.find(self._model(name), self._reference(reference))
+        if status is None:
+            raise self._unknown(table)
+        return status
 
     def find_model(self, name: str) -> tuple[VersionStatus, ...]:
-        """Every served version of a model.
+        """Return every served version of a model.
 
         Raises:
             NotReady: nothing has been loaded yet.
-            ModelNotFound: no version of it is served.
+            ModelNotFound: no version of the model is served.
         """
-        serving = self._serving
-        found = tuple(entry for entry in serving.entries.values() if entry.name == name)
-        if not found and name not in serving.faults:
-            raise self._unknown(serving)
+        table = self._table
+        found = tuple(status for status in table.versions.values() if status.name == name)
+        if not found and name not in table.faults:
+            raise self._unknown(table)
         return found
 
     def default_is_ready(self) -> bool:
-        """Whether a request that names neither model nor version is answered."""
+        """Return whether a request that names neither model nor version is answered."""
         settings = self._settings
-        return (
-            self._serving.ready(settings.models.default_model, settings.models.default_alias)
-            is not None
-        )
+        return self._table.ready(settings.default_model, settings.default_alias) is not None
 
     def ready(self, name: str | None = None, reference: str | None = None) -> Analysis:
-        """What answers now; a request holds it by a `lease` instead.
+        """Return the version that answers now, without holding it; requests use `lease`.
 
         Raises:
-            NotReady: it is still loading, or failed to load.
-            ModelNotFound: it is not among what is served.
+            NotReady: the version is still loading, or failed to load.
+            ModelNotFound: no such version is served.
         """
-        return _analysis(self._route(self._serving, name, reference, None))
+        return _analysis(self._route(self._table, name, reference, None))
 
     @contextlib.contextmanager
     def lease(
         self, name: str | None = None, reference: str | None = None, share_key: str | None = None
     ) -> Iterator[Lease]:
-        """Hold the version that a request means until it is answered.
+        """Hold the version that a request means, and its shadow, until the request is answered.
 
         Args:
             name: a model, or None for the default one.
             reference: a number or an alias; None is the default alias or, for its share of
                 the keys, the canary.
-            share_key: what a retry of the request has as well.
+            share_key: a key that a retry of the request carries as well.
 
         Raises:
-            NotReady: it is still loading, or failed to load.
-            ModelNotFound: it is not among what is served.
+            NotReady: the version is still loading, or failed to load.
+            ModelNotFound: no such version is served.
         """
-        entry = self._hold(name, reference, share_key)
-        shadow = self._hold_shadow(entry)
+        status = self._acquire(name, reference, share_key)
+        shadow = self._acquire_shadow(status)
         try:
-            yield Lease(
-                analysis=_analysis(entry),
-                entry=entry,
-                shadow=shadow.analysis if shadow else None,
-                shadow_entry=shadow,
-            )
+            yield Lease(_analysis(status), shadow)
         finally:
-            for held in (entry, shadow):
-                if held is not None and held.resident is not None:
-                    held.resident.release()
+            for held in (status, shadow):
+                if held is not None and held.loaded is not None:
+                    held.loaded.release()
 
-    def _hold(
+    def _acquire(
         self, name: str | None, reference: str | None, share_key: str | None
     ) -> VersionStatus:
-        """The entry a request means, acquired."""
+        """Return the version that a request means, acquired."""
         while True:
-            serving = self._serving
-            entry = self._route(serving, name, reference, share_key)
-            if entry.resident is not None and entry.resident.acquire():
-                return entry
-            if serving is self._serving:  # retired, and there is nothing newer
-                raise NotReady(f"{entry.name}/{entry.version} is being freed")
+            table = self._table
+            status = self._route(table, name, reference, share_key)
+            if status.loaded is not None and status.loaded.acquire():
+                return status
+            if table is self._table:  # retired, and no newer table has been published
+                raise NotReady(f"{status.name}/{status.version} is being freed")
 
-    def _hold_shadow(self, entry: VersionStatus) -> VersionStatus | None:
-        """What shadows an entry, acquired; None when there is no other version for it."""
-        if self._settings.models.shadow_alias is None:
+    def _acquire_shadow(self, answering: VersionStatus) -> VersionStatus | None:
+        """Return the shadow of a version, acquired; None when no other version shadows it."""
+        if self._settings.shadow_alias is None:
             return None
-        shadow = self._serving.ready(entry.name, self._settings.models.shadow_alias)
-        if shadow is None or shadow.version == entry.version or shadow.resident is None:
+        shadow = self._table.ready(answering.name, self._settings.shadow_alias)
+        if shadow is None or shadow.version == answering.version or shadow.loaded is None:
             return None
-        return shadow if shadow.resident.acquire() else None
+        return shadow if shadow.loaded.acquire() else None
 
     def _route(
-        self, serving: RoutingTable, name: str | None, reference: str | None, share_key: str | None
+        self, table: RoutingTable, name: str | None, reference: str | None, share_key: str | None
     ) -> VersionStatus:
-        """The ready entry that a request means."""
-        name = self._named(name)
+        """Return the ready version that a request means."""
+        name = self._model(name)
         if reference is None and self.shares.takes(name, share_key):
-            canary = serving.ready(name, CANARY)
+            canary = table.ready(name, CANARY)
             if canary is not None:
                 return canary
-        entry = serving.find(name, self._referred(reference))
-        if entry is None or entry.state is State.RETIRED:
-            raise self._unknown(serving)
-        if entry.analysis is None:
-            raise NotReady(f"{entry.name}/{entry.version} is {entry.state}")
-        return entry
+        status = table.find(name, self._reference(reference))
+        if status is None or status.state is State.RETIRED:
+            raise self._unknown(table)
+        if status.analysis is None:
+            raise _not_ready(status)
+        return status
 
-    def _named(self, name: str | None) -> str:
-        return self._settings.models.default_model if name is None else name
+    def _model(self, name: str | None) -> str:
+        return self._settings.default_model if name is None else name
 
-    def _referred(self, reference: str | None) -> str:
-        return self._settings.models.default_alias if reference is None else reference
+    def _reference(self, reference: str | None) -> str:
+        return self._settings.default_alias if reference is None else reference
 
-    def _unknown(self, serving: RoutingTable) -> RadiographError:
-        """What to say of a model or version that is not in the table."""
-        if not self._done.is_set():
+    def _unknown(self, table: RoutingTable) -> RadiographError:
+        """Return the error for a model or version that is not in the table."""
+        if not self._first_load.is_set():
             return NotReady("the models are still loading")
         names = (
-            f"{entry.name}/{entry.version} ({', '.join(entry.aliases)})"
-            for entry in serving.entries.values()
-            if entry.aliases
+            f"{status.name}/{status.version} ({', '.join(status.aliases)})"
+            for status in table.versions.values()
+            if status.aliases
         )
         served = "; ".join(names) or "none"
         return ModelNotFound(f"no such model or version is served; served: {served}")
 
 
-def _analysis(entry: VersionStatus) -> Analysis:
-    """What answers for an entry that is ready."""
-    if entry.analysis is None:
-        raise NotReady(f"{entry.name}/{entry.version} is {entry.state}")
-    return entry.analysis
+def _analysis(status: VersionStatus) -> Analysis:
+    if status.analysis is None:
+        raise _not_ready(status)
+    return status.analysis
+
+
+def _not_ready(status: VersionStatus) -> NotReady:
+    return NotReady(f"{status.name}/{status.version} is {status.state}")

@@ -1,9 +1,10 @@
-"""Watching: what a training job publishes, or `g2d models` changes, is taken up.
+"""Repository poller: take up versions and aliases that other processes publish.
 
-    every interval: aliases.json and the folders it points to --look--> load, swap, free
+    every interval: poll --> aliases.json and the folders it points to --> load, route, free
 
-Polling, because no notice of a change comes over a network file system. One look lists a few
-folders and reads one small file a model; where nothing changed, nothing else happens.
+The repository is polled, because network file systems send no notice of a change. One poll lists
+a few folders and reads one small file for each model; where nothing has changed, nothing else
+happens.
 """
 
 import logging
@@ -14,33 +15,33 @@ logger = logging.getLogger("g2d.watching")
 
 
 class RepositoryPoller:
-    """A thread that looks again and again.
+    """A thread that polls the repository.
 
     Args:
-        look: one look; what it raises is logged, and the next look comes all the same.
-        interval_s: pause between two looks; 0 never looks.
+        poll: polls once. An exception is logged, and the next poll comes all the same.
+        interval_s: pause between two polls; 0 never polls.
     """
 
-    def __init__(self, look: Callable[[], None], interval_s: float) -> None:
-        self._look = look
+    def __init__(self, poll: Callable[[], None], interval_s: float) -> None:
+        self._poll = poll
         self._interval_s = interval_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watching", daemon=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="repository-poller", daemon=True)
 
     def start(self) -> None:
-        """Begin, unless there is nothing to do."""
+        """Start polling, unless the interval is 0."""
         if self._interval_s > 0:
             self._thread.start()
 
     def stop(self) -> None:
-        """End, after a look that is under way. Blocks."""
-        self._ended.set()
+        """Stop after a poll that is under way. Blocks."""
+        self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._interval_s):
+        while not self._stopping.wait(self._interval_s):
             try:
-                self._look()
+                self._poll()
             except Exception:
-                logger.exception("looking for new versions failed")
+                logger.exception("polling the model repository failed")

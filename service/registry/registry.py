@@ -1,233 +1,229 @@
-"""Loading: a version's folder becomes something that answers, or never becomes ready.
+"""Model registry: load the versions that the aliases ask for, and move aliases safely.
 
-    aliases -> verify digests -> build backend -> replay golden -> ready
-                  '---------- any fault ---------------'-> failed, with the reason
+    refresh:   reconcile -> load the first missing version -> reconcile -> ... until none is missing
+    promote,   pin the version -> load and check it -> move the alias -> reconcile
+    roll_back:
 
-    refresh: what the aliases point to -> load what is new -> replace the table -> free the rest
-    promote: load and check -> move the alias on the disk -> refresh
+One version loads at a time, for a load may take minutes and most of the memory. The loading lock
+is taken in one place, `_load`, and never with the lock of the state: that one is private to
+`Reconciler`, whose methods hold it for moments and cannot load. So promoting or rolling back to a
+version that is loaded never waits for another one that is loading.
 
-Requests ask `Served`, the table alone; only an administrator's names reach the file system, and
-`radiograph.repository.repository` checks them there.
+Requests read `lookup` alone. Only names that an administrator sends reach the file system, and
+`radiograph.repository` checks them.
 """
 
 import contextlib
 import logging
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable, Iterator
 
-from radiograph.errors import InvalidVersion, RadiographError
-from radiograph.repository.repository import Repository
+from radiograph.errors import AliasConflict, InvalidVersion, ModelNotFound, RadiographError
 from service.errors import NotReady, RepositoryUnwritable, VersionRefused
 from service.observability.observer import NULL_OBSERVER, Observer
-from service.registry.alias_resolver import AliasResolver
-from service.registry.announcing import announce
-from service.registry.loaded_versions import LoadedVersions
-from service.registry.loader import BackendFactory, OpenVersion, limits_of, load_version
+from service.registry.loaded_versions import fingerprint
+from service.registry.loader import VersionLoader
 from service.registry.lookup import VersionLookup
-from service.registry.state import LoadedVersion, RoutingTable, VersionKey
-from service.scheduling.dynamic_batching import DynamicBatcher
-from service.settings import Settings
+from service.registry.reconciler import Reconciler, reason_of
+from service.registry.state import LoadedVersion, State, VersionKey
+from service.settings import ModelSettings
 
 logger = logging.getLogger("g2d.loading")
 
 
-class ModelRegistry(VersionLookup):
-    """The versions that are served. One thread loads, any thread asks (see `Served`).
+class ModelRegistry:
+    """The versions that are served. Safe to call from any thread; most calls block.
+
+    Attributes:
+        lookup: the versions that answer, as requests read them.
 
     Args:
-        settings: where the repository is and what to load of it.
-        backends: builds the backend of a verified folder.
-        engine: runs the batches of every version.
-        observer: hears of every change.
+        settings: the aliases to serve, and what is kept of versions before.
+        loader: loads one version.
+        observer: told of every change.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        backends: BackendFactory,
-        engine: DynamicBatcher | None = None,
-        observer: Observer = NULL_OBSERVER,
+        self, settings: ModelSettings, loader: VersionLoader, observer: Observer = NULL_OBSERVER
     ) -> None:
-        super().__init__(settings)
-        self._backends = backends
-        self._engine = engine
+        self.lookup = VersionLookup(settings)
+        self._settings = settings
+        self._loader = loader
         self._observer = observer
-        self._repository = Repository(settings.models.models_dir)
-        self._changing = threading.RLock()  # the table; held for moments
-        self._loading = threading.Lock()  # one version loads at a time; taken before the other
-        self._pinned: Counter[VersionKey] = Counter()
-        self._residents = LoadedVersions(self._repository, self._load, observer, self._changing)
-        self._pointers = AliasResolver(self._repository, settings)
+        self._repository = loader.repository
+        self._reconciler = Reconciler(loader.repository, settings, self.lookup, observer)
+        self._loading = threading.Lock()
 
     def load(self) -> None:
         """Load every version that an alias of the settings points to. Blocks."""
         try:
             self.refresh()
-            self._report()
+            self._report_default()
         except Exception:
             logger.exception("loading ended early")
         finally:
-            self._done.set()
+            self.lookup.end_first_load()
 
     def refresh(self) -> None:
-        """Take up what has changed in the repository. Blocks, and does not raise for it.
+        """Take up what has changed in the repository. Blocks; a version at fault raises nothing.
 
-        The repository is read again after every version that was loaded, so that of changes
-        in quick succession the last one is served.
+        The repository is read again after every load, so that the last of several changes in
+        quick succession is served.
         """
         tried: set[VersionKey] = set()
-        with self._loading:
-            while waiting := [key for key in self._take_up() if key not in tried]:
-                tried.add(waiting[0])
-                with contextlib.suppress(RadiographError):  # reported where it was raised
-                    self._residents.load(waiting[0])
-
-    def close(self) -> None:
-        """Free every version."""
-        with self._changing:
-            self._serving = RoutingTable()
-            self._residents.close()
+        while missing := [key for key in self._reconciler.reconcile() if key not in tried]:
+            tried.add(missing[0])
+            with contextlib.suppress(RadiographError):  # reported where it was raised
+                self._load(missing[0], unless=self._reconciler.is_settled)
 
     def promote(self, name: str, alias: str, version: int, expected: int | None) -> None:
-        """Point an alias to a version that was loaded and checked before. Blocks.
+        """Point an alias to a version, once that is loaded and checked. Blocks.
 
         Args:
             name: the model.
             alias: the alias, made when it is new.
-            version: where it shall point.
-            expected: where it must point now, 0 for nowhere; None does not care.
+            version: the version to point to.
+            expected: the version that the alias must point to now, 0 for none; None skips the
+                check.
 
         Raises:
             ModelNotFound: no such model or version, or not a name for an alias.
-            AliasConflict: it does not point to `expected`.
-            VersionRefused: the version or `aliases.json` does not hold. Nothing moved.
+            AliasConflict: the alias does not point to `expected`.
+            VersionRefused: the version or `aliases.json` fails verification. Nothing moved.
             RepositoryUnwritable: the alias cannot be written. Nothing moved.
         """
-        with self._moving(name, alias, expected, lambda: version):
-            self._repository.set_alias(name, alias, version, expected)
+        with self._moving_alias():
+            self._require(name, alias, expected)
+            with self._sound((name, version)):
+                self._reconciler.set_alias(name, alias, version, expected)
         logger.info("%s: %s -> %s", name, alias, version)
 
     def roll_back(self, name: str, alias: str, expected: int | None) -> int:
-        """Point an alias back to where it pointed before, once that version is checked. Blocks.
+        """Point an alias back to its version before, once that is loaded and checked. Blocks.
 
         Returns:
-            The version it points to now.
+            The version that the alias points to now.
 
         Raises:
-            As `promote`, and ModelNotFound: nothing came before, or it is gone.
+            ModelNotFound: no such model or alias, no version before, or it is gone.
+            AliasConflict, VersionRefused, RepositoryUnwritable: as `promote`.
         """
-        with self._moving(name, alias, expected, lambda: self._repository.previous(name, alias)):
-            version = self._repository.rollback(name, alias, expected)
+        with self._moving_alias():
+            self._require(name, alias, expected)
+            with self._sound((name, self._repository.previous(name, alias))):
+                version = self._reconciler.roll_back(name, alias, expected)
         logger.info("%s: %s rolled back to %s", name, alias, version)
         return version
 
     def pointed(self, name: str, alias: str) -> int:
-        """Where an alias points in the repository, whatever is served. Blocks.
+        """Return where an alias points in the repository, whatever is served. Blocks.
 
         Raises:
             ModelNotFound: no such model or alias.
-            VersionRefused: `aliases.json` does not hold.
-        """
-        return self._pointers.read(name, alias)
-
-    def _report(self) -> None:
-        """Say it when requests that name no model will not be answered."""
-        if not self.default_is_ready():
-            name, alias = self._settings.models.default_model, self._settings.models.default_alias
-            folder = self._settings.models.models_dir.resolve()
-            logger.error("not ready: no sound version of %s as %s in %s", name, alias, folder)
-
-    def _take_up(self) -> list[VersionKey]:
-        """Serve what the repository points to, as far as it is loaded.
-
-        Returns:
-            What is to be loaded, the default model and alias first.
-        """
-        with self._changing:
-            before, wanted = self._serving, self._pointers.wanted()
-            waiting = [key for key in wanted.values() if not self._residents.settled(key)]
-            table = self._pointers.table(wanted, self._residents)
-            self._serving = table.serving
-            announce(before, table.serving, self._observer)
-            self._residents.keep(table.kept | self._pinned.keys())
-            return waiting
-
-    @contextlib.contextmanager
-    def _moving(
-        self, name: str, alias: str, expected: int | None, target: Callable[[], int]
-    ) -> Iterator[None]:
-        """Move an alias within it: its target is loaded then, and is taken up at the end.
-
-        What is loaded already waits for no load of another version, so that a roll-back is
-        quick whatever else goes on.
+            VersionRefused: `aliases.json` fails verification.
         """
         try:
-            self._pointers.require(name, alias, expected)
-            with self._pin((name, target())) as key:
-                self._check(key)
-                with self._changing:
-                    yield
-                    self._take_up()
+            return self._repository.aliases(name)[alias]
+        except KeyError:
+            raise ModelNotFound(f"model {name} has no such alias") from None
+        except InvalidVersion as error:
+            raise VersionRefused(str(error)) from error
+
+    def hold(self, name: str, version: int) -> LoadedVersion:
+        """Hold a version by its number, wherever the aliases point. Blocks: it may be loaded.
+
+        Returns:
+            The version, acquired; the caller releases it, and it is freed then unless an alias
+            needs it.
+
+        Raises:
+            ModelNotFound: no such version.
+            InvalidVersion: the version fails verification.
+            NotReady: the version is being freed; ask again.
+        """
+        try:
+            with self._sound((name, version)) as key:
+                loaded = self._reconciler.acquire(key)
+                if loaded is None:
+                    raise NotReady(f"{name}/{version} is being freed")
+                return loaded
+        finally:
+            self._reconciler.reconcile()  # retires what no alias points to
+
+    def close(self) -> None:
+        """Free every version. Blocks."""
+        self._reconciler.close()
+
+    def _report_default(self) -> None:
+        """Log an error if requests that name no model are not going to be answered."""
+        if not self.lookup.default_is_ready():
+            settings = self._settings
+            logger.error(
+                "not ready: no sound version of %s as %s in %s",
+                settings.default_model,
+                settings.default_alias,
+                settings.models_dir.resolve(),
+            )
+
+    def _require(self, name: str, alias: str, expected: int | None) -> None:
+        """Refuse now, before a version is loaded for it, a move that would be refused at its end.
+
+        Raises:
+            ModelNotFound: no such model.
+            AliasConflict: the alias does not point to `expected`.
+            InvalidVersion: `aliases.json` fails verification.
+        """
+        points_to = self._repository.aliases(name).get(alias, 0)
+        if expected is not None and points_to != expected:
+            raise AliasConflict(f"the alias points to version {points_to or 'none'}")
+
+    @contextlib.contextmanager
+    def _moving_alias(self) -> Iterator[None]:
+        """Raise the errors of the repository as those of the service, and reconcile at the end."""
+        try:
+            yield
         except InvalidVersion as error:
             raise VersionRefused(str(error)) from error
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise RepositoryUnwritable(f"aliases cannot be written here: {reason}") from error
         finally:
-            self._take_up()  # frees what was loaded in vain
-
-    def hold(self, name: str, version: int) -> LoadedVersion:
-        """A version by its number, wherever the aliases point by now. Blocks: it may be loaded.
-
-        Returns:
-            The version, acquired: whoever asked releases it.
-
-        Raises:
-            ModelNotFound: no such version.
-            InvalidVersion: it does not hold.
-            NotReady: it is being freed; ask again.
-        """
-        try:
-            with self._pin((name, version)) as key:
-                self._check(key)
-                with self._changing:
-                    resident = self._residents.get(key)
-                if resident is None or not resident.acquire():
-                    raise NotReady(f"{name}/{version} is being freed")
-                return resident
-        finally:
-            self._take_up()  # what no alias points to goes when its holder lets go
+            self._reconciler.reconcile()  # frees a version that was loaded in vain
 
     @contextlib.contextmanager
-    def _pin(self, key: VersionKey) -> Iterator[VersionKey]:
-        """Keep a version although no alias points to it yet."""
-        with self._changing:
-            self._pinned[key] += 1
-        try:
+    def _sound(self, key: VersionKey) -> Iterator[VersionKey]:
+        """Have a version loaded and checked, and keep it so within the context.
+
+        Raises:
+            RadiographError: there is no such version, or it cannot be loaded.
+        """
+        with self._reconciler.pin(key):
+            self._repository.folder(*key)
+            if not self._reconciler.is_sound(key):
+                self._load(key, unless=self._reconciler.is_sound)
             yield key
-        finally:
-            with self._changing:
-                self._pinned -= Counter({key: 1})
 
-    def _check(self, key: VersionKey) -> None:
-        """Have a version loaded, golden outputs and all, before an alias points to it."""
-        self._repository.folder(*key)
-        if not self._sound(key):
-            with self._loading:
-                if not self._sound(key):
-                    self._residents.load(key)
+    def _load(self, key: VersionKey, unless: Callable[[VersionKey], bool]) -> None:
+        """Load a version; one of that number in memory goes on answering if this fails.
 
-    def _sound(self, key: VersionKey) -> bool:
-        with self._changing:
-            return self._residents.sound(key)
+        Args:
+            key: the version.
+            unless: asked once no other version is loading; True if nothing is left to do.
 
-    def _load(self, name: str, version: int) -> OpenVersion:
-        return load_version(
-            self._repository,
-            name,
-            version,
-            self._backends,
-            limits_of(self._settings),
-            self._engine,
-        )
+        Raises:
+            RadiographError: the version cannot be loaded; its status gives the reason.
+        """
+        with self._loading:
+            if unless(key):
+                return
+            started, files = time.perf_counter(), fingerprint(self._repository, key)
+            self._observer.version(*key, State.LOADING)
+            try:
+                opened = self._loader.load(*key)
+            except Exception as error:
+                self._reconciler.record_failure(key, files, error)
+                if isinstance(error, RadiographError):
+                    raise
+                raise InvalidVersion(f"{key[0]}/{key[1]}: {reason_of(error)}") from error
+            self._reconciler.record_loaded(key, files, opened, time.perf_counter() - started)

@@ -1,10 +1,14 @@
-"""Versions: what answers for which alias, and which requests hold it.
+"""States of a version, and the immutable table that routes requests to versions.
 
-Serving   one moment, frozen: alias -> version, and what is told of each version.
-          Replaced as a whole, so that a request sees the table before or after, never half
-Resident  a loaded version, counting who holds it:
-          acquire ... release;  retire -> no more acquire -> freed after the last release
-Lease     what one request holds
+    LOADING --> READY --> RETIRED --> freed      RETIRED --> READY on a roll-back
+       '------> FAILED --> LOADING when its files have changed
+
+VersionStatus   the state of one version, at one moment
+RoutingTable    the status of every version and the version that answers for each alias, at one
+                moment. Replaced as a whole: a request sees the table before a change or after it
+LoadedVersion   a version in memory, with the number of its holders:
+                acquire ... release;  retire -> no further acquire -> freed after the last release
+Lease           the versions that one request holds until it is answered
 """
 
 import threading
@@ -21,7 +25,7 @@ AliasKey = tuple[str, str]
 
 
 class State(StrEnum):
-    """Where a version is on its way to answering, and away from it."""
+    """State of a version in the registry."""
 
     LOADING = "loading"
     READY = "ready"
@@ -30,13 +34,13 @@ class State(StrEnum):
 
 
 class LoadedVersion:
-    """A loaded version and the number of requests that hold it. Safe to call from threads.
+    """A version in memory and the number of its holders. Safe to call from several threads.
 
     Args:
-        analysis: what answers.
-        providers: what really computes.
-        loading_s: seconds that it took to load.
-        free: called once, when it is retired and nobody holds it any more.
+        analysis: the version, ready to answer.
+        providers: the execution providers in use.
+        loading_s: seconds that loading took.
+        free: called once, when the version is retired and has no holder left.
     """
 
     def __init__(
@@ -51,33 +55,33 @@ class LoadedVersion:
         self.loading_s = loading_s
         self._free = free
         self._lock = threading.Lock()
-        self._held = 0
+        self._holders = 0
         self._retired = False
 
     @property
-    def free(self) -> bool:
-        """Whether it is retired and nobody holds it any more."""
+    def is_free(self) -> bool:
+        """True if the version is retired and has no holder left."""
         with self._lock:
-            return self._retired and not self._held
+            return self._retired and not self._holders
 
     def acquire(self) -> bool:
-        """Hold it; False when it is retired, and then there is something newer."""
+        """Hold the version; return False if it is retired, for then a newer table exists."""
         with self._lock:
-            self._held += not self._retired
+            self._holders += not self._retired
             return not self._retired
 
     def release(self) -> None:
-        """Let go of what `acquire` held."""
+        """Release one `acquire`; the last release of a retired version frees it."""
         with self._lock:
-            self._held -= 1
-            last = self._retired and not self._held
+            self._holders -= 1
+            last = self._retired and not self._holders
         if last:
             self._free()
 
     def retire(self) -> None:
-        """Free it when the last one lets go, or now."""
+        """Refuse new holders, and free the version once the last one has released it."""
         with self._lock:
-            idle = not self._retired and not self._held
+            idle = not self._retired and not self._holders
             self._retired = True
         if idle:
             self._free()
@@ -85,17 +89,18 @@ class LoadedVersion:
 
 @dataclass(frozen=True, eq=False)
 class VersionStatus:
-    """What is told of one version.
+    """Status of one version.
 
     Attributes:
-        name, version: which.
-        aliases: the aliases that it answers for, or would if it were ready and nothing else
-            answered, in the order of the settings.
-        wanted_by: the aliases that point to it in the repository while another version
+        name, version: model and number.
+        aliases: aliases that the version answers for, or would answer for if it were ready and
+            no other version did, in the order of the settings.
+        wanted_by: aliases that point to the version in the repository while another version
             still answers for them.
-        state: `ready` answers, `retired` is kept for a roll-back, the others do not answer.
-        reason: why it, or its last change, failed; fit to be shown.
-        resident: what answers, once loaded.
+        state: a `ready` version answers and a `retired` one is kept for a roll-back; the others
+            do not answer.
+        reason: why the version, or its latest change, failed; fit to be shown to clients.
+        loaded: the version in memory, or None.
     """
 
     name: str
@@ -104,67 +109,76 @@ class VersionStatus:
     wanted_by: tuple[str, ...] = ()
     state: State = State.LOADING
     reason: str | None = None
-    resident: LoadedVersion | None = None
+    loaded: LoadedVersion | None = None
 
     @property
     def analysis(self) -> Analysis | None:
-        """What answers, once ready; None for a version that is only kept."""
-        ready = self.resident is not None and self.state is State.READY
-        return self.resident.analysis if self.resident is not None and ready else None
+        """The version as requests use it if it is ready; None for one that is only kept."""
+        if self.loaded is None or self.state is not State.READY:
+            return None
+        return self.loaded.analysis
 
     @property
     def digest(self) -> str | None:
-        """SHA-256 of its manifest, once loaded."""
-        return self.resident.analysis.identity.digest if self.resident else None
+        """SHA-256 of the manifest, or None before the version is loaded."""
+        return self.loaded.analysis.identity.digest if self.loaded else None
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """What really computes, once loaded."""
-        return self.resident.providers if self.resident else ()
+        """The execution providers in use; empty before the version is loaded."""
+        return self.loaded.providers if self.loaded else ()
 
 
 @dataclass(frozen=True, eq=False)
 class RoutingTable:
-    """One moment of what is served.
+    """Routes of one moment.
 
     Attributes:
-        entries: every version that is told of, in the order of listings.
-        targets: which version answers for an alias.
+        versions: status of every version that an alias points to or that is kept, in the order
+            of listings.
+        targets: alias -> the version that answers for it.
+        previous: alias -> loaded versions that answered for it before, latest first.
         faults: model -> why its aliases cannot be read.
     """
 
-    entries: Mapping[VersionKey, VersionStatus] = field(default_factory=dict)
+    versions: Mapping[VersionKey, VersionStatus] = field(default_factory=dict)
     targets: Mapping[AliasKey, VersionKey] = field(default_factory=dict)
+    previous: Mapping[AliasKey, tuple[VersionKey, ...]] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def answering(self) -> dict[AliasKey, VersionKey]:
+        """The aliases for which a ready version answers, each with that version."""
+        return {
+            alias: key
+            for alias, key in self.targets.items()
+            if self.versions[key].analysis is not None
+        }
+
     def find(self, name: str, reference: str) -> VersionStatus | None:
-        """The version that a number or an alias stands for."""
+        """Return the version of a model that a number or an alias refers to."""
         target = self.targets.get((name, reference))
         if target is not None:
-            return self.entries[target]
-        for entry in self.entries.values():
-            if entry.name == name and str(entry.version) == reference:
-                return entry
+            return self.versions[target]
+        for status in self.versions.values():
+            if status.name == name and str(status.version) == reference:
+                return status
         return None
 
-    def ready(self, name: str, alias: str) -> VersionStatus | None:
-        """What answers for an alias, if something does."""
-        entry = self.find(name, alias)
-        return entry if entry is not None and entry.analysis is not None else None
+    def ready(self, name: str, reference: str) -> VersionStatus | None:
+        """Return the version that a reference means if it is ready, else None."""
+        status = self.find(name, reference)
+        return status if status is not None and status.analysis is not None else None
 
 
 @dataclass(frozen=True, eq=False)
 class Lease:
-    """What one request holds until it is answered.
+    """Versions that one request holds until it is answered.
 
     Attributes:
-        analysis: what answers it.
-        entry: the version that it is.
-        shadow: what answers a copy of it that nobody waits for, or None.
-        shadow_entry: the version that that is.
+        analysis: the version that answers the request.
+        shadow: the other version that answers a copy of it in the background, or None.
     """
 
     analysis: Analysis
-    entry: VersionStatus
-    shadow: Analysis | None = None
-    shadow_entry: VersionStatus | None = None
+    shadow: VersionStatus | None = None

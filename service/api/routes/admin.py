@@ -97,7 +97,7 @@ def _add_canary(router: APIRouter, models: ModelRegistry, gate: "_Gate") -> None
     @router.get("/canary", responses=openapi.PROBLEMS_OF_MODELS)
     async def show_canary(name: str) -> inference.CanaryState:
         """How much of what names no version the canary answers."""
-        models.find_model(name)
+        models.lookup.find_model(name)
         return _canary(models, name)
 
     @router.put("/canary", **openapi.change(inference.CanaryChange, matched=False))
@@ -105,8 +105,8 @@ def _add_canary(router: APIRouter, models: ModelRegistry, gate: "_Gate") -> None
         """Change that share, in this process and until it ends."""
         gate.admit(request)
         change = await gate.read(request, inference.CanaryChange)
-        models.find_model(name)
-        models.shares.change(name, change.share)
+        models.lookup.find_model(name)
+        models.lookup.shares.change(name, change.share)
         return _canary(models, name)
 
 
@@ -171,7 +171,7 @@ class _Gate:
         version = await asyncio.to_thread(self._models.pointed, name, alias)
         response.headers["etag"] = f'"{version}"'
         response.headers["cache-control"] = "no-store"
-        answering = self._models.answering(name, alias)
+        answering = self._models.lookup.answering(name, alias)
         return inference.AliasState(name=name, alias=alias, version=version, answering=answering)
 
 
@@ -219,5 +219,7 @@ def _any_of(tags: set[int], points_to: int) -> int:
 
 
 def _canary(models: ModelRegistry, name: str) -> inference.CanaryState:
-    answering = models.answering(name, CANARY)
-    return inference.CanaryState(name=name, share=models.shares.of(name), answering=answering)
+    answering = models.lookup.answering(name, CANARY)
+    return inference.CanaryState(
+        name=name, share=models.lookup.shares.of(name), answering=answering
+    )

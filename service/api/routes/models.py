@@ -17,7 +17,7 @@ def models(loaded: VersionLookup, default_model: str) -> APIRouter:
     @router.get("", responses=openapi.PROBLEMS_OF_ANY)
     async def list_models() -> inference.ModelList:
         """Every model with the versions that its aliases point to."""
-        names = dict.fromkeys([*(entry.name for entry in loaded.entries()), *loaded.faults()])
+        names = dict.fromkeys([*(status.name for status in loaded.versions()), *loaded.faults()])
         return inference.ModelList(
             models=[_model(name, loaded, default=name == default_model) for name in names]
         )
@@ -37,28 +37,28 @@ def models(loaded: VersionLookup, default_model: str) -> APIRouter:
 
 
 def _model(name: str, loaded: VersionLookup, *, default: bool) -> inference.ModelSummary:
-    versions = [_summary(entry) for entry in loaded.entries() if entry.name == name]
+    versions = [_summary(status) for status in loaded.versions() if status.name == name]
     return inference.ModelSummary(
         name=name, default=default, reason=loaded.faults().get(name), versions=versions
     )
 
 
-def _summary(entry: VersionStatus) -> inference.VersionSummary:
+def _summary(status: VersionStatus) -> inference.VersionSummary:
     return inference.VersionSummary(
-        version=entry.version,
-        state=entry.state,
-        aliases=list(entry.aliases),
-        wanted_by=list(entry.wanted_by),
-        digest=entry.digest,
-        tasks=list(entry.analysis.manifest.tasks) if entry.analysis else [],
+        version=status.version,
+        state=status.state,
+        aliases=list(status.aliases),
+        wanted_by=list(status.wanted_by),
+        digest=status.digest,
+        tasks=list(status.analysis.manifest.tasks) if status.analysis else [],
     )
 
 
-def _detail(entry: VersionStatus) -> inference.VersionDetail:
+def _detail(status: VersionStatus) -> inference.VersionDetail:
     return inference.VersionDetail(
-        **_summary(entry).model_dump(),
-        name=entry.name,
-        reason=entry.reason,
-        providers=list(entry.providers),
-        manifest=entry.analysis.manifest if entry.analysis else None,
+        **_summary(status).model_dump(),
+        name=status.name,
+        reason=status.reason,
+        providers=list(status.providers),
+        manifest=status.analysis.manifest if status.analysis else None,
     )

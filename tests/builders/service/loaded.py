@@ -1,12 +1,25 @@
-"""The versions of a repository, loaded as the service loads them."""
+"""Registries of a repository of the tiny model, built as the service builds them."""
 
 from pathlib import Path
 
+from radiograph.repository.repository import Repository
 from service.backends import ort
 from service.observability.observer import NULL_OBSERVER, Observer
-from service.registry.loader import BackendFactory
+from service.registry.loader import BackendFactory, VersionLoader
 from service.registry.registry import ModelRegistry
 from service.settings import Settings
+
+
+def build(
+    root: Path,
+    observer: Observer | None = None,
+    backends: BackendFactory | None = None,
+    **changes: object,
+) -> ModelRegistry:
+    """Build a registry that has loaded nothing yet."""
+    settings = Settings.of(models_dir=root, default_model="tiny", threads=1).changed(**changes)
+    loader = VersionLoader(Repository(root), backends or ort.factory(settings), settings.limits)
+    return ModelRegistry(settings.models, loader, observer or NULL_OBSERVER)
 
 
 def load(
@@ -15,9 +28,7 @@ def load(
     backends: BackendFactory | None = None,
     **changes: object,
 ) -> ModelRegistry:
-    settings = Settings.of(models_dir=root, default_model="tiny", threads=1).changed(**changes)
-    models = ModelRegistry(
-        settings, backends or ort.factory(settings), observer=observer or NULL_OBSERVER
-    )
-    models.load()
-    return models
+    """Build a registry and load every version that an alias points to."""
+    registry = build(root, observer, backends, **changes)
+    registry.load()
+    return registry

@@ -22,7 +22,7 @@ from service.errors import InvalidSettings
 from service.inference.results import AnalysisResult, ModelIdentity
 from service.inference.types import AnalysisRequest
 from service.observability.observer import NullObserver
-from service.registry.canary import CanaryShares, place_of
+from service.registry.canary import CanaryShares, position_of
 from service.registry.registry import ModelRegistry
 from service.settings import Settings
 from tests.builders.files import sample_files
@@ -55,7 +55,7 @@ def root(root: Path) -> Path:
 
 
 def answering(models: ModelRegistry, key: str, reference: str | None = None) -> int:
-    with models.lease(None, reference, key) as lease:
+    with models.lookup.lease(None, reference, key) as lease:
         return lease.analysis.identity.version
 
 
@@ -63,12 +63,12 @@ def answering(models: ModelRegistry, key: str, reference: str | None = None) -> 
 
 
 def test_keys_spread_evenly_and_stay_where_they_are() -> None:
-    places = [place_of(f"request-{number}") for number in range(2000)]
-    assert [place_of(f"request-{number}") for number in range(2000)] == places
+    places = [position_of(f"request-{number}") for number in range(2000)]
+    assert [position_of(f"request-{number}") for number in range(2000)] == places
     assert all(0 <= place < 1 for place in places)
     counts = Counter(int(10 * place) for place in places)
     assert min(counts.values()) > 150
-    assert place_of("abc") == 0.7283949105903993  # on every replica, in every version of ours
+    assert position_of("abc") == 0.7283949105903993  # on every replica, in every version of ours
 
 
 def test_the_canary_gets_its_share_and_a_retry_the_same_version(root: Path) -> None:
@@ -172,7 +172,7 @@ async def test_a_shadow_that_fails_changes_no_answer(
     start: Start, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with start(models_dir=root, shadow_alias="canary") as (app, client):
-        shadow = app.state.models.ready(reference="canary")
+        shadow = app.state.models.lookup.ready(reference="canary")
         failed = threading.Event()
 
         def fail(*_: object) -> None:
@@ -188,11 +188,10 @@ async def test_a_shadow_that_fails_changes_no_answer(
 
 def copies(root: Path) -> tuple[ModelRegistry, Copy]:
     models = load(root, shadow_alias="canary")
-    with models.lease() as lease:
+    with models.lookup.lease() as lease:
         assert lease.shadow is not None
-        assert lease.shadow_entry is not None
-        assert lease.shadow.identity.version == 2
-        return models, Copy(lease.shadow_entry, AnalysisRequest(), b"", UNKNOWN, result(), "id")
+        assert lease.shadow.version == 2
+        return models, Copy(lease.shadow, AnalysisRequest(), b"", UNKNOWN, result(), "id")
 
 
 def test_copies_are_dropped_under_load_and_when_too_many_wait(root: Path) -> None:
@@ -205,7 +204,7 @@ def test_copies_are_dropped_under_load_and_when_too_many_wait(root: Path) -> Non
         go.wait(60)
         return result()
 
-    models.ready(reference="canary").run_here = block  # type: ignore[method-assign, assignment]
+    models.lookup.ready(reference="canary").run_here = block  # type: ignore[method-assign, assignment]
     shadows = Shadows(NullObserver(), lambda: False)
     assert shadows.offer(copy)
     assert begun.wait(60)
@@ -227,14 +226,14 @@ def test_a_copy_for_a_version_that_was_freed_is_dropped(root: Path) -> None:
 
 def test_a_version_is_not_shadowed_by_itself(root: Path) -> None:
     Repository(root).set_alias("tiny", "canary", 1)
-    with load(root, shadow_alias="canary").lease() as lease:
-        assert (lease.shadow, lease.shadow_entry) == (None, None)
+    with load(root, shadow_alias="canary").lookup.lease() as lease:
+        assert lease.shadow is None
 
 
 def test_the_shadow_alias_is_loaded_without_being_named_twice(root: Path) -> None:
     Repository(root).set_alias("tiny", "trial", 2)
     models = load(root, aliases="stable", shadow_alias="trial")
-    assert [entry.aliases for entry in models.entries()] == [("stable",), ("trial",)]
+    assert [entry.aliases for entry in models.lookup.versions()] == [("stable",), ("trial",)]
 
 
 # comparison

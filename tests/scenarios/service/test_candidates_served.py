@@ -78,7 +78,7 @@ def test_a_backend_gives_every_image_its_candidates(candidate_models: Path) -> N
 
 def test_a_head_of_the_other_form_than_the_manifest_says_is_never_ready(tmp_path: Path) -> None:
     candidate_version.publish(tmp_path, form="grid")
-    (entry,) = load(tmp_path).entries()
+    (entry,) = load(tmp_path).lookup.versions()
     assert (entry.state, entry.analysis) == (State.FAILED, None)
     assert "head boxes does not give ['distances']" in str(entry.reason)
 

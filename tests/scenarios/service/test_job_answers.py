@@ -217,7 +217,7 @@ async def test_a_version_that_is_gone_is_not_replaced_by_another(
 ) -> None:
     async with start() as (app, _):
         models = app.state.models
-        question = _question_for(models.ready().identity)
+        question = _question_for(models.lookup.ready().identity)
         trade = item_predictor.of(models, app.state.answerer)
         assert (await trade.answer(THREE[0], "application/dicom", question))[0]
         gone = question.model_copy(update=change)
@@ -231,7 +231,7 @@ async def test_a_job_ends_with_the_version_that_it_was_accepted_for(
     async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, client):
         models = app.state.models
         trade = item_predictor.of(models, app.state.answerer)
-        question = _question_for(models.ready().identity)
+        question = _question_for(models.lookup.ready().identity)
         first, _ = await trade.answer(THREE[0], "application/dicom", question)
         await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
         later, _ = await trade.answer(THREE[0], "application/dicom", question)
@@ -249,9 +249,11 @@ async def test_a_version_is_freed_when_no_item_needs_it(start: Start, root: Path
     async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, _):
         models = app.state.models
         trade = item_predictor.of(models, app.state.answerer)
-        await trade.answer(THREE[0], "application/dicom", _question_for(models.ready().identity))
-        held = models.find().resident
+        await trade.answer(
+            THREE[0], "application/dicom", _question_for(models.lookup.ready().identity)
+        )
+        held = models.lookup.find().loaded
         await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
-        assert not held.free
+        assert not held.is_free
         trade.rest()
-        assert held.free
+        assert held.is_free

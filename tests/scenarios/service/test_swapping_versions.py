@@ -87,7 +87,7 @@ def opened() -> Opened:
 
 
 def states(models: ModelRegistry) -> dict[int, State]:
-    return {entry.version: entry.state for entry in models.entries()}
+    return {entry.version: entry.state for entry in models.lookup.versions()}
 
 
 # drain and free
@@ -99,7 +99,7 @@ def test_a_moved_alias_is_taken_up_and_the_version_before_is_kept(
     models = load(root, listening)
     Repository(root).set_alias("tiny", "stable", 2)
     models.refresh()
-    assert models.ready().identity.version == 2
+    assert models.lookup.ready().identity.version == 2
     assert states(models) == {2: State.READY, 1: State.RETIRED}
     assert listening.moves == [("stable", 1), ("stable", 2)]
     assert listening.versions == [
@@ -115,11 +115,11 @@ def test_a_request_keeps_the_version_that_it_holds_and_the_last_one_frees_it(
     root: Path, listening: Listening, opened: Opened
 ) -> None:
     models = load(root, listening, opened, keep_retired=0)
-    with models.lease() as first, models.lease() as second:
+    with models.lookup.lease() as first, models.lookup.lease() as second:
         Repository(root).set_alias("tiny", "stable", 2)
         models.refresh()
         assert first.analysis.identity.version == second.analysis.identity.version == 1
-        with models.lease() as third:
+        with models.lookup.lease() as third:
             assert third.analysis.identity.version == 2
         assert (1, "freed") not in listening.versions
         assert first.analysis._backend.trunk(np.zeros((1, 1, 64, 64), np.float32))
@@ -133,7 +133,7 @@ def test_a_retired_version_takes_no_new_requests_by_number(root: Path) -> None:
     models.refresh()
     with (
         pytest.raises(ModelNotFound, match=r"served: tiny/2 \(stable\)"),
-        models.lease("tiny", "1"),
+        models.lookup.lease("tiny", "1"),
     ):
         pass
 
@@ -143,7 +143,7 @@ def test_a_roll_back_to_a_kept_version_loads_nothing(root: Path, listening: List
     for version in (2, 1, 2, 1):
         Repository(root).set_alias("tiny", "stable", version)
         models.refresh()
-        assert models.ready().identity.version == version
+        assert models.lookup.ready().identity.version == version
     loads = [version for version, state in listening.versions if state == "loading"]
     assert loads == [1, 2]
 
@@ -165,10 +165,10 @@ def test_a_roll_back_does_not_wait_for_a_version_that_loads(root: Path) -> None:
     loading.start()
     assert begun.wait(60)
     assert models.roll_back("tiny", "stable", expected=2) == 1
-    assert models.ready().identity.version == 1
+    assert models.lookup.ready().identity.version == 1
     go.set()
     loading.join()
-    assert models.ready(reference="canary").identity.version == 3
+    assert models.lookup.ready(reference="canary").identity.version == 3
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
@@ -252,7 +252,7 @@ def test_a_head_published_onto_the_served_version_answers_and_loads_alone(
     monkeypatch.setattr(ort.Graph, "__init__", count)
     assert publish_head(Repository(root), "tiny", head, alias="stable") == 3
     models.refresh()
-    assert models.ready().identity.version == 3
+    assert models.lookup.ready().identity.version == 3
     assert built == ["findings.onnx"]
 
 
@@ -260,10 +260,10 @@ def test_closing_frees_what_is_held_when_it_is_let_go(
     root: Path, listening: Listening, opened: Opened
 ) -> None:
     models = load(root, listening, opened)
-    with models.lease():
+    with models.lookup.lease():
         models.close()
         assert (1, "freed") not in listening.versions
-        with pytest.raises(ModelNotFound), models.lease():
+        with pytest.raises(ModelNotFound), models.lookup.lease():
             pass
     assert listening.versions[-1] == (1, "freed")
 
@@ -326,9 +326,9 @@ def test_a_broken_version_is_reported_and_the_old_one_serves_on(
     Repository(root).set_alias("tiny", "stable", 2)
     break_it(root, 2)
     models.refresh()
-    assert models.default_is_ready()
-    assert models.ready().identity.version == 1
-    entries = {entry.version: entry for entry in models.entries()}
+    assert models.lookup.default_is_ready()
+    assert models.lookup.ready().identity.version == 1
+    entries = {entry.version: entry for entry in models.lookup.versions()}
     assert (entries[1].state, entries[1].aliases) == (State.READY, ("stable",))
     assert (entries[2].state, entries[2].aliases) == (State.FAILED, ())
     assert entries[2].wanted_by == ("stable",)
@@ -349,7 +349,7 @@ def test_a_broken_version_is_tried_again_only_when_something_changed(
     assert listening.versions.count((2, "loading")) == 1
     (root / "tiny/2/heads/findings.onnx").write_bytes(whole)
     models.refresh()
-    assert models.ready().identity.version == 2
+    assert models.lookup.ready().identity.version == 2
     assert listening.versions.count((2, "loading")) == 2
 
 
@@ -357,7 +357,7 @@ def test_a_served_version_that_is_damaged_later_is_reported_and_serves_on(root: 
     models = load(root)
     damage(root, 1)
     models.refresh()
-    (entry,) = models.entries()
+    (entry,) = models.lookup.versions()
     assert entry.state is State.READY
     assert "heads/findings.onnx" in str(entry.reason)
 
@@ -366,11 +366,11 @@ def test_a_served_version_whose_folder_vanishes_is_reported_and_serves_on(root: 
     models = load(root)
     (root / "tiny/1").rename(root / "moved")
     models.refresh()
-    assert models.ready().identity.version == 1
-    assert "gone" in str(models.find().reason)
+    assert models.lookup.ready().identity.version == 1
+    assert "gone" in str(models.lookup.find().reason)
     (root / "moved").rename(root / "tiny/1")
     models.refresh()
-    assert models.find().reason is None
+    assert models.lookup.find().reason is None
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b'{"aliases": {"stable": []}}', None])
@@ -384,8 +384,8 @@ def test_aliases_that_cannot_be_read_change_nothing(
         (root / "tiny/aliases.json").write_bytes(text)
     for _ in range(3):
         models.refresh()
-    assert models.ready().identity.version == 1
-    assert "aliases" in models.faults()["tiny"]
+    assert models.lookup.ready().identity.version == 1
+    assert "aliases" in models.lookup.faults()["tiny"]
     assert caplog.text.count("the aliases of tiny") == 1
 
 
@@ -393,11 +393,11 @@ def test_a_models_directory_that_vanishes_changes_nothing(root: Path) -> None:
     models = load(root)
     (root / "tiny").rename(root / ".away")
     models.refresh()
-    assert models.ready().identity.version == 1
+    assert models.lookup.ready().identity.version == 1
     (root / ".away").rename(root / "tiny")
     Repository(root).set_alias("tiny", "stable", 2)
     models.refresh()
-    assert (models.ready().identity.version, models.faults()) == (2, {})
+    assert (models.lookup.ready().identity.version, models.lookup.faults()) == (2, {})
 
 
 def test_an_alias_that_is_taken_away_is_no_longer_answered(root: Path) -> None:
@@ -408,7 +408,7 @@ def test_an_alias_that_is_taken_away_is_no_longer_answered(root: Path) -> None:
     (root / "tiny/aliases.json").write_text(json.dumps(history))
     models.refresh()
     with pytest.raises(ModelNotFound):
-        models.ready(reference="canary")
+        models.lookup.ready(reference="canary")
 
 
 def test_of_changes_in_quick_succession_the_last_one_is_served(root: Path) -> None:
@@ -424,7 +424,7 @@ def test_of_changes_in_quick_succession_the_last_one_is_served(root: Path) -> No
     models = load(root, None, build)
     Repository(root).set_alias("tiny", "stable", 2)
     models.refresh()
-    assert models.ready().identity.version == 3
+    assert models.lookup.ready().identity.version == 3
     assert states(models) == {3: State.READY, 1: State.RETIRED}
 
 
@@ -432,16 +432,16 @@ def test_a_new_model_is_taken_up(root: Path) -> None:
     models = load(root)
     publish(root, bias=4.0, name="other")
     models.refresh()
-    assert models.ready("other").identity.version == 1
-    assert models.ready().identity.name == "tiny"
+    assert models.lookup.ready("other").identity.version == 1
+    assert models.lookup.ready().identity.name == "tiny"
 
 
 def test_an_unready_service_becomes_ready_with_the_first_sound_version(tmp_path: Path) -> None:
     models = load(tmp_path)
-    assert not models.default_is_ready()
+    assert not models.lookup.default_is_ready()
     publish(tmp_path, bias=1.0)
     models.refresh()
-    assert models.default_is_ready()
+    assert models.lookup.default_is_ready()
 
 
 # watching

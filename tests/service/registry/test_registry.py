@@ -15,11 +15,10 @@ from service.backends import golden, ort
 from service.backends.ort import OrtBackend, Sessions
 from service.backends.ort_options import OrtOptions
 from service.errors import NotReady, ProviderUnavailable
-from service.registry.registry import ModelRegistry
 from service.registry.state import State
 from service.settings import Settings
 from tests.builders.models import tiny_version
-from tests.builders.service.loaded import load
+from tests.builders.service.loaded import build, load
 from tests.fixtures.service import Start
 
 
@@ -85,18 +84,18 @@ def test_a_version_at_fault_never_becomes_ready(
 ) -> None:
     tiny_version.publish(tmp_path, change=change)
     models = load(tmp_path)
-    (entry,) = models.entries()
+    (entry,) = models.lookup.versions()
     assert (entry.state, entry.analysis) == (State.FAILED, None)
     assert reason in str(entry.reason)
     with pytest.raises(NotReady, match="tiny/1 is failed"):
-        models.ready()
+        models.lookup.ready()
 
 
 def test_a_file_altered_after_publishing_is_refused(tmp_path: Path) -> None:
     tiny_version.publish(tmp_path)
     with (tmp_path / "tiny/1/trunk.onnx").open("ab") as file:
         file.write(b"\0")
-    (entry,) = load(tmp_path).entries()
+    (entry,) = load(tmp_path).lookup.versions()
     assert entry.state is State.FAILED
 
 
@@ -104,28 +103,28 @@ def test_a_failed_canary_leaves_the_stable_version_serving(tmp_path: Path) -> No
     tiny_version.publish(tmp_path, alias="stable")
     tiny_version.publish(tmp_path, alias="canary", change=shift_golden)
     models = load(tmp_path)
-    assert models.default_is_ready()
-    assert models.ready(reference="stable").identity.version == 1
+    assert models.lookup.default_is_ready()
+    assert models.lookup.ready(reference="stable").identity.version == 1
     with pytest.raises(NotReady):
-        models.ready(reference="canary")
+        models.lookup.ready(reference="canary")
 
 
 def test_only_what_an_alias_points_to_is_loaded(tmp_path: Path) -> None:
     for alias in (None, "stable", None, "canary"):
         tiny_version.publish(tmp_path, alias=alias)
     models = load(tmp_path)
-    assert [(entry.version, entry.aliases) for entry in models.entries()] == [
+    assert [(entry.version, entry.aliases) for entry in models.lookup.versions()] == [
         (2, ("stable",)),
         (4, ("canary",)),
     ]
     with pytest.raises(ModelNotFound, match=r"served: tiny/2 \(stable\); tiny/4 \(canary\)"):
-        models.find("tiny", "3")
+        models.lookup.find("tiny", "3")
 
 
 def test_the_default_model_loads_first(tmp_path: Path) -> None:
     for name in ("alpha", "tiny", "zulu"):
         tiny_version.publish(tmp_path, name=name)
-    assert [entry.name for entry in load(tmp_path).entries()] == ["tiny", "alpha", "zulu"]
+    assert [entry.name for entry in load(tmp_path).lookup.versions()] == ["tiny", "alpha", "zulu"]
 
 
 def test_versions_share_the_graphs_of_equal_digest(tmp_path: Path) -> None:
@@ -143,11 +142,10 @@ def test_versions_share_the_graphs_of_equal_digest(tmp_path: Path) -> None:
 
 
 def test_before_loading_nothing_is_ready(tiny_models: Path) -> None:
-    settings = Settings.of(models_dir=tiny_models, default_model="tiny")
-    models = ModelRegistry(settings, ort.factory(settings))
-    assert not models.default_is_ready()
+    models = build(tiny_models)
+    assert not models.lookup.default_is_ready()
     with pytest.raises(NotReady, match="still loading"):
-        models.find()
+        models.lookup.find()
 
 
 def test_an_empty_repository_is_said_in_the_log(
@@ -155,7 +153,7 @@ def test_an_empty_repository_is_said_in_the_log(
 ) -> None:
     with caplog.at_level(logging.ERROR):
         models = load(tmp_path / "nowhere")
-    assert models.entries() == ()
+    assert models.lookup.versions() == ()
     assert "no sound version of tiny as stable" in caplog.text
 
 
@@ -163,9 +161,8 @@ def test_an_error_that_nobody_expected_fails_the_version_alone(tiny_models: Path
     def broken(folder: Path, manifest: ModelManifest) -> OrtBackend:
         raise ZeroDivisionError("/secret/path")
 
-    models = ModelRegistry(Settings.of(models_dir=tiny_models, default_model="tiny"), broken)
-    models.load()
-    (entry,) = models.entries()
+    models = load(tiny_models, None, broken)
+    (entry,) = models.lookup.versions()
     assert (entry.state, entry.reason) == (State.FAILED, "unexpected error, see the log")
 
 

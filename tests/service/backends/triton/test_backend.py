@@ -20,7 +20,7 @@ from service.backends.ort_options import OrtOptions
 from service.backends.triton import repository_view
 from service.backends.triton.backend import TritonBackend
 from service.errors import BackendUnavailable, NotReady
-from service.registry.loader import OpenVersion, limits_of, load_version
+from service.registry.loader import OpenVersion, VersionLoader
 from service.settings import Settings
 from tests.builders.models import tiny_version
 from tests.builders.triton.triton_process import Triton
@@ -60,7 +60,7 @@ def settings(triton: Triton, models: Path, protocol: str = "grpc", **changes: An
 def load(settings: Settings, version: int = 1) -> OpenVersion:
     repository = Repository(settings.models.models_dir)
     backends = factory.factory(settings)
-    return load_version(repository, "tiny", version, backends, limits_of(settings))
+    return VersionLoader(repository, backends, settings.limits).load("tiny", version)
 
 
 def local(models: Path, version: int = 1) -> OrtBackend:
