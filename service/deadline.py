@@ -1,4 +1,4 @@
-"""Deadline: until when a request is worth working on, told to every part that works on it."""
+"""Deadline of a request, shared by every component that works on it."""
 
 import threading
 import time
@@ -7,10 +7,10 @@ from service.errors import ClientGone, DeadlineExceeded
 
 
 class Deadline:
-    """When a request is given up, and whether anybody still waits for it.
+    """Time limit of one request, which the client can also end early by leaving.
 
     Args:
-        seconds: from now.
+        seconds: time limit, counted from now.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -19,29 +19,29 @@ class Deadline:
 
     @property
     def gone(self) -> bool:
-        """Whether nobody waits any more."""
+        """True once the client no longer waits for the answer."""
         return self._gone.is_set()
 
     def left(self) -> float:
-        """Seconds until it, at least 0."""
+        """Return the seconds until the deadline, at least 0."""
         return max(0.0, self._at - time.monotonic())
 
     def over(self) -> bool:
-        """Whether work for it is in vain."""
+        """Return whether further work on the request would be wasted."""
         return self.gone or not self.left()
 
     def abandon(self) -> None:
-        """Nobody waits any more."""
+        """Record that the client no longer waits for the answer."""
         self._gone.set()
 
     def check(self) -> None:
-        """The checkpoint between two stages of the work.
+        """Stop work on a request that is over; called between two stages of the work.
 
         Raises:
-            ClientGone: nobody waits any more.
-            DeadlineExceeded: too late.
+            ClientGone: the client no longer waits.
+            DeadlineExceeded: the deadline has passed.
         """
         if self.gone:
-            raise ClientGone("nobody waits for the answer")
+            raise ClientGone("the client no longer waits for the answer")
         if not self.left():
             raise DeadlineExceeded("the deadline passed before the answer was ready")

@@ -4,29 +4,31 @@ import math
 import os
 from pathlib import Path
 
+_UNLIMITED_CPUS = 1024
+
 
 def state_dir() -> Path:
-    """Where programs of this user keep what must outlive them (XDG Base Directory)."""
+    """Return the folder for data that must outlive the process (XDG Base Directory)."""
     given = os.environ.get("XDG_STATE_HOME", "")
     return (Path(given) if given else Path.home() / ".local" / "state") / "g2d"
 
 
 def decoder_processes() -> int:
-    """One decoder for each CPU; none where the system has no memfd and pidfd to run them by."""
+    """Return one decoder process for each CPU, or 0 on a system without memfd and pidfd."""
     able = hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")
     return available_cpus() if able else 0
 
 
 def available_cpus() -> int:
-    """CPUs that this process may use: its affinity, capped by the container's quota."""
+    """Return the CPUs that this process may use: its affinity, capped by the container's quota."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(affinity or 1, _cgroup_cpus()))
 
 
 def _cgroup_cpus(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The CPU quota of control group v2 (`cpu.max`: quota and period), rounded up."""
+    """Return the CPU quota of control group v2 (`cpu.max`: quota and period), rounded up."""
     try:
         quota, period = path.read_text().split()
     except (OSError, ValueError):
-        return 1024
-    return 1024 if quota == "max" else math.ceil(int(quota) / int(period))
+        return _UNLIMITED_CPUS
+    return _UNLIMITED_CPUS if quota == "max" else math.ceil(int(quota) / int(period))

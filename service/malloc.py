@@ -1,8 +1,8 @@
-"""Memory: what was freed goes back to the system.
+"""Memory allocator: return freed memory to the operating system.
 
-The C library keeps freed pages for later, in an arena for each thread; a service that loads a
-version in one thread and frees it in another would grow with every swap (100 swaps: 9 % with
-an arena for each thread, under 1 % with two).
+The C library keeps freed pages for later use, in one arena for each thread. A service that loads
+a version in one thread and frees it in another would therefore grow with every swap (after 100
+swaps by 9 % with an arena for each thread, by less than 1 % with two arenas).
 """
 
 import ctypes
@@ -14,18 +14,18 @@ _ARENAS = 2
 
 
 def share_arenas() -> None:
-    """Let all threads allocate from two arenas; to be called before there are any."""
+    """Let all threads allocate from two arenas; must be called before other threads start."""
     _c_library("mallopt", _M_ARENA_MAX, _ARENAS)
 
 
 def give_back() -> None:
-    """Return freed pages to the system. Takes milliseconds."""
+    """Return freed pages to the operating system. Takes milliseconds."""
     gc.collect()
     _c_library("malloc_trim", 0)
 
 
 def _c_library(function: str, *arguments: int) -> None:
-    """Call a function of the C library where it has it (glibc)."""
+    """Call a function of the C library if it has that function (glibc)."""
     if sys.platform == "linux":
         found = getattr(ctypes.CDLL(None), function, None)
         if found is not None:

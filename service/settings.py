@@ -1,9 +1,9 @@
-"""Settings: what an operator may choose, read once from `G2D_*` environment variables.
+"""Settings of the service, read once from `G2D_*` environment variables.
 
     G2D_PORT=9000 G2D_PROVIDER=cuda g2d serve
 
 A variable is named `G2D_`, the prefix of its group, and the field in upper case: `jobs.dir` is
-`G2D_JOBS_DIR`. An unknown `G2D_` variable is logged, so that a misspelt one is not ignored.
+`G2D_JOBS_DIR`. An unknown `G2D_` variable is logged, so that a misspelt one does not go unnoticed.
 """
 
 import logging
@@ -30,7 +30,7 @@ Provider = Literal["cpu", "cuda", "tensorrt"]
 
 
 class _Group(BaseModel):
-    """Settings that belong together.
+    """Settings of one component.
 
     Attributes:
         PREFIX: precedes the names of the fields in environment variables.
@@ -42,55 +42,60 @@ class _Group(BaseModel):
 
 
 class ServerSettings(_Group):
-    """Address, end and visibility of the server."""
+    """Address, shutdown, metrics and log of the server."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0 chooses a free one."""
     stop_grace_s: int = Field(default=30, ge=0)
-    """Seconds that running and waiting requests have to end, once the service is told to stop."""
+    """Seconds that requests in progress may take to finish once the service is told to stop."""
     metrics: bool = True
-    """Answer `GET /metrics`; switched off, nothing is counted and it is 404."""
+    """Serve `GET /metrics`. If off, nothing is counted and the path answers 404."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Probes and scrapes are logged at `debug`, requests at `info`."""
+    """Lowest level that is logged; requests are logged at `info`, probes and scrapes at `debug`."""
 
 
 class LimitSettings(_Group):
-    """Bounds of one request."""
+    """Bounds on one request."""
 
     max_body_bytes: int = Field(default=64 * MIB, ge=1024)
-    """Largest request body. A 43 x 43 cm image of 0.1 mm pixels has 37 MB."""
+    """Largest request body. An image of 43 x 43 cm with pixels of 0.1 mm takes 37 MB."""
     max_buffered_bytes: int = Field(default=512 * MIB, ge=1024)
-    """Bodies of all requests in memory at one time; never less than one largest body."""
+    """Memory for the bodies of all requests together; one largest body always fits."""
     max_pixels: int = Field(default=64_000_000, ge=1024)
-    """Largest rows x columns of one image."""
+    """Most pixels, rows x columns, of one image."""
     max_phrases: int = Field(default=8, ge=1, le=64)
-    """Phrases in one request."""
+    """Most phrases in one request."""
     max_phrase_chars: int = Field(default=512, ge=1, le=4096)
-    """Characters in one phrase."""
+    """Most characters in one phrase."""
     body_timeout_s: float = Field(default=30.0, gt=0)
-    """Seconds in which a body must have arrived."""
+    """Seconds within which a request body must arrive."""
     request_timeout_s: float = Field(default=30.0, gt=0)
-    """Seconds until a request is given up, unless it asks for another deadline."""
+    """Deadline in seconds of a request that does not ask for another one."""
     max_request_timeout_s: float = Field(default=300.0, gt=0)
-    """The longest deadline a request may ask for."""
+    """Longest deadline in seconds that a request may ask for."""
     overlay_side_px: int = Field(default=2048, ge=64)
-    """Longest side of a PNG overlay; larger images are reduced to it."""
+    """Longest side of a PNG overlay; larger images are scaled down."""
     phrase_cache: int = Field(default=1024, ge=0)
-    """Phrases whose features are kept, for each version."""
+    """Phrases whose features are cached, for each version."""
 
     @property
     def image(self) -> ImageLimits:
-        """Bounds of one file, as the readers take them."""
+        """Bounds on one file, as the readers take them."""
         return ImageLimits(max_bytes=self.max_body_bytes, max_pixels=self.max_pixels)
+
+    @property
+    def body_memory_bytes(self) -> int:
+        """Memory for the bodies of all requests, with room for one largest body."""
+        return max(self.max_buffered_bytes, self.max_body_bytes)
 
 
 class SecuritySettings(_Group):
-    """Access to the administration."""
+    """Access to administration."""
 
     admin_token: SecretStr | None = None
-    """Who sends it may move aliases (Authorization: Bearer); without it nobody may."""
+    """Bearer token of clients that may change aliases and canary shares; if empty, none may."""
 
     @field_validator("admin_token")
     @classmethod
@@ -98,31 +103,31 @@ class SecuritySettings(_Group):
         if value is None or not value.get_secret_value():
             return None
         if not _TOKEN.fullmatch(value.get_secret_value()):
-            raise ValueError("a token has 16 to 512 letters, digits and any of - . _ ~ + / =")
+            raise ValueError("a token must have 16 to 512 letters, digits or characters of -._~+/=")
         return value
 
 
 class ModelSettings(_Group):
-    """The model repository, and which of its versions answer."""
+    """The model repository, and the choice of the version that answers."""
 
     models_dir: Path = Path("models")
-    """The model repository, `<name>/<version>/`."""
+    """Folder of the model repository, `<name>/<version>/`."""
     default_model: str = "g2d-cxr"
-    """Answers when a request names no model; the service is ready once it is loaded."""
+    """Model of a request that names none; the service is ready once this model is loaded."""
     default_alias: str = "stable"
-    """Answers when a request names no version."""
+    """Alias of a request that names no version."""
     aliases: tuple[str, ...] = ("stable", "canary")
-    """The versions that these point to are loaded, of every model."""
+    """Aliases whose versions are loaded, for every model."""
     watch_interval_s: float = Field(default=2.0, ge=0, le=86400)
-    """Pause between two looks for new versions and moved aliases; 0 looks at start only."""
+    """Seconds between two checks for new versions and moved aliases; 0 checks at start only."""
     keep_retired: int = Field(default=1, ge=0, le=16)
-    """Versions that each alias pointed to before and that stay loaded, for a roll-back."""
+    """Former versions of each alias that stay loaded, so that a roll-back is immediate."""
     canary_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the requests that name no version and are answered by the alias `canary`."""
+    """Share of the requests without a version that the alias `canary` answers."""
     canary_shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
-    """The same for single models: `g2d-cxr=0.1,other=0`."""
+    """Canary shares of single models, which override `canary_share`: `g2d-cxr=0.1,other=0`."""
     shadow_alias: str | None = None
-    """A copy of each request also runs on this alias, after its answer and where there is room."""
+    """Alias that also runs on each request, after the answer is sent and while there is no load."""
 
     @field_validator("aliases", mode="before")
     @classmethod
@@ -139,7 +144,7 @@ class ModelSettings(_Group):
 
     @field_validator("shadow_alias", mode="before")
     @classmethod
-    def _none_when_empty(cls, value: object) -> object:
+    def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
     @property
@@ -150,110 +155,115 @@ class ModelSettings(_Group):
 
 
 class RuntimeSettings(_Group):
-    """The runtime that executes the graphs."""
+    """Runtime and hardware that execute the graphs."""
 
     backend: Literal["ort", "triton"] = "ort"
-    """What runs the graphs: ONNX Runtime in this process, or a Triton elsewhere."""
+    """Runtime of the graphs: `ort` is ONNX Runtime in this process, `triton` a Triton server."""
     provider: Provider = "cpu"
-    """What computes. Asked for and not there is an error at start."""
+    """Hardware that must compute; if it is not available, the service does not start."""
     device_id: int = Field(default=0, ge=0)
-    """Which GPU."""
+    """Index of the GPU."""
     tensorrt_cache_dir: Path | None = None
-    """Where TensorRT keeps the engines it builds, for a faster next start."""
-    threads: int = Field(default_factory=lambda: available_cpus(), ge=1, le=256)
-    """Threads within one graph. Default: the CPUs that this process may use."""
+    """Folder in which TensorRT caches the engines that it builds, for a faster next start."""
+    threads: int = Field(default_factory=available_cpus, ge=1, le=256)
+    """Threads within one graph; by default, the CPUs that this process may use."""
 
 
 class BatchingSettings(_Group):
-    """Batches, and how many requests may be inside."""
+    """Dynamic batching, and admission to it."""
 
     workers: int = Field(default=2, ge=1, le=64)
-    """Batches that are computed at one time."""
+    """Batches that are computed at the same time."""
     max_batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
-    """Radiographs in one batch. `auto` measures when a version is loaded: never more than helps."""
+    """Most radiographs in one batch; `auto` measures the fastest size when a version is loaded."""
     waiting: int = Field(default=64, ge=0, le=1024)
-    """Requests that may be inside beyond `workers`; more get 503 at once."""
+    """Requests that may be in progress beyond `workers`; further ones get 503 at once."""
     max_wait_s: float = Field(default=10.0, gt=0)
-    """A request that would wait longer for those before it gets 503 at once."""
+    """Longest expected wait in seconds; a request that would wait longer gets 503 at once."""
+
+    @property
+    def permits(self) -> int:
+        """Requests that may be in progress at the same time."""
+        return self.workers + self.waiting
 
 
 class DecodingSettings(_Group):
-    """The processes that read files."""
+    """Decoder processes."""
 
     PREFIX: ClassVar[str] = "decode_"
 
-    workers: int = Field(default_factory=lambda: decoder_processes(), ge=0, le=64)
-    """Processes that read files. 0 reads in this process, where no file can be given up; so it is
-    wherever the system is not Linux."""
+    workers: int = Field(default_factory=decoder_processes, ge=0, le=64)
+    """Decoder processes. With 0, files are decoded in the service itself, where decoding cannot be
+    interrupted; this is the default on systems other than Linux."""
     timeout_s: float = Field(default=20.0, gt=0)
-    """Seconds in which a file must have been read."""
+    """Seconds within which a file must be decoded."""
     memory_bytes: int = Field(default=2048 * MIB, ge=64 * MIB)
-    """What reading one file may allocate."""
+    """Memory that decoding one file may allocate."""
 
 
 class TritonSettings(_Group):
-    """The Triton server, where `backend` is `triton`."""
+    """Connection to the Triton server, used if `backend` is `triton`."""
 
     PREFIX: ClassVar[str] = "triton_"
 
     protocol: Literal["grpc", "http"] = "grpc"
-    """How Triton is spoken to."""
+    """Protocol of the connection."""
     url: str = Field(default="127.0.0.1:8001", pattern=r"^[^\s/]+:[0-9]{1,5}(/[^\s]*)?$")
-    """Where Triton listens, HOST:PORT; 8001 is its port for gRPC, 8000 that for HTTP."""
+    """Address of Triton, HOST:PORT; its default ports are 8001 for gRPC and 8000 for HTTP."""
     timeout_s: float = Field(default=10.0, gt=0)
-    """Seconds in which Triton must answer one call."""
+    """Seconds within which Triton must answer one call."""
     load_timeout_s: float = Field(default=300.0, gt=0)
-    """Seconds in which Triton must have loaded one graph."""
+    """Seconds within which Triton must load one graph."""
     wait_s: float = Field(default=30.0, ge=0)
-    """Seconds that loading waits for a Triton, or a version in it, that is not there yet."""
+    """Seconds that loading waits for Triton, or for a version in it, to become available."""
     tls: bool = False
-    """Encrypt, and check Triton's certificate."""
+    """Encrypt the connection, and verify Triton's certificate."""
     ca_file: Path | None = None
-    """Who signed it, PEM; without it, the certificates of the system."""
+    """PEM file of the authorities that may sign Triton's certificate; by default, the system's."""
     certificate_file: Path | None = None
-    """This service's own certificate, PEM, where Triton wants one."""
+    """PEM file of the certificate that the service shows to Triton, if Triton requires one."""
     key_file: Path | None = None
-    """The key to it."""
+    """PEM file of the private key to `triton_certificate_file`."""
     shared_memory: bool = False
-    """Hand arrays over in shared memory; Triton must be on this host and see its /dev/shm."""
+    """Pass arrays in shared memory; Triton must run on this host and share its /dev/shm."""
     view: Path | None = None
-    """Triton's model repository, when this service is to render it as versions come and go."""
+    """Folder of Triton's model repository, if this service is to render it as versions change."""
     unload: bool = True
-    """Unload from Triton what is closed here; off where other services use the same Triton."""
+    """Unload from Triton what is closed here; switch off if other services use the same Triton."""
 
 
 class JobSettings(_Group):
-    """Jobs in the background."""
+    """Background jobs."""
 
     PREFIX: ClassVar[str] = "jobs_"
 
     dir: Path | None = Field(default_factory=lambda: state_dir() / "jobs")
-    """Where the files of jobs wait, and their database unless `jobs_url` names another. Empty:
-    no jobs. Several processes with one database share this folder too."""
+    """Folder of the files of jobs, and of their database unless `jobs_url` is set. Processes with
+    one database must share this folder. If empty, there are no jobs."""
     url: SecretStr | None = None
-    """Database of the jobs, `postgresql+psycopg://...`; SQLite in `jobs_dir` unless named."""
+    """URL of the job database, `postgresql+psycopg://...`; by default, SQLite in `jobs_dir`."""
     list: bool = False
-    """Whether GET /v1/jobs lists every job to everybody who can reach the service."""
+    """Let every client list all jobs with `GET /v1/jobs`."""
     in_flight: int = Field(default=1, ge=1, le=256)
-    """Radiographs of jobs that this process works on at one time."""
+    """Radiographs of jobs that this process works on at the same time."""
     attempts: int = Field(default=6, ge=1, le=100)
-    """How often a radiograph is tried when the service, not the radiograph, is at fault."""
+    """Most attempts at one radiograph while the service, not the radiograph, is at fault."""
     lease_s: float = Field(default=30.0, ge=0.3)
-    """Seconds after which what a lost process worked on is taken up by another."""
+    """Seconds after which another process takes over the work of one that was lost."""
     keep_s: float = Field(default=7 * 86_400.0, gt=0)
     """Seconds that a finished job and its answers are kept."""
     max_bytes: int = Field(default=2048 * MIB, ge=1024)
     """Largest body of a job."""
     max_inflated_bytes: int = Field(default=16384 * MIB, ge=1024)
-    """What the files of one job may take when they are unpacked, all together."""
+    """Largest size of all files of one job together, once they are unpacked."""
     max_items: int = Field(default=10_000, ge=1, le=1_000_000)
-    """Files in one job, those that are skipped included."""
+    """Most files in one job, including those that are skipped."""
     body_timeout_s: float = Field(default=1800.0, gt=0)
-    """Seconds in which the body of a job must have arrived; each piece in `body_timeout_s`."""
+    """Seconds within which the body of a job must arrive; each piece within `body_timeout_s`."""
     uploads: int = Field(default=4, ge=1, le=256)
-    """Bodies of jobs that may arrive at one time."""
+    """Job uploads that may be in progress at the same time."""
     min_free_bytes: int = Field(default=256 * MIB, ge=0)
-    """Room on the disk of `jobs_dir` that no job may take."""
+    """Free space on the disk of `jobs_dir` that no job may use."""
 
     @field_validator("dir", "url", mode="before")
     @classmethod
@@ -262,29 +272,30 @@ class JobSettings(_Group):
 
 
 class Settings(BaseModel):
-    """All options of the service, in groups. Frozen, and built once by the caller of `create_app`.
+    """All settings of the service, in groups. Frozen; the caller of `create_app` builds them once.
 
-    Outside the groups an option has a flat name: prefix and field, such as `jobs_dir`.
+    Outside the groups a setting has a flat name: the prefix of its group and the field, such as
+    `jobs_dir`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    server: ServerSettings = Field(default_factory=lambda: ServerSettings())
-    limits: LimitSettings = Field(default_factory=lambda: LimitSettings())
-    security: SecuritySettings = Field(default_factory=lambda: SecuritySettings())
-    models: ModelSettings = Field(default_factory=lambda: ModelSettings())
-    runtime: RuntimeSettings = Field(default_factory=lambda: RuntimeSettings())
-    batching: BatchingSettings = Field(default_factory=lambda: BatchingSettings())
-    decoding: DecodingSettings = Field(default_factory=lambda: DecodingSettings())
-    triton: TritonSettings = Field(default_factory=lambda: TritonSettings())
-    jobs: JobSettings = Field(default_factory=lambda: JobSettings())
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    security: SecuritySettings = Field(default_factory=SecuritySettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    batching: BatchingSettings = Field(default_factory=BatchingSettings)
+    decoding: DecodingSettings = Field(default_factory=DecodingSettings)
+    triton: TritonSettings = Field(default_factory=TritonSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings from environment variables.
 
         Raises:
-            InvalidSettings: a value that is not usable.
+            InvalidSettings: a variable has an invalid value.
         """
         environ = os.environ if environ is None else environ
         given = {
@@ -292,25 +303,25 @@ class Settings(BaseModel):
             for name, value in environ.items()
             if name.startswith(PREFIX)
         }
-        # docker compose and Kubernetes have variables of this prefix for themselves.
+        # Docker Compose and Kubernetes use variables with this prefix for purposes of their own.
         if unknown := sorted(set(given) - set(OPTIONS)):
-            logger.warning("not settings, ignored: %s", unknown)
+            logger.warning("unknown settings are ignored: %s", unknown)
         return cls.of(**{name: given[name] for name in given.keys() - set(unknown)})
 
     @classmethod
     def of(cls, **options: object) -> "Settings":
-        """Settings from options by flat name; the others have their defaults.
+        """Build settings from values by flat name; all others have their defaults.
 
         Raises:
-            InvalidSettings: an unknown option, or a value that is not usable.
+            InvalidSettings: a name is unknown or a value is invalid.
         """
         return cls._build({}, options)
 
     def changed(self, **options: object) -> "Settings":
-        """A copy with other values by flat name; those that are None are left as they are.
+        """Return a copy with other values by flat name; a value of None changes nothing.
 
         Raises:
-            InvalidSettings: an unknown option, or a value that is not usable.
+            InvalidSettings: a name is unknown or a value is invalid.
         """
         changes = {name: value for name, value in options.items() if value is not None}
         return self._build(self.model_dump(), changes)
@@ -337,11 +348,11 @@ def _options() -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 OPTIONS: Mapping[str, tuple[str, str]] = dict(_options())
-"""Flat name of every option, and its group and field."""
+"""Flat name of every setting -> its group and its field."""
 
 
 def _explain(error: ValidationError) -> str:
-    """Every unusable value, under the name of its variable."""
+    """Return every invalid value's reason, under the name of its environment variable."""
     names = {place: option for option, place in OPTIONS.items()}
     reasons = []
     for item in error.errors():

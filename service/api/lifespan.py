@@ -17,7 +17,6 @@ from service.backends import factory
 from service.dataplane.predictor import Predictor
 from service.dataplane.shadow import Shadows
 from service.decoding.pool import DecoderOptions, DecoderPool
-from service.host import available_cpus
 from service.jobs import item_predictor
 from service.jobs.job_service import JobService
 from service.observability.observer import Observer
@@ -25,7 +24,7 @@ from service.observability.tracing import Tracing
 from service.registry.loader import BackendFactory, VersionLoader
 from service.registry.poller import RepositoryPoller
 from service.registry.registry import ModelRegistry
-from service.scheduling.admission import Admission, AdmissionLimits
+from service.scheduling.admission import Admission
 from service.scheduling.dynamic_batching import DynamicBatcher
 from service.settings import Settings
 
@@ -90,15 +89,14 @@ def build_components(
         ProviderUnavailable: the hardware that the settings ask for does not compute.
         InvalidSettings: the URL of the jobs' database is not usable.
     """
-    max_batch = None if settings.batching.max_batch == "auto" else settings.batching.max_batch
-    engine = DynamicBatcher(settings.batching.workers, max_batch, observer=observer)
+    engine = DynamicBatcher(settings.batching, observer)
     backends = factory.factory(settings) if backends is None else backends
     repository = Repository(settings.models.models_dir)
     loader = VersionLoader(repository, backends, settings.limits, engine)
     models = ModelRegistry(settings.models, loader, observer)
-    admission = Admission(_admission_limits(settings), observer)
+    admission = Admission(settings.batching, settings.limits, observer)
     reading = DecoderPool(_decoder_options(settings), observer) if decoders is None else decoders
-    shadows = Shadows(observer, lambda: admission.taken >= settings.batching.workers)
+    shadows = Shadows(observer, lambda: admission.active >= settings.batching.workers)
     answerer = Predictor(settings, models.lookup, admission, reading, shadows)
     return Components(
         engine=engine,
@@ -121,15 +119,6 @@ def _desk(
         return None
     trade = item_predictor.of(models, answerer)
     return JobService(settings, settings.jobs.dir, models, trade, observer)
-
-
-def _admission_limits(settings: Settings) -> AdmissionLimits:
-    return AdmissionLimits(
-        places=settings.batching.workers + settings.batching.waiting,
-        max_bytes=max(settings.limits.max_buffered_bytes, settings.limits.max_body_bytes),
-        max_wait_s=settings.batching.max_wait_s,
-        threads=max(2, min(4, available_cpus())),
-    )
 
 
 def _decoder_options(settings: Settings) -> DecoderOptions:

@@ -41,10 +41,10 @@ class Backend(Protocol):
     """Runs the trunk, the text side and the heads of one version; safe to call from threads.
 
     Attributes:
-        elsewhere: whether features would travel, so that `answers` is called and not `trunk`.
+        remote: whether features would travel, so that `answers` is called and not `trunk`.
     """
 
-    elsewhere: bool = False
+    remote: bool = False
 
     @property
     def providers(self) -> tuple[str, ...]:

@@ -248,7 +248,7 @@ class OrtBackend:
         sessions: where graphs of equal digest are shared.
     """
 
-    elsewhere = False
+    remote = False
 
     def __init__(self, folder: Path, manifest: ModelManifest, sessions: Sessions) -> None:
         """Build every session.

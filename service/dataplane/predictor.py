@@ -137,7 +137,7 @@ class Predictor:
         with self._admission.memory() as memory:
             body = _Body(await read_body(request, self._limits, deadline, memory.take))
             context.timings_ms["receive"] = context.elapsed_ms()
-            with self._admission.enter(deadline, _key(question), context.request_id) as place:
+            with self._admission.acquire(deadline, _key(question), context.request_id) as place:
 
                 async def work() -> tuple[EncodedPrediction, BackgroundTask | None]:
                     upload = await self._unpack(content, body, place)
@@ -147,7 +147,7 @@ class Predictor:
                     )
                     return answer, self._copy(lease, asked, upload, result, context.request_id)
 
-                answer, copy = await place.within(work(), lambda: _gone(request))
+                answer, copy = await place.run_until_disconnect(work(), lambda: _gone(request))
         context.timings_ms |= answer.timings_ms
         headers = {"cache-control": "no-store"}
         return Response(answer.data, media_type=answer.media_type, headers=headers, background=copy)
@@ -207,17 +207,17 @@ class Predictor:
             written = replace(
                 written, draw=png_overlay.encode, preview_px=self._settings.limits.overlay_side_px
             )
-        with self._admission.aside(deadline, key, request_id) as place:
+        with self._admission.uncounted_permit(deadline, key, request_id) as place:
             plan = analysis.plan(_asked(question, upload.phrases))
             work = self._answer(analysis, plan, upload, written, place)
-            answer, _ = await place.within(work, _never_gone)
+            answer, _ = await place.run_until_disconnect(work, _never_gone)
             return answer
 
     async def _unpack(self, content: ContentType, body: _Body, place: Permit) -> Upload:
         """A form is taken apart in a thread; anything else is a file as it came."""
         if not content.is_form:
             return unpack(content, body.give(), self._limits)
-        return await place.call(lambda: unpack(content, body.give(), self._limits))
+        return await place.run_in_thread(lambda: unpack(content, body.give(), self._limits))
 
     async def _answer(
         self,
@@ -241,7 +241,7 @@ class Predictor:
             answer = EncodedPrediction(data, written.media_type, analysis.identity, stages, picture)
             return answer, result
 
-        return await place.call(write)
+        return await place.run_in_thread(write)
 
     def _deadline(self, asked: str | None) -> Deadline:
         """The deadline that a client asks for in seconds, or the usual one."""

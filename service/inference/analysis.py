@@ -85,7 +85,7 @@ class Analysis:
         self._channel: BatchQueue[BatchItem, RawOutputs] | None = None
         if engine is not None:
             graph = manifest.files[manifest.trunk.file]
-            self._channel = engine.open(self.infer, engine.max_batch(graph, self._blank))
+            self._channel = engine.open_queue(self.infer, engine.max_batch(graph, self._blank))
 
     def plan(self, request: AnalysisRequest) -> Plan:
         """Refuse what cannot be answered before any work is done on the image. Does not block.
@@ -130,7 +130,7 @@ class Analysis:
         if self._channel is None:
             raise RuntimeError("made without an engine")
         started = time.perf_counter()
-        decoding = place.follow(decoders.submit(order, place.deadline))
+        decoding = place.track(decoders.submit(order, place.deadline))
         text, text_ms = await self._text(plan, place)
         decoded = await place.wait(decoding)
         middle = time.perf_counter()
@@ -175,8 +175,8 @@ class Analysis:
         start = time.perf_counter()
         alone = all(work.alone for work in batch)
         with on_behalf_of(*(work.request_id for work in batch), alone=alone):
-            if self._backend.elsewhere:
-                raws = self._ask_elsewhere(batch)
+            if self._backend.remote:
+                raws = self._ask_remote(batch)
             else:
                 raws = self._run_trunk_and_heads(batch)
         self._observer.batch(str(self.identity), len(batch), time.perf_counter() - start)
@@ -254,7 +254,7 @@ class Analysis:
         if known is not None:
             return known, {}
         start = time.perf_counter()
-        text = await place.call(lambda: phrases.features(plan.phrases))
+        text = await place.run_in_thread(lambda: phrases.features(plan.phrases))
         return text, {"text": (time.perf_counter() - start) * 1e3}
 
     def _run_trunk_and_heads(self, batch: Sequence[BatchItem]) -> list[RawOutputs]:
@@ -274,7 +274,7 @@ class Analysis:
         vectors = np.asarray(features[GLOBAL_FEATURES])
         return [RawOutputs(of_one, vectors[row], timings) for row, of_one in enumerate(outputs)]
 
-    def _ask_elsewhere(self, batch: Sequence[BatchItem]) -> list[RawOutputs]:
+    def _ask_remote(self, batch: Sequence[BatchItem]) -> list[RawOutputs]:
         """One call for all that ask the same, so that features stay where they are computed."""
         groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
         for row, work in enumerate(batch):

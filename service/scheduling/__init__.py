@@ -1,1 +1,1 @@
-"""Admission control and dynamic batching: who is let in, and what runs together."""
+"""Admission control and dynamic batching."""

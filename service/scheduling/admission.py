@@ -1,13 +1,13 @@
-"""Admission: who is let in, how many at a time, and what a request that is inside holds.
+"""Admission control: how many requests are in progress, and what each of them holds.
 
-request --check--> body (memory counted) --enter--> place: decoding, model, encoding --> answer
-   |  no place, or a wait that is too long             |  client gone, deadline: everything of
-   v                                                   v  it that waits is cancelled
-  503, Retry-After                                    the place is free when nothing runs for it
+request --check--> body (memory counted) --acquire--> permit: decoding, model, encoding --> answer
+   |  no permit, or a wait that is too long              |  client gone or deadline passed: queued
+   v                                                     v  work of the request is cancelled
+  503, Retry-After                                       the permit is released when no work runs
 
-A place is taken when the body is there, so that slow clients hold none; what they have sent
-counts against the memory for bodies instead. How long a newcomer would wait is the number of
-requests inside, times the seconds that each has lately taken of the whole service's time.
+A request acquires its permit once its body has arrived, so that slow clients hold none; the bytes
+that they have sent count against the memory for request bodies instead. The expected wait of a
+new request is the number of permits held, times the service's recent time per request.
 """
 
 import asyncio
@@ -18,175 +18,177 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service.deadline import Deadline
 from service.errors import ClientGone, DeadlineExceeded, Overloaded
+from service.host import available_cpus
 from service.observability.observer import NULL_OBSERVER, Observer
-
-__all__ = ["Admission", "AdmissionLimits", "BodyMemory", "Deadline", "Permit", "ThroughputEstimate"]
+from service.settings import BatchingSettings, LimitSettings
 
 T = TypeVar("T")
 
 _REMEMBERED = 32
-
-
-@dataclass(frozen=True)
-class AdmissionLimits:
-    """How much is let in.
-
-    Attributes:
-        places: requests inside at one time.
-        max_bytes: of bodies in memory at one time.
-        max_wait_s: a request that would wait longer is refused.
-        threads: for short work off the event loop, such as encoding.
-    """
-
-    places: int
-    max_bytes: int
-    max_wait_s: float = 10.0
-    threads: int = 2
+_MIN_THREADS, _MAX_THREADS = 2, 4
 
 
 class ThroughputEstimate:
-    """How fast requests are done, by the time between one leaving and the next.
+    """Recent time per request, measured between one completion and the next.
 
-    The time in which nobody was inside does not count, and whatever the bottleneck is, it shows.
+    Idle time does not count. The estimate holds whatever the bottleneck is.
     """
 
     def __init__(self) -> None:
-        self._each_s: deque[float] = deque(maxlen=_REMEMBERED)
-        self._last = 0.0
+        self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
+        self._last_completion = 0.0
 
-    def done(self, entered: float, now: float) -> None:
-        """A request that came in at `entered` is answered."""
-        self._each_s.append(now - max(entered, self._last))
-        self._last = now
+    def record(self, started: float, completed: float) -> None:
+        """Take a completed request into account; both times are of one monotonic clock."""
+        self._seconds.append(completed - max(started, self._last_completion))
+        self._last_completion = completed
 
     @property
-    def seconds_each(self) -> float:
-        """Of the service's time for one request; 0 before the first."""
-        return sum(self._each_s) / len(self._each_s) if self._each_s else 0.0
+    def seconds_per_request(self) -> float:
+        """Mean time of the service for one request; 0 before the first completion."""
+        return sum(self._seconds) / len(self._seconds) if self._seconds else 0.0
 
 
 class BodyMemory:
-    """The share of one body in the memory for bodies."""
+    """Share of one request body in the memory for request bodies."""
 
     def __init__(self, admission: "Admission") -> None:
         self._admission = admission
         self._held = 0
 
     def take(self, size: int) -> None:
-        """Account for one chunk.
+        """Account for one chunk of the body.
 
         Raises:
-            Overloaded: the bodies of all requests take too much memory.
+            Overloaded: the bodies of all requests use too much memory.
         """
-        self._admission.hold(size)
+        self._admission.reserve_memory(size)
         self._held += size
 
     def free(self) -> None:
-        """The body is not needed any more."""
-        self._admission.hold(-self._held)
+        """Return the share; the body is no longer needed."""
+        self._admission.release_memory(self._held)
         self._held = 0
 
 
 class Admission:
-    """A bounded number of places, and a pool of threads for short work."""
+    """Bounded number of permits, and a pool of threads for short work off the event loop.
 
-    def __init__(self, limits: AdmissionLimits, observer: Observer = NULL_OBSERVER) -> None:
-        self._limits = limits
+    Args:
+        batching: bounds on permits and on the expected wait.
+        limits: bound on the memory for request bodies.
+        observer: is told of every request that is refused.
+    """
+
+    def __init__(
+        self,
+        batching: BatchingSettings,
+        limits: LimitSettings,
+        observer: Observer = NULL_OBSERVER,
+    ) -> None:
+        self._batching = batching
         self._observer = observer
-        self._executor = ThreadPoolExecutor(limits.threads, thread_name_prefix="answer")
-        self._taken = 0
-        self._bytes_left = limits.max_bytes
-        self.pace = ThroughputEstimate()
+        threads = max(_MIN_THREADS, min(_MAX_THREADS, available_cpus()))
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="answer")
+        self._active = 0
+        self._bytes_left = limits.body_memory_bytes
+        self.throughput = ThroughputEstimate()
 
     @property
-    def taken(self) -> int:
-        """Requests inside."""
-        return self._taken
+    def active(self) -> int:
+        """Number of requests that hold a permit."""
+        return self._active
 
     @property
-    def wait_s(self) -> float:
-        """How long a newcomer would wait for those that are inside."""
-        return self._taken * self.pace.seconds_each
+    def expected_wait_s(self) -> float:
+        """Seconds that a new request would wait for those in progress."""
+        return self._active * self.throughput.seconds_per_request
 
     def check(self, deadline: Deadline) -> None:
-        """Refuse early what would be refused, or come too late, after its body was read.
+        """Refuse a request before its body is read if it would be refused, or late, afterwards.
 
         Raises:
-            Overloaded: every place is taken, or the wait would be too long.
+            Overloaded: all permits are held, or the expected wait is too long.
         """
-        wait_s = self.wait_s
-        if self._taken >= self._limits.places:
+        wait_s = self.expected_wait_s
+        if self._active >= self._batching.permits:
             self._observer.shed("places")
-            raise Overloaded("every place is taken", math.ceil(wait_s))
-        allowed_s = min(self._limits.max_wait_s, deadline.left())
+            raise Overloaded("too many requests in progress; retry later", math.ceil(wait_s))
+        allowed_s = min(self._batching.max_wait_s, deadline.left())
         if wait_s > allowed_s:
             self._observer.shed("queue")
             raise Overloaded(
-                f"the answer would take about {wait_s:.1f} s, more than is allowed",
+                f"the answer would take about {wait_s:.1f} s, longer than allowed; retry later",
                 math.ceil(wait_s - allowed_s),
             )
 
     @contextmanager
     def memory(self) -> Iterator[BodyMemory]:
-        """Account for one body; given back at the end, unless it was before."""
+        """Account for the memory of one body, returned at the end unless it was freed before."""
         memory = BodyMemory(self)
         try:
             yield memory
         finally:
             memory.free()
 
-    def hold(self, size: int) -> None:
-        """Take memory for bodies, or give it back.
+    def reserve_memory(self, size: int) -> None:
+        """Take some of the memory for request bodies.
 
         Raises:
-            Overloaded: there is not so much left.
+            Overloaded: not enough of it is left.
         """
         if size > self._bytes_left:
             self._observer.shed("memory")
-            raise Overloaded("the bodies of other requests fill the memory for them")
+            raise Overloaded("too much memory in use by request bodies; retry later")
         self._bytes_left -= size
 
-    def enter(self, deadline: Deadline, key: str, request_id: str = "") -> "Permit":
-        """Take a place, on the event loop.
+    def release_memory(self, size: int) -> None:
+        """Return some of the memory for request bodies."""
+        self._bytes_left += size
+
+    def acquire(self, deadline: Deadline, key: str, request_id: str = "") -> "Permit":
+        """Acquire a permit; called on the event loop.
 
         Raises:
-            Overloaded: every place is taken, or the wait would be too long.
+            Overloaded: all permits are held, or the expected wait is too long.
         """
         self.check(deadline)
-        self._taken += 1
+        self._active += 1
         return Permit(self, deadline, key, request_id)
 
-    def aside(self, deadline: Deadline, key: str, request_id: str = "") -> "Permit":
-        """A place beside those that are counted, for work that is bounded elsewhere."""
+    def uncounted_permit(self, deadline: Deadline, key: str, request_id: str = "") -> "Permit":
+        """Return a permit beside the counted ones, for work that is bounded by its caller."""
         return Permit(self, deadline, key, request_id, counted=False)
 
     def close(self) -> None:
-        """Let running calls end and drop those that wait."""
+        """Wait for running calls and drop those that are queued."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Queue a short call for the threads."""
+        """Queue a short call for the thread pool."""
         return self._executor.submit(work)
 
     def release(self) -> None:
-        """Give a place back, on the event loop."""
-        self._taken -= 1
+        """Release one counted permit; called on the event loop."""
+        self._active -= 1
 
 
 class Permit:
-    """One request inside. Use as a context manager; work that still runs keeps the place.
+    """Right of one request to be worked on; a context manager.
+
+    At its end, queued work of the request is cancelled. A counted permit is released only when no
+    work of the request runs any more.
 
     Args:
-        admission: where the place is.
-        deadline: of the request.
-        key: which share of the engine it takes.
-        request_id: names it to a runtime elsewhere.
-        counted: whether it counts against the places.
+        admission: issuer of the permit.
+        deadline: deadline of the request.
+        key: name of the queue share that the request belongs to.
+        request_id: identifies the request to a remote runtime.
+        counted: whether the permit counts against the bound.
     """
 
     def __init__(
@@ -203,13 +205,13 @@ class Permit:
         self.request_id = request_id
         self._admission = admission
         self._counted = counted
-        self._entered = time.perf_counter()
+        self._started = time.perf_counter()
         self._work: list[Future[Any]] = []
 
     @property
     def alone(self) -> bool:
-        """Whether no other request is inside at this moment."""
-        return self._admission.taken <= self._counted
+        """True while no other request holds a counted permit."""
+        return self._admission.active <= self._counted
 
     def __enter__(self) -> "Permit":
         return self
@@ -217,57 +219,57 @@ class Permit:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.deadline.abandon()
         if kind is None:
-            self._admission.pace.done(self._entered, time.perf_counter())
+            self._admission.throughput.record(self._started, time.perf_counter())
         running = [work for work in self._work if not (work.cancel() or work.done())]
         if self._counted:
-            _after(running, self._admission.release)
+            _call_after(running, self._admission.release)
 
-    def follow(self, work: "Future[T]") -> "Future[T]":
-        """Count a piece of work as this request's: cancelled, or waited for, when it ends."""
+    def track(self, work: "Future[T]") -> "Future[T]":
+        """Count a piece of work as this request's, so that it ends with the permit."""
         self._work.append(work)
         return work
 
     async def wait(self, work: "Future[T]") -> T:
-        """The result of a piece of work of this request."""
-        return await asyncio.wrap_future(self.follow(work))
+        """Return the result of a piece of work of this request."""
+        return await asyncio.wrap_future(self.track(work))
 
-    async def call(self, work: Callable[[], T]) -> T:
-        """Run a short call in a thread."""
+    async def run_in_thread(self, work: Callable[[], T]) -> T:
+        """Run a short call in the thread pool."""
         return await self.wait(self._admission.submit(work))
 
-    async def within(
+    async def run_until_disconnect(
         self, work: Coroutine[Any, Any, T], disconnect: Callable[[], Awaitable[None]]
     ) -> T:
-        """Do the work of this request, as long as somebody waits for it.
+        """Do the work of this request until it ends, the client leaves or the deadline passes.
 
         Args:
-            work: all of it.
-            disconnect: returns when the client has gone.
+            work: the whole work of the request.
+            disconnect: returns when the client has closed the connection.
 
         Raises:
-            ClientGone: the client has gone.
+            ClientGone: the client has closed the connection.
             DeadlineExceeded: the work did not end in time.
         """
-        doing = asyncio.ensure_future(work)
+        working = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(disconnect())
-        either: set[asyncio.Future[Any]] = {doing, gone}
+        tasks: set[asyncio.Future[Any]] = {working, gone}
         try:
             await asyncio.wait(
-                either, timeout=self.deadline.left(), return_when=asyncio.FIRST_COMPLETED
+                tasks, timeout=self.deadline.left(), return_when=asyncio.FIRST_COMPLETED
             )
-            if doing.done():
-                return doing.result()
+            if working.done():
+                return working.result()
             if gone.done():
                 raise ClientGone("the client closed the connection")
             raise DeadlineExceeded("the deadline passed before the answer was ready")
         finally:
             self.deadline.abandon()
-            for task in either:
+            for task in tasks:
                 task.cancel()
 
 
-def _after(running: list[Future[Any]], call: Callable[[], None]) -> None:
-    """Call on the event loop once everything that runs has ended; at once if nothing does."""
+def _call_after(running: list[Future[Any]], call: Callable[[], None]) -> None:
+    """Call on the event loop once all running work has ended; at once if there is none."""
     if not running:
         call()
         return
@@ -275,7 +277,7 @@ def _after(running: list[Future[Any]], call: Callable[[], None]) -> None:
     first, *others = running
 
     def ended(_: Future[Any]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and the count with it
-            loop.call_soon_threadsafe(_after, others, call)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so the count is not needed
+            loop.call_soon_threadsafe(_call_after, others, call)
 
     first.add_done_callback(ended)

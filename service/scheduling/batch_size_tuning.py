@@ -1,4 +1,4 @@
-"""Batch size tuning: the largest batch of a graph that still pays for itself."""
+"""Batch size tuning: the largest batch of a graph that still saves time for each image."""
 
 import logging
 import time
@@ -6,38 +6,36 @@ from collections.abc import Callable
 
 logger = logging.getLogger("g2d.batching")
 
-_LADDER = (1, 2, 4, 8)
-
-
-_GAIN = 0.97
-"""A larger batch must take at most this part of the time for each image: more than noise."""
+_BATCH_SIZES = (1, 2, 4, 8)
+_MAX_TIME_RATIO = 0.97
+"""A larger batch must need at most this share of the time for each image, to exceed the noise."""
 
 
 def measure_max_batch(run: Callable[[int], object], budget_s: float = 1.5) -> int:
-    """The batch size of 1, 2, 4 or 8 that takes the least time for each image here.
+    """Measure which batch size of 1, 2, 4 or 8 takes the least time for each image.
 
-    A size counts only if it is faster than the one before it, so no batch that is allowed is
-    slower for each image than no batch at all.
+    A size counts only if it is faster than the one before it, so no allowed batch is slower for
+    each image than running the images one by one.
 
     Args:
-        run: runs a batch of so many images.
-        budget_s: a size that would take longer is not tried.
+        run: runs a batch of the given number of images.
+        budget_s: a size that would exceed this time in total is not tried.
     """
     start = time.perf_counter()
-    best, best_s = 1, _seconds(run, 1)
-    for size in _LADDER[1:]:
+    best, best_s = 1, _fastest_run_s(run, 1)
+    for size in _BATCH_SIZES[1:]:
         if time.perf_counter() - start + 2 * size * best_s > budget_s:
             break
-        each_s = _seconds(run, size) / size
-        if each_s > best_s * _GAIN:
+        per_image_s = _fastest_run_s(run, size) / size
+        if per_image_s > best_s * _MAX_TIME_RATIO:
             break
-        best, best_s = size, each_s
-    logger.info("batches of up to %d: %.1f ms for each image", best, best_s * 1e3)
+        best, best_s = size, per_image_s
+    logger.info("maximum batch size %d: %.1f ms for each image", best, best_s * 1e3)
     return best
 
 
-def _seconds(run: Callable[[int], object], size: int) -> float:
-    """The better of two runs: the first of a size allocates."""
+def _fastest_run_s(run: Callable[[int], object], size: int) -> float:
+    """Return the shorter time of two runs; the first run of a size also allocates memory."""
     times = []
     for _ in range(2):
         start = time.perf_counter()

@@ -1,19 +1,19 @@
-"""Batching: what waits for a model is run together, fairly, and never waits for company.
+"""Dynamic batching: items that wait for the same model run together, in fair turns.
 
-    submit(key, item) --> one queue for each (channel, key) --fair share--> lane (thread)
-                                                       batch of one channel --> run --> futures
+    BatchQueue.submit(key, item) --> one queue for each (batch queue, key)
+        --fair share--> batch worker (thread) --> batch of one batch queue --> run --> futures
 
-A lane that is free takes what waits, up to the channel's `max_batch`, and nothing ever waits for
-more to come: a lone item runs at once, and batches grow only when the lanes are busy.
+A free batch worker takes the items that wait at that moment, up to the `max_batch` of their batch
+queue, and never waits for more: a single item runs at once, and batches grow only while all
+workers are busy.
 
-Queues take turns by stride scheduling: each item taken from a queue moves its queue's turn by
-1 / weight, and the queue with the lowest turn is next. A queue that was empty enters at the
-current turn, so nobody saves up turns while idle, and a flood under one key delays the others by
-its share only.
+Queues take turns by stride scheduling: each item taken from a queue moves the turn of that queue
+by 1 / weight, and the queue with the lowest turn is next. A queue that was empty starts at the
+current turn, so an idle queue saves no turns, and a flood under one key delays the others by its
+own share only.
 """
 
 import contextlib
-import logging
 import os
 import sys
 import threading
@@ -27,15 +27,14 @@ from service.deadline import Deadline
 from service.errors import ClientGone, Overloaded, ServiceError
 from service.observability.observer import NULL_OBSERVER, Observer
 from service.scheduling.batch_size_tuning import measure_max_batch
-
-logger = logging.getLogger("g2d.batching")
+from service.settings import BatchingSettings
 
 JOB = "job"
-"""The key of work that nobody waits for at this moment."""
+"""Key of background work, for which no client waits."""
 
 _WEIGHTS = {JOB: 0.25}
-_NICE = 5
-"""Of the lanes; the event loop has 0."""
+_NICENESS = 5
+"""Niceness of the batch workers; the event loop keeps 0."""
 
 I = TypeVar("I")  # noqa: E741 - item
 R = TypeVar("R")
@@ -44,15 +43,15 @@ Run = Callable[[list[I]], list[R]]
 
 
 @dataclass(frozen=True, eq=False)
-class _Waiting:
-    """One item in a queue."""
+class _QueuedItem:
+    """One item that waits for its batch."""
 
     item: Any
     deadline: Deadline
     future: "Future[Any]" = field(default_factory=Future)
 
-    def dropped(self) -> str | None:
-        """Why it is not worth running, if so; whoever waits is told."""
+    def drop_reason(self) -> str | None:
+        """Return why the item is no longer worth running, if so; its future then has the error."""
         if not self.future.set_running_or_notify_cancel():
             return "client_gone"
         try:
@@ -63,212 +62,210 @@ class _Waiting:
         return None
 
 
-class _Queue:
-    """What waits under one key of one channel, and when it is its turn."""
+class _KeyQueue:
+    """Items that wait under one key of one batch queue, and their place in the turns."""
 
-    def __init__(self, channel: "BatchQueue[Any, Any]", key: str) -> None:
-        self.channel = channel
+    def __init__(self, queue: "BatchQueue[Any, Any]", key: str) -> None:
+        self.queue = queue
         self.key = key
         self.turn = 0.0
-        self.items: deque[_Waiting] = deque()
+        self.items: deque[_QueuedItem] = deque()
         self.stride = 1.0 / _WEIGHTS.get(key, 1.0)
 
 
 class DynamicBatcher:
-    """The lanes, and the queues that they serve.
+    """Batch workers, and the queues that they take items from.
 
     Args:
-        lanes: batches that run at one time, each in a thread of its own.
-        max_batch: the most items of one batch, or None to measure what is fastest.
-        max_waiting: items in all queues; more are refused.
-        observer: hears of queue lengths and of what was dropped.
+        settings: number of batch workers, and the largest batch or `auto`.
+        observer: is told of queue lengths and of dropped items.
+        max_waiting: items in all queues; further items are refused.
     """
 
     def __init__(
         self,
-        lanes: int,
-        max_batch: int | None = None,
-        max_waiting: int = 1024,
+        settings: BatchingSettings,
         observer: Observer = NULL_OBSERVER,
+        max_waiting: int = 1024,
     ) -> None:
         self.observer = observer
-        self._max_batch = max_batch
+        self._settings = settings
         self._measured: dict[str, int] = {}
         self._max_waiting = max_waiting
-        self._queues: dict[tuple[BatchQueue[Any, Any], str], _Queue] = {}
+        self._key_queues: dict[tuple[BatchQueue[Any, Any], str], _KeyQueue] = {}
         self._turn = 0.0
         self._count = 0
         self._closed = False
         self._changed = threading.Condition()
-        self._lanes = lanes
         self._threads: list[threading.Thread] = []
 
     @property
     def waiting(self) -> int:
-        """Items that no lane has taken yet."""
+        """Number of items that no worker has taken yet."""
         return self._count
 
-    def open(self, run: Run[I, R], max_batch: int) -> "BatchQueue[I, R]":
-        """A way in for the items of one version.
+    def open_queue(self, run: Run[I, R], max_batch: int) -> "BatchQueue[I, R]":
+        """Return a queue for the items of one version.
 
         Args:
-            run: answers a batch, one result for each item, in order. Called by several lanes
-                at one time.
+            run: computes a batch, one result for each item, in order. Called by several batch
+                workers at the same time.
             max_batch: the most items of one call.
         """
         with self._changed:
-            for number in range(len(self._threads), self._lanes):
-                thread = threading.Thread(target=self._lane, name=f"lane-{number}", daemon=True)
+            for number in range(len(self._threads), self._settings.workers):
+                name = f"batch-worker-{number}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
                 thread.start()
                 self._threads.append(thread)
         return BatchQueue(self, run, max_batch)
 
     def max_batch(self, graph: str, run: Callable[[int], object]) -> int:
-        """The batch size for a graph: what was set, or what is measured, once for each graph.
+        """Return the batch size for a graph: as set, or measured once for each graph.
 
         Args:
-            graph: its digest.
-            run: runs a batch of so many images.
+            graph: digest of the graph.
+            run: runs a batch of the given number of images.
         """
-        if self._max_batch is not None:
-            return self._max_batch
+        if self._settings.max_batch != "auto":
+            return self._settings.max_batch
         if graph not in self._measured:
             self._measured[graph] = measure_max_batch(run)
         return self._measured[graph]
 
     def close(self) -> None:
-        """Run what waits, then end the lanes."""
+        """Run the waiting items, then end the batch workers."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
-    def submit(self, channel: "BatchQueue[I, R]", key: str, waiting: _Waiting) -> None:
-        """Queue one item of a channel.
+    def submit(self, queue: "BatchQueue[I, R]", key: str, item: _QueuedItem) -> None:
+        """Add one item to a batch queue.
 
         Raises:
-            Overloaded: too much waits, or the engine is closing.
+            Overloaded: too many items wait, or the batcher or the queue is closing.
         """
         with self._changed:
-            if self._closed or channel.closed:
-                raise Overloaded("this version is being replaced or the service ends")
+            if self._closed or queue.closed:
+                raise Overloaded("the model version is being replaced or the service is stopping")
             if self._count >= self._max_waiting:
                 self.observer.shed("queue")
-                raise Overloaded("too many radiographs wait for the model")
-            queue = self._queues.setdefault((channel, key), _Queue(channel, key))
-            if not queue.items:
-                queue.turn = max(queue.turn, self._turn)
-            queue.items.append(waiting)
+                raise Overloaded("too many radiographs are waiting for the model; retry later")
+            key_queue = self._key_queues.setdefault((queue, key), _KeyQueue(queue, key))
+            if not key_queue.items:
+                key_queue.turn = max(key_queue.turn, self._turn)
+            key_queue.items.append(item)
             self._count += 1
-            self.observer.queue(key, len(queue.items))
+            self.observer.queue(key, len(key_queue.items))
             self._changed.notify()
 
-    def drain(self, channel: "BatchQueue[Any, Any]") -> None:
-        """Return once nothing of a channel waits or runs; it was closed before."""
+    def drain(self, queue: "BatchQueue[Any, Any]") -> None:
+        """Return once no item of a closed batch queue waits or runs."""
         with self._changed:
-            self._changed.wait_for(lambda: not (channel.running or self._of(channel)))
-            for queue in [queue for queue in self._queues.values() if queue.channel is channel]:
-                del self._queues[queue.channel, queue.key]
+            self._changed.wait_for(lambda: not (queue.running or self._filled(queue)))
+            for key_queue in [q for q in self._key_queues.values() if q.queue is queue]:
+                del self._key_queues[queue, key_queue.key]
 
-    def _lane(self) -> None:
-        """Take a batch, run it, until the engine is closed and nothing waits."""
-        _yield_to_the_event_loop()
+    def _work(self) -> None:
+        """Take and run batches until the batcher is closed and no item waits."""
+        _lower_thread_priority()
         while (taken := self._take()) is not None:
-            channel, batch = taken
+            queue, batch = taken
             if batch:
-                _settle(channel.run, batch)
+                _resolve(queue.run, batch)
             with self._changed:
-                channel.running -= 1
+                queue.running -= 1
                 self._changed.notify_all()
 
-    def _take(self) -> tuple["BatchQueue[Any, Any]", list[_Waiting]] | None:
-        """The next batch; it may be empty when all that waited was dropped. None at the end."""
+    def _take(self) -> tuple["BatchQueue[Any, Any]", list[_QueuedItem]] | None:
+        """Return the next batch, or None at the end; empty if every waiting item was dropped."""
         with self._changed:
             self._changed.wait_for(lambda: self._count or self._closed)
             if not self._count:
                 return None
-            channel = self._next(self._queues.values()).channel
-            channel.running += 1
-            queues = self._of(channel)
-            batch: list[_Waiting] = []
-            while queues and len(batch) < channel.max_batch:
-                queue = self._next(queues)
-                waiting = queue.items.popleft()
+            queue = self._next(self._key_queues.values()).queue
+            queue.running += 1
+            filled = self._filled(queue)
+            batch: list[_QueuedItem] = []
+            while filled and len(batch) < queue.max_batch:
+                key_queue = self._next(filled)
+                item = key_queue.items.popleft()
                 self._count -= 1
-                self.observer.queue(queue.key, len(queue.items))
-                if reason := waiting.dropped():
+                self.observer.queue(key_queue.key, len(key_queue.items))
+                if reason := item.drop_reason():
                     self.observer.dropped(reason)
                 else:
-                    self._turn = queue.turn
-                    queue.turn += queue.stride
-                    batch.append(waiting)
-                queues = self._of(channel)
-            return channel, batch
+                    self._turn = key_queue.turn
+                    key_queue.turn += key_queue.stride
+                    batch.append(item)
+                filled = self._filled(queue)
+            return queue, batch
 
-    def _next(self, queues: Iterable[_Queue]) -> _Queue:
-        return min((queue for queue in queues if queue.items), key=lambda queue: queue.turn)
+    def _next(self, key_queues: Iterable[_KeyQueue]) -> _KeyQueue:
+        return min((q for q in key_queues if q.items), key=lambda q: q.turn)
 
-    def _of(self, channel: "BatchQueue[Any, Any]") -> list[_Queue]:
-        """The queues of a channel in which something waits."""
-        return [q for q in self._queues.values() if q.channel is channel and q.items]
+    def _filled(self, queue: "BatchQueue[Any, Any]") -> list[_KeyQueue]:
+        """Return the queues of a batch queue in which items wait, one for each key."""
+        return [q for q in self._key_queues.values() if q.queue is queue and q.items]
 
 
 class BatchQueue(Generic[I, R]):
-    """The way of one version's items into the engine. Made by `Engine.open`."""
+    """Queue of one version's items; made by `DynamicBatcher.open_queue`."""
 
-    def __init__(self, engine: DynamicBatcher, run: Run[I, R], max_batch: int) -> None:
+    def __init__(self, batcher: DynamicBatcher, run: Run[I, R], max_batch: int) -> None:
         self.run = run
         self.max_batch = max_batch
         self.running = 0
         self.closed = False
-        self._engine = engine
+        self._batcher = batcher
 
     def submit(self, key: str, item: I, deadline: Deadline) -> "Future[R]":
-        """Queue one item; cancel the future, or abandon the deadline, and it is never run.
+        """Queue one item, which never runs if its future is cancelled or its deadline abandoned.
 
         The future's exceptions are those of `run`, DeadlineExceeded and ClientGone.
 
         Raises:
-            Overloaded: too much waits, or the channel is closed.
+            Overloaded: too many items wait, or the queue is closed.
         """
-        waiting = _Waiting(item, deadline)
-        self._engine.submit(self, key, waiting)
-        return waiting.future
+        queued = _QueuedItem(item, deadline)
+        self._batcher.submit(self, key, queued)
+        return queued.future
 
     def close(self) -> None:
-        """Take nothing new; return when everything that was taken is answered."""
+        """Refuse new items, and return once every accepted item has its result."""
         self.closed = True
-        self._engine.drain(self)
+        self._batcher.drain(self)
 
 
-def _yield_to_the_event_loop() -> None:
-    """Give this thread a lower priority, so that refusals and probes are answered at full load.
+def _lower_thread_priority() -> None:
+    """Lower the priority of this thread, so that the event loop responds even at full load.
 
-    On Linux a priority belongs to a thread; elsewhere it would be the whole process's.
+    On Linux a priority belongs to a thread; on other systems it would apply to the whole process.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
-def _settle(run: Run[Any, Any], batch: list[_Waiting]) -> None:
-    """Run a batch and give each item its result. One that fails is run item by item."""
+def _resolve(run: Run[Any, Any], batch: list[_QueuedItem]) -> None:
+    """Run a batch and give each item its result; the items of a failed batch run one by one."""
     try:
-        results = _checked(run, batch)
+        results = _results(run, batch)
     except Exception as error:  # noqa: BLE001 - raised again where the futures are awaited
         if len(batch) == 1:
             batch[0].future.set_exception(error)
             return
-        for waiting in batch:
-            _settle(run, [waiting])
+        for queued in batch:
+            _resolve(run, [queued])
         return
-    for waiting, result in zip(batch, results, strict=True):
-        waiting.future.set_result(result)
+    for queued, result in zip(batch, results, strict=True):
+        queued.future.set_result(result)
 
 
-def _checked(run: Run[Any, Any], batch: list[_Waiting]) -> list[Any]:
-    results = run([waiting.item for waiting in batch])
+def _results(run: Run[Any, Any], batch: list[_QueuedItem]) -> list[Any]:
+    results = run([queued.item for queued in batch])
     if len(results) != len(batch):
         raise RuntimeError(f"{len(results)} results for {len(batch)} items")
     return results

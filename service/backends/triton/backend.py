@@ -149,7 +149,7 @@ class TritonBackend(Backend):
         server: where it runs.
     """
 
-    elsewhere = True
+    remote = True
 
     def __init__(self, folder: Path, manifest: ModelManifest, server: TritonServer) -> None:
         """Load it there.

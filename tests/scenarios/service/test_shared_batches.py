@@ -100,7 +100,7 @@ async def test_a_batch_answers_every_task_as_a_lone_request_does(
         assert gates[0].batches == [1, len(asked)]
 
 
-async def test_a_backend_elsewhere_is_asked_once_for_all_that_ask_the_same(
+async def test_a_remote_backend_is_asked_once_for_all_that_ask_the_same(
     start: Start, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start(build(gates), workers=1, max_batch=64) as (app, client):
@@ -111,7 +111,7 @@ async def test_a_backend_elsewhere_is_asked_once_for_all_that_ask_the_same(
 
         asked = [(number, path) for number, path in enumerate(PATHS * 2)]
         alone = [await ask(*item) for item in asked]
-        monkeypatch.setattr(gates[0], "elsewhere", True)
+        monkeypatch.setattr(gates[0], "remote", True)
         gates[0].shut()
         first = asyncio.create_task(ask(0, "/classify"))
         await gates[0].reached()
@@ -197,7 +197,7 @@ async def test_jobs_take_no_place_from_requests(start: Start, gates: list[Gate])
             app.state.answerer.analyse(Upload(body(1), DICOM), PredictionQuery((Task.SEGMENT,)))
         )
         await gates[0].reached()
-        assert app.state.admission.taken == 0
+        assert app.state.admission.active == 0
         asking = asyncio.create_task(client.post("/segment", content=body(1), headers=HEADERS))
         gates[0].open.set()
         assert (await asking).status_code == 200

@@ -1,4 +1,4 @@
-"""What waits is run together, in turn, and what nobody waits for is not run."""
+"""Waiting items run together, in fair turns, and abandoned items do not run at all."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,25 +9,25 @@ import pytest
 from service.deadline import Deadline
 from service.errors import ClientGone, DeadlineExceeded, Overloaded
 from service.observability.observer import NullObserver
-from service.scheduling.batch_size_tuning import measure_max_batch
 from service.scheduling.dynamic_batching import JOB, BatchQueue, DynamicBatcher
+from service.settings import BatchingSettings
 
 
-class Watching(NullObserver):
-    """Remembers what was dropped and shed."""
+class LossLog(NullObserver):
+    """Observer that remembers why items were dropped or refused."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.reasons: list[str] = []
 
     def dropped(self, reason: str) -> None:
-        self.told.append(reason)
+        self.reasons.append(reason)
 
     def shed(self, reason: str) -> None:
-        self.told.append(reason)
+        self.reasons.append(reason)
 
 
 class Model:
-    """Answers a batch of words in capitals, once the gate is open, and remembers the batches."""
+    """Model that capitalises words once its gate is open, and remembers the batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -45,13 +45,13 @@ class Model:
 
 
 @pytest.fixture
-def watching() -> Watching:
-    return Watching()
+def losses() -> LossLog:
+    return LossLog()
 
 
 @pytest.fixture
-def engine(watching: Watching) -> Iterator[DynamicBatcher]:
-    running = DynamicBatcher(lanes=1, max_waiting=60, observer=watching)
+def batcher(losses: LossLog) -> Iterator[DynamicBatcher]:
+    running = DynamicBatcher(BatchingSettings(workers=1), losses, max_waiting=60)
     yield running
     running.close()
 
@@ -63,15 +63,15 @@ def model() -> Iterator[Model]:
     made.gate.set()
 
 
-def submit(channel: BatchQueue[str, str], *words: str, key: str = "segment") -> list["Future[str]"]:
-    return [channel.submit(key, word, Deadline(60)) for word in words]
+def submit(queue: BatchQueue[str, str], *words: str, key: str = "segment") -> list["Future[str]"]:
+    return [queue.submit(key, word, Deadline(60)) for word in words]
 
 
-def busy(model: Model, channel: BatchQueue[str, str]) -> "Future[str]":
-    """Keep the only lane busy, so that what comes now waits until the gate opens."""
+def busy(model: Model, queue: BatchQueue[str, str]) -> "Future[str]":
+    """Keep the only worker busy, so that new items wait until the gate opens."""
     model.gate.clear()
     model.entered = threading.Semaphore(0)
-    (first,) = submit(channel, "first")
+    (first,) = submit(queue, "first")
     assert model.entered.acquire(timeout=60)
     model.batches.clear()
     return first
@@ -81,48 +81,48 @@ def results(futures: list["Future[str]"]) -> list[str]:
     return [future.result(60) for future in futures]
 
 
-def test_a_lone_item_is_run_without_waiting_for_company(
-    engine: DynamicBatcher, model: Model
-) -> None:
-    channel = engine.open(model.run, max_batch=8)
-    assert results(submit(channel, "a")) == ["A"]
+def test_a_single_item_runs_at_once(batcher: DynamicBatcher, model: Model) -> None:
+    queue = batcher.open_queue(model.run, max_batch=8)
+    assert results(submit(queue, "a")) == ["A"]
     assert model.batches == [["a"]]
 
 
-def test_what_waits_is_one_batch_up_to_the_largest(engine: DynamicBatcher, model: Model) -> None:
-    channel = engine.open(model.run, max_batch=3)
-    busy(model, channel)
-    futures = submit(channel, *"abcdefg")
+def test_waiting_items_form_batches_up_to_the_largest(
+    batcher: DynamicBatcher, model: Model
+) -> None:
+    queue = batcher.open_queue(model.run, max_batch=3)
+    busy(model, queue)
+    futures = submit(queue, *"abcdefg")
     model.gate.set()
     assert results(futures) == list("ABCDEFG")
     assert model.batches == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
 
 
-def test_one_bad_item_fails_alone(engine: DynamicBatcher, model: Model) -> None:
-    channel = engine.open(model.run, max_batch=4)
-    busy(model, channel)
-    futures = submit(channel, "a", "bad", "c", "d")
+def test_one_bad_item_fails_alone(batcher: DynamicBatcher, model: Model) -> None:
+    queue = batcher.open_queue(model.run, max_batch=4)
+    busy(model, queue)
+    futures = submit(queue, "a", "bad", "c", "d")
     model.gate.set()
     assert [future.exception(60) is None for future in futures] == [True, False, True, True]
     assert results([futures[0], *futures[2:]]) == ["A", "C", "D"]
     assert isinstance(futures[1].exception(), ZeroDivisionError)
 
 
-def test_too_few_results_are_no_answer_for_anybody(engine: DynamicBatcher) -> None:
-    channel: BatchQueue[str, str] = engine.open(lambda words: words[:-1], max_batch=1)
-    (future,) = submit(channel, "a")
+def test_too_few_results_fail_every_item(batcher: DynamicBatcher) -> None:
+    queue: BatchQueue[str, str] = batcher.open_queue(lambda words: words[:-1], max_batch=1)
+    (future,) = submit(queue, "a")
     assert isinstance(future.exception(60), RuntimeError)
 
 
-def test_what_nobody_waits_for_is_dropped_before_the_batch(
-    engine: DynamicBatcher, model: Model, watching: Watching
+def test_abandoned_items_are_dropped_before_the_batch(
+    batcher: DynamicBatcher, model: Model, losses: LossLog
 ) -> None:
-    channel = engine.open(model.run, max_batch=8)
-    busy(model, channel)
+    queue = batcher.open_queue(model.run, max_batch=8)
+    busy(model, queue)
     left = Deadline(60)
-    late = channel.submit("segment", "late", Deadline(0))
-    gone = channel.submit("segment", "gone", left)
-    cancelled, kept = submit(channel, "cancelled", "kept")
+    late = queue.submit("segment", "late", Deadline(0))
+    gone = queue.submit("segment", "gone", left)
+    cancelled, kept = submit(queue, "cancelled", "kept")
     left.abandon()
     assert cancelled.cancel()
     model.gate.set()
@@ -130,57 +130,57 @@ def test_what_nobody_waits_for_is_dropped_before_the_batch(
     assert model.batches == [["kept"]]
     assert isinstance(late.exception(60), DeadlineExceeded)
     assert isinstance(gone.exception(60), ClientGone)
-    assert watching.told == ["deadline", "client_gone", "client_gone"]
+    assert losses.reasons == ["deadline", "client_gone", "client_gone"]
 
 
-def test_when_all_that_waits_was_dropped_nothing_is_run(
-    engine: DynamicBatcher, model: Model
+def test_nothing_runs_when_every_waiting_item_was_dropped(
+    batcher: DynamicBatcher, model: Model
 ) -> None:
-    channel = engine.open(model.run, max_batch=8)
-    first = busy(model, channel)
-    late = channel.submit("segment", "late", Deadline(0))
+    queue = batcher.open_queue(model.run, max_batch=8)
+    first = busy(model, queue)
+    late = queue.submit("segment", "late", Deadline(0))
     model.gate.set()
     assert first.result(60) == "FIRST"
     assert isinstance(late.exception(60), DeadlineExceeded)
-    channel.close()
+    queue.close()
     assert model.batches == []
 
 
-def test_a_flood_of_one_task_does_not_hold_up_another(engine: DynamicBatcher, model: Model) -> None:
-    channel = engine.open(model.run, max_batch=2)
-    busy(model, channel)
-    flood = submit(channel, *(f"s{number}" for number in range(20)))
-    other = submit(channel, "c0", "c1", key="classify")
+def test_a_flood_of_one_task_does_not_delay_another(batcher: DynamicBatcher, model: Model) -> None:
+    queue = batcher.open_queue(model.run, max_batch=2)
+    busy(model, queue)
+    flood = submit(queue, *(f"s{number}" for number in range(20)))
+    other = submit(queue, "c0", "c1", key="classify")
     model.gate.set()
     results(flood + other)
     assert {"c0", "c1"} < {word for batch in model.batches[:2] for word in batch}
 
 
-def test_jobs_get_a_quarter_of_what_a_task_gets(engine: DynamicBatcher, model: Model) -> None:
-    channel = engine.open(model.run, max_batch=1)
-    busy(model, channel)
-    futures = submit(channel, *["j"] * 25, key=JOB)
-    futures += submit(channel, *["s"] * 25)
+def test_jobs_get_a_quarter_of_the_share_of_a_task(batcher: DynamicBatcher, model: Model) -> None:
+    queue = batcher.open_queue(model.run, max_batch=1)
+    busy(model, queue)
+    futures = submit(queue, *["j"] * 25, key=JOB)
+    futures += submit(queue, *["s"] * 25)
     model.gate.set()
     results(futures)
     order = [word for batch in model.batches for word in batch]
     assert order[:20].count("j") == 4
 
 
-def test_a_queue_that_was_idle_has_saved_no_turns(engine: DynamicBatcher, model: Model) -> None:
-    channel = engine.open(model.run, max_batch=1)
+def test_an_idle_queue_saves_no_turns(batcher: DynamicBatcher, model: Model) -> None:
+    queue = batcher.open_queue(model.run, max_batch=1)
     for _ in range(3):
-        results(submit(channel, *["s"] * 10))
-    busy(model, channel)
-    futures = submit(channel, *["c"] * 10, key="classify") + submit(channel, *["s"] * 10)
+        results(submit(queue, *["s"] * 10))
+    busy(model, queue)
+    futures = submit(queue, *["c"] * 10, key="classify") + submit(queue, *["s"] * 10)
     model.gate.set()
     results(futures)
     order = "".join(batch[0] for batch in model.batches)
     assert 4 <= order[:10].count("c") <= 6
 
 
-def test_versions_take_turns_and_never_share_a_batch(engine: DynamicBatcher, model: Model) -> None:
-    stable, canary = (engine.open(model.run, max_batch=2) for _ in range(2))
+def test_versions_take_turns_and_never_share_a_batch(batcher: DynamicBatcher, model: Model) -> None:
+    stable, canary = (batcher.open_queue(model.run, max_batch=2) for _ in range(2))
     busy(model, stable)
     futures = submit(stable, *["s"] * 6) + submit(canary, *["c"] * 6)
     model.gate.set()
@@ -189,42 +189,42 @@ def test_versions_take_turns_and_never_share_a_batch(engine: DynamicBatcher, mod
     assert all(len(set(batch)) == 1 for batch in model.batches)
 
 
-def test_lanes_run_at_the_same_time() -> None:
+def test_workers_run_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=60)
-    engine = DynamicBatcher(lanes=2)
-    channel: BatchQueue[str, str] = engine.open(
+    batcher = DynamicBatcher(BatchingSettings(workers=2))
+    queue: BatchQueue[str, str] = batcher.open_queue(
         lambda words: [str(meeting.wait())] * len(words), max_batch=1
     )
-    assert sorted(results(submit(channel, "a", "b"))) == ["0", "1"]
-    engine.close()
+    assert sorted(results(submit(queue, "a", "b"))) == ["0", "1"]
+    batcher.close()
 
 
-def test_a_queue_that_is_full_refuses(
-    engine: DynamicBatcher, model: Model, watching: Watching
+def test_items_beyond_the_bound_are_refused(
+    batcher: DynamicBatcher, model: Model, losses: LossLog
 ) -> None:
-    channel = engine.open(model.run, max_batch=8)
-    busy(model, channel)
-    futures = submit(channel, *["a"] * 60)
+    queue = batcher.open_queue(model.run, max_batch=8)
+    busy(model, queue)
+    futures = submit(queue, *["a"] * 60)
     with pytest.raises(Overloaded):
-        submit(channel, "one more")
-    assert watching.told == ["queue"]
+        submit(queue, "one more")
+    assert losses.reasons == ["queue"]
     model.gate.set()
     results(futures)
-    assert results(submit(channel, "later")) == ["LATER"]
+    assert results(submit(queue, "later")) == ["LATER"]
 
 
-def test_a_closing_channel_answers_what_it_took_and_takes_nothing(
-    engine: DynamicBatcher, model: Model
+def test_a_closing_queue_finishes_its_items_and_refuses_new_ones(
+    batcher: DynamicBatcher, model: Model
 ) -> None:
-    channel, other = (engine.open(model.run, max_batch=1) for _ in range(2))
-    first = busy(model, channel)
-    waiting = submit(channel, "a", "b")
-    closing = threading.Thread(target=channel.close)
+    queue, other = (batcher.open_queue(model.run, max_batch=1) for _ in range(2))
+    first = busy(model, queue)
+    waiting = submit(queue, "a", "b")
+    closing = threading.Thread(target=queue.close)
     closing.start()
-    while not channel.closed:
+    while not queue.closed:
         pass
     with pytest.raises(Overloaded):
-        submit(channel, "new")
+        submit(queue, "new")
     assert closing.is_alive()
     model.gate.set()
     closing.join(60)
@@ -233,69 +233,27 @@ def test_a_closing_channel_answers_what_it_took_and_takes_nothing(
     assert results(submit(other, "c")) == ["C"]
 
 
-def test_an_engine_that_ends_answers_what_it_took(model: Model) -> None:
-    engine = DynamicBatcher(lanes=2)
-    channel = engine.open(model.run, max_batch=1)
-    futures = submit(channel, *"abcdef")
-    engine.close()
+def test_a_closing_batcher_finishes_its_items(model: Model) -> None:
+    batcher = DynamicBatcher(BatchingSettings(workers=2))
+    queue = batcher.open_queue(model.run, max_batch=1)
+    futures = submit(queue, *"abcdef")
+    batcher.close()
     assert [future.done() for future in futures] == [True] * 6
     with pytest.raises(Overloaded):
-        submit(channel, "late")
+        submit(queue, "late")
 
 
 def test_results_are_never_mixed_up() -> None:
-    engine = DynamicBatcher(lanes=3)
+    batcher = DynamicBatcher(BatchingSettings(workers=3))
 
     def marking(mark: str) -> Callable[[list[str]], list[str]]:
         return lambda words: [f"{mark}{word}" for word in words]
 
-    channels = [engine.open(marking(mark), max_batch=4) for mark in "xyz"]
+    queues = [batcher.open_queue(marking(mark), max_batch=4) for mark in "xyz"]
     futures = {
-        f"{mark}{number}": channel.submit(f"key{number % 4}", str(number), Deadline(60))
+        f"{mark}{number}": queue.submit(f"key{number % 4}", str(number), Deadline(60))
         for number in range(200)
-        for mark, channel in zip("xyz", channels, strict=True)
+        for mark, queue in zip("xyz", queues, strict=True)
     }
     assert all(future.result(60) == name for name, future in futures.items())
-    engine.close()
-
-
-def clock(monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> Callable[[int], None]:
-    """A run that takes so many seconds for each batch size, on a clock of its own."""
-    now = [0.0]
-    monkeypatch.setattr("service.scheduling.batch_size_tuning.time.perf_counter", lambda: now[0])
-
-    def run(size: int) -> None:
-        now[0] += seconds[size]
-
-    return run
-
-
-@pytest.mark.parametrize(
-    ("seconds", "best"),
-    [
-        ({1: 0.04, 2: 0.06, 4: 0.10, 8: 0.16}, 8),
-        ({1: 0.04, 2: 0.06, 4: 0.10, 8: 0.24}, 4),
-        ({1: 0.04, 2: 0.08}, 1),
-        ({1: 0.04, 2: 0.079}, 1),
-        ({1: 0.04, 2: 0.10}, 1),
-        ({1: 0.04, 2: 0.06, 4: 0.20}, 2),
-        ({1: 2.0}, 1),
-        ({1: 0.2, 2: 0.3}, 2),
-    ],
-)
-def test_the_largest_batch_is_the_fastest_for_each_image_within_the_budget(
-    monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float], best: int
-) -> None:
-    assert measure_max_batch(clock(monkeypatch, seconds)) == best
-
-
-def test_a_batch_size_that_is_set_is_not_measured_and_a_graph_is_measured_once() -> None:
-    calls: list[int] = []
-    assert DynamicBatcher(lanes=1, max_batch=5).max_batch("graph", calls.append) == 5
-    assert calls == []
-    engine = DynamicBatcher(lanes=1)
-    size = engine.max_batch("graph", calls.append)
-    count = len(calls)
-    assert count >= 2
-    assert engine.max_batch("graph", calls.append) == size
-    assert len(calls) == count
+    batcher.close()

@@ -114,8 +114,8 @@ def test_every_call_gives_what_onnx_runtime_gives(
 
 
 def test_the_service_asks_for_answers_so_that_features_stay_in_triton() -> None:
-    assert TritonBackend.elsewhere
-    assert not OrtBackend.elsewhere
+    assert TritonBackend.remote
+    assert not OrtBackend.remote
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
