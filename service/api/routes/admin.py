@@ -23,10 +23,10 @@ from pydantic_core import ErrorDetails
 from radiograph.errors import AliasConflict, ModelNotFound, UnsupportedEncoding
 from service.api.schemas import inference, openapi
 from service.api.uploads import upload
+from service.deadline import Deadline
 from service.errors import AdminOff, NotAuthorised, PreconditionMissing
 from service.registry.canary import CANARY
 from service.registry.registry import ModelRegistry
-from service.scheduling.admission import Deadline
 from service.settings import Settings
 
 _MAX_BODY_BYTES = 4096
