@@ -84,7 +84,7 @@ def table(
     A data set that is not there is named in the table and stops nothing. Killed or stopped, the
     same command goes on with what is missing. See docs/tables.md.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config.files import told
+    from training.config.files import describe_error
     from training.experiments.plan import PRETRAINED, Asked
     from training.experiments.result_store import Folder
 
@@ -106,7 +106,7 @@ def table(
             else:
                 _fill(job, folder, cache, write, keep_weights=keep_weights)
     except ValueError as error:
-        raise typer.BadParameter(told(error)) from error
+        raise typer.BadParameter(describe_error(error)) from error
 
 
 def _jobs(

@@ -57,7 +57,7 @@ def prepare(
     Training does the same when it starts, with one process; the cache serves every later run.
     Killed or stopped, the same command goes on with what is left to do.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config.files import is_configuration, load_any, told
+    from training.config.files import describe_error, is_configuration, load_any
     from training.data.cache.cache import open_cache
     from training.data.prepare import compared_with_paper, data_set, preprocessing
 
@@ -70,7 +70,7 @@ def prepare(
             for line in compared_with_paper(rows):
                 typer.echo(line)
     except ValueError as error:
-        raise typer.BadParameter(told(error)) from error
+        raise typer.BadParameter(describe_error(error)) from error
     found = open_cache(rows, spec, cache, workers=workers, again=again)
     for split in ("train", "valid", "test"):
         chosen = [sample.row for sample in found.samples if sample.row.split == split]
@@ -94,7 +94,7 @@ def pretrain(
 
     Killed or stopped, the same command goes on from the last checkpoint.
     """  # noqa: D301 - as above
-    from training.config.files import load, told
+    from training.config.files import describe_error, load
     from training.config.pretrain import PretrainConfig
     from training.pretrain.pretrain import pretrain as run
 
@@ -103,7 +103,7 @@ def pretrain(
     try:
         chosen = load(config, PretrainConfig, changes or ())
     except ValueError as error:
-        raise typer.BadParameter(told(error)) from error
+        raise typer.BadParameter(describe_error(error)) from error
     typer.echo(run(chosen, out or _folder(config), cache))
 
 

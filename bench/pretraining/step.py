@@ -27,7 +27,8 @@ from training.config.engine import EngineConfig
 from training.config.model import EncoderConfig, ModelConfig, TextConfig
 from training.config.pretrain import PretrainConfig
 from training.config.run import PairsConfig
-from training.data.cache.cache import Cache, Masks, Sample
+from training.data.cache.cache import Cache, Masks
+from training.data.cache.render import Sample
 from training.data.rows.radiograph_table import Row
 from training.engine import trainer
 from training.engine.checkpoint import Plan

@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config.base import Strict
+from training.config.base import StrictModel
 from training.config.finetune import Fraction
 from training.config.pretrain import PretrainConfig
 
 Arm = Literal["random", "imagenet", "none", "pseudo", "shuffled"]
 
 
-class ProbeConfig(Strict):
+class ProbeConfig(StrictModel):
     """A head trained on features of a frozen encoder; AdamW at a constant rate."""
 
     tables: tuple[str, ...]
@@ -26,7 +26,7 @@ class ProbeConfig(Strict):
     """At most so many validation images, evenly spread; null is all."""
 
 
-class AblationConfig(Strict):
+class AblationConfig(StrictModel):
     """Arms that differ in their pre-training alone, then probes at fractions of the labels."""
 
     kind: Literal["ablation"]

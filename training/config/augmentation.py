@@ -1,66 +1,71 @@
-"""Configuration of the random changes of training images (`training.data.batches.augment`)."""
+"""Configuration of the random augmentation of training images.
+
+`training.data.batches.augment` carries it out.
+"""
 
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from training.config.base import Strict
+from training.config.base import StrictModel
 
 
-class AugmentConfig(Strict):
-    """Random changes of training images. Never a flip: it would swap left and right."""
+class AugmentConfig(StrictModel):
+    """Affine and intensity augmentation. Never a flip: it would swap left and right."""
 
     kind: Literal["affine"] = "affine"
     rotate_deg: float = Field(default=10.0, ge=0, le=45)
+    """Largest rotation in either direction, in degrees."""
     translate: float = Field(default=0.08, ge=0, lt=1)
-    """Of the side of the image."""
+    """Largest shift along each axis, as a fraction of the image side."""
     scale: float = Field(default=0.15, ge=0, lt=1)
-    """Factor between 1 - scale and 1 + scale."""
+    """The scale factor lies between 1 - scale and 1 + scale."""
     gamma: float = Field(default=0.35, ge=0, lt=1)
-    """Exponent between 1 - gamma and 1 + gamma / (1 - gamma)."""
+    """The exponent of the intensities lies between 1 - gamma and 1 / (1 - gamma)."""
     contrast: float = Field(default=0.25, ge=0)
-    """Factor between 1 - contrast and 1 + contrast about the mean."""
+    """The contrast factor about the mean lies between 1 - contrast and 1 + contrast."""
     noise: float = Field(default=0.02, ge=0)
-    """Largest standard deviation of the Gaussian noise, of the full range."""
+    """Largest standard deviation of the Gaussian noise, as a fraction of the full range."""
 
 
-class PaperAugmentConfig(Strict):
-    """The paper's: random perspective and auto contrast.
+class PaperAugmentConfig(StrictModel):
+    """Augmentation of the G2D paper: random perspective and auto contrast.
 
-    Its third, random grayscale, is the identity on radiographs, which have one channel. The
-    paper names no strengths; these are torchvision's defaults.
+    The paper's third augmentation, random grayscale, is the identity on radiographs, which have
+    one channel. The paper states no strengths; the defaults are those of torchvision.
     """
 
     kind: Literal["paper"]
     distortion: float = Field(default=0.5, ge=0, lt=1)
-    """Corners move inwards by up to this share of half a side."""
+    """Each corner moves inwards by up to this fraction of half the image side."""
     perspective_share: float = Field(default=0.5, ge=0, le=1)
-    """Of the images, that are distorted."""
+    """Probability that an image is distorted."""
     autocontrast_share: float = Field(default=0.5, ge=0, le=1)
-    """Of the images, whose darkest pixel becomes 0 and whose brightest becomes 1."""
+    """Probability that an image is stretched so that its intensities span 0 to 1."""
 
 
-class ReleasedAugmentConfig(Strict):
-    """The released code's: rotation and shear, jitter of brightness and contrast."""
+class ReleasedAugmentConfig(StrictModel):
+    """Augmentation of the released code: rotation, shear, and brightness and contrast jitter."""
 
     kind: Literal["released"]
     rotate_deg: float = Field(default=15.0, ge=0, le=45)
+    """Largest rotation in either direction, in degrees."""
     shear_deg: float = Field(default=15.0, ge=0, le=45)
-    """Of the vertical edges."""
+    """Largest angle by which vertical edges are sheared, in degrees."""
     brightness: float = Field(default=0.2, ge=0, le=1)
-    """Factor between 1 - brightness and 1 + brightness."""
+    """The brightness factor lies between 1 - brightness and 1 + brightness."""
     contrast: float = Field(default=0.2, ge=0, le=1)
-    """Factor between 1 - contrast and 1 + contrast about the mean."""
+    """The contrast factor about the mean lies between 1 - contrast and 1 + contrast."""
 
 
-class NoAugmentConfig(Strict):
-    """None: images stay as they are, and what a frozen encoder makes of them is kept."""
+class NoAugmentConfig(StrictModel):
+    """No augmentation; the features of a frozen encoder are then computed once and kept."""
 
     kind: Literal["none"]
 
 
 def _augment_kind(given: object) -> str:
-    """Earlier configurations name no kind: there was one."""
+    """Return the kind; configurations written before there were several name none."""
     found = given.get("kind", "affine") if isinstance(given, dict) else getattr(given, "kind", "")
     return str(found)
 
@@ -72,3 +77,4 @@ Augmentation = Annotated[
     | Annotated[NoAugmentConfig, Tag("none")],
     Discriminator(_augment_kind),
 ]
+"""Any of the above, told apart by `kind`."""

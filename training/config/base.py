@@ -1,9 +1,9 @@
-"""The base of every configuration."""
+"""Base class of every configuration."""
 
 from pydantic import BaseModel, ConfigDict
 
 
-class Strict(BaseModel):
-    """A part of a configuration: unknown keys are refused, nothing changes once it is read."""
+class StrictModel(BaseModel):
+    """A frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -4,58 +4,61 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.config.base import Strict
+from training.config.base import StrictModel
 
 
-class OptimiserConfig(Strict):
+class OptimiserConfig(StrictModel):
     """AdamW with linear warm-up and cosine decay to zero."""
 
     lr: float = Field(default=2e-4, gt=0)
+    """Peak learning rate."""
     text_lr: float | None = Field(default=None, gt=0)
-    """Learning rate of the text encoder; null is `lr`."""
+    """Peak learning rate of the text encoder; null uses `lr`."""
     weight_decay: float = Field(default=1e-8, ge=0)
+    """Decoupled weight decay of AdamW."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    """Share of all steps."""
+    """Length of the warm-up, as a fraction of all steps."""
     restart_every: int | None = Field(default=None, ge=1)
-    """Steps after which the cosine starts again; null is one cosine to the last step."""
+    """Steps after which the cosine restarts; null is one cosine over the whole run."""
     clip_norm: float | None = Field(default=5.0, gt=0)
-    """Gradients are scaled down to this norm; null leaves them as they are."""
+    """Largest global gradient norm; larger gradients are scaled down. null does not clip."""
 
 
-class EngineConfig(Strict):
-    """Where a run computes, how it is fed and watched.
+class EngineConfig(StrictModel):
+    """Devices, data loading and logging of a run.
 
-    A run may go on with another `engine` than it began with, as long as a step sees as many rows.
+    A run may be resumed with another `engine`, as long as a step still sees as many rows.
     """
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Kind of device."""
     devices: int = Field(default=1, ge=1)
-    """Processes on each node, one a device. Under torchrun or SLURM the launcher's count holds."""
+    """Processes on each node, one for each device; under torchrun or SLURM the launcher decides."""
     nodes: int = Field(default=1, ge=1)
-    """Likewise."""
+    """Number of nodes; under torchrun or SLURM the launcher decides."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """`auto` is one process, or ddp for several. `fsdp` shards the weights; CUDA only."""
     accumulate: int = Field(default=1, ge=1)
-    """Micro-batches of a step, whose gradients are added up. The contrastive loss has its
-    negatives from one micro-batch (of all processes), never from the others of its step."""
+    """Micro-batches whose gradients are summed in one step. The contrastive loss takes its
+    negatives from one micro-batch (of all processes), never from the others of the step."""
     sync_batchnorm: bool = False
-    """Batch norm over the batch of all processes instead of each its own. CUDA only."""
+    """Compute batch-norm statistics over the batches of all processes. CUDA only."""
     compile: bool = False
-    """Through torch.compile; the first steps take minutes."""
+    """Compile the model with torch.compile; the first steps then take minutes."""
     workers: int = Field(default=1, ge=0)
-    """Threads that read and tokenise ahead; 0 does so between two steps."""
+    """Threads that load and tokenise batches ahead; 0 loads each batch between two steps."""
     prefetch: int = Field(default=3, ge=1)
-    """Micro-batches that are read ahead."""
+    """Number of micro-batches that are loaded ahead."""
     bucket: int = Field(default=0, ge=0)
-    """Batches that are sorted by the reports' lengths together, so that little is padding; 0 or 1
-    does not sort. Rows of one batch then have reports of like length."""
+    """Number of batches whose rows are sorted by report length together, to reduce padding; a
+    batch then holds reports of similar length. 0 and 1 do not sort."""
     log_every: int | None = Field(default=None, ge=1)
-    """Steps between two lines of the log, the only times that the host waits for the device;
-    null is `checkpoint_every`."""
+    """Steps between two log entries, the only points at which the host waits for the device;
+    null uses `checkpoint_every`."""
     loggers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ("tensorboard",)
-    """Beside `history.jsonl`. `mlflow` and `wandb` need the extra of that name."""
+    """Loggers besides `history.jsonl`. `mlflow` and `wandb` need the extra of that name."""
     picture_every: int = Field(default=0, ge=0)
-    """Steps between two panels of image, attention, pseudo mask and prediction; 0 is none."""
+    """Steps between two panels of image, attention, pseudo mask and prediction; 0 draws none."""
 
     @model_validator(mode="after")
     def _pictures_need_whole_weights(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.config.base import Strict
+from training.config.base import StrictModel
 from training.config.finetune import Fraction
 
 Kind = Literal["classify", "segment", "detect", "zero_shot", "ground"]
@@ -19,7 +19,7 @@ for it; `encoder_decoder` has nothing to say where there is none."""
 Keys = dict[str, Any]
 
 
-class Look(Strict):
+class Look(StrictModel):
     """`ChooseConfig`, in epochs: how many steps make one is known when the rows are."""
 
     by: Literal["loss", "auroc", "dice", "ap50"]
@@ -31,7 +31,7 @@ class Look(Strict):
     """At most so many validation images."""
 
 
-class Recipe(Strict):
+class Recipe(StrictModel):
     """How a model is fine-tuned."""
 
     run: Keys
@@ -43,7 +43,7 @@ class Recipe(Strict):
     """null keeps the last weights."""
 
 
-class Task(Strict):
+class Task(StrictModel):
     """A data set and what is asked of it."""
 
     data: str
@@ -71,14 +71,14 @@ class Task(Strict):
         return self
 
 
-class PretrainingArm(Strict):
+class PretrainingArm(StrictModel):
     """A pre-training that differs from the paper's."""
 
     set: tuple[str, ...] = Field(min_length=1)
     """`key=value`, as `g2d pretrain --set` takes them."""
 
 
-class TableRow(Strict):
+class TableRow(StrictModel):
     """One line of a table."""
 
     title: str
@@ -88,7 +88,7 @@ class TableRow(Strict):
     """Of the rows that are compared with each other."""
 
 
-class Column(Strict):
+class Column(StrictModel):
     """What a table measures."""
 
     task: str
@@ -104,7 +104,7 @@ class Column(Strict):
         return self.metric if self.label is None else f"{self.metric} of {self.label}"
 
 
-class Table(Strict):
+class Table(StrictModel):
     """One table of the paper."""
 
     title: str
@@ -114,7 +114,7 @@ class Table(Strict):
     columns: dict[str, Column]
 
 
-class TablesConfig(Strict):
+class TablesConfig(StrictModel):
     """Every table."""
 
     kind: Literal["tables"]

@@ -1,4 +1,7 @@
-"""Configurations as YAML files: by path, or by name among those that we ship."""
+"""Configurations in YAML files, named by their path or by the name of a shipped one.
+
+name or path --find--> YAML --key=value changes--> RunConfig, AblationConfig or TablesConfig
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,27 +16,29 @@ from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-
+"""Folder of the shipped configurations."""
 RunConfig = Annotated[PretrainConfig | FinetuneConfig, Field(discriminator="kind")]
+"""Configuration of either kind of run, told apart by `kind`."""
+_UNION_TAGS = {"run", "pretrain", "finetune", "affine", "paper", "released", "none"}
+"""Members of the locations that pydantic reports which are no keys of the YAML."""
+
+Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
 
 
 class _Run(BaseModel):
     run: RunConfig
 
 
-Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
-
-
 def is_configuration(name: str | Path) -> bool:
-    """Whether `find` finds a YAML of this name."""
+    """Return whether `find` finds a YAML of this name."""
     return Path(name).is_file() or (CONFIGS / f"{name}.yaml").is_file()
 
 
 def find(name: str | Path) -> Path:
-    """A YAML by its path, or by its name among the configurations that we ship.
+    """Return the path of a YAML from its path, or from the name of a shipped configuration.
 
     Raises:
-        FileNotFoundError: neither is there; the message lists the shipped names.
+        FileNotFoundError: there is neither; the message lists the shipped names.
     """
     shipped = CONFIGS / f"{name}.yaml"
     for path in (Path(name), shipped):
@@ -44,16 +49,16 @@ def find(name: str | Path) -> Path:
 
 
 def load(name: str | Path, kind: type[Config], changes: Sequence[str] = ()) -> Config:
-    """Read and check a configuration.
+    """Load and validate the configuration of one kind of run.
 
     Args:
         name: path of a YAML, or name of a shipped one.
-        kind: of run.
-        changes: `key=value` each, as `load_any` takes them.
+        kind: class of the configuration.
+        changes: `key=value` strings, as `load_any` takes them.
 
     Raises:
-        FileNotFoundError: it is not there.
-        TypeError: it configures another kind of run.
+        FileNotFoundError: there is no such file.
+        TypeError: the file configures another kind of run.
         ValueError: a change is not of the form `key=value`.
         pydantic.ValidationError: a key is unknown or a value out of range.
     """
@@ -64,35 +69,36 @@ def load(name: str | Path, kind: type[Config], changes: Sequence[str] = ()) -> C
 
 
 def load_ablation(name: str | Path) -> AblationConfig:
-    """Read and check the configuration of an ablation.
+    """Load and validate the configuration of an ablation.
 
     Raises:
-        FileNotFoundError: it is not there.
-        pydantic.ValidationError: it is of another kind, a key is unknown, a value out of range.
+        FileNotFoundError: there is no such file.
+        pydantic.ValidationError: the kind is another, a key is unknown, or a value out of range.
     """
     return AblationConfig.model_validate(yaml.safe_load(find(name).read_text()))
 
 
 def load_tables(name: str | Path) -> TablesConfig:
-    """Read and check the recipes of the paper's tables.
+    """Load and validate the recipes of the paper's tables.
 
     Raises:
-        FileNotFoundError: they are not there.
-        pydantic.ValidationError: of another kind, a key or a name is unknown, a value out of range.
+        FileNotFoundError: there is no such file.
+        pydantic.ValidationError: the kind is another, a key or a name is unknown, or a value out
+            of range.
     """
     return TablesConfig.model_validate(yaml.safe_load(find(name).read_text()))
 
 
 def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | FinetuneConfig:
-    """Read and check a configuration of any kind.
+    """Load and validate the configuration of a run of either kind.
 
     Args:
         name: path of a YAML, or name of a shipped one.
-        changes: `key=value` each; keys of a part are joined by dots (`model.projection_dim=256`),
-            values are YAML. What comes out is checked as a file would be.
+        changes: `key=value` strings; nested keys are joined by dots (`model.projection_dim=256`),
+            values are YAML. The result is validated like a file.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: there is no such file.
         ValueError: a change is not of the form `key=value`.
         pydantic.ValidationError: a key is unknown or a value out of range.
     """
@@ -103,7 +109,7 @@ def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | 
 
 
 def changed(config: Config, changes: Sequence[str]) -> Config:
-    """A configuration with some keys changed, as `load_any` takes them, and checked again."""
+    """Return a validated copy with some keys changed; `changes` are those of `load_any`."""
     keys = config.model_dump(mode="json")
     for change in changes:
         _change(keys, change)
@@ -113,27 +119,27 @@ def changed(config: Config, changes: Sequence[str]) -> Config:
 def _change(keys: dict[str, Any], change: str) -> None:
     """Set one key of a parsed YAML."""
     path, equals, text = change.partition("=")
-    *parts, last = path.strip().split(".")
-    if not equals or not all([*parts, last]):
+    *parents, last = path.strip().split(".")
+    if not equals or not all([*parents, last]):
         raise ValueError(f"{change!r} is not of the form key=value, as in threshold=gmm")
-    for part in parts:
-        keys = keys.setdefault(part, {})
+    for parent in parents:
+        keys = keys.setdefault(parent, {})
         if not isinstance(keys, dict):
-            raise ValueError(f"{change!r}: {part} is a value and has no keys")
+            raise ValueError(f"{change!r}: {parent} is a value and has no keys")
     try:
         keys[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{change!r}: {text!r} is not YAML") from error
 
 
-def told(error: ValueError) -> str:
-    """What is wrong with a configuration, one line for each key."""
+def describe_error(error: ValueError) -> str:
+    """Return the message of an invalid configuration, with one line for each invalid key."""
     if not isinstance(error, ValidationError):
         return str(error)
-    # of unions, not keys
-    kinds = {"run", "pretrain", "finetune", "affine", "paper", "released", "none"}
-    return "\n".join(
-        f"{'.'.join(str(key) for key in at['loc'] if key not in kinds) or 'configuration'}: "
-        f"{at['msg']}"
-        for at in error.errors()
-    )
+    return "\n".join(f"{_key(found['loc'])}: {found['msg']}" for found in error.errors())
+
+
+def _key(location: Sequence[int | str]) -> str:
+    """Return the dotted key of a pydantic location."""
+    keys = [str(key) for key in location if key not in _UNION_TAGS]
+    return ".".join(keys) or "configuration"

@@ -6,91 +6,96 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from radiograph.manifest import LabelName
-from training.config.base import Strict
+from training.config.base import StrictModel
 from training.config.model import ModelConfig
-from training.config.run import _RunConfig
+from training.config.run import BaseRunConfig
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+"""Fraction of the labelled training patients."""
+Detector = Literal["centre", "yolov3", "fcos"]
+"""Detection head: ours on the decoder, or one on the encoder's strides 8, 16 and 32, which is
+YOLOv3 (as in the paper) or FCOS."""
 
 
-class ChooseConfig(Strict):
-    """Look at the validation split now and then, and keep the weights of the best look."""
+class ChooseConfig(StrictModel):
+    """Selection of the weights with the best result on the validation split."""
 
     by: Literal["loss", "auroc", "dice", "ap50"]
-    """What is best: the lowest loss, or the highest mean AUROC of the findings, image-wise Dice of
+    """Criterion: the lowest loss, or the highest mean AUROC of the findings, image-wise Dice of
     the masks or average precision of the boxes at IoU 0.5, on the model's grid."""
     every: int = Field(ge=1)
-    """Steps between two looks."""
+    """Steps between two validations."""
     patience: int | None = Field(default=None, ge=1)
-    """Looks without a better one after which the run ends; null goes on to the last step."""
+    """Validations without improvement after which the run ends; null runs to the last step."""
     limit: int | None = Field(default=None, ge=1)
-    """At most so many validation images, evenly spread; null is all."""
+    """Largest number of validation images, spread evenly over the split; null uses all."""
 
 
-class FinetuneConfig(_RunConfig):
-    """Heads on the trunk, trained together so that they share one pass of it."""
+class FinetuneConfig(BaseRunConfig):
+    """Task heads on the trunk, trained together so that they share one pass of it."""
 
     kind: Literal["finetune"]
     pretrained: Path | None = None
-    """Checkpoint of a pre-training run. It says what the model is."""
+    """Checkpoint of a pre-training run, which also defines the architecture."""
     model: ModelConfig | None = None
-    """Needed only without `pretrained`."""
+    """Architecture; needed only without `pretrained`."""
     start_from: Path | None = None
-    """Checkpoint of a fine-tuning of the same model, to go on from; its heads where they fit."""
+    """Checkpoint of a fine-tuning of the same model to start from; heads are taken over where
+    they fit."""
     anatomy_weight: float = Field(default=1.0, gt=0)
-    """Of the segmentation loss beside the other heads' losses."""
+    """Weight of the segmentation loss relative to the losses of the other heads."""
     freeze_trunk: bool = False
     """Train the heads only; they can then be published on the trunk that is already served."""
     freeze_encoder: bool = False
-    """Train the decoder and the heads."""
+    """Train the decoder and the heads only."""
     fresh_decoder: bool = False
-    """Take over the encoder alone; the decoder starts anew, by the seed."""
+    """Take over the encoder only and initialise the decoder anew from the seed."""
     fraction: Fraction | None = None
-    """Of the patients of the training split whose labels a head asks for; null is every row, with
-    labels or without."""
+    """Fraction of the training patients who have a label that a head learns; null uses every
+    row, labelled or not."""
     fraction_seed: int = 0
-    """Equal seeds give nested subsets for growing fractions."""
+    """Seed of the subset; for one seed, a larger fraction contains every smaller one."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Ends the run before its last epoch."""
+    """Largest number of steps, where it is less than `epochs` take."""
     choose: ChooseConfig | None = None
-    """null keeps the weights of the last step."""
+    """Selection of the best weights; null keeps those of the last step."""
     findings: tuple[LabelName, ...] = ()
     """Labels of the classification head."""
     exclusive: bool = False
-    """Whether a radiograph has exactly one of the findings: softmax in place of sigmoids."""
+    """Every radiograph has exactly one of the findings: softmax in place of sigmoids."""
     masks: tuple[LabelName, ...] = ()
     """Labels of the segmentation head."""
     boxes: tuple[LabelName, ...] = ()
     """Labels of the detection head."""
-    detector: Literal["centre", "yolov3", "fcos"] = "centre"
-    """Which head finds them: ours on the decoder, or one on the encoder's strides 8, 16 and 32:
-    that of the paper, or FCOS."""
+    detector: Detector = "centre"
+    """Architecture of the detection head."""
     regions: bool = True
     """Align pixel embeddings with phrases, on masks and boxes."""
     keep_alignment: bool = True
-    """Go on with the image-report loss, so that the zero-shot map stays what it was."""
+    """Keep training the image-report loss, which preserves the zero-shot map."""
     phrases_per_batch: int = 24
+    """Number of phrases that are aligned in each batch."""
     repeat: dict[str, int] = Field(default_factory=dict)
-    """How often an epoch shows rows with something rare: `masks:<table>`, `boxes:<label>`, ..."""
+    """How often an epoch shows rare rows: `masks:<table>`, `boxes:<label>`, ... -> times."""
 
     @property
     def freezes_encoder(self) -> bool:
-        """Whether the encoder stays as it is."""
+        """True if the encoder is not trained."""
         return self.freeze_trunk or self.freeze_encoder
 
     @property
     def aligns(self) -> bool:
-        """Whether the image-report loss goes on."""
+        """True if the image-report loss is part of the run."""
         return self.keep_alignment and not self.freezes_encoder
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _fresh_decoder_is_trained(self) -> Self:
         if self.fresh_decoder and self.freeze_trunk:
             raise ValueError("fresh_decoder: the decoder of a frozen trunk would stay random")
         return self
 
     @model_validator(mode="after")
-    def _something_to_choose_by(self) -> Self:
+    def _criterion_has_a_head(self) -> Self:
         heads = {"auroc": self.findings, "dice": self.masks, "ap50": self.boxes}
         if self.choose is not None and not heads.get(self.choose.by, True):
             raise ValueError(
@@ -99,20 +104,20 @@ class FinetuneConfig(_RunConfig):
         return self
 
     @model_validator(mode="after")
-    def _something_to_detect(self) -> Self:
+    def _detector_has_boxes(self) -> Self:
         if self.detector != "centre" and not self.boxes:
             raise ValueError(f"detector: {self.detector} needs boxes")
         return self
 
     @model_validator(mode="after")
-    def _each_label_once(self) -> Self:
+    def _labels_are_unique(self) -> Self:
         for labels in (self.findings, self.masks, self.boxes):
             if len(set(labels)) < len(labels):
                 raise ValueError(f"a label is named twice: {', '.join(labels)}")
         return self
 
     @model_validator(mode="after")
-    def _several_exclude_each_other(self) -> Self:
+    def _exclusive_findings_are_several(self) -> Self:
         if self.exclusive and len(self.findings) < 2:
             raise ValueError("exclusive needs two findings or more")
         return self

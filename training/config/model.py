@@ -4,55 +4,58 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config.base import Strict
+from training.config.base import StrictModel
 
 
-class EncoderConfig(Strict):
+class EncoderConfig(StrictModel):
     """Image encoder and U-Net decoder."""
 
     name: str = "resnet50"
-    """Of segmentation-models-pytorch, such as `resnet50` or `timm-tf_efficientnet_lite2`."""
+    """Encoder of segmentation-models-pytorch: `resnet50`, `timm-tf_efficientnet_lite2`, ..."""
     weights: str | None = "imagenet"
-    """`imagenet` (from the hub), `package:<registry package>`, a local file, or null for random."""
+    """`imagenet` (from the hub), `package:<registry package>`, a local file, or null for random
+    initial weights."""
     decoder_channels: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
-    """Channels of the decoder from stride 16 to stride 1."""
+    """Channels of the decoder blocks, from stride 16 to stride 1."""
 
 
-class TextConfig(Strict):
+class TextConfig(StrictModel):
     """Text encoder."""
 
     name: str = "emilyalsentzer/Bio_ClinicalBERT"
-    """A hub name, a local folder, or `package:<registry package>`. Remote code never runs."""
+    """Hub name, local folder, or `package:<registry package>`. Remote code is never run."""
     revision: str | None = None
-    """Commit of the hub repository, so that the weights cannot change."""
+    """Commit of the hub repository, which pins the weights; null is the main branch."""
     pooling: Literal["cls", "mean"] = "cls"
-    """The [CLS] token (paper), or the mean of all tokens (sentence encoders)."""
+    """Text embedding: the [CLS] token (paper), or the mean of all tokens (sentence encoders)."""
     frozen_layers: int = Field(default=9, ge=0)
-    """Transformer layers, counted from the embeddings, that are not trained."""
+    """Number of transformer layers, counted from the embeddings, that are not trained."""
     freeze_embeddings: bool = True
-    """Whether frozen layers take the embeddings below them along."""
+    """Also freeze the token embeddings when any layer is frozen."""
     frozen_dropout: bool = True
-    """Whether frozen layers drop out in training, as trained ones do."""
+    """Apply dropout in frozen layers during training, as in trained ones."""
     max_tokens: int = Field(default=256, gt=2, le=512)
-    """Longer reports are cut in training and refused by the service."""
+    """Longest report in tokens; training cuts longer ones and the service refuses them."""
     padding: Literal["longest", "max_tokens"] = "longest"
-    """Reports of a batch are padded to the longest of them, or all to `max_tokens`."""
+    """Pad the reports of a batch to the longest of them, or always to `max_tokens`."""
 
 
-class ModelConfig(Strict):
+class ModelConfig(StrictModel):
     """The G2D model."""
 
     encoder: EncoderConfig = EncoderConfig()
+    """Image encoder and decoder."""
     text: TextConfig = TextConfig()
+    """Text encoder."""
     projection_dim: int = Field(default=128, ge=1)
-    """d, the width of the space that images and reports share."""
+    """Dimension d of the embedding space that images and reports share."""
     attention_heads: int = Field(default=3, ge=1)
-    """Heads of the attention pool."""
+    """Number of heads of the attention pool."""
     aggregate_heads: bool = True
-    """One pseudo mask of the mean over the heads; false makes one of each head, and as many
-    channels of the decoder's answer."""
+    """Make one pseudo mask from the mean over the heads; false makes one mask for each head, and
+    the decoder then predicts as many channels."""
 
     @property
     def mask_channels(self) -> int:
-        """Channels of the decoder's answer."""
+        """Number of channels that the decoder predicts."""
         return 1 if self.aggregate_heads else self.attention_heads

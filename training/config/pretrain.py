@@ -1,78 +1,80 @@
 """Configuration of a pre-training run."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.config.base import Strict
+from training.config.base import StrictModel
 from training.config.model import ModelConfig
-from training.config.run import _RunConfig
+from training.config.run import BaseRunConfig
 
 Threshold = Literal["p85", "p75", "median", "gmm"]
-
-
+"""Rule that binarises attention scores into a pseudo mask."""
 Upsampling = Literal["bilinear", "nearest"]
-
-
+"""Interpolation of attention scores to the size of the image."""
 MaskLoss = Literal["paper", "released"]
+"""Loss between the decoder's prediction and the pseudo mask."""
 
 
-class ImportedConfig(Strict):
-    """Where weights come from that no run of ours trained; `g2d import-checkpoint` writes it."""
+class ImportedConfig(StrictModel):
+    """Origin of weights that were imported by `g2d import-checkpoint`, not trained here."""
 
     file: str
     """Name of the file, without its folder."""
     sha256: str
+    """Digest of the file, in hexadecimal."""
     layout: Literal["encoder", "encoder-decoder", "full"]
-    """Of the released G2D checkpoints."""
+    """Which of the layouts of the released G2D checkpoints the file has."""
     from_file: tuple[str, ...]
-    """Parts of the model, by the names of its modules, that the file holds."""
+    """Modules of the model whose weights the file holds."""
     fresh: dict[str, str]
-    """Every other part, and what it starts from. Nothing of it was aligned with the file's."""
+    """Every other module, and the weights that it starts from. None of it was aligned with the
+    modules of the file."""
 
 
-class PretrainConfig(_RunConfig):
+class PretrainConfig(BaseRunConfig):
     """G2D pre-training: L_VLA + L_PA."""
 
     kind: Literal["pretrain"]
     model: ModelConfig = ModelConfig()
+    """Architecture of the network."""
     temperature: float = Field(default=0.07, gt=0)
-    """sigma of the contrastive loss."""
+    """Temperature sigma of the contrastive loss."""
     symmetric: bool = True
-    """Both directions of the contrastive loss; false is equation 1 of the paper."""
+    """Sum both directions of the contrastive loss; false is equation 1 of the paper."""
     gather_negatives: bool = True
-    """Contrast with the rows of every process; false is those of the own process alone."""
+    """Take negatives from the rows of every process; false takes those of the own process only."""
     same_text_is_positive: bool = False
-    """Rows of one batch with the same labels are not negatives of each other."""
+    """Do not treat rows of one batch whose reports say the same as negatives of each other."""
     decoder_loss: Literal["none", "reconstruction", "pseudo_segmentation"] = "pseudo_segmentation"
-    """What the decoder is trained on: nothing, the image itself, or the pseudo mask."""
+    """Target of the decoder: none, the image itself, or the pseudo mask."""
     decoder_loss_from_step: int = Field(default=0, ge=0)
-    """Optimiser step, from 0, of which the decoder's loss counts for the first time."""
+    """First optimiser step, counted from 0, at which the decoder's loss contributes."""
     mask_loss: MaskLoss = "paper"
-    """Against the pseudo mask: 0.5 * (Dice of probabilities + BCE), or the released code's Dice
-    of raw logits + 0.2 * BCE."""
+    """Loss against the pseudo mask: 0.5 * (Dice of probabilities + BCE), or the released code's
+    Dice of raw logits + 0.2 * BCE."""
     threshold: Threshold = "p85"
     """Percentile of each image's scores above which the pseudo mask is 1; `gmm` is the higher
     of two Gaussians fitted to them."""
     upsampling: Upsampling = "bilinear"
-    """Of the attention scores to the size of the image."""
+    """Interpolation of the attention scores to the size of the image."""
     body_mask: bool = True
-    """Scores outside of the body, by Otsu's threshold of the image, become 0."""
+    """Set scores outside the body, found by Otsu's threshold of the image, to 0."""
     smooth: bool = True
-    """Bilateral filter over the edges of the pseudo mask."""
+    """Apply a bilateral filter to the edges of the pseudo mask."""
     shuffle_masks: bool = False
     """Give each image the pseudo mask of another one: the semantic control of the paper."""
     imported: ImportedConfig | None = None
-    """Set in the checkpoint that an import wrote, which no pre-training can go on from."""
+    """Origin of imported weights; pre-training cannot continue from such a checkpoint."""
 
     @model_validator(mode="after")
-    def _one_image_to_reconstruct(self) -> "PretrainConfig":
+    def _reconstruction_has_one_channel(self) -> Self:
         if self.decoder_loss == "reconstruction" and not self.model.aggregate_heads:
             raise ValueError("aggregate_heads: false needs masks; a reconstruction has none")
         return self
 
     @model_validator(mode="after")
-    def _masks_to_shuffle(self) -> "PretrainConfig":
+    def _shuffling_needs_masks(self) -> Self:
         if self.shuffle_masks and self.decoder_loss != "pseudo_segmentation":
             raise ValueError(
                 f"shuffle_masks needs masks; decoder_loss: {self.decoder_loss} has none"

@@ -1,44 +1,55 @@
-"""Configuration of every run: its keys, checked before anything is computed.
-
-`training.config.files` reads them from YAML.
-"""
+"""Keys that every training run has in common, and the rows that a run reads."""
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.augmentation import Augmentation, AugmentConfig
-from training.config.base import Strict
+from training.config.base import StrictModel
 from training.config.engine import EngineConfig, OptimiserConfig
 
+Protocol = Literal["sound", "mgca"]
+"""Split and rows of a downstream data set: `sound` puts no patient into two splits; `mgca` is the
+published protocol with its faults."""
 
-class PairsConfig(Strict):
-    """Which rows of the radiograph tables take part."""
+
+class PairsConfig(StrictModel):
+    """Rows of the data sets that take part in a run."""
 
     root: Path
-    """Folder with `<name>.csv` and the images that it names, or `<name>.tar`."""
+    """Folder that holds the data sets: `<name>.csv` with the images that it names, `<name>.tar`,
+    or a public data set as it was unpacked."""
     tables: tuple[str, ...]
+    """Names of the data sets (`training.data.catalog`)."""
     licences: tuple[Literal["open", "noncommercial"], ...] = ("open",)
-    """Rows of any other licence class are left out."""
-    protocol: Literal["sound", "mgca"] = "sound"
-    """Which split and rows of a downstream data set: ours, or the published one with its faults."""
+    """Licence classes of the rows that may be used; other rows are left out."""
+    protocol: Protocol = "sound"
+    """Split and rows of downstream data sets; others have only one."""
 
 
-class _RunConfig(Strict):
+class BaseRunConfig(StrictModel):
+    """Keys of a run of any kind."""
+
     seed: int = 0
+    """Seed of every random choice of the run."""
     epochs: int = Field(ge=1)
+    """Number of passes over the training rows."""
     batch_size: int = Field(ge=2)
     """Rows in one micro-batch of one process. A step sees batch_size x processes x
-    engine.accumulate."""
+    engine.accumulate rows."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Floating-point precision, as Lightning names it."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Steps between two checkpoints."""
     preprocess: PreprocessSpec = PreprocessSpec()
+    """Preprocessing of the images; the service later applies the same."""
     data: PairsConfig
+    """Rows that the run reads."""
     optimiser: OptimiserConfig = OptimiserConfig()
+    """Optimiser and learning-rate schedule."""
     augment: Augmentation = AugmentConfig()
+    """Random augmentation of the training images."""
     engine: EngineConfig = EngineConfig()
+    """Devices, data loading and logging."""

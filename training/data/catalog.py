@@ -9,6 +9,7 @@ PairsConfig(root, tables=["mimic_cxr_jpg", "covid_cxr"])
 from collections.abc import Callable
 from pathlib import Path
 
+from training.config.run import Protocol
 from training.data.downstream_sets.chexpert_competition import CheXpertCompetition
 from training.data.downstream_sets.covidx import Covidx
 from training.data.downstream_sets.cxr14 import Cxr14
@@ -23,7 +24,6 @@ from training.data.pretraining_sets.open_i import OpenI
 from training.data.pretraining_sets.padchest import PadChest
 from training.data.rows.radiograph_table import Table
 from training.data.rows.reader import Reader
-from training.data.rows.splits import Protocol
 
 _WITH_REPORTS = (MimicCxrJpg, MimicCxrDicom, CheXpert, CheXpertPlus, OpenI, PadChest, Pairs)
 _WITH_PROTOCOLS = (Rsna, Siim, Covidx, Cxr14, ObjectCxr, CheXpertCompetition)

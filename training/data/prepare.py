@@ -11,10 +11,9 @@ from pathlib import Path
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.files import CONFIGS
-from training.config.run import PairsConfig
+from training.config.run import PairsConfig, Protocol
 from training.data.catalog import READERS, open_reader
 from training.data.rows.dataset_files import MissingData
-from training.data.rows.splits import Protocol
 
 SPLITS = ("train", "valid", "test")
 PUBLISHED: dict[str, tuple[int, int, int]] = {

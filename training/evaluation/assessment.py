@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric
+from training.config.base import StrictModel
 from training.evaluation.calibration import YOUDEN, ThresholdRule, calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.ood_statistics import statistics
@@ -16,10 +16,8 @@ from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel, to_device_of_run
 
 
-class Assessment(BaseModel):
+class Assessment(StrictModel):
     """What was chosen on the validation split and measured on the test split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     heads: dict[str, HeadSpec]
     metrics: tuple[Metric, ...]

@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 
 from radiograph.errors import InputError
 from radiograph.geometry import Box, Geometry
-from radiograph.limits import malformed
+from radiograph.limits import DEFAULT_LIMITS, malformed
 from radiograph.manifest import HeadSpec
 from radiograph.postprocess import heads
 from radiograph.preprocess import preprocess
+from radiograph.readers.read import UNKNOWN
+from radiograph.readers.read import read as read_radiograph
 from training.data.batches.prefetch import read_ahead
-from training.data.cache.cache import BOX_SOURCES, MASK_SOURCES, read_mask, split_lungs
-from training.data.cache.render import decode
 from training.data.catalog import open_reader
 from training.data.rows.labels import complete_boxes
+from training.data.rows.masks import BOX_SOURCES, LUNGS, MASK_SOURCES, read_mask, split_lungs
 from training.data.rows.radiograph_table import Row
 from training.data.rows.reader import Reader
 from training.evaluation.trained_model import Raw, TrainedModel
@@ -122,7 +123,7 @@ def _read(
     """What is known of a row, and the model's input: 1 x S x S; None where it cannot be read."""
     try:
         with malformed("the image cannot be used"):
-            radiograph = decode(table.read(row.image))
+            radiograph = read_radiograph(table.read(row.image), UNKNOWN, DEFAULT_LIMITS)
             tensor, geometry = preprocess(radiograph, model.config.preprocess)
         masks, counted = _true_masks(table, row, geometry)
     except (InputError, OSError) as error:
@@ -157,7 +158,7 @@ def _true_masks(
         if name in MASK_SOURCES
     }
     named = [(MASK_SOURCES[name], mask) for name, mask in raw.items()]
-    if row.lung_mask and not {"Left lung", "Right lung"} <= {name for name, _ in named}:
+    if row.lung_mask and not set(LUNGS) <= {name for name, _ in named}:
         named += list((split_lungs(read_mask(table.read(row.lung_mask))) or {}).items())
     for name, mask in named:
         if mask.shape != counted.shape:
@@ -176,7 +177,7 @@ def _true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, l
     for source, box in row.boxes:
         if label := BOX_SOURCES.get(source):
             boxes.setdefault(label, []).append(box)
-    for name in ("Left lung", "Right lung"):
+    for name in LUNGS:
         if name in masks and masks[name].any():
             rows, columns = np.nonzero(masks[name])
             boxes[name] = [(columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0)]

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from radiograph.errors import TaskNotOffered
 from radiograph.manifest import Metric, Task
-from training.config.run import PairsConfig
+from training.config.run import PairsConfig, Protocol
 from training.data.rows.dataset_files import DataError
 from training.data.rows.labels import truth
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
@@ -52,7 +51,7 @@ class Answer:
 
 
 def prepare(
-    model: TrainedModel, root: Path, table: str, protocol: Literal["sound", "mgca"] = "sound"
+    model: TrainedModel, root: Path, table: str, protocol: Protocol = "sound"
 ) -> TrainedModel:
     """The model over one data set, with its zero-shot head alone.
 

@@ -25,9 +25,10 @@ import segmentation_models_pytorch as smp
 from training.config.ablation import AblationConfig, Arm
 from training.config.pretrain import PretrainConfig
 from training.data.cache.cache import open_cache
+from training.data.rows.masks import LUNGS
 from training.experiments import results
 from training.experiments.ablation_probes import Encoded, Found, probe_decoder, probe_linear
-from training.experiments.probe_segment import LUNGS, build_probe
+from training.experiments.probe_segment import build_probe
 from training.experiments.results import Claimed
 from training.finetune.frozen_features import fresh_unet, read_unet
 from training.git_commit import current_commit

@@ -12,12 +12,13 @@ import segmentation_models_pytorch as smp
 import torch
 
 from training.config.ablation import AblationConfig, ProbeConfig
-from training.data.cache.cache import Cache, Sample
+from training.data.cache.cache import Cache
+from training.data.cache.render import Sample
 from training.data.rows.label_subsets import labelled_subset
 from training.data.rows.labels import truth
+from training.data.rows.masks import LUNGS
 from training.experiments.probe_classify import Labelled, measure_auroc, train_linear
 from training.experiments.probe_segment import (
-    LUNGS,
     Annotated,
     DecoderProbe,
     annotated,

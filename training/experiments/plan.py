@@ -10,10 +10,8 @@ beside the recipes.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from training.config.base import StrictModel
 from training.config.engine import EngineConfig
 from training.config.experiments import (
     Keys,
@@ -25,11 +23,10 @@ from training.config.experiments import (
     Task,
 )
 from training.config.files import changed
-from training.config.finetune import FinetuneConfig
+from training.config.finetune import Detector, FinetuneConfig
 from training.config.pretrain import PretrainConfig
+from training.config.run import Protocol
 
-Protocol = Literal["sound", "mgca"]
-Detector = Literal["centre", "yolov3", "fcos"]
 PRETRAINED = "pretrained"
 """The checkpoint that the user names; its arms go by their own names."""
 _OF_CHECKPOINT = {"encoder", "encoder_decoder", PRETRAINED}
@@ -88,10 +85,8 @@ class Asked:
     only: tuple[str, ...] = ()
 
 
-class Claim(BaseModel):
+class Claim(StrictModel):
     """What every result of a folder depends on; titles, rows and columns are not among it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Path
     pretraining: PretrainConfig

@@ -17,15 +17,14 @@ from torch import Tensor, nn
 from training.config.ablation import ProbeConfig
 from training.data.batches.collate import structure
 from training.data.batches.sampler import batch_rows
-from training.data.cache.cache import IGNORE, Cache
+from training.data.cache.cache import Cache
+from training.data.rows.masks import IGNORE, LUNGS
 from training.engine import seeding
 from training.finetune.frozen_features import BATCH, Features
 from training.losses.segmentation import known_mask_loss
 from training.metrics import dice
 from training.model.heads import SegmentHead
 from training.model.image_encoder import restart_decoder
-
-LUNGS = ("Left lung", "Right lung")
 
 
 @dataclass(frozen=True)

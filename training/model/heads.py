@@ -6,17 +6,15 @@ it the same way: `head(*(features[name] for name in head.inputs))`.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.config.finetune import Detector
 from training.model.fcos_head import FcosHead
 from training.model.g2d import G2D, ImageFeatures, similarity_map
 from training.model.yolo_head import YoloHead
-
-Detector = Literal["centre", "yolov3", "fcos"]
 
 
 def trunk_outputs(features: ImageFeatures, read: Collection[str] = ()) -> dict[str, Tensor]:

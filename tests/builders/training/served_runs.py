@@ -21,9 +21,11 @@ from typer.testing import CliRunner
 
 from g2d.cli import app as commands
 from radiograph.geometry import Geometry
+from radiograph.limits import DEFAULT_LIMITS
 from radiograph.manifest import HeadSpec, ModelManifest
 from radiograph.postprocess import heads
 from radiograph.preprocess import preprocess
+from radiograph.readers.read import UNKNOWN, read
 from radiograph.repository.repository import Repository
 from service.api.app import create_app
 from service.backends.ort import OrtBackend, Sessions, Trunk
@@ -33,7 +35,6 @@ from service.observability.observer import NullObserver
 from service.settings import Settings
 from tests.builders.training import tiny_runs
 from training.config.finetune import FinetuneConfig
-from training.data.cache.render import decode
 from training.evaluation.trained_model import Raw, TrainedModel
 from training.finetune.finetune import finetune
 from training.metrics.arrays import FloatArray
@@ -109,7 +110,7 @@ class Reference:
     @classmethod
     def of(cls, model: TrainedModel, data: bytes) -> "Reference":
         """Read the file as evaluation does, and run the model."""
-        tensor, geometry = preprocess(decode(data), model.config.preprocess)
+        tensor, geometry = preprocess(read(data, UNKNOWN, DEFAULT_LIMITS), model.config.preprocess)
         _, outputs = model.look(tensor[None])
         raw = {h: {k: v[0] for k, v in out.items()} for h, out in outputs.items()}
         return cls(geometry, raw)

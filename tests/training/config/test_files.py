@@ -10,7 +10,15 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from training.config.augmentation import AugmentConfig
-from training.config.files import CONFIGS, find, load, load_ablation, load_any, load_tables, told
+from training.config.files import (
+    CONFIGS,
+    describe_error,
+    find,
+    load,
+    load_ablation,
+    load_any,
+    load_tables,
+)
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 
@@ -169,7 +177,7 @@ def test_changes_reach_parts_and_are_read_as_yaml() -> None:
 def test_a_wrong_change_is_refused_by_its_name(change: str, message: str) -> None:
     with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the message is compared below
         load("g2d_paper", PretrainConfig, [change])
-    assert message in told(refusal.value)
+    assert message in describe_error(refusal.value)
 
 
 def test_a_reconstruction_of_each_head_is_refused() -> None:

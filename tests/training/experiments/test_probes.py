@@ -15,12 +15,12 @@ from training.config.ablation import ProbeConfig
 from training.config.model import EncoderConfig
 from training.config.pretrain import PretrainConfig
 from training.data.cache.cache import Cache, open_cache
+from training.data.rows.masks import LUNGS
 from training.engine import seeding
 from training.engine.checkpoint import read_checkpoint
 from training.experiments import probe_classify, probe_segment
 from training.experiments.probe_classify import Labelled, measure_auroc, train_linear
 from training.experiments.probe_segment import (
-    LUNGS,
     Annotated,
     annotated,
     build_probe,

@@ -11,8 +11,10 @@ from torch import Generator, Tensor
 
 from training.config.augmentation import Augmentation
 from training.data.batches.augment import Augmented, augment
-from training.data.cache.cache import IGNORE, ORGANS, STRUCTURES, Cache, Sample
+from training.data.cache.cache import Cache
+from training.data.cache.render import Sample
 from training.data.rows.labels import complete_boxes, truth
+from training.data.rows.masks import IGNORE, LUNGS, ORGANS, STRUCTURES
 from training.data.text.grounding_phrases import REGION_WORDINGS, Lungs, Phrase, presence
 
 
@@ -155,7 +157,7 @@ def region_targets(
     known = torch.zeros(batch_size, count)
     if not phrases:
         return RegionTargets(maps, weight, present, known)
-    lungs = Lungs(*(_shrink(structure(batch.bits, n), side) for n in ("Left lung", "Right lung")))
+    lungs = Lungs(*(_shrink(structure(batch.bits, n), side) for n in LUNGS))
     outside = ~(lungs.left | lungs.right)
     opacity = _shrink(structure(batch.bits, "Lung opacity"), side)
     for p, phrase in enumerate(phrases):
@@ -166,7 +168,7 @@ def region_targets(
             says = True if has_opacity else says
             if says is not None:
                 present[b, p], known[b, p] = float(says), 1.0
-            has_lungs = {"Left lung", "Right lung"} <= sample.known
+            has_lungs = set(LUNGS) <= sample.known
             if says is False:
                 weight[b, p] = 1.0
             elif region is not None and has_lungs:

@@ -6,9 +6,11 @@ training split -> rows that a head asks for, at a fraction of their patients -> 
 import numpy as np
 
 from training.config.finetune import FinetuneConfig
-from training.data.cache.cache import STRUCTURES, Cache, Sample
+from training.data.cache.cache import Cache
+from training.data.cache.render import Sample
 from training.data.rows.label_subsets import labelled_subset
 from training.data.rows.labels import complete_boxes, truth
+from training.data.rows.masks import STRUCTURES
 
 
 def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:

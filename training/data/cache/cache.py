@@ -34,29 +34,6 @@ from training.data.cache.build import MANIFEST, build, tidy
 from training.data.cache.render import Sample
 from training.data.cache.sample_index import Samples
 from training.data.catalog import open_reader
-from training.data.rows.masks import (
-    BOX_SOURCES,
-    IGNORE,
-    MASK_SOURCES,
-    ORGANS,
-    STRUCTURES,
-    read_mask,
-    split_lungs,
-)
-
-__all__ = [
-    "BOX_SOURCES",
-    "IGNORE",
-    "MASK_SOURCES",
-    "ORGANS",
-    "STRUCTURES",
-    "Cache",
-    "Masks",
-    "Sample",
-    "open_cache",
-    "read_mask",
-    "split_lungs",
-]
 
 _VERSION = 2
 """Of the layout, of what is put in it, and of the rules in `reports`: another builds anew."""

@@ -24,18 +24,17 @@ from pydantic import TypeAdapter
 
 from radiograph.errors import InputError
 from radiograph.geometry import Box
-from radiograph.image import Radiograph
-from radiograph.limits import malformed
+from radiograph.limits import DEFAULT_LIMITS, malformed
 from radiograph.preprocess import PreprocessSpec, to_grid
-from radiograph.readers import dicom, raster
+from radiograph.readers.read import UNKNOWN
+from radiograph.readers.read import read as read_radiograph
+from training.config.run import Protocol
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import AnnotationRefused, PathRefused
 from training.data.rows.masks import BOX_SOURCES, mask_bits
 from training.data.rows.radiograph_table import Row
 from training.data.rows.reader import Reader
-from training.data.rows.splits import Protocol
 
-_RASTER = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 reader_of = cache(open_reader)
 """One reader of each data set in a process: it may hold an archive open."""
 
@@ -130,7 +129,7 @@ def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut
     try:
         data = reader.read(row.image)
         with malformed("the image cannot be used"):
-            radiograph = decode(data)
+            radiograph = read_radiograph(data, UNKNOWN, DEFAULT_LIMITS)
             grid, geometry = to_grid(radiograph, spec)
         if not row.view and any(w.startswith("lateral_view") for w in radiograph.warnings):
             return LeftOut(row.table, row.image, "lateral view", "the DICOM header says so")
@@ -143,17 +142,6 @@ def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut
     boxes = [(BOX_SOURCES[n], geometry.box_to_grid(b)) for n, b in row.boxes if n in BOX_SOURCES]
     sample = Sample(row, frozenset(known), tuple(boxes))
     return Rendered(sample, (grid * 255 + 0.5).astype(np.uint8), bits if bits.any() else None)
-
-
-def decode(data: bytes) -> Radiograph:
-    """A radiograph from a DICOM, PNG or JPEG file.
-
-    Raises:
-        InputError: it is none, or cannot be used.
-    """
-    if not data.startswith(_RASTER) and dicom.sniff(data):
-        return dicom.read(data)
-    return raster.read(data)
 
 
 def _told(error: OSError) -> tuple[str, str]:

@@ -24,10 +24,11 @@ from functools import cached_property
 from pathlib import Path
 
 from radiograph.geometry import Box
+from training.config.run import Protocol
 from training.data.rows import dataset_files
 from training.data.rows.labels import NIH_FINDINGS
 from training.data.rows.radiograph_table import Row
-from training.data.rows.splits import Protocol, drawn, patients_for
+from training.data.rows.splits import drawn, patients_for
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 TRAIN_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"

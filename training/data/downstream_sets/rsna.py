@@ -28,9 +28,10 @@ from pathlib import Path
 import numpy as np
 
 from radiograph.geometry import Box
+from training.config.run import Protocol
 from training.data.rows import dataset_files, shapes
 from training.data.rows.radiograph_table import Row
-from training.data.rows.splits import Protocol, in_thirds
+from training.data.rows.splits import in_thirds
 
 SIDE_PX = 1024
 LABELS, CLASSES = "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"

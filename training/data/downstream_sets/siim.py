@@ -27,9 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
+from training.config.run import Protocol
 from training.data.rows import dataset_files, shapes, siim_rle
 from training.data.rows.radiograph_table import Row
-from training.data.rows.splits import Protocol, in_thirds
+from training.data.rows.splits import in_thirds
 
 SIDE_PX = 1024
 TABLES = ("stage_2_train.csv", "train-rle.csv")

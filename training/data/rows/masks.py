@@ -16,7 +16,8 @@ from radiograph.limits import DEFAULT_LIMITS, malformed
 from training.data.rows.radiograph_table import Row
 from training.data.rows.reader import Reader
 
-ORGANS = ("Left lung", "Right lung", "Cardiomediastinum")
+LUNGS = ("Left lung", "Right lung")
+ORGANS = (*LUNGS, "Cardiomediastinum")
 """There is one of each, and the bounds of its mask are its box."""
 STRUCTURES = (*ORGANS, "Lung opacity", "Pneumothorax", "Foreign object")
 IGNORE = 1 << 7
@@ -50,7 +51,7 @@ def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.
         if name := MASK_SOURCES.get(source):
             mask = read_mask(reader.read(path))
             found[name] = np.maximum(found[name], mask) if name in found else mask
-    if row.lung_mask and not {"Left lung", "Right lung"} <= set(found):
+    if row.lung_mask and not set(LUNGS) <= set(found):
         found |= split_lungs(read_mask(reader.read(row.lung_mask))) or {}
     for name, mask in found.items():
         inside = _place(mask > 191, geometry) > 0.5

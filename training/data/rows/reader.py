@@ -1,12 +1,12 @@
 """The interface that every dataset reader implements."""
 
 from collections.abc import Iterable
-from typing import Protocol as Interface
+from typing import Protocol
 
 from training.data.rows.radiograph_table import Row
 
 
-class Reader(Interface):
+class Reader(Protocol):
     """One data set on disk."""
 
     def rows(self) -> Iterable[Row]:

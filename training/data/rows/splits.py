@@ -8,12 +8,9 @@ drawn, in_thirds  scikit-learn's draw with random_state=0, as published scripts 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
 from training.data.rows.dataset_files import DataError
 
-Protocol = Literal["sound", "mgca"]
-"""`sound`: nothing in two splits. `mgca`: the published split and rows, with their faults."""
 _VALID, _TEST = 0.05, 0.05
 
 

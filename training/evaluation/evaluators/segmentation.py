@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from radiograph.manifest import HeadSpec, Metric, Task
 from radiograph.postprocess import heads
+from training.data.rows.masks import LUNGS
 from training.evaluation.evaluators.estimates import Mean, without_interval
 from training.evaluation.predictions import Prediction, head_output
 from training.evaluation.trained_model import TrainedModel
@@ -11,7 +12,6 @@ from training.metrics import dice, mask_iou
 from training.metrics.arrays import FloatArray
 from training.metrics.mgca_protocol import SUFFIX, grid_dice, mean_of_batches
 
-LUNGS = ("Left lung", "Right lung")
 PRESENT = "dice, where present"
 
 

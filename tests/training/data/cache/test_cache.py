@@ -11,7 +11,8 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX, picture, png, record
 from training.config.run import PairsConfig
 from training.data.cache import cache as cache_module
-from training.data.cache.cache import IGNORE, STRUCTURES, Cache, open_cache, split_lungs
+from training.data.cache.cache import Cache, open_cache
+from training.data.rows.masks import IGNORE, STRUCTURES, split_lungs
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)
 NAME = "covid_cxr"

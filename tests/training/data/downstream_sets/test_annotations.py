@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from radiograph.limits import DEFAULT_LIMITS
 from radiograph.preprocess import PreprocessSpec, preprocess
+from radiograph.readers.read import UNKNOWN, read
 from radiograph.terminology import code_of
 from tests.builders.training.tiny_downstream import (
     frontal,
@@ -24,11 +26,10 @@ from tests.builders.training.tiny_runs import SIZE_PX
 from tests.builders.training.tiny_sets import config, write_csv
 from training.config.augmentation import AugmentConfig
 from training.data.batches.collate import Batch, load_batch
-from training.data.cache.cache import IGNORE, STRUCTURES, Cache, open_cache
-from training.data.cache.render import decode
+from training.data.cache.cache import Cache, open_cache
 from training.data.catalog import open_reader
 from training.data.rows.labels import COVIDX_FINDINGS, NIH_FINDINGS, UNCERTAIN_AS_PRESENT, truth
-from training.data.rows.masks import read_mask
+from training.data.rows.masks import IGNORE, STRUCTURES, read_mask
 from training.data.rows.radiograph_table import Row
 from training.data.rows.reader import Reader
 from training.evaluation import predictions
@@ -55,7 +56,7 @@ def _batch(cached: Cache, structure: str) -> tuple[list[str], Batch]:
 
 def _seen(reader: Reader, row: Row) -> tuple[dict[str, NDArray[np.bool_]], dict[str, int]]:
     """Masks in source pixels, and how many boxes of each label evaluation knows."""
-    _, geometry = preprocess(decode(reader.read(row.image)), SPEC)
+    _, geometry = preprocess(read(reader.read(row.image), UNKNOWN, DEFAULT_LIMITS), SPEC)
     masks, _ = predictions._true_masks(predictions._OneAtATime(reader), row, geometry)
     return masks, {
         label: len(found) for label, found in predictions._true_boxes(row, masks).items()
@@ -146,7 +147,7 @@ def test_a_shape_is_drawn_on_the_picture_as_its_exif_orientation_shows_it(tmp_pa
     exif[ExifTags.Base.Orientation] = 6  # the first row is shown at the right
     Image.new("L", (64, 32)).save(tmp_path / "train/3.jpg", exif=exif)
     reader, rows = open_reader(tmp_path, "object_cxr"), _rows(tmp_path, "object_cxr")
-    assert decode(reader.read(rows["3.jpg"].image)).pixels.shape == (64, 32)
+    assert read(reader.read(rows["3.jpg"].image), UNKNOWN, DEFAULT_LIMITS).pixels.shape == (64, 32)
     assert read_mask(reader.read(rows["3.jpg"].masks["Foreign object"])).shape == (64, 32)
 
 

@@ -16,10 +16,11 @@ from tests.builders.training.tiny_downstream import (
     write_rsna,
     write_siim,
 )
+from training.config.run import Protocol
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError
 from training.data.rows.radiograph_table import Row
-from training.data.rows.splits import Protocol, drawn, in_thirds, patients_for
+from training.data.rows.splits import drawn, in_thirds, patients_for
 
 BOTH: tuple[Protocol, ...] = ("sound", "mgca")
 
