@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from training.config.experiments import Column, TableRow
+from training.config.run import Protocol
 from training.experiments.markdown import grid, mean_and_spread
-from training.experiments.plan import Cell, Job, Protocol, cell_of, tasks
+from training.experiments.plan import Cell, Job, cell_of, tasks
 from training.experiments.published_figures import IMPOSSIBLE, NUMBERS, Printed, published
 from training.experiments.result_store import Folder, Measured
 

@@ -21,6 +21,7 @@ from training.config.experiments import Look, TablesConfig
 from training.config.files import load
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
+from training.config.run import Protocol
 from training.data.batches.row_selection import training_pool
 from training.data.batches.sampler import steps_per_epoch
 from training.data.cache.cache import open_cache
@@ -33,7 +34,6 @@ from training.experiments.plan import (
     PRETRAINED,
     Cell,
     Job,
-    Protocol,
     arm_pretraining,
     cells,
     check,

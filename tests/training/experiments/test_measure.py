@@ -6,8 +6,9 @@ from radiograph.manifest import Metric, Task
 from tests.builders.training import tiny_tables
 from training.config.experiments import Column, TablesConfig
 from training.config.experiments import Task as TableTask
+from training.config.run import Protocol
 from training.experiments.measure import NotMeasured, figure
-from training.experiments.plan import Cell, Protocol
+from training.experiments.plan import Cell
 from training.experiments.result_store import Measured
 
 
