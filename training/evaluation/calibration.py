@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.manifest import HeadSpec, Label, Task
+from radiograph.postprocess.boxes import iou
 from radiograph.terminology import code_of
 from training.data.rows.labels import truth
 from training.data.rows.masks import ORGANS
@@ -21,7 +22,6 @@ from training.metrics import (
     BoxesOfImage,
     dice,
     fit_temperature,
-    iou,
     sensitivity_threshold,
     youden_threshold,
 )

@@ -16,7 +16,6 @@ from training.metrics.average_precision import (
     BoxesOfImage,
     Matched,
     average_precision,
-    iou,
     match,
 )
 from training.metrics.bootstrap import Counts, Estimate, Statistic, bootstrap, weighted_mean
@@ -56,7 +55,6 @@ __all__ = [
     "dice",
     "f1",
     "fit_temperature",
-    "iou",
     "macro",
     "mask_iou",
     "match",

@@ -12,28 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.geometry import Box
+from radiograph.postprocess.boxes import pairwise_iou
 from training.metrics.arrays import BoolArray, Counts, Float64Array, finite, once
 
 MAP_IOUS = tuple(round(0.40 + 0.05 * step, 2) for step in range(8))
 """0.40 to 0.75 by 0.05, over which the published mAP is a mean."""
 
 Interpolation = Literal["all_points", "coco"]
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
-    return float(box_ious(np.array([a]), np.array([b]))[0, 0])
-
-
-def box_ious(a: Float64Array, b: Float64Array) -> Float64Array:
-    """Of each of P x 4 boxes with each of G x 4: P x G; 0 for boxes without an area."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0.0, None).prod(axis=2)
-    areas = [(box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b)]
-    union = areas[0][:, None] + areas[1][None, :] - common
-    overlap: Float64Array = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    return overlap
 
 
 @dataclass(frozen=True)
@@ -117,7 +102,7 @@ def _match_one(image: BoxesOfImage, wanted: Float64Array) -> tuple[Float64Array,
     order = np.argsort(-scores, kind="stable")
     if not len(scores) or not image.truth:
         return scores[order], hits
-    overlaps = box_ious(boxes[order], np.array(image.truth, dtype=np.float64))
+    overlaps = pairwise_iou(boxes[order], np.array(image.truth, dtype=np.float64))
     free = np.ones((len(wanted), len(image.truth)), dtype=bool)
     levels = np.arange(len(wanted))
     for rank, overlap in enumerate(overlaps):

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from radiograph.geometry import Box
+from radiograph.postprocess.boxes import pairwise_iou
 from training.metrics.arrays import BoolArray, Float64Array, finite
-from training.metrics.average_precision import box_ious
 
 FOUND_IOU = 0.1
 """From which overlap on a region counts as found. Heat maps of 7 x 7 or 14 x 14 cells are coarse;
@@ -49,7 +49,7 @@ def region_recall(region: BoolArray, truths: Sequence[Box], at_iou: float = FOUN
     found = boxes_around(region)
     if not found:
         return 0.0
-    overlaps = box_ious(np.array(truths, dtype=np.float64), np.array(found))
+    overlaps = pairwise_iou(np.array(truths, dtype=np.float64), np.array(found))
     return float((overlaps.max(axis=1) >= at_iou).mean())
 
 

@@ -15,7 +15,6 @@ from training.metrics import (
     average_precision,
     contrast_to_noise,
     dice,
-    iou,
     mask_iou,
     match,
     points_inside,
@@ -116,12 +115,6 @@ def test_average_precision_of_a_resample_is_that_of_the_repeated_images() -> Non
 
 def test_the_published_ious_are_eight_from_040_to_075() -> None:
     assert MAP_IOUS == (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
-
-
-def test_iou_by_hand() -> None:
-    assert iou(UNIT, (0.5, 0.0, 1.5, 1.0)) == pytest.approx(1 / 3)
-    assert iou(UNIT, FAR) == 0.0
-    assert iou((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0)) == 0.0
 
 
 def test_dice_and_iou_count_only_what_is_annotated() -> None:
