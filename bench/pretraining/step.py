@@ -29,7 +29,7 @@ from training.config.pretrain import PretrainConfig
 from training.config.run import PairsConfig
 from training.data.cache.cache import Cache, Masks
 from training.data.cache.render import Sample
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.engine import trainer
 from training.engine.checkpoint import Plan
 from training.engine.distributed import launch

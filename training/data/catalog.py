@@ -22,9 +22,28 @@ from training.data.pretraining_sets.mimic_cxr_dicom import MimicCxrDicom
 from training.data.pretraining_sets.mimic_cxr_jpg import MimicCxrJpg
 from training.data.pretraining_sets.open_i import OpenI
 from training.data.pretraining_sets.padchest import PadChest
-from training.data.rows.radiograph_table import Table
+from training.data.rows.radiograph_table import RadiographTable
 from training.data.rows.reader import Reader
 
+TITLES = {
+    "kermany_224": "Kermany chest X-rays of children",
+    "nih_subset": "NIH ChestX-ray14, subset",
+    "covid_cxr": "COVID-19 image collection",
+    "vqa_rad_chest": "VQA-RAD, chest",
+    "mimic_cxr_jpg": "MIMIC-CXR-JPG",
+    "mimic_cxr_dicom": "MIMIC-CXR",
+    "chexpert": "CheXpert",
+    "chexpert_plus": "CheXpert Plus",
+    "open_i": "Open-i, Indiana University chest X-rays",
+    "padchest": "PadChest",
+    "rsna": "RSNA Pneumonia Detection Challenge",
+    "siim": "SIIM-ACR Pneumothorax Segmentation",
+    "covidx": "COVIDx CXR",
+    "cxr14": "NIH ChestX-ray14",
+    "object_cxr": "Object-CXR",
+    "chexpert_competition": "CheXpert, five competition labels",
+}
+"""Titles of the data sets, as model cards and tables show them."""
 _WITH_REPORTS = (MimicCxrJpg, MimicCxrDicom, CheXpert, CheXpertPlus, OpenI, PadChest, Pairs)
 _WITH_PROTOCOLS = (Rsna, Siim, Covidx, Cxr14, ObjectCxr, CheXpertCompetition)
 DOWNSTREAM: dict[str, Callable[[Path, Protocol], Reader]] = {r.name: r for r in _WITH_PROTOCOLS}
@@ -47,4 +66,4 @@ def open_reader(root: Path, name: str, protocol: Protocol = "sound") -> Reader:
     """
     if name in DOWNSTREAM:
         return DOWNSTREAM[name](root, protocol)
-    return READERS[name](root) if name in READERS else Table(root, name)
+    return READERS[name](root) if name in READERS else RadiographTable(root, name)

@@ -29,8 +29,7 @@ from training.data.batches.prefetch import read_ahead
 from training.data.catalog import open_reader
 from training.data.rows.labels import complete_boxes
 from training.data.rows.masks import BOX_SOURCES, LUNGS, MASK_SOURCES, read_mask, split_lungs
-from training.data.rows.radiograph_table import Row
-from training.data.rows.reader import Reader
+from training.data.rows.reader import Reader, Row
 from training.evaluation.trained_model import Raw, TrainedModel
 from training.metrics import BoxesOfImage
 from training.metrics.arrays import FloatArray

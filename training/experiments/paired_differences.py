@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.config.ablation import AblationConfig, Arm
-from training.data.rows.radiograph_table import TABLE_NAMES
+from training.data.catalog import TITLES
 from training.experiments.ablation import PRETRAINED, Cell, Folder, Result, cells
 from training.experiments.markdown import grid, markers, mean_and_spread
 
@@ -54,7 +54,7 @@ def describe(config: AblationConfig, out: Path) -> str:
     parts = [_setting(config, folder, list(found.values()))]
     for task, probe in (("segment", config.segment), ("classify", config.classify)):
         for table in probe.tables:
-            title = f"### {TASKS[task]}: {TABLE_NAMES.get(table, table)}\n"
+            title = f"### {TASKS[task]}: {TITLES.get(table, table)}\n"
             measured = _Measured(config, found, task, table)
             parts += [title, measured.figures(), "First minus second, paired by seed:\n"]
             parts.append(measured.differences())

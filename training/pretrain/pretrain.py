@@ -16,7 +16,7 @@ from training.config.pretrain import PretrainConfig
 from training.data.batches.augment import augment
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.text.synthetic_reports import report, text_ids
 from training.data.text.token_lengths import token_counts
 from training.engine import seeding, trainer

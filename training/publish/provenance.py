@@ -9,8 +9,7 @@ import yaml
 from radiograph.manifest import DataUse, Provenance
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.data.catalog import open_reader
-from training.data.rows.radiograph_table import TABLE_NAMES
+from training.data.catalog import TITLES, open_reader
 from training.data.text.synthetic_reports import report
 from training.evaluation.assessment import Assessment
 from training.evaluation.trained_model import PastRun, TrainedModel
@@ -85,7 +84,7 @@ def _data_uses(config: FinetuneConfig) -> list[DataUse]:
         note = f"{len(made)} of {len(rows)} {SYNTHETIC}" if made else ""
         uses.append(
             DataUse(
-                name=TABLE_NAMES.get(name, name),
+                name=TITLES.get(name, name),
                 licence=licences,
                 rows=dict(Counter(row.split for row in rows)),
                 note=note,

@@ -14,8 +14,8 @@ from training.config.run import PairsConfig
 from training.data import prepare
 from training.data.cache import cache as cache_module
 from training.data.cache.cache import open_cache
-from training.data.catalog import READERS
-from training.data.rows.radiograph_table import TABLE_NAMES, Row
+from training.data.catalog import READERS, TITLES
+from training.data.rows.reader import Row
 
 SPEC = PreprocessSpec(size_px=64)
 _ROW = TypeAdapter(Row)
@@ -113,4 +113,4 @@ def test_a_row_that_was_cached_before_is_complete_in_nothing() -> None:
 
 def test_every_data_set_with_published_counts_has_a_name_and_a_reader() -> None:
     assert set(prepare.PUBLISHED) <= set(READERS)
-    assert set(prepare.PUBLISHED) <= set(TABLE_NAMES)
+    assert set(prepare.PUBLISHED) <= set(TITLES)

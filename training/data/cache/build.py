@@ -27,7 +27,7 @@ from training.data.cache.render import RECORD, Chunk, ChunkRecord, LeftOut, read
 from training.data.cache.sample_index import write_samples
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.progress import track
 
 MANIFEST = "left_out.csv"

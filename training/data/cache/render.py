@@ -32,8 +32,7 @@ from training.config.run import Protocol
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import AnnotationRefused, PathRefused
 from training.data.rows.masks import BOX_SOURCES, mask_bits
-from training.data.rows.radiograph_table import Row
-from training.data.rows.reader import Reader
+from training.data.rows.reader import Reader, Row
 
 reader_of = cache(open_reader)
 """One reader of each data set in a process: it may hold an archive open."""

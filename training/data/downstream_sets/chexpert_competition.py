@@ -29,7 +29,7 @@ from training.config.run import Protocol
 from training.data.pretraining_sets.chexpert import LABELS, SOURCE, CheXpert, row_of
 from training.data.rows import dataset_files
 from training.data.rows.labels import UNCERTAIN_AS_PRESENT
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import patients_for
 
 _VALID, _ASIDE = 5_000, 200

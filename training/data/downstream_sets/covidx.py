@@ -23,7 +23,7 @@ from pathlib import Path
 from training.config.run import Protocol
 from training.data.rows import dataset_files
 from training.data.rows.labels import COVIDX_FINDINGS
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import drawn, patients_for
 
 LISTS = {"train": "train_COVIDx9A.txt", "test": "test_COVIDx9A.txt"}

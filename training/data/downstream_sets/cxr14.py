@@ -27,7 +27,7 @@ from radiograph.geometry import Box
 from training.config.run import Protocol
 from training.data.rows import dataset_files
 from training.data.rows.labels import NIH_FINDINGS
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import drawn, patients_for
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")

@@ -28,7 +28,7 @@ from PIL import ExifTags, Image
 from radiograph.limits import malformed
 from training.config.run import Protocol
 from training.data.rows import dataset_files, shapes
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import drawn
 
 PARTS = ("train", "dev", "test")

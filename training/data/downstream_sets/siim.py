@@ -29,7 +29,7 @@ import numpy as np
 
 from training.config.run import Protocol
 from training.data.rows import dataset_files, shapes, siim_rle
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import in_thirds
 
 SIDE_PX = 1024

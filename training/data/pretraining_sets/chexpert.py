@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.data.rows import dataset_files
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.text.report_sections import clean, join, pair_text, reason_too_short
 
 LICENCE = "Stanford University Dataset Research Use Agreement"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from training.data.rows import dataset_files
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.text.report_sections import pair_text, reason_too_short
 
 LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"

@@ -25,7 +25,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from training.data.rows import dataset_files
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import split_of
 from training.data.text.report_sections import clean, join, reason_too_short
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.data.rows import dataset_files
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import split_of
 from training.data.text.report_sections import reason_too_short
 

@@ -4,7 +4,7 @@ A finding that a table does not label is not known, never absent: a child with p
 the Kermany set may well have an effusion.
 """
 
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 
 NIH_FINDINGS = (
     "Atelectasis",

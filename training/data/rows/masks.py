@@ -13,8 +13,7 @@ from scipy import ndimage
 
 from radiograph.geometry import Geometry
 from radiograph.limits import DEFAULT_LIMITS, malformed
-from training.data.rows.radiograph_table import Row
-from training.data.rows.reader import Reader
+from training.data.rows.reader import Reader, Row
 
 LUNGS = ("Left lung", "Right lung")
 ORGANS = (*LUNGS, "Cardiomediastinum")

@@ -1,6 +1,9 @@
-"""Radiograph tables: one CSV and its images, in a folder or a tar file. Our own format.
+"""Radiograph tables, a format of this project: one CSV and its images, in a folder or a tar file.
 
-Columns used: image, patient_id, split, text, labels ("|"-separated), view, sex, age, width,
+    <root>/<name>.csv                     one line for each image
+    <root>/<name>/...  or  <name>.tar     the images and masks that the CSV names
+
+Columns: image, patient_id, split, text, labels ("|"-separated), view, sex, age, width,
 height, lung_mask, class_masks (JSON name -> path), boxes (JSON [{label, xyxy}] in stored
 pixels), licence, licence_class, extra (JSON; question-answer pairs).
 """
@@ -9,91 +12,28 @@ import hashlib
 import json
 import tarfile
 import weakref
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from radiograph.geometry import Box
 from training.data.rows.dataset_files import DataError, MissingData, digest, inside, records
+from training.data.rows.reader import Row
 
-_Boxes = tuple[tuple[str, tuple[float, float, float, float]], ...]
+_Boxes = tuple[tuple[str, Box], ...]
 _Answers = tuple[tuple[str, str], ...]
 _COLUMNS = (
     *("image", "patient_id", "split", "text", "labels", "view", "sex", "age", "lung_mask"),
     *("class_masks", "boxes", "licence", "licence_class", "extra"),
 )
-TABLE_NAMES = {
-    "kermany_224": "Kermany chest X-rays of children",
-    "nih_subset": "NIH ChestX-ray14, subset",
-    "covid_cxr": "COVID-19 image collection",
-    "vqa_rad_chest": "VQA-RAD, chest",
-    "mimic_cxr_jpg": "MIMIC-CXR-JPG",
-    "mimic_cxr_dicom": "MIMIC-CXR",
-    "chexpert": "CheXpert",
-    "chexpert_plus": "CheXpert Plus",
-    "open_i": "Open-i, Indiana University chest X-rays",
-    "padchest": "PadChest",
-    "rsna": "RSNA Pneumonia Detection Challenge",
-    "siim": "SIIM-ACR Pneumothorax Segmentation",
-    "covidx": "COVIDx CXR",
-    "cxr14": "NIH ChestX-ray14",
-    "object_cxr": "Object-CXR",
-    "chexpert_competition": "CheXpert, five competition labels",
-}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One radiograph and what is known about it.
-
-    Attributes:
-        table: name of the table it stands in.
-        image: path of the image inside of the table.
-        labels: class labels as the table spells them.
-        masks: structure or finding -> path of its mask.
-        lung_mask: path of a mask of both lungs together, or None.
-        boxes: (label, (x0, y0, x1, y1)) in stored pixels.
-        uncertain: labels that the table marks as neither present nor absent.
-        complete: labels of which every mask and box is given; one without any is absent.
-        left_out: why the row takes no part, or "" if it may.
-    """
-
-    table: str
-    image: str
-    patient_id: str
-    split: str
-    text: str
-    labels: tuple[str, ...]
-    view: str
-    sex: str
-    age: str
-    licence: str
-    licence_class: str
-    masks: dict[str, str] = field(default_factory=dict)
-    lung_mask: str | None = None
-    boxes: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()
-    answers: tuple[tuple[str, str], ...] = ()
-    uncertain: tuple[str, ...] = ()
-    complete: tuple[str, ...] = ()
-    left_out: str = ""
-
-    @property
-    def is_lateral(self) -> bool:
-        """Whether the view is a lateral one."""
-        return self.view.upper() in {"L", "LL", "RL", "LATERAL"}
-
-    @property
-    def reason_left_out(self) -> str:
-        """Why no run uses the row, or "" if one may: the table's reason, or a lateral view."""
-        return self.left_out or ("lateral view" if self.is_lateral else "")
-
-
-class Table:
-    """A radiograph table whose files can be read by their paths."""
+class RadiographTable:
+    """Reader of a radiograph table."""
 
     def __init__(self, root: Path, name: str) -> None:
         """Open `<root>/<name>.csv`.
 
         Raises:
-            MissingData: the CSV, or both the folder and the tar of images, are missing.
+            MissingData: there is no CSV, or neither a folder nor a tar file of images.
         """
         self.root, self.name = root, name
         self.csv = root / f"{name}.csv"
@@ -107,7 +47,7 @@ class Table:
             weakref.finalize(self, self._tar.close)
 
     def rows(self) -> list[Row]:
-        """All rows, in the order of the file.
+        """Return all rows, in the order of the file.
 
         Raises:
             DataError: a column is missing.
@@ -115,10 +55,10 @@ class Table:
         return [_row(self.name, record) for record in records(self.csv, _COLUMNS)]
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image or mask.
+        """Return the bytes of one image or mask.
 
         Raises:
-            FileNotFoundError: it is not in the table.
+            FileNotFoundError: there is no such file.
             PathRefused: the path leads out of the folder.
         """
         if self._tar is None:
@@ -134,9 +74,9 @@ class Table:
             raise DataError(f"{self.name}.tar breaks off at {path}") from error
 
     def fingerprint(self) -> bytes:
-        """Changes when the CSV or an image does.
+        """Return a digest of the CSV and the images.
 
-        The tar's content counts, or names, sizes and times of the files in a folder.
+        A tar file counts by its content, a folder by the names, sizes and times of its files.
         """
         sha = hashlib.sha256(self.csv.read_bytes())
         if self._tar is not None:
@@ -180,7 +120,7 @@ def _row(table: str, record: dict[str, str]) -> Row:
 
 
 def _annotations(record: dict[str, str]) -> tuple[dict[str, str], _Boxes, _Answers]:
-    """Masks, boxes and question-answer pairs, from their JSON."""
+    """Parse the JSON of masks, boxes and question-answer pairs."""
     extra = json.loads(record["extra"]) if record["extra"].startswith("[") else []
     boxes = [(box["label"], box["xyxy"]) for box in json.loads(record["boxes"] or "[]")]
     return (

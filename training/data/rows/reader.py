@@ -1,19 +1,77 @@
-"""The interface that every dataset reader implements."""
+"""A row of a data set, and the interface of the readers that yield rows."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from training.data.rows.radiograph_table import Row
+from radiograph.geometry import Box
+
+
+@dataclass(frozen=True)
+class Row:
+    """One radiograph and its annotations.
+
+    Attributes:
+        table: name of the data set.
+        image: path of the image inside the data set.
+        patient_id: patient, unique within the data set.
+        split: `train`, `valid`, `test`, or "" if the row is in none.
+        text: report in the form that the text encoder reads, or "".
+        labels: class labels, as the data set spells them.
+        view: view position, as the data set spells it, or "".
+        licence: licence of the image, in words.
+        licence_class: `open` or `noncommercial`.
+        masks: structure or finding -> path of its mask.
+        lung_mask: path of one mask of both lungs, or None.
+        boxes: (label, (x0, y0, x1, y1)) in stored pixels.
+        answers: question-answer pairs about the image.
+        uncertain: labels that the data set marks as neither present nor absent.
+        complete: labels whose masks and boxes are all given; a label without any is absent.
+        left_out: reason why the data set excludes the row, or "".
+    """
+
+    table: str
+    image: str
+    patient_id: str
+    split: str
+    text: str
+    labels: tuple[str, ...]
+    view: str
+    sex: str
+    age: str
+    licence: str
+    licence_class: str
+    masks: dict[str, str] = field(default_factory=dict)
+    lung_mask: str | None = None
+    boxes: tuple[tuple[str, Box], ...] = ()
+    answers: tuple[tuple[str, str], ...] = ()
+    uncertain: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()
+    left_out: str = ""
+
+    @property
+    def is_lateral(self) -> bool:
+        """True if the view is a lateral one."""
+        return self.view.upper() in {"L", "LL", "RL", "LATERAL"}
+
+    @property
+    def reason_left_out(self) -> str:
+        """Reason why no run uses the row, or "": that of the data set, or a lateral view."""
+        return self.left_out or ("lateral view" if self.is_lateral else "")
 
 
 class Reader(Protocol):
     """One data set on disk."""
 
     def rows(self) -> Iterable[Row]:
-        """Every row, in an order that does not change; `left_out` says which take no part."""
+        """Yield every row in a fixed order, also those with a reason in `left_out`."""
 
     def read(self, path: str) -> bytes:
-        """The bytes of an image or a mask of a row; an OSError where they cannot be had."""
+        """Return the bytes of an image or a mask of a row.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
 
     def fingerprint(self) -> bytes:
-        """Changes when the data set does, and is had in seconds however large it is."""
+        """Return bytes that change when the data set does, in seconds for any size of set."""

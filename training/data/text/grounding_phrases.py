@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from training.data.rows.labels import is_normal, truth
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 
 OTHER = {"left": "right", "right": "left"}
 _LUNG_NOUNS = (

@@ -12,7 +12,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 
 _FINDINGS: dict[str, tuple[str, ...]] = {
     "normal": (

@@ -29,7 +29,7 @@ from training.data.cache import build, worker_pool
 from training.data.cache.cache import Cache, open_cache
 from training.data.cache.render import RECORD, Chunk, render_chunk
 from training.data.rows.dataset_files import DataError
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)
 LINE = {"text": "The lungs are clear.", "split": "train", "patient": "p"}

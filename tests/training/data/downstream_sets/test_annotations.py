@@ -30,8 +30,7 @@ from training.data.cache.cache import Cache, open_cache
 from training.data.catalog import open_reader
 from training.data.rows.labels import COVIDX_FINDINGS, NIH_FINDINGS, UNCERTAIN_AS_PRESENT, truth
 from training.data.rows.masks import IGNORE, STRUCTURES, read_mask
-from training.data.rows.radiograph_table import Row
-from training.data.rows.reader import Reader
+from training.data.rows.reader import Reader, Row
 from training.evaluation import predictions
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)

@@ -19,7 +19,7 @@ from tests.builders.training.tiny_downstream import (
 from training.config.run import Protocol
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import drawn, in_thirds, patients_for
 
 BOTH: tuple[Protocol, ...] = ("sound", "mgca")

@@ -14,7 +14,7 @@ from training.data.cache.cache import Cache, open_cache
 from training.data.catalog import READERS, open_reader
 from training.data.pretraining_sets.chexpert import LABELS
 from training.data.rows.dataset_files import DataError, MissingData, PathRefused, inside
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.rows.splits import split_of
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from training.data.rows.radiograph_table import Row
+from training.data.rows.reader import Row
 from training.data.text.grounding_phrases import (
     DEVELOPMENT,
     HELD_OUT,
