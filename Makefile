@@ -1,9 +1,9 @@
-# Two commands for a newcomer: `make serve` and `make test`. `make help` lists the rest.
+# Newcomers need two commands: `make serve` and `make test`. `make help` lists the others.
 #
-# Environments live in .venv/ and are brought up to date only when their pins change:
-#   .venv/serve   the service, no torch; every file checked against constraints/serve.txt's hashes
+# Environments are created in .venv/ and updated only when their pins change:
+#   .venv/serve   the service, without torch; verified by the hashes in constraints/serve.txt
 #   .venv/dev     training, service and tools, from constraints/dev.txt
-#   .venv/triton  a real Triton for the tests, from constraints/triton-test.txt
+#   .venv/triton  a real Triton server for the tests, from constraints/triton-test.txt
 #   .venv/lock    the resolver that writes constraints/
 #   .venv/bench-* peers of the benchmark and its plot, from constraints/bench-*.txt
 
@@ -11,7 +11,7 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# The first interpreter that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
+# The first interpreter that is recent enough; `make PYTHON=/path/to/python3.12 ...` selects another.
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python, \
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
@@ -23,20 +23,20 @@ TRITON := .venv/triton
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install --quiet
 UV_VERSION := 0.13.9
 
-# Say what is missing before venv fails with a traceback; an environment that stands is kept.
-# $(1): the environment's folder.
+# Report what is missing before venv fails with a traceback. An existing environment is kept.
+# $(1): directory of the environment.
 define create_environment
-@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found: install one, or name it with \
+@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found: install it, or name it with \
 	make PYTHON=/path/to/python3.11" >&2; exit 1; }
 @$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Python 3.11 or newer is \
-	needed, and $(PYTHON) is %d.%d: make PYTHON=/path/to/python3.11" % v[:2])'
-@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) comes without venv: install \
-	it (on Debian and Ubuntu the package python3-venv)" >&2; exit 1; }
+	required, but $(PYTHON) is %d.%d: use make PYTHON=/path/to/python3.11" % v[:2])'
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module: \
+	install it (package python3-venv on Debian and Ubuntu)" >&2; exit 1; }
 test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 endef
 
 .PHONY: help
-help: ## List the commands
+help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: serve
@@ -44,16 +44,16 @@ serve: $(SERVE)/.ready ## Start the service with the shipped model on 127.0.0.1:
 	@exec $(SERVE)/bin/g2d serve
 
 .PHONY: test
-test: $(DEV)/.ready ## Run every test; PYTEST_ARGS="tests/radiograph -k dicom" narrows them
+test: $(DEV)/.ready ## Run every test, or those of PYTEST_ARGS="tests/radiograph -k dicom"
 	@$(MAKE) --no-print-directory triton-test-env \
-		|| echo "No Triton for this machine: its tests are skipped" >&2
+		|| echo "Triton is not available for this machine: its tests are skipped" >&2
 	$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: triton-test-env
-triton-test-env: $(TRITON)/.locked ## A real Triton server for the tests (Linux, x86-64)
+triton-test-env: $(TRITON)/.locked ## Install a real Triton server for the tests (Linux, x86-64)
 
 .PHONY: check check-format check-lint check-types check-imports check-files
-check: check-format check-lint check-types check-imports check-files ## Format, lint, types, import rules
+check: check-format check-lint check-types check-imports check-files ## Check formatting, lint, types and import contracts
 
 check-format: $(DEV)/.ready
 	$(DEV)/bin/ruff format --check .
@@ -69,17 +69,17 @@ check-imports: $(DEV)/.ready
 
 check-files:
 	@! find tests -name __init__.py | grep . \
-		|| { echo "an __init__.py under tests/ shadows the packages" >&2; exit 1; }
+		|| { echo "an __init__.py under tests/ would shadow the packages" >&2; exit 1; }
 	@! grep -n '://' constraints/*.txt \
-		|| { echo "constraints name no address: run make lock" >&2; exit 1; }
+		|| { echo "constraints must not name an index address: run make lock" >&2; exit 1; }
 
 .PHONY: format
-format: $(DEV)/.ready ## Format, and fix what ruff can fix
+format: $(DEV)/.ready ## Format the code, and apply the fixes of ruff
 	$(DEV)/bin/ruff format .
 	$(DEV)/bin/ruff check --fix .
 
 .PHONY: lock
-lock: $(LOCK)/.ready ## Pin constraints/ anew, keeping what fits; LOCK_ARGS=--upgrade takes newer releases
+lock: $(LOCK)/.ready ## Rewrite constraints/, keeping valid pins; LOCK_ARGS=--upgrade upgrades them
 	$(call compile,build,--generate-hashes --group build)
 	$(call compile,serve,--generate-hashes --extra serve pyproject.toml)
 	$(call compile,gpu,--generate-hashes --extra gpu pyproject.toml)
@@ -91,13 +91,13 @@ lock: $(LOCK)/.ready ## Pin constraints/ anew, keeping what fits; LOCK_ARGS=--up
 	$(call compile,triton,--generate-hashes --extra triton pyproject.toml)
 	$(call compile,dev,--extra serve --extra otel --extra triton --extra postgres --extra train --group dev --group build pyproject.toml)
 
-# One resolution for every supported Python and platform, with no index address in the result.
+# Resolve once for every supported Python and platform; the result names no index address.
 compile = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS) $(2) \
 	--output-file constraints/$(1).txt
 
 .PHONY: bench-env
-bench-env: $(addsuffix /.installed,$(BENCH)) ## Environments of the peers that bench/service.py compares with
+bench-env: $(addsuffix /.installed,$(BENCH)) ## Install the servers that bench/service.py compares with
 
 .PHONY: clean
 clean: ## Remove caches and build products
@@ -105,7 +105,7 @@ clean: ## Remove caches and build products
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: clean-env
-clean-env: ## Remove the environments as well
+clean-env: ## Remove the environments in .venv/
 	rm -rf $(SERVE) $(DEV) $(TRITON) $(LOCK) $(BENCH)
 
 $(SERVE)/.locked: constraints/build.txt constraints/serve.txt
@@ -126,7 +126,7 @@ $(DEV)/.locked: constraints/dev.txt
 	.venv/bench-$*/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
-# Without what the package asks for beside the server itself: nothing of it is imported.
+# The dependencies of the package are left out: the server imports none of them.
 $(TRITON)/.locked: constraints/triton-test.txt
 	$(call create_environment,$(TRITON))
 	@echo "Installing Triton for the tests (about 350 MB, only when its pins change)"
@@ -138,7 +138,7 @@ $(LOCK)/.ready: Makefile
 	$(LOCK)/bin/python $(PIP_INSTALL) uv==$(UV_VERSION)
 	@touch $@
 
-# The project itself, editable and built by the pinned setuptools.
+# The project itself, editable, built by the pinned setuptools.
 %/.ready: %/.locked pyproject.toml
 	$*/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
