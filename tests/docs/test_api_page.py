@@ -1,0 +1,25 @@
+"""docs/api.md lists every endpoint and every problem."""
+
+import re
+from pathlib import Path
+
+from service.api.app import create_app
+from service.api.http.problems import INVALID_PARAMETERS, KINDS
+from service.settings import Settings
+
+TEXT = (Path(__file__).parents[2] / "docs/api.md").read_text()
+
+
+def test_every_problem_is_listed_with_its_status() -> None:
+    listed = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \| \w", TEXT, re.MULTILINE)
+    assert len(set(listed)) == len(listed)
+    kinds = {*KINDS.values(), INVALID_PARAMETERS}
+    assert set(listed) == {(str(kind.status), kind.slug) for kind in kinds}
+
+
+def test_every_endpoint_is_listed() -> None:
+    table = TEXT.partition("\n## ")[0]
+    listed = set(re.findall(r"`(?:[A-Z]+) (/[^`]*)`", table))
+    paths = set(create_app(Settings.of()).openapi()["paths"])
+    unprefixed = {path for path in paths if f"/v1{path}" in paths}
+    assert listed - {"/", "/docs", "/openapi.json"} == paths - unprefixed
