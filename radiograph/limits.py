@@ -1,7 +1,7 @@
-"""Guard: the limits on input, and the one place where a library's error becomes ours.
+"""Limits on the cost of one input, and the translation of library errors into our own.
 
-Readers take bytes from strangers. Whatever a parser or a codec throws at them has to end as
-one `InputError`, and its message must not repeat what stood in the file.
+Readers take bytes from untrusted sources. Whatever a parser or a codec raises has to end as one
+`InputError`, whose message must not repeat anything that stood in the file.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from radiograph.errors import InputError, InputTooLarge, MalformedInput
 
 @dataclass(frozen=True)
 class Limits:
-    """What one input may cost. Everything is checked before memory is spent on it.
+    """Limits on one input. Each is checked before memory is spent on what it limits.
 
     Attributes:
         max_bytes: length of the file.
         max_pixels: Rows x Columns.
-        max_inflated_bytes: a deflated data set once it is inflated.
-        max_elements: data elements and sequence items, nested ones included.
+        max_inflated_bytes: length of a deflated data set once it is inflated.
+        max_elements: number of data elements and sequence items, nested ones included.
     """
 
     max_bytes: int = 256 * 2**20
@@ -28,17 +28,23 @@ class Limits:
     max_elements: int = 100_000
 
     def check_bytes(self, data: bytes) -> None:
-        """Raise `InputTooLarge` if the file is longer than allowed, `MalformedInput` if empty."""
+        """Check the length of a file.
+
+        Raises:
+            MalformedInput: the file is empty.
+            InputTooLarge: the file is longer than allowed.
+        """
         if not data:
             raise MalformedInput("the file is empty")
         if len(data) > self.max_bytes:
             raise InputTooLarge(f"{len(data)} bytes; at most {self.max_bytes} are read")
 
     def check_pixels(self, rows: int, columns: int) -> None:
-        """Raise `InputTooLarge` if the image has more pixels than allowed.
+        """Check the size of an image.
 
         Raises:
             MalformedInput: a side is not positive.
+            InputTooLarge: the image has more pixels than allowed.
         """
         if rows < 1 or columns < 1:
             raise MalformedInput(f"{rows} rows x {columns} columns hold no pixel")
@@ -50,14 +56,17 @@ DEFAULT_LIMITS = Limits()
 
 
 @contextmanager
-def malformed(what: str) -> Iterator[None]:
-    """Turn any error of a library into `MalformedInput`, and running out of memory into too large.
+def as_malformed_input(message: str) -> Iterator[None]:
+    """Raise whatever a library raises inside the block as an `InputError`.
 
     The cause is named by its type only and is not chained: parsers quote values in their
-    messages, and a value may be a patient's name.
+    messages, and a value may be a patient's name. An `InputError` passes unchanged.
+
+    Args:
+        message: a short clause that says what failed.
 
     Raises:
-        MalformedInput: with `what` and the type of the cause.
+        MalformedInput: with the message and the type of the cause.
         InputTooLarge: memory ran out.
     """
     try:
@@ -65,6 +74,6 @@ def malformed(what: str) -> Iterator[None]:
     except InputError:
         raise
     except MemoryError:
-        raise InputTooLarge(f"{what}: memory ran out") from None
+        raise InputTooLarge(f"{message}: memory ran out") from None
     except Exception as error:  # noqa: BLE001 - parsers and codecs throw anything
-        raise MalformedInput(f"{what} ({type(error).__name__})") from None
+        raise MalformedInput(f"{message} ({type(error).__name__})") from None

@@ -28,7 +28,7 @@ from bench.peers.sessions import Classifier, CutClassifier
 from bench.servers.process import ROOT
 from radiograph.manifest import ModelManifest
 from radiograph.preprocess import preprocess
-from radiograph.readers import dicom, raster
+from radiograph.readers.read import read
 
 MODES = ("single", "batch", "lanes", "cut", "decoding")
 
@@ -80,8 +80,7 @@ class Loops:
         return lambda i: classify(self._tensor(self._files[i % len(self._files)])[None])
 
     def _tensor(self, data: bytes) -> Floats:
-        read = dicom.read if dicom.sniff(data) else raster.read
-        return preprocess(read(data, dicom.Limits()), self._spec)[0]
+        return preprocess(read(data), self._spec)[0]
 
 
 def _timed(lanes: list[Callable[[int], object]], size: int, seconds: float) -> Done:

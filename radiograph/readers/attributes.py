@@ -1,8 +1,9 @@
-"""Attributes: the values of a DICOM data set, read from their raw bytes.
+"""Attributes of a DICOM data set, decoded from their raw bytes.
 
-pydicom parses the structure. Values are decoded here, because pydicom warns about and quotes
-values that break their VR, real files are full of those, and its warnings would carry patient
-data into logs. A value that cannot be decoded is absent.
+pydicom parses the structure of the data set. Values are decoded here, because pydicom quotes a
+value that violates its VR (value representation) in a warning. Such values are common in real
+files, and the warnings would carry patient data into logs. A value that cannot be decoded counts
+as absent.
 """
 
 import logging
@@ -22,7 +23,7 @@ from pydicom.sequence import Sequence
 from radiograph.errors import InputTooLarge
 
 MAX_SEQUENCE_BYTES = 2 * 2**20
-"""Longest sequence that is parsed; a VOI LUT takes 128 KiB."""
+"""Length of the longest sequence that is parsed; a VOI LUT takes 128 KiB."""
 
 _MAX_TEXT_BYTES = 4096
 _MAX_WORDS = 2**16
@@ -33,9 +34,9 @@ _WARNING_FILTERS = threading.Lock()
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from warning and logging: it quotes header values when it does.
+    """Suppress pydicom's warnings and log records, which quote header values.
 
-    Warning filters belong to the process, so one thread at a time is inside.
+    Warning filters belong to the whole process, so only one thread at a time enters the block.
     """
     logger = logging.getLogger("pydicom")
     with _WARNING_FILTERS, warnings.catch_warnings():
@@ -48,7 +49,7 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 class Attributes:
-    """Raw access to one data set by DICOM keyword."""
+    """Access to the attributes of one data set by DICOM keyword."""
 
     def __init__(self, dataset: Dataset, *, little_endian: bool) -> None:
         self._dataset = dataset
@@ -58,16 +59,16 @@ class Attributes:
         return keyword in self._dataset
 
     def raw(self, keyword: str) -> bytes:
-        """The value as it was encoded; empty when absent."""
+        """Return the encoded value; empty if the attribute is absent."""
         value = getattr(self._element(keyword), "value", None)
         return value if isinstance(value, bytes) else b""
 
     def vr(self, keyword: str) -> str | None:
-        """The VR as it was encoded; None when absent or implicit."""
+        """Return the encoded VR, or None if the attribute is absent or its VR implicit."""
         return getattr(self._element(keyword), "VR", None)
 
     def is_encapsulated(self, keyword: str) -> bool:
-        """Whether the value has undefined length."""
+        """Return whether the value has undefined length."""
         return getattr(self._element(keyword), "length", 0) == _UNDEFINED_LENGTH
 
     def _element(self, keyword: str) -> object:
@@ -75,36 +76,46 @@ class Attributes:
         return None if tag is None else self._dataset.get_item(tag, keep_deferred=True)
 
     def texts(self, keyword: str) -> tuple[str, ...]:
-        """The values of a text element in upper case, padding stripped; the rest is cut off."""
+        """Return the values of a text element, stripped and in upper case.
+
+        Only the first 4096 bytes are read.
+        """
         text = self.raw(keyword)[:_MAX_TEXT_BYTES].decode("latin-1").upper()
         return tuple(part.strip(" \0\t\r\n") for part in text.split("\\")) if text else ()
 
     def text(self, keyword: str) -> str:
-        """The first value of a text element in upper case; empty when absent."""
+        """Return the first value of a text element in upper case; empty if absent."""
         return next(iter(self.texts(keyword)), "")
 
     def uid(self, keyword: str) -> str | None:
-        """A well-formed UID (PS3.5 section 9.1), or None."""
+        """Return a UID, or None if it is absent or not well-formed.
+
+        Source: DICOM PS3.5 section 9.1.
+        """
         uid = self.text(keyword)
         return uid if len(uid) <= 64 and _UID.fullmatch(uid) else None
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
-        """The values of a DS or IS element; NaN for what is no finite number."""
+        """Return the values of a DS or IS element; NaN for a value that is no finite number."""
         return tuple(_number(text) for text in self.texts(keyword))
 
     def words(self, keyword: str) -> NDArray[np.uint16]:
-        """The values of a US, SS or OW element as unsigned 16-bit words, at most 65,536."""
+        """Return the values of a US, SS or OW element as unsigned words.
+
+        Returns:
+            N, uint16 in native byte order; at most the first 65,536 values.
+        """
         raw = self.raw(keyword)[: 2 * _MAX_WORDS]
         words = np.frombuffer(raw, dtype=f"{self._byte_order}u2", count=len(raw) // 2)
         return words.astype(np.uint16)
 
     def word(self, keyword: str) -> int | None:
-        """The first value of a US, SS or OW element as an unsigned number, or None."""
+        """Return the first value of a US, SS or OW element as an unsigned number, or None."""
         words = self.words(keyword)
         return int(words[0]) if words.size else None
 
     def items(self, keyword: str) -> tuple["Attributes", ...]:
-        """The items of a sequence.
+        """Return the items of a sequence; none if it is absent.
 
         Raises:
             InputTooLarge: the sequence is longer than `MAX_SEQUENCE_BYTES`.

@@ -1,17 +1,21 @@
-"""DICOM bytes -> Radiograph.
+"""Reader of DICOM files.
 
-    bytes --part10--> transfer syntax + attributes
-          --accept--> is it one grayscale projection radiograph, within the limits?
-          --codecs--> stored samples          --grayscale--> pixels as displayed
-          --cautions, spacing--> warnings, millimetres
+    bytes --part10--> transfer syntax, attributes
+          --accept--> one grayscale projection radiograph, within the limits
+          --codecs--> stored samples --grayscale--> displayed pixels
+          --header_warnings, pixel_spacing--> warnings, millimetres
 
-Warnings have the form `code: message`; `cautions`, `spacing` and `grayscale` list the codes.
+Warnings have the form `code: message`. The codes are listed in `header_warnings`, in
+`pixel_spacing` and below; those of `grayscale` name the attribute that could not be applied.
 
-What is a radiograph: Modality (0008,0060) CR, DX or RG, whatever the SOP class, because real
-archives hold them as secondary captures too. RF, XA, MG, IO and PX are projections as well, but
-of another kind than the models were trained on. OT, or no modality, says nothing: a secondary
-capture may be a scanned letter. It is accepted, with a warning, only if the header names the
-chest or a PA or AP view.
+    modality_unstated    the header names no modality; body part or view tell a radiograph
+    excess_pixel_data    there are more pixel data than one frame needs
+
+An object counts as a radiograph if Modality (0008,0060) is CR, DX or RG, whatever its SOP class,
+because real archives hold radiographs as secondary captures too. RF, XA, MG, IO and PX are
+projections as well, but of other kinds than those that the models were trained on. OT and an
+absent modality are no evidence, since a secondary capture may be a scanned letter: such an object
+is accepted, with a warning, only if the header names the chest or a PA or AP view.
 """
 
 from dataclasses import dataclass
@@ -29,24 +33,26 @@ from radiograph.errors import (
     WrongModality,
 )
 from radiograph.image import Radiograph
-from radiograph.limits import DEFAULT_LIMITS, Limits, malformed
+from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.readers import codecs, part10
 from radiograph.readers.attributes import Attributes, quiet_pydicom
 from radiograph.readers.codecs import Samples
 from radiograph.readers.grayscale import SampleLayout, render
-from radiograph.readers.header_warnings import FRONTAL_VIEWS, cautions, names_chest, view_position
-from radiograph.readers.part10 import sniff
+from radiograph.readers.header_warnings import (
+    FRONTAL_VIEWS,
+    header_warnings,
+    names_chest,
+    view_position,
+)
 from radiograph.readers.pixel_spacing import pixel_spacing
 
-__all__ = ["Limits", "read", "sniff"]
-
-_RADIOGRAPHS = {"CR", "DX", "RG"}
-_UNSTATED = {"", "OT"}
+_RADIOGRAPH_MODALITIES = {"CR", "DX", "RG"}
+_UNSTATED_MODALITIES = {"", "OT"}
 _MODALITY_UNSTATED = (
     "modality_unstated: the header names no modality; taken for a radiograph by its body part "
     "or view"
 )
-_EXCESS = "excess_pixel_data: there are more pixel data than one frame needs"
+_EXCESS_PIXEL_DATA = "excess_pixel_data: there are more pixel data than one frame needs"
 
 
 @dataclass(frozen=True)
@@ -63,47 +69,48 @@ class _Frame:
 
     @property
     def size_bytes(self) -> int:
+        """Length of the frame without compression."""
         return self.rows * self.columns * self.bits_allocated // 8
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
-    """Read one chest radiograph.
+    """Read one chest radiograph from a DICOM file.
 
     Args:
-        data: a DICOM file (PS3.10).
-        limits: what it may cost; checked before anything is inflated or decoded.
+        data: the file (PS3.10).
+        limits: what the file may cost; checked before anything is inflated or decoded.
 
     Raises:
-        MalformedInput: not DICOM, or broken.
-        InputTooLarge: more bytes, elements or pixels than the limits allow.
-        UnsupportedEncoding: no transfer syntax, an unknown one, or one without a decoder.
-        WrongModality: not a projection radiograph.
-        NoPixelData: no image in it.
-        MultiFrameImage: more than one frame.
-        ColourImage: more than one sample per pixel, or a palette.
-        UnusableImage: pixels that no radiograph has, such as floating point.
+        MalformedInput: the file is not DICOM, or broken.
+        InputTooLarge: the file has more bytes, elements or pixels than allowed.
+        UnsupportedEncoding: the transfer syntax is missing, unknown, or has no decoder.
+        WrongModality: the object is not a projection radiograph.
+        NoPixelData: the object holds no image.
+        MultiFrameImage: the object holds more than one frame.
+        ColourImage: the image has more than one sample per pixel, or a palette.
+        UnusableImage: the pixels are not those of a radiograph, such as floating point.
     """
-    with malformed("the file cannot be read as DICOM"):
+    with as_malformed_input("the file cannot be read as DICOM"):
         header, transfer_syntax = part10.parse(data, limits)
-        evidence = _accept(header)
+        accepted = _accept(header)
         frame = _frame(header, limits)
         stored, layout, excess = _stored(header, transfer_syntax, frame)
         inverted = frame.photometric_interpretation == "MONOCHROME1"
-        pixels, shown = render(stored, layout, header, inverted=inverted)
-        spacing_mm, measured = pixel_spacing(header)
+        pixels, rendered = render(stored, layout, header, inverted=inverted)
+        spacing_mm, spacing = pixel_spacing(header)
         return Radiograph(
             pixels=pixels,
             spacing_mm=spacing_mm,
             photometric_interpretation=frame.photometric_interpretation,
             view_position=view_position(header),
             sop_instance_uid=header.uid("SOPInstanceUID"),
-            warnings=(*evidence, *cautions(header), *shown, *excess, *measured),
+            warnings=(*accepted, *header_warnings(header), *rendered, *excess, *spacing),
         )
 
 
 def _accept(header: Attributes) -> tuple[str, ...]:
-    """Refuse what is not one grayscale radiograph; warn where the header leaves that open."""
-    evidence = _accept_modality(header)
+    """Refuse what is not one grayscale radiograph; return a warning if the modality is unstated."""
+    warnings = _accept_modality(header)
     if "PixelData" not in header:
         if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
             raise UnusableImage("floating point pixels are not a radiograph's")
@@ -115,17 +122,18 @@ def _accept(header: Attributes) -> tuple[str, ...]:
         raise MalformedInput("Photometric Interpretation is missing")
     if not photometric.startswith("MONOCHROME") or header.word("SamplesPerPixel") not in (1, None):
         raise ColourImage("the image is in colour or has a palette")
-    return evidence
+    return warnings
 
 
 def _accept_modality(header: Attributes) -> tuple[str, ...]:
+    """Refuse an object that is not a radiograph, as the module's docstring defines it."""
     modality = header.text("Modality")
-    if modality in _RADIOGRAPHS:
+    if modality in _RADIOGRAPH_MODALITIES:
         return ()
     if not modality and "PixelData" not in header:
         raise NoPixelData("the object holds no image")
     if (
-        modality in _UNSTATED
+        modality in _UNSTATED_MODALITIES
         and header.text("SOPClassUID") == uid.SecondaryCaptureImageStorage
         and (names_chest(header) or view_position(header) in FRONTAL_VIEWS)
     ):
@@ -134,7 +142,7 @@ def _accept_modality(header: Attributes) -> tuple[str, ...]:
 
 
 def _frames(header: Attributes) -> int:
-    """Number of Frames (0028,0008); absent, empty and 0 mean one."""
+    """Return Number of Frames (0028,0008); absent, empty and 0 mean one."""
     text = header.text("NumberOfFrames") or "1"
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise MalformedInput("Number of Frames is no number")
@@ -142,7 +150,7 @@ def _frames(header: Attributes) -> int:
 
 
 def _frame(header: Attributes, limits: Limits) -> _Frame:
-    """The Image Pixel module, checked against the limits and against itself."""
+    """Read the Image Pixel module and check it against the limits and for contradictions."""
     rows, columns = header.word("Rows") or 0, header.word("Columns") or 0
     limits.check_pixels(rows, columns)
     allocated = header.word("BitsAllocated") or 0
@@ -155,7 +163,8 @@ def _frame(header: Attributes, limits: Limits) -> _Frame:
         raise MalformedInput(f"{stored} bits stored in {allocated} allocated")
     high_bit = header.word("HighBit")
     if high_bit is None or not stored - 1 <= high_bit < allocated:
-        high_bit = stored - 1  # some writers leave it wrong; the bits then lie at the bottom
+        # Some writers give a wrong High Bit; the value then lies in the lowest bits.
+        high_bit = stored - 1
     return _Frame(
         rows=rows,
         columns=columns,
@@ -170,7 +179,7 @@ def _frame(header: Attributes, limits: Limits) -> _Frame:
 def _stored(
     header: Attributes, transfer_syntax: str, frame: _Frame
 ) -> tuple[Samples, SampleLayout, tuple[str, ...]]:
-    """The bit patterns of the frame, what they mean, and a warning if there was more."""
+    """Return the bit patterns of the frame, their layout, and a warning of excess pixel data."""
     shift = frame.high_bit + 1 - frame.bits_stored
     layout = SampleLayout(frame.bits_allocated, frame.bits_stored, shift, frame.signed)
     raw = header.raw("PixelData")
@@ -178,9 +187,9 @@ def _stored(
     if native == header.is_encapsulated("PixelData"):
         raise MalformedInput("the pixel data do not fit the transfer syntax")
     if native:
-        excess = (_EXCESS,) if len(raw) > frame.size_bytes + 1 else ()
-        return _native(header, transfer_syntax, frame, raw), layout, excess
-    with quiet_pydicom(), malformed("the pixel data are not well encapsulated"):
+        excess = (_EXCESS_PIXEL_DATA,) if len(raw) > frame.size_bytes + 1 else ()
+        return _native_samples(header, transfer_syntax, frame, raw), layout, excess
+    with quiet_pydicom(), as_malformed_input("the pixel data are not well encapsulated"):
         codestream = get_frame(raw, 0, number_of_frames=1)
     samples, precision = codecs.decode(
         transfer_syntax, codestream, frame.rows, frame.columns, frame.bits_allocated
@@ -191,18 +200,25 @@ def _stored(
 
 
 def _decoded_layout(samples: Samples, precision: int, frame: _Frame) -> SampleLayout:
-    """A codec gives the value itself, at the bottom of the word and at its own precision.
+    """Return the layout of decoded samples, whose value lies in the lowest bits of the word.
 
-    Encoders that know no sign store a negative value's bits, with or without extending them to
-    their own precision: Bits Stored tells where the sign is. Unsigned values are not cut to
-    Bits Stored, which is sometimes too small; bright tissue would come out black.
+    Encoders for unsigned samples store the bits of a negative value, with or without extending
+    its sign to their own precision, so Bits Stored tells the position of the sign. Unsigned
+    values are not reduced to Bits Stored, which is sometimes too small: bright tissue would
+    become black.
     """
     bits = min(precision, frame.bits_stored) if frame.signed else precision
     return SampleLayout(samples.dtype.itemsize * 8, bits, 0, frame.signed)
 
 
-def _native(header: Attributes, transfer_syntax: str, frame: _Frame, raw: bytes) -> Samples:
-    """Uncompressed pixel data, whose bytes may be swapped (PS3.5 section 8.1.1 and annex D)."""
+def _native_samples(header: Attributes, transfer_syntax: str, frame: _Frame, raw: bytes) -> Samples:
+    """Read uncompressed samples, whose bytes may be swapped.
+
+    Source: DICOM PS3.5 section 8.1.1 and annex D.
+
+    Returns:
+        rows x columns bit patterns, uint8 or uint16 in native byte order.
+    """
     if len(raw) < frame.size_bytes:
         raise MalformedInput(f"{len(raw)} bytes of pixel data; {frame.size_bytes} are needed")
     shape = (frame.rows, frame.columns)
@@ -211,7 +227,7 @@ def _native(header: Attributes, transfer_syntax: str, frame: _Frame, raw: bytes)
         words = np.frombuffer(raw, ">u2" if big_endian else "<u2", frame.rows * frame.columns)
         return words.astype(np.uint16, copy=False).reshape(shape)
     samples = np.frombuffer(raw, np.uint8)
-    if big_endian and header.vr("PixelData") == "OW":
+    if big_endian and header.vr("PixelData") == "OW":  # two 8-bit samples in each 16-bit word
         samples = samples[: samples.size // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
     if samples.size < frame.size_bytes:
         raise MalformedInput("the pixel data end within a word")

@@ -1,24 +1,26 @@
-"""Cautions: what a data set says of itself that a reader of the results must know.
+"""Warnings derived from the header of a DICOM object, for the reader of the results.
 
-Each is `code: message`. Codes are stable and messages may change. No header text is repeated:
-free text can name a patient.
+A warning has the form `code: message`. Codes are stable; messages may change. Header text is
+never repeated, because free text can name a patient.
 
-    lateral_view           a lateral projection; the models know frontal ones
+    lateral_view           a lateral projection; the models know frontal projections only
     view_unusual           neither frontal nor lateral, such as oblique or decubitus
-    body_part              the header names another body part than the chest
+    body_part              the header names a body part other than the chest
     orientation_mirrored   rows run towards the patient's right, so left and right are swapped
     orientation_unusual    rotated or upside down
     not_human              a veterinary object
-    for_processing         raw detector data, not meant to be looked at
+    for_processing         raw detector data, not meant for display
     presentation_lut       Presentation LUT Shape contradicts Photometric Interpretation
-    uid_malformed          SOP Instance UID is not well-formed and was left out
+    uid_malformed          SOP Instance UID is not well-formed and was ignored
 
-A mirrored image is not flipped: results are in stored pixels, the element is often wrong, and
-an image that was flipped in silence cannot be recognised by anyone afterwards.
+A mirrored image is not flipped: results are in stored pixels, the attribute is often wrong, and
+nobody could tell afterwards that an image was flipped.
 """
 
 import re
 from collections.abc import Iterator
+
+from pydicom import uid
 
 from radiograph.readers.attributes import Attributes
 
@@ -35,16 +37,17 @@ LATERAL_CODES = {
     "399260004": "LATERAL",
     "R-10224": "LATERAL",
 }
-"""CID 4010 (SNOMED CT and its older SRT values) -> View Position."""
+"""View Position for each code of DICOM CID 4010, as SNOMED CT and as older SRT values."""
 
 FRONTAL_VIEWS = frozenset(FRONTAL_CODES.values())
-"""View Positions that say frontal beyond doubt."""
+"""View Positions that are certainly frontal."""
 
 _VIEW = re.compile(r"[A-Z0-9 _]{1,16}")
 _LATERAL_VIEWS = {"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LM", "ML"}
 _LATERAL_WORD = re.compile(r"\bLAT(ERAL)?\b(?!.*DECUB)")
 _FRONTAL_WORD = re.compile(r"\b(PA|AP|FRONTAL)\b|POSTERO.?ANTERIOR|ANTERO.?POSTERIOR")
 _CHEST_WORD = re.compile(r"CHEST|THORA|TORAX|LUNG|PULMO|HEART|\bRIBS?\b|MEDIASTIN|CLAVIC|STERN")
+# SNOMED CT and older SRT codes of regions and organs of the chest.
 _CHEST_CODES = {
     "816094009",
     "51185008",
@@ -75,21 +78,24 @@ _FREE_TEXT = (
     "ProtocolName",
     "AcquisitionDeviceProcessingDescription",
 )
-_RAW_DATA_CLASSES = {"1.2.840.10008.5.1.4.1.1.1.1.1"}
+_RAW_DATA_CLASSES = {uid.DigitalXRayImageStorageForProcessing}
 
 
 def view_position(header: Attributes) -> str | None:
-    """View Position (0018,5101), or what View Code Sequence (0054,0220) says in its terms."""
+    """Return View Position (0018,5101), or its equivalent in View Code Sequence (0054,0220)."""
     view = header.text("ViewPosition")
     if _VIEW.fullmatch(view):
         return view
-    codes = FRONTAL_CODES | LATERAL_CODES
-    found = (codes.get(item.text("CodeValue")) for item in header.items("ViewCodeSequence"))
-    return next(filter(None, found), None)
+    positions = FRONTAL_CODES | LATERAL_CODES
+    coded = (positions.get(item.text("CodeValue")) for item in header.items("ViewCodeSequence"))
+    return next(filter(None, coded), None)
 
 
 def names_chest(header: Attributes) -> bool | None:
-    """Whether Body Part Examined or Anatomic Region names the chest; None if neither is there."""
+    """Return whether the header names the chest, or None if it names no body part.
+
+    Read from Body Part Examined (0018,0015) and Anatomic Region Sequence (0008,2218).
+    """
     stated = [part for part in header.texts("BodyPartExamined") if part]
     items = header.items("AnatomicRegionSequence")
     codes = [code for item in items if (code := item.text("CodeValue"))]
@@ -98,12 +104,18 @@ def names_chest(header: Attributes) -> bool | None:
     return any(map(_CHEST_WORD.search, stated)) or any(code in _CHEST_CODES for code in codes)
 
 
-def cautions(header: Attributes) -> tuple[str, ...]:
-    """Everything in the header that calls for caution, most important first."""
-    return (*_subject(header), *_view(header), *_orientation(header), *_pixels(header))
+def header_warnings(header: Attributes) -> tuple[str, ...]:
+    """Return the warnings that the header gives cause for, the most important first."""
+    return (
+        *_subject_warnings(header),
+        *_view_warnings(header),
+        *_orientation_warnings(header),
+        *_object_warnings(header),
+    )
 
 
-def _subject(header: Attributes) -> Iterator[str]:
+def _subject_warnings(header: Attributes) -> Iterator[str]:
+    """Yield warnings about the species and the body part."""
     if _is_animal(header):
         yield "not_human: the header describes an animal; the models know human chests only"
     if names_chest(header) is False:
@@ -111,7 +123,7 @@ def _subject(header: Attributes) -> Iterator[str]:
 
 
 def _is_animal(header: Attributes) -> bool:
-    """Patient species, breed or strain, or an animal's name in the protocol."""
+    """Return whether the species, breed or strain, or a word in the free text, is an animal's."""
     species = [header.text("PatientSpeciesDescription")]
     species += [item.text("CodeValue") for item in header.items("PatientSpeciesCodeSequence")]
     if any(name not in _HUMAN_SPECIES for name in species):
@@ -121,7 +133,8 @@ def _is_animal(header: Attributes) -> bool:
     return any(_ANIMAL_WORD.search(header.text(name)) for name in (*_FREE_TEXT, "InstitutionName"))
 
 
-def _view(header: Attributes) -> Iterator[str]:
+def _view_warnings(header: Attributes) -> Iterator[str]:
+    """Yield a warning about a view that is not frontal."""
     view = view_position(header)
     if _is_lateral(header, view):
         yield "lateral_view: a lateral projection; the models know frontal ones only"
@@ -130,19 +143,26 @@ def _view(header: Attributes) -> Iterator[str]:
 
 
 def _is_lateral(header: Attributes, view: str | None) -> bool:
-    """By the view, else by rows that run front to back, else by the protocol's words."""
+    """Return whether the projection is lateral.
+
+    Decided by the view, or else by rows that run between front and back, or else by free text.
+    """
     if view is not None:
         return view in _LATERAL_VIEWS or _LATERAL_WORD.search(view) is not None
     if header.text("PatientOrientation")[:1] in ("A", "P"):
         return True
-    words = [header.text(name) for name in _FREE_TEXT]
-    if any(map(_FRONTAL_WORD.search, words)):
+    texts = [header.text(name) for name in _FREE_TEXT]
+    if any(map(_FRONTAL_WORD.search, texts)):
         return False
-    return any(map(_LATERAL_WORD.search, words))
+    return any(map(_LATERAL_WORD.search, texts))
 
 
-def _orientation(header: Attributes) -> Iterator[str]:
-    """Patient Orientation (0020,0020): where rows and columns run; L and F is the usual."""
+def _orientation_warnings(header: Attributes) -> Iterator[str]:
+    r"""Yield warnings about an orientation other than the usual.
+
+    Patient Orientation (0020,0020) holds the directions of the rows and of the columns. `L\F` is
+    the usual: rows run to the patient's left and columns to the feet (PS3.3 section C.7.6.1.1.1).
+    """
     orientation = header.texts("PatientOrientation")
     if len(orientation) != 2 or not all(orientation):
         return
@@ -153,14 +173,13 @@ def _orientation(header: Attributes) -> Iterator[str]:
         yield "orientation_unusual: the header says that the image is rotated or upside down"
 
 
-def _pixels(header: Attributes) -> Iterator[str]:
+def _object_warnings(header: Attributes) -> Iterator[str]:
+    """Yield warnings about the kind of object, its presentation and its identifier."""
     raw_class = header.text("SOPClassUID") in _RAW_DATA_CLASSES
     if raw_class or header.text("PresentationIntentType") == "FOR PROCESSING":
         yield "for_processing: raw detector data, which look unlike a finished radiograph"
-    shape, photometric = (
-        header.text("PresentationLUTShape"),
-        header.text("PhotometricInterpretation"),
-    )
+    shape = header.text("PresentationLUTShape")
+    photometric = header.text("PhotometricInterpretation")
     if shape and (shape == "INVERSE") != (photometric == "MONOCHROME1"):
         yield "presentation_lut: Presentation LUT Shape contradicts Photometric Interpretation"
     if "SOPInstanceUID" in header and header.uid("SOPInstanceUID") is None:

@@ -1,12 +1,13 @@
-"""Part 10: bytes -> transfer syntax + data set, with every cost capped.
+"""Parser of the DICOM file format: bytes -> transfer syntax and data set, within limits.
 
-    128 bytes + DICM | group 0002, explicit little endian | data set in the transfer syntax
-                                                            (inflated first when deflated)
+    preamble, 128 bytes | "DICM" | file meta information, group 0002 | data set
+                                   explicit VR, little endian          in the transfer syntax,
+                                                                       inflated if deflated
 
-The file meta information is read here and not by pydicom, which inflates a deflated data set
-without any limit as soon as it sees one.
+The file meta information is parsed here and not by pydicom, which inflates a deflated data set
+without any limit.
 
-Source: PS3.10 section 7, PS3.5 section A.
+Source: DICOM PS3.10 section 7 (file format), PS3.5 annex A (transfer syntaxes).
 """
 
 import re
@@ -26,42 +27,57 @@ from radiograph.limits import Limits
 from radiograph.readers.attributes import Attributes, quiet_pydicom
 from radiograph.readers.codecs import SUPPORTED
 
-_PREAMBLE = 128
-_MAGIC = b"DICM"
-_LONG_VRS = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT"}
+_PREAMBLE_BYTES = 128
+_PREFIX = b"DICM"
+_VRS_WITH_LONG_LENGTH = {
+    b"OB",
+    b"OD",
+    b"OF",
+    b"OL",
+    b"OV",
+    b"OW",
+    b"SQ",
+    b"UC",
+    b"UN",
+    b"UR",
+    b"UT",
+}
+"""VRs with two reserved bytes and a 32-bit length (PS3.5 section 7.1.2)."""
+
 _TRANSFER_SYNTAX_UID = (0x0002, 0x0010)
 _READS_PER_ELEMENT = 3
 _MAX_META_ELEMENTS = 1000
 
 
-def sniff(data: bytes) -> bool:
-    """Whether the bytes look like DICOM: a preamble with DICM, or a bare data set."""
-    if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC:
+def looks_like_dicom(data: bytes) -> bool:
+    """Return whether the bytes start like a DICOM file or like a data set without a preamble."""
+    if data[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == _PREFIX:
         return True
     if len(data) < 8:
         return False
-    little, big = struct.unpack_from("<H", data)[0], struct.unpack_from(">H", data)[0]
-    explicit = re.fullmatch(rb"[A-Z]{2}", data[4:6]) is not None
+    # A bare data set starts with the tag of its first element, in group 0002 or 0008.
+    little_group, big_group = struct.unpack_from("<H", data)[0], struct.unpack_from(">H", data)[0]
+    explicit_vr = re.fullmatch(rb"[A-Z]{2}", data[4:6]) is not None
     implicit_length: int = struct.unpack_from("<I", data, 4)[0]
-    if little in (0x0002, 0x0008):
-        return explicit or implicit_length <= len(data)
-    return big == 0x0008 and explicit
+    if little_group in (0x0002, 0x0008):
+        return explicit_vr or implicit_length <= len(data)
+    return big_group == 0x0008 and explicit_vr
 
 
 def parse(data: bytes, limits: Limits) -> tuple[Attributes, str]:
-    """Read a file's data set without decoding its pixels.
+    """Parse the data set of a file without decoding its pixels.
 
     Returns:
         attributes: the data set.
-        transfer_syntax: its UID, one that we can read.
+        transfer_syntax: the UID of a supported transfer syntax.
 
     Raises:
-        MalformedInput: not DICOM, or broken.
-        UnsupportedEncoding: no transfer syntax, or one that we cannot read.
-        InputTooLarge: more bytes, inflated bytes or elements than the limits allow.
+        MalformedInput: the bytes are not DICOM, or broken.
+        UnsupportedEncoding: the transfer syntax is missing or not supported.
+        InputTooLarge: the file has more bytes, inflated bytes or elements than allowed.
     """
     limits.check_bytes(data)
-    if not sniff(data):
+    if not looks_like_dicom(data):
         raise MalformedInput("the bytes are not a DICOM file")
     transfer_syntax, start = _file_meta(data)
     if transfer_syntax is None:
@@ -71,32 +87,33 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, str]:
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(data, start, limits.max_inflated_bytes), 0
     little_endian = transfer_syntax != ExplicitVRBigEndian
-    source = _Metered(data, start, limits.max_elements)
-    implicit = transfer_syntax == ImplicitVRLittleEndian
+    source = _BudgetedReader(data, start, limits.max_elements)
+    implicit_vr = transfer_syntax == ImplicitVRLittleEndian
     try:
         with quiet_pydicom():
-            dataset = read_dataset(source, implicit, little_endian)
+            dataset = read_dataset(source, implicit_vr, little_endian)
     finally:
         if source.exhausted:
             raise InputTooLarge(f"more than {limits.max_elements} data elements")
-    # pydicom goes back to the start of an element that has no end, and only warns.
+    # pydicom only warns of an element that is cut short, and seeks back to its start.
     if "PixelData" not in dataset and source.tell() < len(data):
         raise MalformedInput("the data set is cut short")
     return Attributes(dataset, little_endian=little_endian), transfer_syntax
 
 
 def _file_meta(data: bytes) -> tuple[str | None, int]:
-    """Transfer Syntax UID (0002,0010), and where the data set starts."""
-    at = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC else 0
+    """Return Transfer Syntax UID (0002,0010), or None, and the offset of the data set."""
+    at = _PREAMBLE_BYTES + 4 if data[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == _PREFIX else 0
     transfer_syntax = None
     for _ in range(_MAX_META_ELEMENTS):
         if at + 8 > len(data):
             break
+        # Tag, VR and a 16-bit length (PS3.5 section 7.1.2).
         group, element, vr, length = struct.unpack_from("<HH2sH", data, at)
         if group != 0x0002:
             break
         at += 8
-        if vr in _LONG_VRS:
+        if vr in _VRS_WITH_LONG_LENGTH:
             (length,) = struct.unpack_from("<I", data, at)
             at += 4
         if at + length > len(data):
@@ -108,7 +125,7 @@ def _file_meta(data: bytes) -> tuple[str | None, int]:
 
 
 def _inflate(data: bytes, start: int, limit: int) -> bytes:
-    """A raw deflate stream (PS3.5 section A.5), inflated as far as the limit."""
+    """Inflate a raw deflate stream (PS3.5 section A.5), up to the limit."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = stream.decompress(memoryview(data)[start:], limit + 1)
     if len(inflated) > limit:
@@ -118,25 +135,25 @@ def _inflate(data: bytes, start: int, limit: int) -> bytes:
     return inflated
 
 
-class _Metered(BytesIO):
-    """Bytes that can be read only so many times.
+class _BudgetedReader(BytesIO):
+    """A file object that allows a limited number of reads.
 
     pydicom makes at most three reads for an element or item. A few megabytes of empty elements
-    would otherwise cost it minutes and gigabytes. Reading past the budget looks like the end of
-    the file, which every loop of pydicom's ends at, however deep.
+    would otherwise cost minutes and gigabytes. Past the budget a read returns nothing, as at the
+    end of the file, where every loop of pydicom ends at whatever depth.
     """
 
     def __init__(self, data: bytes, start: int, max_elements: int) -> None:
         super().__init__(data)
         self.seek(start)
-        self._left = max_elements * _READS_PER_ELEMENT
+        self._remaining_reads = max_elements * _READS_PER_ELEMENT
 
     @property
     def exhausted(self) -> bool:
-        """Whether more was read than allowed."""
-        return self._left < 0
+        """True if more was read than allowed."""
+        return self._remaining_reads < 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As `BytesIO.read`; nothing once the budget is spent."""
-        self._left -= 1
+        """Read as `BytesIO.read` does; return nothing once the budget is spent."""
+        self._remaining_reads -= 1
         return b"" if self.exhausted else super().read(size)

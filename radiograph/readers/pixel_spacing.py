@@ -1,65 +1,76 @@
-"""Spacing: how far apart the centres of neighbouring pixels are, in millimetres.
+"""Pixel spacing: the distance between the centres of neighbouring pixels, in millimetres.
 
-    Pixel Spacing (0028,0030)                 may be calibrated in the patient
-    Imager Pixel Spacing (0018,1164)          at the detector, and so magnified
-    Nominal Scanned Pixel Spacing (0018,2010) of a digitised film
+    Pixel Spacing (0028,0030)                  may be calibrated in the plane of the patient
+    Imager Pixel Spacing (0018,1164)           at the detector, and therefore magnified
+    Nominal Scanned Pixel Spacing (0018,2010)  of a digitised film
 
-The first that is usable counts. Zeros mean unknown in real files. Distances at the detector
-are given as they stand, with a caution: dividing by an estimated magnification factor would
-mix a measurement with an estimate.
+The first usable attribute is used, in this order. A value of zero means unknown in real files.
+Spacing at the detector is returned uncorrected, with a warning: dividing it by an estimated
+magnification factor would mix a measurement with an estimate.
 
-    spacing_at_detector    distances are measured at the detector and so are magnified
+Codes of the warnings:
+
+    spacing_at_detector    distances are measured at the detector and are therefore magnified
     anisotropic_pixels     pixels are not square
 
-Source: PS3.3 sections 10.7.1.3 and C.8.11.4.
+Source: DICOM PS3.3 sections 10.7.1.3 and C.8.11.4.
 """
 
 from radiograph.readers.attributes import Attributes
 
 Spacing = tuple[float, float]
 
-_SOURCES = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_KEYWORDS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _PLAUSIBLE_MM = (0.01, 10.0)
-_SQUARE_WITHIN = 1.01
-_MAGNIFICATION = (1.0, 4.0)
+_MAX_SQUARE_RATIO = 1.01
+_PLAUSIBLE_MAGNIFICATION = (1.0, 4.0)
 
 
 def pixel_spacing(header: Attributes) -> tuple[Spacing | None, tuple[str, ...]]:
-    """Find the distance between pixel centres.
+    """Return the distance between pixel centres.
 
     Returns:
-        spacing_mm: (between rows, between columns), or None when unknown.
-        cautions: as `code: message`.
+        spacing_mm: (between rows, between columns), or None if it is unknown.
+        warnings: each as `code: message`.
     """
-    found = {name: spacing for name in _SOURCES if (spacing := _pair(header, name))}
-    spacing = next(iter(found.values()), None)
-    cautions = []
-    if spacing is not None and spacing == found.get("ImagerPixelSpacing"):
-        cautions.append(_magnified(header))
-    if _anisotropic(header, spacing):
-        cautions.append("anisotropic_pixels: pixels are not square; shapes are as stored")
-    return spacing, tuple(cautions)
+    spacings = {name: spacing for name in _KEYWORDS if (spacing := _plausible(header, name))}
+    spacing = next(iter(spacings.values()), None)
+    warnings = []
+    if spacing is not None and spacing == spacings.get("ImagerPixelSpacing"):
+        warnings.append(_detector_warning(header))
+    if _is_anisotropic(header, spacing):
+        warnings.append("anisotropic_pixels: pixels are not square; shapes are as stored")
+    return spacing, tuple(warnings)
 
 
-def _pair(header: Attributes, name: str) -> Spacing | None:
-    values = header.numbers(name)
-    least, most = _PLAUSIBLE_MM
-    if len(values) != 2 or not all(least <= value <= most for value in values):
+def _plausible(header: Attributes, keyword: str) -> Spacing | None:
+    """Return the two values of an attribute if both are plausible distances."""
+    values = header.numbers(keyword)
+    lowest, highest = _PLAUSIBLE_MM
+    if len(values) != 2 or not all(lowest <= value <= highest for value in values):
         return None
     return values[0], values[1]
 
 
-def _magnified(header: Attributes) -> str:
-    """The caution for distances at the detector, with the estimated factor where there is one."""
-    least, most = _MAGNIFICATION
+def _detector_warning(header: Attributes) -> str:
+    """Return the warning of spacing at the detector, with the magnification if it is known.
+
+    The factor is Estimated Radiographic Magnification Factor (0018,1114).
+    """
+    lowest, highest = _PLAUSIBLE_MAGNIFICATION
     factors = header.numbers("EstimatedRadiographicMagnificationFactor")
-    known = f" by about {factors[0]:.2f}" if factors and least <= factors[0] <= most else ""
-    return f"spacing_at_detector: distances are at the detector, magnified{known}"
+    by_factor = ""
+    if factors and lowest <= factors[0] <= highest:
+        by_factor = f" by about {factors[0]:.2f}"
+    return f"spacing_at_detector: distances are at the detector, magnified{by_factor}"
 
 
-def _anisotropic(header: Attributes, spacing: Spacing | None) -> bool:
-    """By the spacing, or by Pixel Aspect Ratio (0028,0034) where there is none."""
+def _is_anisotropic(header: Attributes, spacing: Spacing | None) -> bool:
+    """Return whether pixels are not square.
+
+    Decided by the spacing, or by Pixel Aspect Ratio (0028,0034) if there is none.
+    """
     sides = spacing or header.numbers("PixelAspectRatio")
     if len(sides) != 2 or not all(side > 0 for side in sides):
         return False
-    return max(sides) > min(sides) * _SQUARE_WITHIN
+    return max(sides) > min(sides) * _MAX_SQUARE_RATIO

@@ -1,48 +1,57 @@
-"""One entry point for every file format: bytes and a media type become a `Radiograph`."""
+"""Entry point of the readers: the bytes of any supported file become a `Radiograph`.
+
+    bytes + media type --detect, if unknown--> DICOM      --dicom.read---> Radiograph
+                                               PNG, JPEG  --raster.read--'
+
+The service and the training code both read their files here.
+"""
 
 from radiograph.errors import MalformedInput, UnsupportedEncoding
 from radiograph.image import Radiograph
+from radiograph.limits import DEFAULT_LIMITS, Limits
 from radiograph.readers import dicom, raster
+from radiograph.readers.part10 import looks_like_dicom
 
 DICOM = "application/dicom"
-
-
 PNG = "image/png"
-
-
 JPEG = "image/jpeg"
-
-
 UNKNOWN = "application/octet-stream"
-
+"""Media type of a file whose format is detected from its first bytes."""
 
 MEDIA_TYPES = (DICOM, PNG, JPEG, UNKNOWN)
+"""Media types that `read` accepts."""
+
+_SIGNATURES = {PNG: raster.PNG_SIGNATURE, JPEG: raster.JPEG_SIGNATURE}
 
 
-_SIGNATURES = {PNG: b"\x89PNG\r\n\x1a\n", JPEG: b"\xff\xd8\xff"}
+def read(data: bytes, media_type: str = UNKNOWN, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
+    """Read one chest radiograph from a DICOM, PNG or JPEG file.
 
-
-def read(data: bytes, media_type: str, limits: dicom.Limits) -> Radiograph:
-    """Bytes of a known or unknown media type -> Radiograph.
+    Args:
+        data: the bytes of the file.
+        media_type: one of `MEDIA_TYPES`.
+        limits: what the file may cost.
 
     Raises:
-        InputError: the bytes are no radiograph, or not of the type that was said.
+        UnsupportedEncoding: the media type, or a file of unknown type, is none of these.
+        MalformedInput: the bytes are not of the stated media type, or broken.
+        InputError: the file is not one grayscale radiograph, or exceeds the limits.
     """
-    if not data:
-        raise MalformedInput("the body is empty")
-    actual = _media_type(data) if media_type == UNKNOWN else media_type
-    if actual == DICOM:
+    limits.check_bytes(data)
+    if media_type == UNKNOWN:
+        media_type = _detect(data)
+    if media_type == DICOM:
         return dicom.read(data, limits)
-    if actual not in _SIGNATURES:
+    if media_type not in _SIGNATURES:
         raise UnsupportedEncoding(f"a file is one of {', '.join(MEDIA_TYPES)}")
-    if not data.startswith(_SIGNATURES[actual]):
-        raise MalformedInput(f"the bytes are not {actual}")
+    if not data.startswith(_SIGNATURES[media_type]):
+        raise MalformedInput(f"the bytes are not {media_type}")
     return raster.read(data, limits)
 
 
-def _media_type(data: bytes) -> str:
-    """What the bytes are, from how they begin; `UNKNOWN` when they are none of ours."""
+def _detect(data: bytes) -> str:
+    """Return the media type that the first bytes indicate, or `UNKNOWN` if none does."""
     for media_type, signature in _SIGNATURES.items():
         if data.startswith(signature):
             return media_type
-    return DICOM if dicom.sniff(data) else UNKNOWN
+    return DICOM if looks_like_dicom(data) else UNKNOWN

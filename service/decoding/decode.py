@@ -17,8 +17,8 @@ from PIL import Image
 
 from radiograph.geometry import Geometry
 from radiograph.image import Radiograph
+from radiograph.limits import DEFAULT_LIMITS, Limits
 from radiograph.preprocess import PreprocessSpec, preprocess
-from radiograph.readers import dicom
 from radiograph.readers.read import read
 
 
@@ -37,7 +37,7 @@ class DecodeRequest:
     data: bytes = field(repr=False)
     media_type: str
     spec: PreprocessSpec
-    limits: dicom.Limits = field(default_factory=dicom.Limits)
+    limits: Limits = DEFAULT_LIMITS
     preview_px: int | None = None
 
 

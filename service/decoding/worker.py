@@ -25,8 +25,8 @@ import traceback
 from typing import Any
 
 from radiograph.errors import InputError
+from radiograph.limits import Limits
 from radiograph.preprocess import PreprocessSpec
-from radiograph.readers.dicom import Limits
 from service.decoding.decode import DecodeRequest, Reader
 from service.decoding.messages import MAX_MESSAGE_BYTES, _leave
 

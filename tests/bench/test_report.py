@@ -11,7 +11,7 @@ from bench.names import OURS, SINGLE
 from bench.peers.plain import Model, tensor
 from bench.servers.subjects import multipart, v2_request
 from radiograph.preprocess import PreprocessSpec, preprocess
-from radiograph.readers import dicom, raster
+from radiograph.readers.read import read
 
 
 def record(rate: float, alone_ms: float | None) -> dict[str, object]:
@@ -85,8 +85,8 @@ def test_what_is_not_known_is_refused(wrong: list[str], capsys: pytest.CaptureFi
 def test_made_up_inputs_are_radiographs_that_differ(tmp_path: Path) -> None:
     inputs = prepare(tmp_path, [])
     assert len({path.read_bytes() for path in inputs.small}) == len(inputs.small)
-    assert raster.read(inputs.small[0].read_bytes(), dicom.Limits()).rows == 512
-    assert dicom.read(inputs.dicom.read_bytes(), dicom.Limits()).rows == 2500
+    assert read(inputs.small[0].read_bytes()).rows == 512
+    assert read(inputs.dicom.read_bytes()).rows == 2500
 
 
 def test_peers_make_the_same_tensor_as_the_service(tmp_path: Path) -> None:
@@ -94,8 +94,7 @@ def test_peers_make_the_same_tensor_as_the_service(tmp_path: Path) -> None:
     model = Model(Path(), "", (), 1, spec.size_px, spec.mean, spec.std, 0.5, 99.5)
     for path in prepare(tmp_path, []).small:
         data = path.read_bytes()
-        read = dicom.read if path.suffix == ".dcm" else raster.read
-        ours, _ = preprocess(read(data, dicom.Limits()), spec)
+        ours, _ = preprocess(read(data), spec)
         assert abs(tensor(data, model) - ours).max() < 1e-3
 
 

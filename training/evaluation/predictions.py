@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from radiograph.errors import InputError
 from radiograph.geometry import Box, Geometry
-from radiograph.limits import DEFAULT_LIMITS, malformed
+from radiograph.limits import as_malformed_input
 from radiograph.manifest import HeadSpec
 from radiograph.postprocess import heads
 from radiograph.preprocess import preprocess
-from radiograph.readers.read import UNKNOWN
 from radiograph.readers.read import read as read_radiograph
 from training.data.batches.prefetch import read_ahead
 from training.data.catalog import open_reader
@@ -121,8 +120,8 @@ def _read(
 ) -> tuple[Prediction, FloatArray] | None:
     """What is known of a row, and the model's input: 1 x S x S; None where it cannot be read."""
     try:
-        with malformed("the image cannot be used"):
-            radiograph = read_radiograph(table.read(row.image), UNKNOWN, DEFAULT_LIMITS)
+        with as_malformed_input("the image cannot be used"):
+            radiograph = read_radiograph(table.read(row.image))
             tensor, geometry = preprocess(radiograph, model.config.preprocess)
         masks, counted = _true_masks(table, row, geometry)
     except (InputError, OSError) as error:

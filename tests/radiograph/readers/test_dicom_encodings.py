@@ -199,49 +199,6 @@ def test_more_pixel_data_than_one_frame_needs_is_a_warning() -> None:
     assert codes(reader.read(file).warnings) == ["excess_pixel_data"]
 
 
-def test_an_explicit_file_that_claims_to_be_implicit_is_read() -> None:
-    file = dicom(ramp(), uid.ExplicitVRLittleEndian)
-    claimed = file.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0", 1)
-    assert claimed != file
-    assert np.array_equal(pixels(claimed), pixels(file))
-
-
-@pytest.mark.parametrize(
-    "transfer_syntax",
-    [
-        uid.MPEG2MPML,
-        "1.2.840.10008.1.2.4.94",
-        "1.2.840.10008.1.2.4.112",
-        "1.2.840.113619.5.2",
-        "1.2.3.4.5",
-    ],
-)
-def test_an_unknown_transfer_syntax_is_unsupported(transfer_syntax: str) -> None:
-    file = dicom(ramp()).replace(
-        b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0",
-        b"\x02\x00\x10\x00UI"
-        + len(transfer_syntax).to_bytes(2, "little")
-        + transfer_syntax.encode(),
-        1,
-    )
-    with pytest.raises(UnsupportedEncoding):
-        reader.read(file)
-
-
-def test_a_missing_transfer_syntax_is_unsupported() -> None:
-    file = dicom(ramp()).replace(b"\x02\x00\x10\x00UI\x14\x00", b"\x02\x00\x11\x00UI\x14\x00", 1)
-    with pytest.raises(UnsupportedEncoding):
-        reader.read(file)
-
-
-def test_a_bare_data_set_has_no_transfer_syntax_and_is_unsupported() -> None:
-    file = dicom(ramp())
-    bare = file[file.index(b"\x08\x00\x16\x00") :]
-    assert reader.sniff(bare)
-    with pytest.raises(UnsupportedEncoding):
-        reader.read(bare)
-
-
 @pytest.mark.parametrize(
     "transfer_syntax", [uid.JPEGBaseline8Bit, uid.JPEGLSLossless, uid.HTJ2K, uid.RLELossless]
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from radiograph.errors import ColourImage, InputError, InputTooLarge, MalformedInput
+from radiograph.limits import Limits
 from radiograph.readers import dicom as reader
 from tests.builders.files import dicom_files as files
 from tests.builders.files.dicom_files import codes, dicom, encoded, ramp
@@ -40,7 +41,7 @@ def meta_for(transfer_syntax: str) -> bytes:
 
 def refused(error: type[InputError], file: bytes, **limits: int) -> str:
     with pytest.raises(InputError) as caught:
-        reader.read(file, reader.Limits(**limits))
+        reader.read(file, Limits(**limits))
     assert type(caught.value) is error
     return str(caught.value)
 
@@ -193,7 +194,7 @@ def test_a_flood_of_file_meta_elements_names_no_transfer_syntax_in_time() -> Non
         reader.read(PLAIN[:132] + flood * 5000 + PLAIN[132:])
 
 
-def test_a_text_of_absurd_length_is_cut_off() -> None:
+def test_a_text_of_absurd_length_is_truncated() -> None:
     at = PLAIN.index(b"\xe0\x7f\x10\x00")
     centre = struct.pack("<HH2sHI", 0x0028, 0x1050, b"UN", 0, 3_000_000) + b"1\\2" * 1_000_000
     width = struct.pack("<HH2sH", 0x0028, 0x1051, b"DS", 4) + b"4096"
@@ -282,7 +283,7 @@ def test_damaged_files_end_as_a_result_or_an_input_error(data: st.DataObject, wh
     for _ in range(data.draw(st.integers(1, 4))):
         file[data.draw(st.integers(128, len(file) - 1))] = data.draw(st.integers(0, 255))
     try:
-        radiograph = reader.read(bytes(file), reader.Limits(max_pixels=1_000_000))
+        radiograph = reader.read(bytes(file), Limits(max_pixels=1_000_000))
     except InputError:
         return
     assert radiograph.pixels.size > 0

@@ -30,7 +30,7 @@ def by_pydicom(stored: NDArray[Any], low: float, high: float, **attributes: Any)
     return (apply_voi_lut(modality, made).astype(np.float64) - low) / (high - low) * 65535
 
 
-def test_without_any_voi_the_range_is_spread_over_black_to_white() -> None:
+def test_without_a_window_or_voi_lut_the_range_is_spread_over_black_to_white() -> None:
     pixels = shown(np.array([[100, 200, 300]], dtype=np.uint16))
     assert pixels.tolist() == [[0, 32768, 65535]]
 
@@ -52,7 +52,7 @@ def test_monochrome1_is_inverted_after_the_window_and_not_before() -> None:
 
 
 @pytest.mark.parametrize("top", [1, 2, 6, 254, 255])
-def test_an_inverted_copy_gives_the_very_same_pixels(top: int) -> None:
+def test_an_inverted_copy_gives_the_same_pixels(top: int) -> None:
     stored = np.arange(top + 1, dtype=np.uint8)[None]
     copy = (top - stored).astype(np.uint8)
     inverted = shown(copy, PhotometricInterpretation="MONOCHROME1")
@@ -70,7 +70,7 @@ def test_presentation_lut_shape_inverse_does_not_invert_twice() -> None:
 @pytest.mark.parametrize(
     ("photometric", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")]
 )
-def test_a_contradicting_presentation_lut_shape_is_left_out_with_a_warning(
+def test_a_contradicting_presentation_lut_shape_is_ignored_with_a_warning(
     photometric: str, shape: str
 ) -> None:
     stored = ramp(4, 4)
@@ -102,7 +102,7 @@ def test_a_linear_window_of_width_one_is_a_step() -> None:
     assert pixels.tolist() == [[0, 0, 65535, 65535]]
 
 
-def test_the_first_of_several_windows_counts() -> None:
+def test_the_first_of_several_windows_is_used() -> None:
     stored = ramp()
     one = shown(stored, WindowCenter=1000, WindowWidth=500)
     two = shown(stored, WindowCenter=[1000, 3000], WindowWidth=[500, 100])
@@ -124,7 +124,7 @@ def test_the_first_of_several_windows_counts() -> None:
         {"WindowCenter": "100", "WindowWidth": "0", "VOILUTFunction": "LINEAR_EXACT"},
     ],
 )
-def test_an_unusable_window_is_left_out_with_a_warning(window: dict[str, str]) -> None:
+def test_an_unusable_window_is_ignored_with_a_warning(window: dict[str, str]) -> None:
     stored = ramp()
     made = files.dataset(stored)
     for keyword, value in window.items():
@@ -134,7 +134,7 @@ def test_an_unusable_window_is_left_out_with_a_warning(window: dict[str, str]) -
     assert codes(radiograph.warnings) == ["window_unusable"]
 
 
-def test_a_window_that_shows_every_pixel_alike_is_left_out_with_a_warning() -> None:
+def test_a_window_that_shows_every_pixel_alike_is_ignored_with_a_warning() -> None:
     stored = ramp()
     radiograph = reader.read(dicom(stored, WindowCenter=60000, WindowWidth=10))
     assert np.array_equal(radiograph.pixels, shown(stored))
@@ -150,7 +150,7 @@ def test_an_unknown_voi_function_is_linear_with_a_warning() -> None:
 
 @pytest.mark.parametrize("number", ["1e308", "1e-320", "-1e300"])
 @pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
-def test_absurd_windows_give_no_numeric_accident(number: str, function: str) -> None:
+def test_absurd_windows_cause_no_numeric_warning(number: str, function: str) -> None:
     made = files.dataset(ramp(), VOILUTFunction=function)
     files.put(made, "WindowCenter", number, "LO")
     files.put(made, "WindowWidth", number.lstrip("-"), "LO")
@@ -170,14 +170,14 @@ def test_rescale_comes_before_the_window() -> None:
     assert np.abs(shown(stored, **attributes) - expected).max() <= 1
 
 
-def test_a_negative_slope_turns_the_range_around() -> None:
+def test_a_negative_slope_inverts_the_range() -> None:
     stored = np.array([[0, 50, 100]], dtype=np.uint16)
     pixels = shown(stored, RescaleSlope=-1, RescaleIntercept=100)
     assert pixels.tolist() == [[65535, 32768, 0]]
 
 
 @pytest.mark.parametrize("slope", ["0", "NaN", "1e300", "x"])
-def test_an_unusable_rescale_is_left_out_with_a_warning(slope: str) -> None:
+def test_an_unusable_rescale_is_ignored_with_a_warning(slope: str) -> None:
     made = files.dataset(ramp(), RescaleIntercept=0)
     files.put(made, "RescaleSlope", slope, "LO")
     radiograph = reader.read(files.write(made, ramp().tobytes()))
@@ -224,7 +224,7 @@ def test_a_voi_lut_of_65536_entries_says_0_entries() -> None:
     assert shown(stored, VOILUTSequence=lut(table, 0, 16)).tolist() == stored.tolist()
 
 
-def test_the_voi_lut_goes_before_the_window() -> None:
+def test_the_voi_lut_is_preferred_to_the_window() -> None:
     sequence = lut(np.arange(4096, dtype=np.uint16), 0, 12)
     both = shown(ramp(), VOILUTSequence=sequence, WindowCenter=10, WindowWidth=2)
     assert np.array_equal(both, shown(ramp(), VOILUTSequence=sequence))
@@ -234,7 +234,7 @@ def test_the_voi_lut_goes_before_the_window() -> None:
     ("keyword", "code"),
     [("VOILUTSequence", "voi_lut_unusable"), ("ModalityLUTSequence", "modality_lut_unusable")],
 )
-def test_a_lut_with_missing_entries_is_left_out_with_a_warning(keyword: str, code: str) -> None:
+def test_a_lut_with_missing_entries_is_ignored_with_a_warning(keyword: str, code: str) -> None:
     sequence = lut(np.arange(10, dtype=np.uint16), 0, 8)
     files.put(sequence[0], "LUTDescriptor", [4096, 0, 8], "US")
     radiograph = reader.read(dicom(ramp(), **{keyword: sequence}))

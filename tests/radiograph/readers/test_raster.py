@@ -152,11 +152,11 @@ def test_other_formats_are_unsupported(kind: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"PK\3\4" + b"\0" * 50, b"\0" * 132 + b"DICM", b"<svg/>"])
-def test_what_is_no_image_is_unsupported(data: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_unsupported(data: bytes) -> None:
     refused(UnsupportedEncoding, data)
 
 
-def test_nothing_is_malformed() -> None:
+def test_an_empty_file_is_malformed() -> None:
     refused(MalformedInput, b"")
 
 
@@ -222,7 +222,7 @@ def test_more_image_data_than_the_header_says_are_not_inflated() -> None:
     assert raster.read(data).pixels.shape == (4, 4)
 
 
-def test_limits_are_the_callers() -> None:
+def test_limits_are_those_of_the_caller() -> None:
     data = gray()
     assert raster.read(data, Limits(max_bytes=len(data), max_pixels=12 * 17)).rows == 12
     refused(InputTooLarge, data, max_bytes=len(data) - 1)

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from radiograph.errors import InputError, MalformedInput, WrongModality
+from radiograph.limits import Limits
 from radiograph.preprocess import PreprocessSpec
-from radiograph.readers.dicom import Limits
 from radiograph.readers.read import JPEG, PNG, UNKNOWN
 from service.deadline import Deadline
 from service.decoding.decode import DecodeRequest, decode

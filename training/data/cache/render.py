@@ -24,9 +24,8 @@ from pydantic import TypeAdapter
 
 from radiograph.errors import InputError
 from radiograph.geometry import Box
-from radiograph.limits import DEFAULT_LIMITS, malformed
+from radiograph.limits import as_malformed_input
 from radiograph.preprocess import PreprocessSpec, to_grid
-from radiograph.readers.read import UNKNOWN
 from radiograph.readers.read import read as read_radiograph
 from training.config.run import Protocol
 from training.data.catalog import open_reader
@@ -127,8 +126,8 @@ def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut
     """One row on the grid, or why it cannot be."""
     try:
         data = reader.read(row.image)
-        with malformed("the image cannot be used"):
-            radiograph = read_radiograph(data, UNKNOWN, DEFAULT_LIMITS)
+        with as_malformed_input("the image cannot be used"):
+            radiograph = read_radiograph(data)
             grid, geometry = to_grid(radiograph, spec)
         if not row.view and any(w.startswith("lateral_view") for w in radiograph.warnings):
             return LeftOut(row.table, row.image, "lateral view", "the DICOM header says so")

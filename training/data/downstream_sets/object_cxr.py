@@ -25,7 +25,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from radiograph.limits import malformed
+from radiograph.limits import as_malformed_input
 from training.config.run import Protocol
 from training.data.rows import dataset_files, shapes
 from training.data.rows.reader import Row
@@ -115,7 +115,7 @@ class ObjectCxr:
         if kind or image not in self._annotations:
             return dataset_files.inside(self.folder, path).read_bytes()
         place = dataset_files.inside(self.folder, image)
-        with malformed("the image cannot be decoded"), Image.open(place) as opened:
+        with as_malformed_input("the image cannot be decoded"), Image.open(place) as opened:
             columns, rows = opened.size
             if opened.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED:
                 columns, rows = rows, columns

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from radiograph.geometry import Geometry
-from radiograph.limits import DEFAULT_LIMITS, malformed
+from radiograph.limits import DEFAULT_LIMITS, as_malformed_input
 from training.data.rows.reader import Reader, Row
 
 LUNGS = ("Left lung", "Right lung")
@@ -62,7 +62,7 @@ def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.
 
 def read_mask(data: bytes) -> NDArray[np.uint8]:
     """Bytes of a PNG -> rows x columns, uint8: 255 inside, 0 outside, 127 not annotated."""
-    with malformed("the mask cannot be decoded"), Image.open(io.BytesIO(data)) as image:
+    with as_malformed_input("the mask cannot be decoded"), Image.open(io.BytesIO(data)) as image:
         DEFAULT_LIMITS.check_pixels(image.height, image.width)
         return np.asarray(image.convert("L"))
 

@@ -1,0 +1,88 @@
+"""The DICOM file format: what is recognised, and which transfer syntax a file has."""
+
+import numpy as np
+import pytest
+from pydicom import uid
+
+from radiograph.errors import MalformedInput, UnsupportedEncoding
+from radiograph.limits import DEFAULT_LIMITS
+from radiograph.readers import dicom as reader
+from radiograph.readers.part10 import looks_like_dicom, parse
+from tests.builders.files.dicom_files import dicom, ramp
+
+
+@pytest.mark.parametrize(
+    "transfer_syntax",
+    [
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+    ],
+)
+def test_the_transfer_syntax_and_the_attributes_are_parsed(transfer_syntax: str) -> None:
+    header, found = parse(dicom(ramp(), transfer_syntax), DEFAULT_LIMITS)
+    assert found == transfer_syntax
+    assert header.text("Modality") == "CR"
+    assert header.word("Rows") == 48
+
+
+@pytest.mark.parametrize("data", [b"", b"DICM", b"\0" * 200, b"\x89PNG\r\n\x1a\n" + b"\0" * 200])
+def test_bytes_that_are_not_dicom_are_malformed(data: bytes) -> None:
+    assert not looks_like_dicom(data)
+    with pytest.raises(MalformedInput):
+        parse(data, DEFAULT_LIMITS)
+
+
+def test_a_file_looks_like_dicom_with_and_without_a_preamble() -> None:
+    file = dicom(ramp())
+    assert looks_like_dicom(file)
+    assert looks_like_dicom(file[132:])
+
+
+def test_a_file_without_preamble_is_parsed() -> None:
+    header, _ = parse(dicom(ramp())[132:], DEFAULT_LIMITS)
+    assert header.word("Rows") == 48
+
+
+def test_an_explicit_file_that_claims_to_be_implicit_is_read() -> None:
+    file = dicom(ramp(), uid.ExplicitVRLittleEndian)
+    claimed = file.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0", 1)
+    assert claimed != file
+    assert np.array_equal(reader.read(claimed).pixels, reader.read(file).pixels)
+
+
+@pytest.mark.parametrize(
+    "transfer_syntax",
+    [
+        uid.MPEG2MPML,
+        "1.2.840.10008.1.2.4.94",
+        "1.2.840.10008.1.2.4.112",
+        "1.2.840.113619.5.2",
+        "1.2.3.4.5",
+    ],
+)
+def test_an_unknown_transfer_syntax_is_unsupported(transfer_syntax: str) -> None:
+    file = dicom(ramp()).replace(
+        b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0",
+        b"\x02\x00\x10\x00UI"
+        + len(transfer_syntax).to_bytes(2, "little")
+        + transfer_syntax.encode(),
+        1,
+    )
+    with pytest.raises(UnsupportedEncoding):
+        parse(file, DEFAULT_LIMITS)
+
+
+def test_a_missing_transfer_syntax_is_unsupported() -> None:
+    file = dicom(ramp()).replace(b"\x02\x00\x10\x00UI\x14\x00", b"\x02\x00\x11\x00UI\x14\x00", 1)
+    with pytest.raises(UnsupportedEncoding):
+        parse(file, DEFAULT_LIMITS)
+
+
+def test_a_bare_data_set_has_no_transfer_syntax_and_is_unsupported() -> None:
+    file = dicom(ramp())
+    bare = file[file.index(b"\x08\x00\x16\x00") :]
+    assert looks_like_dicom(bare)
+    with pytest.raises(UnsupportedEncoding):
+        parse(bare, DEFAULT_LIMITS)
