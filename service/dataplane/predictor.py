@@ -228,8 +228,8 @@ class Predictor:
         place: Permit,
     ) -> tuple[EncodedPrediction, AnalysisResult]:
         """Decode, infer, and write the answer in a thread."""
-        order = analysis.order(upload.data, upload.media_type, written.preview_px)
-        inferred = await analysis.run(plan, order, self._decoders, place)
+        request = analysis.decode_request(upload.data, upload.media_type, written.preview_px)
+        inferred = await analysis.run(plan, request, self._decoders, place)
 
         def write() -> tuple[EncodedPrediction, AnalysisResult]:
             watch = Stopwatch()

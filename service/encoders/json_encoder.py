@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
 from radiograph.terminology import Code
 from service.encoders import coco_rle
-from service.inference.results import AnalysisResult, DomainScore
+from service.inference.results import AnalysisResult, OutOfDistributionScore
 
 MEDIA_TYPE = "application/json"
 
@@ -69,7 +69,7 @@ def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding) -> Json:
     return answers
 
 
-def _domain(score: DomainScore | None) -> Json | None:
+def _domain(score: OutOfDistributionScore | None) -> Json | None:
     if score is None:
         return None
     return {"score": score.score, "threshold": score.threshold, "outside": score.outside}

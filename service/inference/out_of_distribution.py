@@ -1,6 +1,6 @@
-"""Domain: how unlike the training images a radiograph is, and what is said of it.
+"""Out-of-distribution detection: how unlike the training images a radiograph is.
 
-global features --Mahalanobis distance--> score --over the threshold--> warning
+global features --Mahalanobis distance / sqrt(D)--> score --above the threshold--> warning
 """
 
 import re
@@ -15,14 +15,20 @@ from radiograph.errors import InvalidVersion
 from radiograph.manifest import OutOfDomainSpec
 from service.backends.base import FloatArray
 from service.backends.golden import read_arrays
-from service.inference.results import DomainScore, Notice
+from service.inference.results import Notice, OutOfDistributionScore
 
 _CODED_WARNING = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class OutOfDistributionDetector:
-    """Distribution of the trunk's global features over the training images."""
+    """Distribution of the trunk's global features over the training images.
+
+    Attributes:
+        mean: mean of the features, D.
+        precision: inverse of their covariance, D x D.
+        threshold: score above which a radiograph is out of the distribution.
+    """
 
     mean: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -30,10 +36,10 @@ class OutOfDistributionDetector:
 
     @classmethod
     def load(cls, folder: Path, spec: OutOfDomainSpec | None) -> "OutOfDistributionDetector | None":
-        """Read the statistics of a version; None where it has none.
+        """Read the statistics of a version; return None for a version without them.
 
         Raises:
-            InvalidVersion: they cannot be read, or do not fit together.
+            InvalidVersion: the statistics cannot be read, or their shapes do not fit.
         """
         if spec is None:
             return None
@@ -47,35 +53,40 @@ class OutOfDistributionDetector:
             raise InvalidVersion(f"{spec.file}: `precision` does not fit `mean`")
         return cls(mean, precision, spec.threshold)
 
-    def score(self, features: FloatArray) -> DomainScore:
-        """How far one radiograph is from the usual ones.
+    def score(self, features: FloatArray) -> OutOfDistributionScore:
+        """Score one radiograph.
 
         Args:
             features: its global features, D.
 
         Raises:
-            InvalidVersion: they are not finite.
+            InvalidVersion: the features are not finite.
         """
         difference = features.astype(np.float64) - self.mean
         squared = float(difference @ self.precision @ difference) / self.mean.size
         if not np.isfinite(squared):
             raise InvalidVersion("the global features are not finite")
-        return DomainScore(float(np.sqrt(max(squared, 0.0))), self.threshold)
+        # A precision that is not quite positive definite may give a value just below zero.
+        return OutOfDistributionScore(float(np.sqrt(max(squared, 0.0))), self.threshold)
 
 
-def notices(warnings: Sequence[str], domain: DomainScore | None) -> tuple[Notice, ...]:
-    """What a reader of the answer must know: the reader's warnings, and an odd image."""
+def notices(warnings: Sequence[str], score: OutOfDistributionScore | None) -> tuple[Notice, ...]:
+    """Return the warnings of a result: those of the reader, and one for an unusual image.
+
+    Args:
+        warnings: warnings of the reader, each `code: message` or a message alone.
+        score: the image's distance from the training images, or None if it is not known.
+    """
     found = [_notice(text) for text in warnings]
-    if domain is not None and domain.outside:
+    if score is not None and score.outside:
         message = (
             f"The image is unlike the chest radiographs that the model was trained on (score "
-            f"{domain.score:.2f}, threshold {domain.threshold:.2f}); do not rely on the answer."
+            f"{score.score:.2f}, threshold {score.threshold:.2f}); do not rely on the answer."
         )
         found.append(Notice("out_of_domain", message))
     return tuple(found)
 
 
 def _notice(text: str) -> Notice:
-    """A reader's warning, `code: message` or a message alone."""
     coded = _CODED_WARNING.fullmatch(text)
     return Notice(coded[1], coded[2]) if coded else Notice("image", text)

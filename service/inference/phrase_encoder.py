@@ -1,8 +1,8 @@
-"""Phrases: what a client asks for in words, made safe and turned into features once.
+"""Phrase encoder: text from a client, made safe and turned into features.
 
-    text -> normalise (NFC, white space) -> token ids -> Backend.text -> features (D), kept
+    text --normalise--> NFC, single spaces --> token ids --Backend.text--> features, D, cached
 
-Nothing here looks a word up in a table: every phrase goes through the text encoder.
+No phrase is looked up in a table of known ones: each goes through the text encoder.
 """
 
 import threading
@@ -21,32 +21,33 @@ from radiograph.errors import InvalidVersion, UnusablePhrase
 from radiograph.manifest import TextSpec
 from service.backends.base import Backend, FloatArray
 
-# Controls, surrogates, private use and unassigned code points carry no words.
-_NO_WORDS = {"Cc", "Cs", "Co", "Cn"}
-# These reorder the text around them, so that a phrase would read as another one.
-_REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+# General categories without text: control, surrogate, private use and unassigned characters.
+_FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Co", "Cn"}
+# Explicit directional characters: they reorder the text around them, so that a phrase would be
+# displayed as another one. Source: Unicode Standard Annex 9, 2.1 to 2.5.
+_REORDERING_CLASSES = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def normalise(text: str, max_chars: int) -> str:
-    """A phrase in NFC with single spaces, whatever its script or direction.
+    """Return a phrase in NFC with single spaces; any script and direction is allowed.
 
     Raises:
-        UnusablePhrase: empty, longer than `max_chars`, or with a control character.
+        UnusablePhrase: the phrase is empty, longer than `max_chars`, or has a control character.
     """
     if len(text) > max_chars:  # before any work that grows with the length
         raise UnusablePhrase(f"a phrase has at most {max_chars} characters")
     phrase = " ".join(unicodedata.normalize("NFC", text).split())
     if not phrase:
         raise UnusablePhrase("a phrase is empty")
-    if any(_forbidden(character) for character in phrase):
+    if any(_is_forbidden(character) for character in phrase):
         raise UnusablePhrase("a phrase holds a control character")
     return phrase
 
 
-def _forbidden(character: str) -> bool:
+def _is_forbidden(character: str) -> bool:
     return (
-        unicodedata.category(character) in _NO_WORDS
-        or unicodedata.bidirectional(character) in _REORDERING
+        unicodedata.category(character) in _FORBIDDEN_CATEGORIES
+        or unicodedata.bidirectional(character) in _REORDERING_CLASSES
     )
 
 
@@ -59,14 +60,20 @@ class TokenIds:
 
 
 class PhraseEncoder:
-    """The text side of one version, with the features of the latest phrases kept.
+    """Text encoder of one version, with a cache of the phrases used last. Thread-safe.
 
-    Each phrase runs alone: in a padded, quantised batch its features would depend on the
-    phrases beside it, and the same question could get two answers.
+    Each phrase runs alone: in a padded, quantised batch its features would depend on the other
+    phrases, and the same question could get two answers.
+
+    Args:
+        backend: runs the text graph.
+        spec: tokenizer and length of the text encoder.
+        folder: the version's folder.
+        cache_size: phrases whose features are kept.
     """
 
-    def __init__(self, backend: Backend, spec: TextSpec, folder: Path, kept: int) -> None:
-        """Read the tokenizer that travels with the version.
+    def __init__(self, backend: Backend, spec: TextSpec, folder: Path, cache_size: int) -> None:
+        """Read the tokenizer of the version.
 
         Raises:
             InvalidVersion: the tokenizer cannot be read.
@@ -79,17 +86,17 @@ class PhraseEncoder:
         self._tokenizer.no_padding()
         self._backend = backend
         self._max_tokens = spec.max_tokens
-        self._kept = kept
-        self._features: OrderedDict[str, FloatArray] = OrderedDict()
+        self._cache_size = cache_size
+        self._cache: OrderedDict[str, FloatArray] = OrderedDict()
         self._running: dict[str, Future[FloatArray]] = {}
         self._lock = threading.Lock()
 
-    def tokens(self, phrase: str) -> TokenIds:
-        """Token ids of a normalised phrase.
+    def tokenize(self, phrase: str) -> TokenIds:
+        """Return the token ids of a normalised phrase.
 
         Raises:
-            UnusablePhrase: more tokens than the text encoder reads, or none at all. A phrase
-                is never cut: its end could turn its meaning round.
+            UnusablePhrase: the phrase has more tokens than the text encoder reads, or none. It
+                is never truncated, for its end could reverse its meaning.
         """
         encoding = self._tokenizer.encode(phrase)
         if len(encoding.ids) > self._max_tokens:
@@ -101,47 +108,53 @@ class PhraseEncoder:
             np.array([encoding.attention_mask], dtype=np.int64),
         )
 
-    def features(self, phrases: Sequence[str]) -> FloatArray:
-        """Features of normalised phrases that have passed `tokens`, P x D, float32. Blocks."""
-        return np.concatenate([self._one(phrase) for phrase in phrases])
+    def encode(self, phrases: Sequence[str]) -> FloatArray:
+        """Return the features of normalised phrases, P x D, float32. Blocks.
 
-    def known(self, phrases: Sequence[str]) -> FloatArray | None:
-        """The same without running anything, or None when one of them is not kept."""
+        Raises:
+            UnusablePhrase: `tokenize` refuses a phrase.
+            BackendFailure: the text graph failed.
+        """
+        return np.concatenate([self._encode_one(phrase) for phrase in phrases])
+
+    def cached(self, phrases: Sequence[str]) -> FloatArray | None:
+        """Return the features, P x D, without running anything; None unless all are cached."""
         with self._lock:
-            if not all(phrase in self._features for phrase in phrases):
+            if not all(phrase in self._cache for phrase in phrases):
                 return None
-            return np.concatenate([self._use(phrase) for phrase in phrases])
+            return np.concatenate([self._recall(phrase) for phrase in phrases])
 
-    def _use(self, phrase: str) -> FloatArray:
-        """Features that are kept, the latest to be dropped from now on."""
-        self._features.move_to_end(phrase)
-        return self._features[phrase]
+    def _recall(self, phrase: str) -> FloatArray:
+        """Return cached features, and make them the last to be evicted."""
+        self._cache.move_to_end(phrase)
+        return self._cache[phrase]
 
-    def _one(self, phrase: str) -> FloatArray:
-        """Features of one phrase; a phrase that two requests ask for at once runs once."""
+    def _encode_one(self, phrase: str) -> FloatArray:
+        """Return the features of one phrase; concurrent calls for one phrase run it once."""
         with self._lock:
-            if phrase in self._features:
-                return self._use(phrase)
+            if phrase in self._cache:
+                return self._recall(phrase)
             future = self._running.get(phrase)
-            mine = future is None
+            is_first = future is None
             if future is None:
                 future = self._running[phrase] = Future()
-        if mine:
+        if is_first:
             self._compute(phrase, future)
         return future.result()
 
     def _compute(self, phrase: str, future: "Future[FloatArray]") -> None:
+        """Run the text graph, and settle the future of every caller that waits for the phrase."""
         try:
-            tokens = self.tokens(phrase)
+            tokens = self.tokenize(phrase)
             features = self._backend.text(tokens.input_ids, tokens.attention_mask)
-        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+        except Exception as error:  # noqa: BLE001 - raised again in every caller
             with self._lock:
                 del self._running[phrase]
             future.set_exception(error)
             return
         with self._lock:
             del self._running[phrase]
-            self._features[phrase] = features
-            while len(self._features) > self._kept:
-                self._features.popitem(last=False)
+            self._cache[phrase] = features
+            while len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
         future.set_result(features)

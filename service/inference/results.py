@@ -1,6 +1,6 @@
-"""AnalysisResult: everything that is known about one radiograph, before any format.
+"""Analysis result: everything that is known about one radiograph, before any output format.
 
-Analysis makes it, the encoders read it. Coordinates are source pixels.
+`Analysis` makes it and the encoders read it. Coordinates are source pixels.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,12 @@ from service.decoding.decode import ImageFacts
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which version answered. The digest is the SHA-256 of its manifest."""
+    """The version that answered.
+
+    Attributes:
+        name, version: model and number.
+        digest: SHA-256 of the manifest.
+    """
 
     name: str
     version: int
@@ -27,19 +32,24 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: `code` for programs, `message` for people. No patient data in either."""
+    """A warning that belongs to a result; it holds no patient data.
+
+    Attributes:
+        code: identifies the warning to programs.
+        message: tells a person the same.
+    """
 
     code: str
     message: str
 
 
 @dataclass(frozen=True)
-class DomainScore:
-    """How unlike the training images the radiograph is; 1 is a typical training image.
+class OutOfDistributionScore:
+    """Distance of a radiograph from the training images; a typical training image scores 1.
 
     Attributes:
-        score: Mahalanobis distance of its global features divided by sqrt(D).
-        threshold: above it the radiograph is out of the model's domain.
+        score: Mahalanobis distance of its global features, divided by sqrt(D).
+        threshold: a radiograph that scores higher is out of the model's distribution.
     """
 
     score: float
@@ -47,29 +57,33 @@ class DomainScore:
 
     @property
     def outside(self) -> bool:
-        """Whether the model was not made for such an image."""
+        """True if the model was not made for such an image."""
         return self.score > self.threshold
 
 
 @dataclass(frozen=True, eq=False)
 class AnalysisResult:
-    """The answer to one request. A task that was not asked for is None.
+    """Result of one request. The field of a task that was not asked for is None.
 
     Attributes:
         model: the version that answered.
-        preprocess: how pixels became its input.
-        image: what is known of the radiograph beside its pixels.
-        warnings: what a reader of the answer must know.
-        out_of_domain: the score, or None when the version has no statistics.
-        timings_ms: time spent, by stage, in the order the stages ran.
-        preview: the whole radiograph as a picture, h x w, uint8, for an overlay, or None.
+        preprocess: how the pixels became the model's input.
+        image: facts about the radiograph beside its pixels.
+        warnings: warnings that a reader of the result needs.
+        out_of_domain: distance from the training images, or None if the version has no statistics.
+        timings_ms: time spent, by stage, in the order of the stages.
+        preview: the whole radiograph to draw on, h x w, uint8, 0 black; or None.
+        findings: classified labels.
+        masks: segmented structures.
+        detections: boxes, best first.
+        groundings: one for each phrase, in the order of the request.
     """
 
     model: ModelIdentity
     preprocess: PreprocessSpec
     image: ImageFacts
     warnings: tuple[Notice, ...]
-    out_of_domain: DomainScore | None
+    out_of_domain: OutOfDistributionScore | None
     timings_ms: dict[str, float]
     preview: NDArray[np.uint8] | None = None
     findings: tuple[Finding, ...] | None = None

@@ -1,6 +1,7 @@
-"""Work: one radiograph on its way through the model.
+"""Types of one radiograph on its way through a version.
 
-Plan (what is asked) --> Work (with the tensor) --model--> Raw --> Inferred
+AnalysisRequest --> Plan --> BatchItem --> RawOutputs --> Inferred --> AnalysisResult
+    asked           checked  decoded       computed       assembled    (see `results`)
 """
 
 from dataclasses import dataclass
@@ -11,11 +12,37 @@ from service.deadline import Deadline
 from service.decoding.decode import DecodedImage
 
 Features = dict[str, FloatArray]
+"""Arrays by their name in a graph; features of the trunk, or outputs of a head."""
+
+PHRASE_FEATURES = "phrase_features"
+"""Input of the heads that read phrases, P x D; it comes from the text encoder, not the trunk."""
+
+
+@dataclass(frozen=True)
+class AnalysisRequest:
+    """Question about one radiograph, independent of any version.
+
+    Attributes:
+        tasks: the tasks to answer; empty means every task that the version offers, grounding
+            only if there is a phrase.
+        phrases: phrases to ground, as the client wrote them.
+        method: grounding method, or None for the first one that the version offers.
+    """
+
+    tasks: tuple[Task, ...] = ()
+    phrases: tuple[str, ...] = ()
+    method: str | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked request: which heads run, in order, and the phrases they read."""
+    """A request that one version can answer.
+
+    Attributes:
+        heads: the heads to run, by name, in the order of the answer.
+        tasks: the tasks to answer; one whose heads find nothing has an empty answer.
+        phrases: normalised phrases for the heads that read them.
+    """
 
     heads: dict[str, HeadSpec]
     tasks: tuple[Task, ...]
@@ -24,20 +51,20 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class BatchItem:
-    """One radiograph for the model.
+    """One decoded radiograph that waits for its batch.
 
     Attributes:
         tensor: 1 x size x size, float32.
-        plan: what is asked of it.
-        text: features of the plan's phrases, P x D, or None without phrases.
-        deadline: of the request.
-        request_id: of the request, or empty.
-        alone: whether it was the only request when it was queued.
+        plan: the heads to run.
+        phrase_features: features of the plan's phrases, P x D, or None without phrases.
+        deadline: deadline of the request.
+        request_id: identifies the request to a remote runtime; may be empty.
+        alone: True if no other request was in progress when the item was queued.
     """
 
     tensor: FloatArray
     plan: Plan
-    text: FloatArray | None
+    phrase_features: FloatArray | None
     deadline: Deadline
     request_id: str = ""
     alone: bool = True
@@ -45,40 +72,33 @@ class BatchItem:
 
 @dataclass(frozen=True, eq=False)
 class RawOutputs:
-    """What the model gave for one radiograph: arrays without a batch axis.
+    """Outputs of the graphs for one radiograph, without a batch axis.
 
     Attributes:
-        outputs: by head and name.
-        global_features: the trunk's, D.
-        timings_ms: `trunk` and `heads` of the whole batch.
+        heads: head -> its outputs by name.
+        global_features: global features of the trunk, D.
+        timings_ms: `trunk` and `heads`, each for the whole batch.
     """
 
-    outputs: dict[str, Features]
-    global_features: FloatArray | None
+    heads: dict[str, Features]
+    global_features: FloatArray
     timings_ms: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """A radiograph that has been through the model; `Analysis.complete` makes it a result."""
+    """A radiograph after inference; `Analysis.complete` makes a result of it.
+
+    Attributes:
+        plan: the heads that ran.
+        decoded: the model's input, and the facts about the image.
+        raw: outputs of the graphs.
+        timings_ms: time spent so far, by stage.
+        started: time at which the analysis started, by `time.perf_counter`.
+    """
 
     plan: Plan
     decoded: DecodedImage
     raw: RawOutputs
     timings_ms: dict[str, float]
     started: float
-
-
-@dataclass(frozen=True)
-class AnalysisRequest:
-    """What is asked of one radiograph.
-
-    Attributes:
-        tasks: what to answer; empty is everything that the version offers.
-        phrases: what to look for.
-        method: which grounding, or None for the version's first.
-    """
-
-    tasks: tuple[Task, ...] = ()
-    phrases: tuple[str, ...] = ()
-    method: str | None = None
