@@ -16,7 +16,7 @@ from radiograph.repository.repository import Repository
 from service.backends import factory
 from service.dataplane.predictor import Predictor
 from service.dataplane.shadow import Shadows
-from service.decoding.pool import DecoderOptions, DecoderPool
+from service.decoding.pool import DecoderPool
 from service.jobs import item_predictor
 from service.jobs.job_service import JobService
 from service.observability.observer import Observer
@@ -95,7 +95,7 @@ def build_components(
     loader = VersionLoader(repository, backends, settings.limits, engine)
     models = ModelRegistry(settings.models, loader, observer)
     admission = Admission(settings.batching, settings.limits, observer)
-    reading = DecoderPool(_decoder_options(settings), observer) if decoders is None else decoders
+    reading = DecoderPool(settings.decoding, observer) if decoders is None else decoders
     shadows = Shadows(observer, lambda: admission.active >= settings.batching.workers)
     answerer = Predictor(settings, models.lookup, admission, reading, shadows)
     return Components(
@@ -119,11 +119,3 @@ def _desk(
         return None
     trade = item_predictor.of(models, answerer)
     return JobService(settings, settings.jobs.dir, models, trade, observer)
-
-
-def _decoder_options(settings: Settings) -> DecoderOptions:
-    return DecoderOptions(
-        workers=settings.decoding.workers,
-        timeout_s=settings.decoding.timeout_s,
-        memory_bytes=settings.decoding.memory_bytes,
-    )

@@ -1,10 +1,10 @@
-"""Reading: the bytes of one file -> what the model and the answer need of it.
+"""Decoding: from the bytes of one file to the model's input and the facts of the answer.
 
-    bytes --dicom | raster--> Radiograph --preprocess--> tensor + Geometry
-                                   '--> facts, and a small picture where an overlay is asked for
+    bytes --DICOM or raster reader--> Radiograph --preprocess--> tensor + Geometry
+                                          '--> facts, and a small preview if an overlay is requested
 
-The pixels end here: they are the largest thing in a request, and nothing after it reads them.
-Imported by the decoder processes, so nothing of the web or of a runtime is imported here.
+The source pixels are the largest part of a request. They are dropped here, because no later step
+reads them. Decoder processes import this module, so it imports neither web framework nor runtime.
 """
 
 import time
@@ -24,14 +24,14 @@ from radiograph.readers.read import read
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """One file to read.
+    """One file to decode.
 
     Attributes:
-        data: its bytes.
-        media_type: one of `MEDIA_TYPES`; `UNKNOWN` is found out from the bytes.
-        spec: how pixels become the model's input.
-        limits: what the file may cost.
-        preview_px: longest side of the picture for an overlay, or None for no picture.
+        data: bytes of the file.
+        media_type: one of `MEDIA_TYPES`; `UNKNOWN` is resolved from the bytes.
+        spec: preprocessing of the pixels into the model's input.
+        limits: bounds on the file.
+        preview_px: longest side of the preview for an overlay, or None for no preview.
     """
 
     data: bytes = field(repr=False)
@@ -43,7 +43,7 @@ class DecodeRequest:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of a radiograph beside its pixels; the fields are those of `Radiograph`."""
+    """Facts of a radiograph other than its pixels; the fields are those of `Radiograph`."""
 
     rows: int
     columns: int
@@ -56,14 +56,14 @@ class ImageFacts:
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """One file that was read.
+    """One decoded file.
 
     Attributes:
         tensor: 1 x size x size, float32, the model's input.
-        geometry: the way back to source pixels.
-        image: what else is known of it.
-        preview: h x w, uint8, 0 black; the whole image, reduced, or None.
-        timings_ms: `read` and `preprocess`.
+        geometry: mapping from the model's grid to source pixels.
+        image: facts of the radiograph.
+        preview: h x w, uint8, 0 is black; the whole image, scaled down, or None.
+        timings_ms: milliseconds of the stages `read` and `preprocess`.
     """
 
     tensor: NDArray[np.float32]
@@ -73,27 +73,27 @@ class DecodedImage:
     timings_ms: dict[str, float]
 
 
-Reader = Callable[[DecodeRequest], DecodedImage]
+Decoder = Callable[[DecodeRequest], DecodedImage]
 
 
-def decode(order: DecodeRequest) -> DecodedImage:
-    """Read one file in this thread.
+def decode(request: DecodeRequest) -> DecodedImage:
+    """Decode one file in this thread.
 
     Raises:
-        InputError: the bytes are no radiograph, or not of the type that was said.
+        InputError: the bytes are not a radiograph, or not of the given media type.
     """
     start = time.perf_counter()
-    radiograph = read(order.data, order.media_type, order.limits)
+    radiograph = read(request.data, request.media_type, request.limits)
     middle = time.perf_counter()
-    tensor, geometry = preprocess(radiograph, order.spec)
-    picture = None if order.preview_px is None else preview(radiograph.pixels, order.preview_px)
+    tensor, geometry = preprocess(radiograph, request.spec)
+    small = None if request.preview_px is None else preview(radiograph.pixels, request.preview_px)
     end = time.perf_counter()
     timings = {"read": (middle - start) * 1e3, "preprocess": (end - middle) * 1e3}
-    return DecodedImage(tensor, geometry, _facts(radiograph), picture, timings)
+    return DecodedImage(tensor, geometry, _facts(radiograph), small, timings)
 
 
 def preview(pixels: NDArray[np.uint16], max_side_px: int) -> NDArray[np.uint8]:
-    """Pixels as a gray picture, its longest side at most `max_side_px`, aspect kept."""
+    """Scale pixels down to an 8-bit image whose longest side is at most `max_side_px`."""
     rows, columns = pixels.shape
     gray = Image.fromarray((pixels >> 8).astype(np.uint8))
     scale = min(1.0, max_side_px / max(rows, columns))

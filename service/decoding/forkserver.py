@@ -1,8 +1,8 @@
-"""The nursery of the decoders, as the service sees it: a process that forks their workers.
+"""Fork server of the decoder processes, as the service sees it.
 
-    fork --socket, memory file--> `decoder_process` --fork--> worker, which answers on the socket
+    fork --socket, memory file--> `service.decoding.worker` --fork--> worker, replies on the socket
 
-It is started when the first worker is asked for, and again when it is gone.
+The process starts with the first worker, and again whenever it has ended.
 """
 
 import os
@@ -13,25 +13,26 @@ import threading
 from pathlib import Path
 
 from service.decoding import worker
+from service.decoding.memory_file import MemoryFile
 
 
 class ForkServer:
-    """The process that forks workers; started again when it is gone.
+    """Process that forks decoder workers; it is restarted when it has ended.
 
     Args:
-        reader: `module:function`, what its workers read with.
-        memory_bytes: that reading one file may allocate.
+        decoder: `module:function` that its workers decode files with.
+        memory_bytes: memory that decoding one file may allocate.
     """
 
-    def __init__(self, reader: str, memory_bytes: int) -> None:
-        self._reader = reader
+    def __init__(self, decoder: str, memory_bytes: int) -> None:
+        self._decoder = decoder
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    def fork(self, channel: socket.socket, memory: int) -> None:
-        """Have a worker forked that answers on a socket.
+    def fork(self, channel: socket.socket, memory: MemoryFile) -> None:
+        """Fork a worker that replies on a socket.
 
         Raises:
             OSError: no process can be started.
@@ -41,14 +42,15 @@ class ForkServer:
                 if self._control is None or attempt == 2:
                     self._control = self._start()
                 try:
-                    socket.send_fds(self._control, [b"fork"], [channel.fileno(), memory])
+                    files = [channel.fileno(), memory.fileno()]
+                    socket.send_fds(self._control, [b"fork"], files)
                 except BrokenPipeError:
                     continue
                 return
         raise OSError("the decoder processes cannot be started")
 
     def close(self) -> None:
-        """Let it end, and every worker with it."""
+        """End the process, and with it every worker."""
         with self._lock:
             if self._control is not None:
                 self._control.close()
@@ -62,20 +64,21 @@ class ForkServer:
             self._process.wait()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            arguments = (str(theirs.fileno()), self._reader, str(self._memory_bytes))
+            arguments = (str(theirs.fileno()), self._decoder, str(self._memory_bytes))
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", worker.__name__, *arguments],
                 env=_environment(),
                 pass_fds=(theirs.fileno(),),
-                # Ctrl-C is for the service, which ends it in time; a session of its own would also
-                # give it a share of the processors of its own (Linux autogroup), nice or not
+                # Ctrl-C must reach the service alone, which ends the process in time. A session of
+                # its own would also do that, but would give the process its own share of the CPUs
+                # (Linux autogroup), whatever its niceness.
                 process_group=0,
             )
         return ours
 
 
 def _environment() -> dict[str, str]:
-    """That of the service, with its packages found and no thread pool started at import."""
+    """Return the service's environment, with our packages found and without thread pools."""
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -1,63 +1,220 @@
-"""Messages between the service and its decoder processes."""
+"""Messages between the service and its decoder processes: JSON on a socket, arrays in memory.
 
-import dataclasses
-import json
-import os
-from typing import Any
+    service -> worker   RequestMessage     the file itself lies in the memory file
+    worker -> service   WorkerStarted      once, before the first file
+                        ImageMessage       tensor and preview lie in the memory file
+                        InputErrorMessage  the file is at fault
+                        OutOfMemory        the file needs more memory than allowed
+                        FailureMessage     an unexpected error
+
+Each message is encoded and decoded here and nowhere else. A file may have taken over the worker
+that decoded it, so the service trusts nothing that a worker sends: types, ranges and shapes are
+checked against the request, and an unknown, missing or malformed field refuses the whole message.
+"""
+
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from radiograph import errors
 from radiograph.errors import InputError, MalformedInput
+from radiograph.geometry import Geometry
+from radiograph.limits import Limits
+from radiograph.preprocess import PreprocessSpec
 from service.decoding.decode import DecodedImage, DecodeRequest, ImageFacts
+from service.decoding.memory_file import MemoryFile
 
 MAX_MESSAGE_BYTES = 128 * 1024
-"""Of one order or reply; the pixels travel in the memory file."""
+"""Largest message; files and arrays travel in the memory file."""
+
+_MAX_TEXT = 2000
+MAX_FRAMES = 8
+
+Milliseconds = Annotated[float, Field(ge=0)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+Text = Annotated[str, Field(max_length=_MAX_TEXT)]
+Side = Annotated[int, Field(gt=0)]
 
 
-def _leave(decoded: DecodedImage, memory: int) -> dict[str, Any]:
-    """Write the arrays one after the other; what is left fits into a message."""
-    tensor = np.ascontiguousarray(decoded.tensor, dtype=np.float32)
-    _write(memory, tensor, 0)
-    if decoded.preview is not None:
-        _write(memory, np.ascontiguousarray(decoded.preview), tensor.nbytes)
-    return {
-        "tensor": tensor.shape,
-        "preview": None if decoded.preview is None else decoded.preview.shape,
-        "geometry": dataclasses.asdict(decoded.geometry),
-        "image": dataclasses.asdict(decoded.image),
-        "timings_ms": decoded.timings_ms,
-    }
+class InvalidMessage(Exception):
+    """A decoder process sent a message that the protocol does not allow."""
 
 
-def _write(memory: int, values: np.ndarray[Any, Any], at: int) -> None:
-    view = values.reshape(-1).view(np.uint8).data
-    while view:
-        written = os.pwrite(memory, view, at)
-        view, at = view[written:], at + written
+class _Message(BaseModel):
+    """Message of either direction."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    def encode(self) -> bytes:
+        """Return the message as JSON."""
+        return self.__pydantic_serializer__.to_json(self)
+
+    @classmethod
+    def decode(cls, message: bytes) -> Self:
+        """Read a message of this class.
+
+        Raises:
+            InvalidMessage: the bytes are not such a message.
+        """
+        try:
+            return cls.model_validate_json(message)
+        except ValidationError as error:
+            raise InvalidMessage(_reasons(error)) from None
 
 
-def _message(order: DecodeRequest) -> bytes:
-    return json.dumps(
-        {
-            "bytes": len(order.data),
-            "media_type": order.media_type,
-            "spec": order.spec.model_dump(),
-            "limits": dataclasses.asdict(order.limits),
-            "preview_px": order.preview_px,
-        }
-    ).encode()
+class RequestMessage(_Message):
+    """Request to decode the file at the start of the memory file."""
+
+    size: int
+    media_type: str
+    spec: PreprocessSpec
+    limits: Limits
+    preview_px: int | None
+
+    @classmethod
+    def of(cls, request: DecodeRequest) -> "RequestMessage":
+        """Return the message for a request whose file is in the memory file."""
+        return cls(
+            size=len(request.data),
+            media_type=request.media_type,
+            spec=request.spec,
+            limits=request.limits,
+            preview_px=request.preview_px,
+        )
+
+    def request(self, memory: MemoryFile) -> DecodeRequest:
+        """Return the request, with the bytes of the file from the memory file."""
+        data = memory.read(self.size)
+        return DecodeRequest(data, self.media_type, self.spec, self.limits, self.preview_px)
 
 
-def input_error(name: str, message: str) -> InputError:
-    """The error of that name; a worker that was taken over cannot make up another kind."""
-    kind = getattr(errors, name, MalformedInput)
-    is_input_error = isinstance(kind, type) and issubclass(kind, InputError)
-    return kind(message) if is_input_error else MalformedInput(message)
+class WorkerStarted(_Message):
+    """Sent once, when a worker is ready for its first file."""
+
+    pid: int = Field(gt=0)
 
 
-def _facts(image: dict[str, Any]) -> ImageFacts:
-    spacing = image.pop("spacing_mm")
-    warnings = tuple(image.pop("warnings"))
-    spacing_mm = None if spacing is None else (spacing[0], spacing[1])
-    return ImageFacts(spacing_mm=spacing_mm, warnings=warnings, **image)
+class ImageMessage(_Message):
+    """A decoded file: its facts here, tensor and preview one after the other in the memory file.
+
+    The shape of the tensor and the geometry follow from the request and the facts, so they do not
+    travel.
+    """
+
+    kind: Literal["image"] = "image"
+    facts: ImageFacts
+    preview_shape: tuple[Side, Side] | None
+    timings_ms: dict[Literal["read", "preprocess"], Milliseconds]
+
+    @classmethod
+    def write(cls, decoded: DecodedImage, memory: MemoryFile) -> "ImageMessage":
+        """Write the arrays to the memory file, and return the message about the rest."""
+        end = memory.write_array(decoded.tensor.astype(np.float32, copy=False), 0)
+        if decoded.preview is not None:
+            memory.write_array(decoded.preview, end)
+        return cls.model_validate(
+            {
+                "facts": decoded.image,
+                "preview_shape": None if decoded.preview is None else decoded.preview.shape,
+                "timings_ms": decoded.timings_ms,
+            }
+        )
+
+    def read(self, request: DecodeRequest, memory: MemoryFile) -> DecodedImage:
+        """Return the decoded file, with the arrays from the memory file.
+
+        Raises:
+            InvalidMessage: facts or arrays do not fit the request.
+        """
+        self._check_facts(request)
+        size = request.spec.size_px
+        try:
+            tensor = memory.read_array((1, size, size), np.float32, 0)
+            preview = self._preview(request, memory, tensor.nbytes)
+        except EOFError as error:
+            raise InvalidMessage(str(error)) from None
+        if not np.isfinite(tensor).all():
+            raise InvalidMessage("the tensor holds values that are not finite")
+        return DecodedImage(
+            tensor=tensor,
+            geometry=Geometry.fit(self.facts.rows, self.facts.columns, size),
+            image=self.facts,
+            preview=preview,
+            timings_ms={str(stage): value for stage, value in self.timings_ms.items()},
+        )
+
+    def _check_facts(self, request: DecodeRequest) -> None:
+        try:
+            request.limits.check_pixels(self.facts.rows, self.facts.columns)
+        except InputError as error:
+            raise InvalidMessage(f"facts: {error}") from None
+        if self.facts.spacing_mm is not None and min(self.facts.spacing_mm) <= 0:
+            raise InvalidMessage("facts: the pixel spacing is not positive")
+
+    def _preview(
+        self, request: DecodeRequest, memory: MemoryFile, offset: int
+    ) -> NDArray[np.uint8] | None:
+        if (self.preview_shape is None) != (request.preview_px is None):
+            raise InvalidMessage("a preview is missing or was not requested")
+        if self.preview_shape is None or request.preview_px is None:
+            return None
+        if max(self.preview_shape) > request.preview_px:
+            raise InvalidMessage(f"the preview is larger than {request.preview_px} pixels")
+        return memory.read_array(self.preview_shape, np.uint8, offset)
+
+
+class InputErrorMessage(_Message):
+    """The file cannot be decoded, and the client is told why."""
+
+    kind: Literal["input_error"] = "input_error"
+    error: str
+    message: Text
+
+    @classmethod
+    def of(cls, error: InputError) -> "InputErrorMessage":
+        """Return the message for an error; a long text is cut."""
+        return cls(error=type(error).__name__, message=str(error)[:_MAX_TEXT])
+
+    def to_error(self) -> InputError:
+        """Return the error of that name, or MalformedInput if there is no such input error."""
+        kind = getattr(errors, self.error, MalformedInput)
+        is_input_error = isinstance(kind, type) and issubclass(kind, InputError)
+        return kind(self.message) if is_input_error else MalformedInput(self.message)
+
+
+class OutOfMemory(_Message):
+    """The file needs more memory than the worker may allocate; the worker ends."""
+
+    kind: Literal["out_of_memory"] = "out_of_memory"
+
+
+class FailureMessage(_Message):
+    """An unexpected error: its class, and the stack frames without any value."""
+
+    kind: Literal["failure"] = "failure"
+    error: Identifier
+    where: tuple[Text, ...] = Field(max_length=MAX_FRAMES)
+
+
+Reply = ImageMessage | InputErrorMessage | OutOfMemory | FailureMessage
+
+_reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])
+
+
+def decode_reply(message: bytes) -> Reply:
+    """Read the reply of a worker to one request.
+
+    Raises:
+        InvalidMessage: the bytes are not a reply.
+    """
+    try:
+        return _reply.validate_json(message)
+    except ValidationError as error:
+        raise InvalidMessage(_reasons(error)) from None
+
+
+def _reasons(error: ValidationError) -> str:
+    """Return the kinds of mistakes in a message, and nothing that was in it."""
+    return ", ".join(sorted({item["type"] for item in error.errors(include_input=False)}))

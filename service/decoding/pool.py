@@ -1,11 +1,9 @@
-"""Decoding: files are read in processes of their own, which may crash, hang or be killed.
+"""Decoder pool: files are decoded in separate processes, which may crash, hang or be killed.
 
-    submit --queue--> keeper, a thread --> its worker, a process --> Decoded, or an InputError
+    submit --queue--> supervisor (thread) --> its worker (process) --> DecodedImage or InputError
 
-    a worker that crashes, hangs or takes too much memory costs its own request an error, and
-    another takes its place
-
-`decoder_worker` is one worker as the service sees it, `decoder_process` is the inside.
+A worker that crashes, hangs or uses too much memory costs its own request an error, and another
+worker replaces it. `worker_handle` is one worker as the service sees it, `worker` is its inside.
 """
 
 import contextlib
@@ -20,105 +18,109 @@ from radiograph.errors import MalformedInput
 from service.deadline import Deadline
 from service.decoding.decode import DecodedImage, DecodeRequest, decode
 from service.decoding.forkserver import ForkServer
-from service.decoding.worker_handle import Worker, WorkerLost
+from service.decoding.worker_handle import WorkerHandle, WorkerLost
 from service.errors import ClientGone, DeadlineExceeded
 from service.observability.observer import NULL_OBSERVER, Observer
+from service.settings import DecodingSettings
 
 logger = logging.getLogger("g2d.decoding")
 
-READER = "service.decoding.decode:decode"
-_MIB = 1024 * 1024
+DECODER = "service.decoding.decode:decode"
+PATIENCE_S = 1.0
+"""How long a file is decoded on after its request is over: killing the worker at once would cost
+more than the rest of most files."""
 
+_THREADS_WITHOUT_PROCESSES = 2
 _LOST = {
-    "crash": "reading the file stopped its decoder",
-    "memory": "reading the file takes more memory than is allowed",
-    "timeout": "reading the file takes longer than is allowed",
+    "crash": "the decoder process stopped while it decoded the file",
+    "memory": "decoding the file takes more memory than allowed",
+    "timeout": "decoding the file takes longer than allowed",
 }
 
 
-@dataclass(frozen=True)
-class DecoderOptions:
-    """How files are read.
+class DecoderPool:
+    """Decodes files in the order in which they come, as many at a time as there are workers.
 
-    Attributes:
-        workers: processes; 0 reads in threads of this process, where nothing can be killed.
-        timeout_s: for one file.
-        memory_bytes: that reading one file may allocate.
-        patience_s: how long a file is read on that nobody waits for any more; killing the
-            worker at once would cost more than the rest of most files.
-        reader: `module:function`, the `service.decoding.decode.Reader` that the processes run.
+    Args:
+        settings: number of workers and bounds on each file. Without workers, files are decoded in
+            threads of this process, where decoding cannot be interrupted.
+        observer: is told of every worker that is lost.
+        decoder: `module:function` of the `Decoder` that the processes run.
+        patience_s: how long a file is decoded on after its request is over.
     """
 
-    workers: int
-    timeout_s: float = 20.0
-    memory_bytes: int = 2048 * _MIB
-    patience_s: float = 1.0
-    reader: str = READER
-
-
-class DecoderPool:
-    """Reads files, `workers` at a time, in the order they come."""
-
-    def __init__(self, options: DecoderOptions, observer: Observer = NULL_OBSERVER) -> None:
-        self._options = options
+    def __init__(
+        self,
+        settings: DecodingSettings,
+        observer: Observer = NULL_OBSERVER,
+        *,
+        decoder: str = DECODER,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._settings = settings
         self._observer = observer
+        self._patience_s = patience_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._nursery = ForkServer(options.reader, options.memory_bytes)
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="decode")
+        self._fork_server = ForkServer(decoder, settings.memory_bytes)
+        self._executor = ThreadPoolExecutor(_THREADS_WITHOUT_PROCESSES, thread_name_prefix="decode")
 
     def start(self) -> None:
-        """Start the workers, if they are not there; returns before they are ready."""
+        """Start the missing workers; returns before they are ready."""
         with self._lock:
-            for number in range(len(self._threads), self._options.workers):
-                keeper = _Supervisor(self._nursery, self._options, self._jobs, self._observer)
-                thread = threading.Thread(target=keeper.run, name=f"decode-{number}", daemon=True)
+            for number in range(len(self._threads), self._settings.workers):
+                supervisor = _Supervisor(self._start_worker, self._jobs, self._observer)
+                name = f"decode-{number}"
+                thread = threading.Thread(target=supervisor.run, name=name, daemon=True)
                 thread.start()
                 self._threads.append(thread)
 
-    def submit(self, order: DecodeRequest, deadline: Deadline) -> Future[DecodedImage]:
-        """Queue one file; cancel the future, or abandon the deadline, and it is left unread.
+    def submit(self, request: DecodeRequest, deadline: Deadline) -> Future[DecodedImage]:
+        """Queue one file, which is skipped if its future is cancelled or its deadline abandoned.
 
         The future's exceptions:
-            InputError: the bytes are at fault, also when they crash, hang or exhaust a worker.
+            InputError: the file is at fault, also if it crashes, hangs or exhausts a worker.
             DeadlineExceeded: the request's own deadline passed.
-            ClientGone: nobody waits any more.
-            DecoderFailure: an error that nobody expected; the log says where.
+            ClientGone: the client no longer waits.
+            DecoderFailure: an unexpected error; the log says where.
         """
-        job = _Job(order, deadline)
-        if self._options.workers:
+        job = _Job(request, deadline)
+        if self._settings.workers:
             self.start()
             self._jobs.put(job)
         else:
-            self._pool.submit(job.run, lambda job: decode(job.order))
+            self._executor.submit(job.run, lambda job: decode(job.request))
         return job.future
 
     def close(self) -> None:
-        """Read what waits, then end the workers."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Decode the queued files, then end the workers."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
-        self._nursery.close()
+        self._fork_server.close()
+
+    def _start_worker(self) -> WorkerHandle:
+        return WorkerHandle(self._fork_server, self._settings.timeout_s, self._patience_s)
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
     """One file on its way through a worker."""
 
-    order: DecodeRequest
+    request: DecodeRequest
     deadline: Deadline
     future: Future[DecodedImage] = field(default_factory=Future)
 
-    def run(self, read: "Callable[[_Job], DecodedImage]") -> None:
-        """Do it, unless nobody wants it any more; every error goes to whoever asked."""
+    def run(self, decode: "Callable[[_Job], DecodedImage]") -> None:
+        """Decode the file unless its request is over; every error goes to the future."""
         if not self.future.set_running_or_notify_cancel():
             return
         try:
             self.deadline.check()
-            decoded = read(self)
+            decoded = decode(self)
         except Exception as error:  # noqa: BLE001 - raised again where the future is awaited
             self.future.set_exception(error)
         else:
@@ -126,41 +128,39 @@ class _Job:
 
 
 class _Supervisor:
-    """Keeps one worker alive and hands it one job after the other, in a thread."""
+    """Keeps one worker running and gives it one job after the other, in a thread."""
 
     def __init__(
         self,
-        nursery: ForkServer,
-        options: DecoderOptions,
+        start: Callable[[], WorkerHandle],
         jobs: "queue.SimpleQueue[_Job | None]",
         observer: Observer,
     ) -> None:
-        self._nursery = nursery
-        self._options = options
+        self._start = start
         self._jobs = jobs
         self._observer = observer
-        self._worker: Worker | None = None
+        self._worker: WorkerHandle | None = None
 
     def run(self) -> None:
-        """Until there is a None among the jobs."""
+        """Work on jobs until a None is among them."""
         with contextlib.suppress(OSError):
             self._worker = self._start()  # before the first file comes
         while (job := self._jobs.get()) is not None:
-            job.run(self._read)
-            del job  # the file's bytes with it, not when the next one comes
+            job.run(self._decode)
+            del job  # frees the bytes of the file now, not when the next job comes
         if self._worker is not None:
             self._worker.end()
 
-    def _read(self, job: _Job) -> DecodedImage:
+    def _decode(self, job: _Job) -> DecodedImage:
         if self._worker is not None and not self._worker.alive():
-            self._replace("crash")  # while it had nothing to do, so this file is not to blame
+            self._replace("crash")  # it ended while idle, so this file is not to blame
         if self._worker is None:
             self._worker = self._start()
         try:
-            return self._worker.read(job.order, job.deadline)
+            return self._worker.decode(job.request, job.deadline)
         except WorkerLost as lost:
             self._replace(lost.reason)
-            raise _explained(lost.reason, job.deadline) from None
+            raise _error_for(lost.reason, job.deadline) from None
 
     def _replace(self, reason: str) -> None:
         if self._worker is not None:
@@ -172,14 +172,11 @@ class _Supervisor:
         with contextlib.suppress(OSError):
             self._worker = self._start()
 
-    def _start(self) -> Worker:
-        return Worker(self._nursery, self._options.timeout_s, self._options.patience_s)
 
-
-def _explained(reason: str, deadline: Deadline) -> Exception:
-    """What to tell whoever sent the file that a worker was lost over."""
+def _error_for(reason: str, deadline: Deadline) -> Exception:
+    """Return the error for the request over which a worker was lost."""
     if reason in _LOST:
         return MalformedInput(_LOST[reason])
     if deadline.gone:
-        return ClientGone("nobody waits for the answer")
-    return DeadlineExceeded("the deadline passed before the file was read")
+        return ClientGone("the client no longer waits for the answer")
+    return DeadlineExceeded("the deadline passed before the file was decoded")

@@ -1,9 +1,6 @@
-"""Settings, negotiation, run lengths, phrases and log lines, each on its own."""
+"""Negotiation, run lengths, phrases and numbers of answers, each on its own."""
 
 import json
-import logging
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +16,8 @@ from service.api.http.negotiation import negotiate
 from service.decoding.decode import ImageFacts
 from service.encoders import coco_rle
 from service.encoders.json_encoder import encode
-from service.errors import InvalidSettings
-from service.host import available_cpus
 from service.inference.phrase_encoder import normalise
 from service.inference.results import AnalysisResult, ModelIdentity
-from service.observability.logs import JsonFormatter
-from service.settings import Settings
 
 MASKS = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -111,41 +104,6 @@ def test_composed_and_decomposed_letters_are_one_phrase() -> None:
     assert normalise("e\u0301paule \n gauche", 50) == "\u00e9paule gauche"
 
 
-def test_settings_come_from_the_environment() -> None:
-    environ = {"G2D_PORT": "9000", "G2D_ALIASES": "stable, blue", "PORT": "1"}
-    settings = Settings.from_environment(environ)
-    assert (settings.server.port, settings.models.aliases) == (9000, ("stable", "blue"))
-    assert settings.runtime.threads == available_cpus() >= 1
-
-
-def test_an_unknown_setting_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    Settings.from_environment({"G2D_PROT": "9000"})
-    assert "prot" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("G2D_PORT", "many"),
-        ("G2D_PORT", "tcp://10.0.0.1:8000"),
-        ("G2D_THREADS", "0"),
-        ("G2D_PROVIDER", "tpu"),
-    ],
-)
-def test_a_setting_without_a_usable_value_is_named(name: str, value: str) -> None:
-    with pytest.raises(InvalidSettings, match=name):
-        Settings.from_environment({name: value})
-
-
-def test_an_option_goes_before_its_variable() -> None:
-    settings = Settings.from_environment({"G2D_PORT": "9000", "G2D_HOST": "::1"})
-    changed = settings.changed(port=9001, host=None, models_dir=Path("x"))
-    assert (changed.server.port, changed.server.host) == (9001, "::1")
-    assert changed.models.models_dir == Path("x")
-    with pytest.raises(InvalidSettings, match="G2D_PORT"):
-        settings.changed(port=-1)
-
-
 def test_a_stray_number_that_is_not_finite_becomes_null() -> None:
     result = AnalysisResult(
         model=ModelIdentity("tiny", 1, "0" * 64),
@@ -158,15 +116,3 @@ def test_a_stray_number_that_is_not_finite_becomes_null() -> None:
     )
     answer = json.loads(encode(result, "id"), parse_constant=pytest.fail)
     assert answer["findings"][0]["probability"] is None
-
-
-def test_a_log_line_is_one_object_whatever_it_holds() -> None:
-    try:
-        raise ValueError("two\nlines")
-    except ValueError:
-        record = logging.LogRecord("g2d", 40, "f", 1, 'forged"\n{"level"', (), sys.exc_info())
-    record.fields = {"id": "a\nb\u2028c"}
-    line = JsonFormatter().format(record)
-    assert len(line.splitlines()) == 1
-    assert json.loads(line)["message"] == 'forged"\n{"level"'
-    assert json.loads(line)["id"] == "a\nb\u2028c"

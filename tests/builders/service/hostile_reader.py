@@ -1,10 +1,11 @@
-"""A reader for decoder processes that does what the file tells it: crash, hang, allocate, ...
+"""Decoder that does what the file says: crash, hang, allocate memory, lie about the result.
 
-Run by the decoder processes of `test_decoding`, by its name.
+Decoder processes of tests run it by its name.
 """
 
 import hashlib
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ _kept: list[bytes] = []
 _calls = 0
 
 
-def read(order: DecodeRequest) -> DecodedImage:
-    """Do what the first word of the file says; the facts tell who did it."""
+def read(request: DecodeRequest) -> DecodedImage:
+    """Do what the first word of the file says; the facts tell which process did it."""
     global _calls
     _calls += 1
-    word, _, rest = order.data[:200].partition(b" ")
+    word, _, rest = request.data[:4000].partition(b" ")
     match word:
         case b"abort":
             os.abort()
@@ -34,7 +35,7 @@ def read(order: DecodeRequest) -> DecodedImage:
             while True:
                 _kept.append(b"x" * 2**24)
         case b"wait":
-            Path(rest.decode()).read_bytes()  # a FIFO: until the test opens it
+            Path(rest.decode()).read_bytes()  # a FIFO: returns once the test opens it
         case b"raise":
             raise ValueError("Doe^Jane")
         case b"refuse":
@@ -42,6 +43,33 @@ def read(order: DecodeRequest) -> DecodedImage:
         case b"print":
             os.write(1, b"Doe^Jane\n")
             os.write(2, b"Doe^Jane\n")
-    digest = hashlib.sha256(order.data).hexdigest()
-    facts = ImageFacts(rows=os.getpid(), columns=_calls, photometric_interpretation=digest)
-    return DecodedImage(np.zeros((1, 2, 2), np.float32), Geometry.fit(2, 2, 2), facts, None, {})
+        case b"send":
+            _forge(rest)
+        case b"truncate":
+            os.ftruncate(_descriptor("/memfd:g2d-decoder"), 0)
+            _forge(rest)
+    digest = hashlib.sha256(request.data).hexdigest()
+    facts = ImageFacts(
+        rows=1, columns=_calls, photometric_interpretation=digest, sop_instance_uid=str(os.getpid())
+    )
+    size = request.spec.size_px
+    tensor = np.zeros((1, size, size), np.float32)
+    return DecodedImage(tensor, Geometry.fit(1, _calls, size), facts, None, {})
+
+
+def _forge(message: bytes) -> None:
+    """Send a message in place of the worker, and never return, as a worker that was taken over."""
+    socket.socket(fileno=_descriptor("socket:")).send(message)
+    while True:
+        pass
+
+
+def _descriptor(target: str) -> int:
+    """Return the file descriptor whose link begins with a text."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        try:
+            if os.readlink(f"/proc/self/fd/{name}").startswith(target):  # noqa: PTH115
+                return int(name)
+        except FileNotFoundError:  # the descriptor that lists the folder
+            continue
+    raise FileNotFoundError(target)
