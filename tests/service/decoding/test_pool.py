@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.builders.service.hostile_pool import ask, hostile, request_for
     ],
 )
 def test_a_file_that_ruins_its_decoder_is_refused_and_the_next_is_decoded(
-    data: bytes, settings: dict[str, object], reason: str, message: str
+    data: bytes, settings: dict[str, Any], reason: str, message: str
 ) -> None:
     with hostile(**settings) as (decoders, losses):
         before = ask(decoders, b"hello")
