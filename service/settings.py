@@ -90,6 +90,11 @@ class LimitSettings(_Group):
         """Memory for the bodies of all requests, with room for one largest body."""
         return max(self.max_buffered_bytes, self.max_body_bytes)
 
+    @property
+    def max_phrase_bytes(self) -> int:
+        """Largest size of one phrase in UTF-8, which has up to four bytes for a character."""
+        return 4 * self.max_phrase_chars
+
 
 class SecuritySettings(_Group):
     """Access to administration."""

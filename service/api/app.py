@@ -1,12 +1,17 @@
-"""create_app: the parts of the service behind their addresses, as one ASGI application."""
+"""The service as one ASGI application: its components behind their endpoints."""
 
 from fastapi import FastAPI
 
-from service.api import pages
 from service.api.http import problems
 from service.api.http.middleware import RequestContextMiddleware
 from service.api.lifespan import Components, build_components
-from service.api.routes import admin, health, inference, jobs, metrics, models
+from service.api.pages import pages_router
+from service.api.routes.admin import admin_router
+from service.api.routes.health import health_router
+from service.api.routes.inference import InferenceHandler, inference_router
+from service.api.routes.jobs import jobs_router
+from service.api.routes.metrics import metrics_router
+from service.api.routes.models import models_router
 from service.api.schemas import openapi
 from service.decoding.pool import DecoderPool
 from service.observability.metrics import Metrics
@@ -23,55 +28,59 @@ def create_app(
     tracing: Tracing | None = None,
     decoders: DecoderPool | None = None,
 ) -> FastAPI:
-    """The service as an ASGI application.
+    """Create the service as an ASGI application.
 
     Args:
-        settings: what the operator chose.
-        backends: builds the backend of a version; what the settings choose unless given.
-        observer: told what happens; unless given, what `GET /metrics` answers with.
-        tracing: begins the spans of requests; no request is traced unless given.
-        decoders: reads the files, started and closed by the caller; the application's own
-            unless given.
+        settings: settings of the service.
+        backends: builds the backend of a version; chosen by the settings by default.
+        observer: receives events; by default the metrics that `GET /metrics` returns.
+        tracing: starts the spans of requests; by default no request is traced.
+        decoders: pool that decodes files, started and closed by the caller; by default the
+            application has its own.
 
     Raises:
-        ProviderUnavailable: the hardware that the settings ask for does not compute.
+        ProviderUnavailable: the hardware that the settings ask for is not usable.
     """
     if observer is None:
         observer = Metrics() if settings.server.metrics else NULL_OBSERVER
-    parts = build_components(settings, backends, observer, tracing, decoders)
-    app = _framework(parts)
-    app.state.models, app.state.admission = parts.models, parts.admission
-    app.state.answerer, app.state.engine = parts.answerer, parts.engine
+    components = build_components(settings, backends, observer, tracing, decoders)
+    app = _new_application(components)
+    app.state.components = components
     app.add_middleware(RequestContextMiddleware, observer=observer, tracing=tracing)
     problems.install(app)
     openapi.install(app)
-    _add_routes(app, parts, settings, observer)
+    _add_routes(app, components, settings, observer)
     return app
 
 
-def _framework(parts: Components) -> FastAPI:
-    """The application without an address."""
+def _new_application(components: Components) -> FastAPI:
+    """Create an application without endpoints."""
     return FastAPI(
         title=openapi.TITLE,
         description=openapi.DESCRIPTION,
         version="1",
-        lifespan=parts.running,
+        lifespan=components.lifespan,
         docs_url=None,
         redoc_url=None,
-        # The framework's own spans would hold the query, and so perhaps a phrase.
+        # The spans of the framework would contain the query, and thus possibly a phrase.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
 
 
-def _add_routes(app: FastAPI, parts: Components, settings: Settings, observer: Observer) -> None:
-    """Every address, in the order that the documentation shows."""
+def _add_routes(
+    app: FastAPI, components: Components, settings: Settings, observer: Observer
+) -> None:
+    """Add every endpoint, in the order of the documentation."""
+    handler = InferenceHandler(
+        components.predictor, components.admission, components.shadows, settings.limits
+    )
     for prefix in ("/v1", ""):
-        app.include_router(inference.tasks(parts.answerer, prefix), include_in_schema=bool(prefix))
-    app.include_router(models.models(parts.models.lookup, settings.models.default_model))
-    app.include_router(admin.router(parts.models, settings))
-    if parts.desk is not None:
-        app.include_router(jobs.router(parts.desk, listing=settings.jobs.list))
-    app.include_router(health.health(parts.models.lookup))
+        app.include_router(inference_router(handler, prefix), include_in_schema=bool(prefix))
+    app.include_router(models_router(components.registry.lookup, settings.models.default_model))
+    app.include_router(admin_router(components.registry, settings))
+    if components.job_service is not None:
+        app.include_router(jobs_router(components.job_service, settings))
+    app.include_router(health_router(components.registry.lookup))
     if isinstance(observer, Metrics):
-        app.include_router(metrics.router(observer))
-    app.include_router(pages.router())
+        app.include_router(metrics_router(observer))
+    app.include_router(pages_router())

@@ -1,8 +1,8 @@
-"""Parts: the collaborators of the service put together, and their life from start to end.
+"""Components of the service: their composition, and their life from start to stop.
 
 start: provider checked -> decoders start, versions load in the background -> ready
-       -> new versions are watched for
-end:   running and waiting requests finish -> decoders end -> sessions are freed
+       -> the repository is polled for new versions
+stop:  running and waiting requests finish -> decoders stop -> sessions are freed
 """
 
 import asyncio
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from radiograph.repository.repository import Repository
+from service.api.http.problems import describe_error
 from service.backends import factory
 from service.dataplane.predictor import Predictor
 from service.dataplane.shadow import Shadows
 from service.decoding.pool import DecoderPool
-from service.jobs import item_predictor
+from service.jobs.item_predictor import ItemPredictor
 from service.jobs.job_service import JobService
 from service.observability.observer import Observer
 from service.observability.tracing import Tracing
@@ -31,47 +32,54 @@ from service.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """What answers requests, and what it runs on.
+    """Everything that answers requests, put together.
 
     Attributes:
-        own_decoders: whether the decoders start and end with the application.
-        tracing: ended with it, or None.
-        desk: keeps jobs, or None where there are none.
+        batcher: runs the batches of every version.
+        registry: the loaded versions.
+        admission: decides which requests are served, and when.
+        decoders: pool that decodes files.
+        owns_decoders: the decoders start and stop with the application.
+        shadows: runs copies of requests on the shadow version.
+        predictor: the use case: answers a query about a file.
+        tracing: spans of requests, or None; closed with the application.
+        job_service: jobs, or None if they are switched off.
+        poller: polls the repository for new versions and moved aliases.
     """
 
-    engine: DynamicBatcher
-    models: ModelRegistry
+    batcher: DynamicBatcher
+    registry: ModelRegistry
     admission: Admission
     decoders: DecoderPool
-    own_decoders: bool
+    owns_decoders: bool
     shadows: Shadows
-    answerer: Predictor
+    predictor: Predictor
     tracing: Tracing | None
-    desk: JobService | None
-    watcher: RepositoryPoller
+    job_service: JobService | None
+    poller: RepositoryPoller
 
     @asynccontextmanager
-    async def running(self, _: FastAPI) -> AsyncIterator[None]:
-        """The life of the application."""
-        loading = asyncio.create_task(asyncio.to_thread(self.models.load))
-        if self.own_decoders:
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Start the components, and stop them at the end of the context."""
+        loading = asyncio.create_task(asyncio.to_thread(self.registry.load))
+        if self.owns_decoders:
             self.decoders.start()
-        self.watcher.start()
-        async with self.desk.open(loading) if self.desk else nullcontext():
+        self.poller.start()
+        async with self.job_service.running(loading) if self.job_service else nullcontext():
             yield
-        await asyncio.to_thread(self.watcher.stop)
+        await asyncio.to_thread(self.poller.stop)
         await loading
-        for close in self._closings():
+        for close in self._closing_steps():
             await asyncio.to_thread(close)
 
-    def _closings(self) -> Iterator[Callable[[], None]]:
-        """What ends each part, those first that others run on last."""
-        if self.own_decoders:
+    def _closing_steps(self) -> Iterator[Callable[[], None]]:
+        """Yield the calls that close the components, each before those it depends on."""
+        if self.owns_decoders:
             yield self.decoders.close
         yield self.admission.close
         yield self.shadows.close
-        yield self.models.close
-        yield self.engine.close
+        yield self.registry.close
+        yield self.batcher.close
         if self.tracing is not None:
             yield self.tracing.close
 
@@ -83,39 +91,40 @@ def build_components(
     tracing: Tracing | None,
     decoders: DecoderPool | None,
 ) -> Components:
-    """Make every part that is not given; nothing starts.
+    """Create every component that is not given; nothing starts yet.
 
     Raises:
-        ProviderUnavailable: the hardware that the settings ask for does not compute.
-        InvalidSettings: the URL of the jobs' database is not usable.
+        ProviderUnavailable: the hardware that the settings ask for is not usable.
+        InvalidSettings: the URL of the job database is not usable.
     """
-    engine = DynamicBatcher(settings.batching, observer)
+    batcher = DynamicBatcher(settings.batching, observer)
     backends = factory.factory(settings) if backends is None else backends
     repository = Repository(settings.models.models_dir)
-    loader = VersionLoader(repository, backends, settings.limits, engine)
-    models = ModelRegistry(settings.models, loader, observer)
+    loader = VersionLoader(repository, backends, settings.limits, batcher)
+    registry = ModelRegistry(settings.models, loader, observer)
     admission = Admission(settings.batching, settings.limits, observer)
-    reading = DecoderPool(settings.decoding, observer) if decoders is None else decoders
-    shadows = Shadows(observer, lambda: admission.active >= settings.batching.workers)
-    answerer = Predictor(settings, models.lookup, admission, reading, shadows)
+    pool = DecoderPool(settings.decoding, observer) if decoders is None else decoders
+    predictor = Predictor(settings.limits, registry.lookup, admission, pool)
     return Components(
-        engine=engine,
-        models=models,
+        batcher=batcher,
+        registry=registry,
         admission=admission,
-        decoders=reading,
-        own_decoders=decoders is None,
-        shadows=shadows,
-        answerer=answerer,
+        decoders=pool,
+        owns_decoders=decoders is None,
+        shadows=Shadows(observer, lambda: admission.active >= settings.batching.workers),
+        predictor=predictor,
         tracing=tracing,
-        desk=_desk(settings, models, answerer, observer),
-        watcher=RepositoryPoller(models.refresh, settings.models.watch_interval_s),
+        job_service=_job_service(settings, registry, predictor, observer),
+        poller=RepositoryPoller(registry.refresh, settings.models.watch_interval_s),
     )
 
 
-def _desk(
-    settings: Settings, models: ModelRegistry, answerer: Predictor, observer: Observer
+def _job_service(
+    settings: Settings, registry: ModelRegistry, predictor: Predictor, observer: Observer
 ) -> JobService | None:
     if settings.jobs.dir is None:
         return None
-    trade = item_predictor.of(models, answerer)
-    return JobService(settings, settings.jobs.dir, models, trade, observer)
+    item_predictor = ItemPredictor(registry, predictor)
+    return JobService(
+        settings, settings.jobs.dir, registry, item_predictor, describe_error, observer
+    )

@@ -1,13 +1,13 @@
-"""Comparison: how far two versions' answers to one request are apart.
+"""Distance between two versions' answers to the same request, by kind of output.
 
-    findings   largest difference of a probability, by label
-    masks      1 - the smallest Dice, by label; two empty masks are equal
-    boxes      1 - the smallest overlap (IoU) of the best boxes, by label; a box alone is 1 apart
-    phrases    largest difference of a similarity
-    heatmaps   largest difference of a cell, where the grids are equal
+    findings   largest absolute difference of a probability, over labels
+    masks      1 - the smallest Dice coefficient, over labels; two empty masks are equal
+    boxes      1 - the smallest IoU of the best boxes, over labels; 1 for a box without a partner
+    phrases    largest absolute difference of a similarity
+    heatmaps   largest absolute difference of a cell; maps of different sizes are not compared
 
-0 is equal. Only what both answers hold is compared; `unmatched` counts the labels that one of
-them alone has.
+Every distance lies between 0 (equal) and 1. Only outputs that both answers have are compared;
+`unmatched` is the number of labels that only one of them has.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,15 +24,15 @@ T = TypeVar("T", Finding, Mask, Grounding)
 
 
 def differences(one: AnalysisResult, other: AnalysisResult) -> dict[str, float]:
-    """The largest difference by kind of output, for the kinds that both answers hold."""
+    """Return the largest distance of each kind of output that both answers have."""
     found: dict[str, float] = {}
     unmatched = 0
     if one.findings is not None and other.findings is not None:
         found["findings"] = _largest(one.findings, other.findings, _name, _probability)
-        unmatched += _alone(one.findings, other.findings, _name)
+        unmatched += _unmatched(one.findings, other.findings, _name)
     if one.masks is not None and other.masks is not None:
         found["masks"] = _largest(one.masks, other.masks, _name, _dice_loss)
-        unmatched += _alone(one.masks, other.masks, _name)
+        unmatched += _unmatched(one.masks, other.masks, _name)
     if one.detections is not None and other.detections is not None:
         found["boxes"] = _boxes(one.detections, other.detections)
     if one.groundings is not None and other.groundings is not None:
@@ -60,7 +60,7 @@ def _largest(
     return max((difference(*pair) for pair in pairs), default=0.0)
 
 
-def _alone(one: Sequence[T], other: Sequence[T], name: Callable[[T], str]) -> int:
+def _unmatched(one: Sequence[T], other: Sequence[T], name: Callable[[T], str]) -> int:
     return len({name(item) for item in one} ^ {name(item) for item in other})
 
 
@@ -95,6 +95,6 @@ def _boxes(one: Sequence[Detection], other: Sequence[Detection]) -> float:
 
 
 def _best(detections: Sequence[Detection]) -> Mapping[str, Box]:
-    """The box of the highest score of each label."""
+    """Return the box with the highest score of each label."""
     ascending = sorted(detections, key=lambda item: item.score)
     return {item.name: item.box for item in ascending}

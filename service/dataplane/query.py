@@ -1,21 +1,23 @@
-"""Query: a file, and what is asked of it, without HTTP."""
+"""Inputs of the data plane: one file, and what is asked about it. No HTTP in here."""
 
 from dataclasses import dataclass
 
 from radiograph.manifest import Task
 from service.encoders.json_encoder import HeatmapEncoding
+from service.inference.types import AnalysisRequest
 
 
 @dataclass(frozen=True)
 class PredictionQuery:
-    """What the address and its query ask for.
+    """Question about one radiograph.
 
     Attributes:
-        tasks: empty is everything that the version offers.
-        phrases: from the query; those of a form are added.
-        method: which grounding, or None.
-        heatmap: how heat maps are written in JSON.
-        model, version: which version answers, or None for the default.
+        tasks: tasks to answer; empty means every task that the version offers.
+        phrases: phrases to look for; those that travel in a form with the file are added.
+        method: grounding method, or None for the first one of the version.
+        heatmap: encoding of heat maps in JSON.
+        model: name of the model, or None for the default model.
+        version: number or alias of the version, or None for the default alias.
     """
 
     tasks: tuple[Task, ...]
@@ -25,10 +27,20 @@ class PredictionQuery:
     model: str | None = None
     version: str | None = None
 
+    def analysis_request(self, more_phrases: tuple[str, ...] = ()) -> AnalysisRequest:
+        """Return the part of the query that the model answers, with the phrases of a form."""
+        return AnalysisRequest(self.tasks, self.phrases + more_phrases, self.method)
+
 
 @dataclass(frozen=True)
 class Upload:
-    """What a body held: one file, and the phrases that came with it in a form."""
+    """One file, and the phrases that came with it in a form.
+
+    Attributes:
+        data: bytes of the file.
+        media_type: one of `radiograph.readers.read.MEDIA_TYPES`, or `UNKNOWN`.
+        phrases: phrases of the form, in order.
+    """
 
     data: bytes
     media_type: str

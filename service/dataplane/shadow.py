@@ -1,10 +1,10 @@
-"""Shadow: a copy of a request also runs on another version, after its answer was given.
+"""Shadow traffic: a copy of a request also runs on another version, after its answer was sent.
 
-    answer sent --offer--> [few places] --one thread, while there is no load--> run, compare
-                   '- full, or under load: dropped                               -> log, observer
+    answer sent --offer--> [short queue] --one thread, while idle--> run, compare -> log, observer
+                   '- queue full, or the service is busy: dropped
 
-Nobody waits for it: it never delays an answer and its failures are only counted. A copy holds
-no version while it waits; one that was freed meanwhile is dropped.
+Shadow runs never delay an answer, and their failures are only counted. A copy does not hold the
+version while it is queued; if the version was freed in the meantime, the copy is dropped.
 """
 
 import logging
@@ -21,23 +21,24 @@ from service.registry.state import LoadedVersion, VersionStatus
 
 logger = logging.getLogger("g2d.shadow")
 
-_PLACES = 2
-"""Copies that wait. Each keeps its body and its answer in memory."""
+_QUEUE_LENGTH = 2
+"""Copies that can be queued. Each of them keeps its file and its result in memory."""
 
 
 @dataclass(frozen=True, eq=False)
-class Copy:
-    """A request that was answered, to be answered again.
+class ShadowCopy:
+    """An answered request that the shadow version will answer as well.
 
     Attributes:
-        shadow: the version that answers it now.
-        request: what was asked.
-        data, media_type: of what file.
-        result: what was answered.
-        request_id: finds both answers in the log.
+        version: the shadow version.
+        request: the request that was answered.
+        data: bytes of the file.
+        media_type: media type of the file.
+        result: result that was sent to the client.
+        request_id: identifier under which both answers are logged.
     """
 
-    shadow: VersionStatus
+    version: VersionStatus
     request: AnalysisRequest
     data: bytes
     media_type: str
@@ -46,24 +47,24 @@ class Copy:
 
 
 class Shadows:
-    """Runs copies, one at a time.
+    """Runs shadow copies, one at a time, in a thread of its own.
 
     Args:
-        observer: hears how far the answers are apart.
-        busy: whether requests wait; copies are dropped then.
+        observer: receives the differences between the two answers.
+        busy: returns whether requests are waiting; copies are dropped while they are.
     """
 
     def __init__(self, observer: Observer, busy: Callable[[], bool]) -> None:
         self._observer = observer
         self._busy = busy
-        self._copies: queue.Queue[Copy | None] = queue.Queue(_PLACES)
+        self._copies: queue.Queue[ShadowCopy | None] = queue.Queue(_QUEUE_LENGTH)
         self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
         self._starting = threading.Lock()
-        self._ended = False
+        self._closed = False
 
-    def offer(self, copy: Copy) -> bool:
-        """Leave a copy to be run; False when it was dropped. Returns at once."""
-        if self._ended or self._busy():
+    def offer(self, copy: ShadowCopy) -> bool:
+        """Queue a copy and return at once; False if the copy was dropped."""
+        if self._closed or self._busy():
             return False
         self._start()
         try:
@@ -73,8 +74,8 @@ class Shadows:
         return True
 
     def close(self) -> None:
-        """Drop what waits, and let what runs end. Blocks."""
-        self._ended = True
+        """Drop queued copies and wait for the one that is running. Blocks."""
+        self._closed = True
         with self._starting:
             if self._thread.ident is None:
                 return
@@ -88,26 +89,26 @@ class Shadows:
 
     def _work(self) -> None:
         while (copy := self._copies.get()) is not None:
-            resident = copy.shadow.loaded
-            if not self._ended and not self._busy() and resident and resident.acquire():
-                self._run(copy, resident)
-            del copy, resident  # not kept in memory until the next one comes
+            loaded = copy.version.loaded
+            if not self._closed and not self._busy() and loaded and loaded.acquire():
+                self._run(copy, loaded)
+            del copy, loaded  # neither is kept in memory until the next copy arrives
 
-    def _run(self, copy: Copy, resident: LoadedVersion) -> None:
+    def _run(self, copy: ShadowCopy, loaded: LoadedVersion) -> None:
         fields = {
             "id": copy.request_id,
             "model": str(copy.result.model),
-            "shadow": str(resident.analysis.identity),
+            "shadow": str(loaded.analysis.identity),
         }
         try:
-            again = resident.analysis.run_here(copy.request, copy.data, copy.media_type)
-            found = differences(copy.result, again)
+            result = loaded.analysis.run_here(copy.request, copy.data, copy.media_type)
+            found = differences(copy.result, result)
             self._observer.shadow(fields["shadow"], found)
             rounded = {name: round(value, 4) for name, value in found.items()}
             logger.info("shadow", extra={"fields": {**fields, "differences": rounded}})
-        except Exception as error:  # noqa: BLE001 - whatever it is, the real answer was given
-            # The type alone: what a decoder or a backend says may quote the input.
+        except Exception as error:  # noqa: BLE001 - a shadow run must never affect the service
+            # Log the type alone: the message of a decoder or a backend may quote the input.
             fields["error"] = type(error).__name__
             logger.warning("a shadow version failed", extra={"fields": fields})
         finally:
-            resident.release()
+            loaded.release()

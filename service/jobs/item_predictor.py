@@ -1,131 +1,101 @@
-"""Job trade: items of jobs answered by the loaded versions, as requests are.
+"""Prediction of single job items by the version that the job was accepted for.
 
-They take no place from requests, and the engine gives them the smallest share of its batches.
-A job is answered by the version that it was accepted for until its end, whatever is promoted
-meanwhile: the version is held from one item to the next, and loaded again after a restart.
+A job is answered by one version from its first item to its last, whichever version an alias
+points to in the meantime. That version is held from one item to the next, and is loaded again
+after a restart. Items take no place from HTTP requests, and the batcher gives them its smallest
+share.
 """
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from radiograph.errors import ModelNotFound, RadiographError
-from service.api.http import problems
-from service.dataplane.predictor import Predictor
-from service.dataplane.query import PredictionQuery, Upload
+from radiograph.errors import ModelNotFound
+from service.dataplane.predictor import EncodedPrediction, Predictor
+from service.dataplane.query import Upload
 from service.inference.analysis import Analysis
-from service.inference.types import AnalysisRequest
-from service.jobs.job import JobQuestion
-from service.jobs.trade import Trade
+from service.jobs.job import JobQuery
 from service.registry.registry import ModelRegistry
 from service.registry.state import LoadedVersion
 
 
-def of(models: ModelRegistry, answerer: Predictor) -> Trade:
-    """What the runner needs to answer items."""
+class ItemPredictor:
+    """Predicts items, and holds the version that the latest items asked for.
 
-    async def answer(
-        data: bytes, media_type: str, question: JobQuestion
-    ) -> tuple[bytes, bytes | None]:
-        async with held.version(question) as analysis:
-            found = await answerer.analyse(
-                Upload(data, media_type),
-                _asked(question),
-                request_id=uuid.uuid4().hex,
-                overlay=question.overlay,
-                analysis=analysis,
-            )
-        return found.data, found.overlay
+    Args:
+        registry: loads versions that no alias points to any more.
+        predictor: answers each item.
+    """
 
-    held = _Held(models)
-    return Trade(answer, describe, held.let_go)
-
-
-class _Held:
-    """The version that items are answered by, held until items ask for another one."""
-
-    def __init__(self, models: ModelRegistry) -> None:
-        self._models = models
-        self._current: _Use | None = None
+    def __init__(self, registry: ModelRegistry, predictor: Predictor) -> None:
+        self._registry = registry
+        self._predictor = predictor
+        self._held: _HeldVersion | None = None
         self._changing = asyncio.Lock()
 
-    @asynccontextmanager
-    async def version(self, question: JobQuestion) -> AsyncIterator[Analysis]:
-        """What answers a question, for the time of one item.
+    async def predict(self, data: bytes, media_type: str, query: JobQuery) -> EncodedPrediction:
+        """Answer one item.
 
         Raises:
-            ModelNotFound: it is gone, or another one by now.
-            InvalidVersion, NotReady: it cannot be loaded (now).
+            ModelNotFound: the version was removed, or replaced by one of the same number.
+            RadiographError: as for an HTTP request.
         """
-        use = await self._use(question)
-        use.items += 1
+        async with self._version(query) as analysis:
+            return await self._predictor.predict(
+                Upload(data, media_type),
+                query.prediction_query(),
+                overlay=query.overlay,
+                analysis=analysis,
+                request_id=uuid.uuid4().hex,
+            )
+
+    def release_idle(self) -> None:
+        """Release the held version as soon as no item is running on it."""
+        if self._held is not None:
+            self._held.keep = False
+            self._held.release_if_unused()
+            self._held = None
+
+    @asynccontextmanager
+    async def _version(self, query: JobQuery) -> AsyncIterator[Analysis]:
+        held = await self._hold(query)
+        held.running += 1
         try:
-            yield use.resident.analysis
+            yield held.loaded.analysis
         finally:
-            use.items -= 1
-            use.release_if_done()
+            held.running -= 1
+            held.release_if_unused()
 
-    def let_go(self) -> None:
-        """Hold nothing from one item to the next."""
-        if self._current is not None:
-            self._current.wanted = False
-            self._current.release_if_done()
-            self._current = None
-
-    async def _use(self, question: JobQuestion) -> "_Use":
+    async def _hold(self, query: JobQuery) -> "_HeldVersion":
         async with self._changing:
-            if self._current is None or self._current.identity != question.identity:
-                resident = await asyncio.to_thread(
-                    self._models.hold, question.model, question.version
-                )
-                if resident.analysis.identity != question.identity:
-                    resident.release()
+            if self._held is None or self._held.identity != query.identity:
+                loaded = await asyncio.to_thread(self._registry.hold, query.model, query.version)
+                if loaded.analysis.identity != query.identity:
+                    loaded.release()
                     raise ModelNotFound(
-                        f"{question.identity} is no longer what the job was accepted for"
+                        f"{query.identity} is no longer the version that the job was accepted for"
                     )
-                self.let_go()
-                self._current = _Use(resident)
-            return self._current
+                self.release_idle()
+                self._held = _HeldVersion(loaded)
+            return self._held
 
 
-class _Use:
-    """One version in use: by items that run, and for those to come."""
+class _HeldVersion:
+    """A version that is kept while items run on it, and between items.
 
-    def __init__(self, resident: LoadedVersion) -> None:
-        self.resident = resident
-        self.identity = resident.analysis.identity
-        self.items = 0
-        self.wanted = True
-
-    def release_if_done(self) -> None:
-        """Let the version go, once, when nobody needs it any more."""
-        if not self.items and not self.wanted:
-            self.resident.release()
-
-
-def check(analysis: Analysis, question: JobQuestion) -> None:
-    """Refuse now what every item would be refused for.
-
-    Raises:
-        RadiographError: the version does not answer such a question.
+    Attributes:
+        running: number of items that run on it.
+        keep: hold it for the next item as well.
     """
-    analysis.plan(AnalysisRequest(question.tasks, question.phrases, question.method))
 
+    def __init__(self, loaded: LoadedVersion) -> None:
+        self.loaded = loaded
+        self.identity = loaded.analysis.identity
+        self.running = 0
+        self.keep = True
 
-def describe(error: Exception) -> Mapping[str, Any]:
-    """Why an item has no answer, without a word that could be a patient's."""
-    known = error if isinstance(error, RadiographError) else RadiographError()
-    return problems.describe(known)
-
-
-def _asked(question: JobQuestion) -> PredictionQuery:
-    return PredictionQuery(
-        tasks=question.tasks,
-        phrases=question.phrases,
-        method=question.method,
-        heatmap=question.heatmap,
-        model=question.model,
-        version=str(question.version),
-    )
+    def release_if_unused(self) -> None:
+        """Release the version once it is neither kept nor in use."""
+        if not self.running and not self.keep:
+            self.loaded.release()

@@ -1,4 +1,4 @@
-"""What a job is, in frozen values that travel between intake, store, runner and interface."""
+"""Values of the jobs, all frozen: they travel between uploads, store, worker and interface."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from radiograph.manifest import Task
+from service.dataplane.query import PredictionQuery
 from service.encoders.json_encoder import HeatmapEncoding
 from service.inference.results import ModelIdentity
 
 
 class JobState(StrEnum):
-    """Where a job is on its way."""
+    """Progress of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -21,7 +22,7 @@ class JobState(StrEnum):
 
 
 class ItemState(StrEnum):
-    """Where one radiograph of a job is on its way; the last two are final."""
+    """Progress of one radiograph of a job; `succeeded` and `failed` are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -31,17 +32,17 @@ class ItemState(StrEnum):
 
 @dataclass(frozen=True)
 class Piece:
-    """Where one radiograph lies in a spool file.
+    """The place of one radiograph in a spool file.
 
     Attributes:
-        position: its place in what was sent, counted from 1, skipped files included.
-        start: offset of its bytes.
-        stored: how many there are.
-        size: how many they are once inflated.
-        deflated: whether they are deflated (RFC 1951), or as they were.
-        crc: CRC-32 of the inflated bytes, or None where none came along.
-        media_type: one of `analysis.MEDIA_TYPES`.
-        label: its file name where that cannot be a patient's, else None.
+        position: position among all files that were sent, counted from 1; skipped files count.
+        start: offset of the first byte.
+        stored: number of stored bytes.
+        size: number of bytes after inflating.
+        deflated: the bytes are deflated (RFC 1951).
+        crc: CRC-32 of the inflated bytes, or None if the body had none.
+        media_type: one of `radiograph.readers.read.MEDIA_TYPES`, or `UNKNOWN`.
+        label: file name, or None if it could name a patient.
     """
 
     position: int
@@ -56,21 +57,31 @@ class Piece:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a body holds: radiographs, the phrases of a form, and how many files were skipped."""
+    """Contents of the body of a job.
+
+    Attributes:
+        pieces: radiographs, in the order in which they were sent.
+        phrases: phrases of a form.
+        skipped: number of skipped files by reason.
+    """
 
     pieces: tuple[Piece, ...]
     phrases: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
-class JobQuestion(BaseModel):
-    """What is asked of every radiograph of a job, as it is kept in the database.
+class JobQuery(BaseModel):
+    """Question about every radiograph of a job, as the database keeps it.
 
     Attributes:
-        tasks, phrases, method: as in `AnalysisRequest`.
-        heatmap: how heat maps are written in JSON.
-        overlay: whether a picture is kept beside the JSON.
-        model, version, digest: the version that answers, fixed when the job was accepted.
+        tasks: tasks to answer; empty means every task that the version offers.
+        phrases: phrases to look for.
+        method: grounding method, or None for the first one of the version.
+        heatmap: encoding of heat maps in JSON.
+        overlay: keep a PNG overlay beside the JSON.
+        model: name of the model.
+        version: number of the version that answers, fixed when the job was accepted.
+        digest: SHA-256 of the manifest of that version.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,20 +100,32 @@ class JobQuestion(BaseModel):
         """The version that answers."""
         return ModelIdentity(self.model, self.version, self.digest)
 
+    def prediction_query(self) -> PredictionQuery:
+        """Return the query that is put to the predictor for each radiograph."""
+        return PredictionQuery(
+            tasks=self.tasks,
+            phrases=self.phrases,
+            method=self.method,
+            heatmap=self.heatmap,
+            model=self.model,
+            version=str(self.version),
+        )
+
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be accepted.
+    """A job that is about to be accepted.
 
     Attributes:
-        id: unguessable; knowing it is what lets a client read the job.
-        question, contents: what is asked of what.
+        id: random identifier; whoever knows it may read the job.
+        query: question about every radiograph.
+        contents: radiographs of the job.
         key: digest of the client's Idempotency-Key, or None.
-        fingerprint: digest of everything that was asked and sent.
+        fingerprint: digest of everything that the client sent and asked for.
     """
 
     id: str
-    question: JobQuestion
+    query: JobQuery
     contents: Contents
     key: str | None
     fingerprint: str
@@ -110,7 +133,7 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Counts:
-    """Items of a job by state."""
+    """Number of items of a job by state."""
 
     queued: int = 0
     running: int = 0
@@ -119,25 +142,25 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of all items."""
         return self.queued + self.running + self.answered
 
     @property
     def answered(self) -> int:
-        """Those that are final."""
+        """Number of items in a final state."""
         return self.succeeded + self.failed
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the store knows it. Times are seconds since 1970, UTC.
+    """A job as it is stored. Times are seconds since 1970, UTC.
 
     Attributes:
-        eta_s: seconds until the last item is answered, at the pace so far.
+        eta_s: estimated seconds until the last item is answered, at the rate so far.
     """
 
     id: str
-    question: JobQuestion
+    query: JobQuery
     fingerprint: str
     skipped: Mapping[str, int]
     counts: Counts
@@ -149,7 +172,7 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """Where it is on its way."""
+        """Progress of the job."""
         if self.finished is not None:
             return JobState.FINISHED
         return JobState.QUEUED if self.started is None else JobState.RUNNING
@@ -157,14 +180,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Item:
-    """One radiograph of a job, as it is shown.
+    """One radiograph of a job as it is shown. Times are seconds since 1970, UTC.
 
     Attributes:
-        number: counted from 1 within the job.
-        attempts: how often it was tried.
-        sha256: of its bytes, once they were read.
-        problem: why it failed, RFC 9457.
-        result: the answer in JSON, where it was asked for and is there.
+        number: number within the job, counted from 1.
+        position: position among all files that were sent, counted from 1.
+        label: file name, or None if it could name a patient.
+        attempts: number of attempts so far.
+        sha256: digest of the file, once it was read.
+        problem: reason why it failed, as RFC 9457 problem details.
+        overlay: a PNG overlay is kept.
+        result: the answer as JSON, where it was asked for and is available.
     """
 
     number: int
@@ -182,11 +208,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Claim:
-    """One item that this process, and no other, works on until its lease ends.
+    """One item that this process alone works on until its lease ends.
 
     Attributes:
-        token: the lease; an answer without the valid one is not taken.
-        attempt: which try this is, counted from 1.
+        job: identifier of the job.
+        number: number of the item within the job.
+        token: token of the lease; answers with any other token are dropped.
+        attempt: number of this attempt, counted from 1.
+        piece: place of the radiograph in the spool file.
+        query: question about it.
     """
 
     job: str
@@ -194,20 +224,31 @@ class Claim:
     token: str
     attempt: int
     piece: Piece
-    question: JobQuestion
+    query: JobQuery
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Whether an answer was taken, and whether it was the last that its job waited for."""
+class Completion:
+    """Effect of an answer on the store.
+
+    Attributes:
+        item: the answer was stored; False if the lease was lost or the job deleted.
+        job: it was the last answer of its job.
+    """
 
     item: bool
     job: bool = False
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What is kept of an item that succeeded."""
+class ItemAnswer:
+    """The answer to one item, as it is stored.
+
+    Attributes:
+        sha256: digest of the file.
+        json: encoded result.
+        overlay: PNG overlay, or None.
+    """
 
     sha256: str
     json: bytes

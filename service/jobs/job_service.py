@@ -1,9 +1,10 @@
-"""Job desk: from a request for a job to a job that is accepted, and the runner's life.
+"""Job service: accepts jobs, reads and deletes them, and runs the worker.
 
-    check question --> body to disk --> pieces --> body kept (fsync) --> rows committed --> 202
-                                                      any fault: nothing of it stays
+    pin version, check query --> body to disk --> pieces --> body kept (fsync) --> rows committed
+                                                       '- any error: nothing of it stays
 
 A job is accepted once its body and its rows are on disk; from then on it survives the process.
+The HTTP interface receives the body between `incoming` and `accept`.
 """
 
 import asyncio
@@ -12,194 +13,235 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from starlette.requests import Request
-
 from radiograph.errors import MalformedInput
-from service.api.schemas.jobs import JobQuery
-from service.api.uploads import job_upload
-from service.api.uploads.job_upload import JobContentType, JobLimits
+from service.dataplane.query import PredictionQuery
 from service.errors import JobNotFound, JobsUnavailable, Overloaded
-from service.inference.results import ModelIdentity
-from service.jobs import item_predictor
-from service.jobs.archives.zip_archive import ArchiveLimits
-from service.jobs.job import Job, JobQuestion, NewJob
+from service.inference.analysis import Analysis
+from service.jobs.item_predictor import ItemPredictor
+from service.jobs.job import Contents, Job, JobQuery, NewJob
 from service.jobs.storage.database import Database
 from service.jobs.storage.spool import Incoming, Spool
 from service.jobs.storage.store import Store
-from service.jobs.trade import Trade
-from service.jobs.worker import Pace, Runner, Threads
+from service.jobs.thread_pool import JobThreads
+from service.jobs.worker import DescribeError, JobWorker
 from service.observability.observer import NULL_OBSERVER, Observer
 from service.registry.registry import ModelRegistry
-from service.settings import Settings
+from service.settings import JobSettings, Settings
 
 T = TypeVar("T")
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ID = re.compile(r"[0-9a-f]{32}")
-_OPEN_AGAIN_S = 5.0
+_REOPEN_INTERVAL_S = 5.0
 _SPARE_THREADS = 4
-_LEFTOVER_S = 3600.0
+
+
+@dataclass(frozen=True, eq=False)
+class PinnedQuery:
+    """A query, and the loaded version that it was pinned to when its job was sent."""
+
+    query: JobQuery
+    analysis: Analysis
+
+    def check(self, phrases: tuple[str, ...] = ()) -> JobQuery:
+        """Return the query with the phrases of a form, unless every item would be refused.
+
+        Raises:
+            RadiographError: the version does not answer such a query.
+        """
+        query = self.query.model_copy(update={"phrases": self.query.phrases + phrases})
+        self.analysis.plan(query.prediction_query().analysis_request())
+        return query
 
 
 class JobService:
-    """Accepts jobs, shows them and has them worked on.
+    """Accepts jobs, reads and deletes them, and runs the worker.
 
     Args:
-        settings: what the operator chose.
-        models: the versions that a job may ask.
-        trade: how an item is answered.
-        observer: hears of jobs.
+        settings: settings of the service.
+        folder: folder of the bodies and, unless the settings name another one, of the database.
+        registry: the versions that a job can ask for.
+        predictor: answers one item.
+        describe_error: turns the error of an item into problem details.
+        observer: receives events of jobs.
     """
 
     def __init__(
         self,
         settings: Settings,
         folder: Path,
-        models: ModelRegistry,
-        trade: Trade,
+        registry: ModelRegistry,
+        predictor: ItemPredictor,
+        describe_error: DescribeError,
         observer: Observer = NULL_OBSERVER,
     ) -> None:
         """Check the settings; nothing is opened yet.
 
         Raises:
-            InvalidSettings: the URL of the database is not usable.
+            InvalidSettings: the URL of the database cannot be used.
         """
-        self._models = models
+        self._registry = registry
         self._observer = observer
-        self._limits = _limits(settings)
-        self._uploads = settings.jobs.uploads
-        count = settings.jobs.uploads + settings.jobs.in_flight + _SPARE_THREADS
-        self._threads = Threads(count)
+        self._uploads_left = settings.jobs.uploads
+        thread_count = settings.jobs.uploads + settings.jobs.in_flight + _SPARE_THREADS
+        self.threads = JobThreads(thread_count)
         self._spool = Spool(folder, settings.jobs.min_free_bytes)
-        url = settings.jobs.url
-        database = Database(
-            f"sqlite:///{folder.absolute() / 'jobs.sqlite'}"
-            if url is None
-            else url.get_secret_value(),
-            count,
-        )
+        database = Database(_database_url(settings.jobs, folder), thread_count)
         self._store = Store(database, settings.jobs.lease_s, settings.jobs.keep_s)
-        pace = Pace(
-            in_flight=settings.jobs.in_flight,
-            attempts=settings.jobs.attempts,
-            max_bytes=settings.limits.max_body_bytes,
-            stale_s=settings.jobs.body_timeout_s + _LEFTOVER_S,
+        self._worker = JobWorker(
+            self._store, self._spool, predictor, describe_error, settings, self.threads, observer
         )
-        self._runner = Runner(self._store, self._spool, trade, pace, self._threads, observer)
         self._opened = False
         self._opening = asyncio.Lock()
         self._closing = asyncio.Event()
 
     @asynccontextmanager
-    async def open(self, ready: Awaitable[object]) -> AsyncIterator[None]:
-        """Work on jobs within it, once the versions have been loaded.
+    async def running(self, versions_loaded: Awaitable[object]) -> AsyncIterator[None]:
+        """Work on jobs until the context ends.
 
         Args:
-            ready: ends when they have.
+            versions_loaded: completes when the versions have been loaded; work begins then.
         """
-        working = asyncio.create_task(self._run(ready))
+        working = asyncio.create_task(self._run(versions_loaded))
         yield
         self._closing.set()
-        self._runner.stop()
+        self._worker.stop()
         await working
         await asyncio.to_thread(self._close)
 
-    async def _run(self, ready: Awaitable[object]) -> None:
-        await ready
+    async def _run(self, versions_loaded: Awaitable[object]) -> None:
+        await versions_loaded
         while not self._closing.is_set():
             try:
                 await self._open()
             except JobsUnavailable:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_OPEN_AGAIN_S):
+                    async with asyncio.timeout(_REOPEN_INTERVAL_S):
                         await self._closing.wait()
             else:
-                await self._runner.run()
+                await self._worker.run()
 
     def _close(self) -> None:
-        self._threads.close()
+        self.threads.close()
         self._store.close()
 
-    async def call(self, ask: Callable[[Store], T]) -> T:
-        """Ask the store something, off the event loop.
+    async def call(self, read: Callable[[Store], T]) -> T:
+        """Call the store off the event loop and return its answer.
 
         Raises:
-            JobsUnavailable: it does not answer.
+            JobsUnavailable: the store does not answer.
         """
         await self._open()
-        return await self._threads.run(ask, self._store)
+        return await self.threads.run(read, self._store)
 
-    async def accept(self, request: Request, query: JobQuery) -> Job:
-        """Take a job, or give the one that the same key and request made before.
+    def pin(self, query: PredictionQuery, *, overlay: bool) -> PinnedQuery:
+        """Fix the version that will answer every item of a job.
 
         Raises:
-            RadiographError: it is not taken, and nothing of it stays.
+            NotReady: the version is still loading, or failed to load.
+            ModelNotFound: no such version is served.
         """
-        key = key_digest(request.headers.get("idempotency-key"))
-        content = job_upload.content_type(request)
-        analysis = self._models.lookup.ready(query.model, query.version)
-        question = _question(query, analysis.identity)
-        if content.media_type != job_upload.FORM:  # in a form, phrases are still to come
-            item_predictor.check(analysis, question)
-        size = job_upload.declared_bytes(request, self._limits)
+        analysis = self._registry.lookup.ready(query.model, query.version)
+        pinned = JobQuery(
+            tasks=query.tasks,
+            phrases=query.phrases,
+            method=query.method,
+            heatmap=query.heatmap,
+            overlay=overlay,
+            model=analysis.identity.name,
+            version=analysis.identity.version,
+            digest=analysis.identity.digest,
+        )
+        return PinnedQuery(pinned, analysis)
+
+    @asynccontextmanager
+    async def incoming(self, declared_bytes: int) -> AsyncIterator[Incoming]:
+        """Open a file for the body of a job; it is removed at the end unless it was accepted.
+
+        Args:
+            declared_bytes: size of the body as the client declares it, 0 if it does not.
+
+        Raises:
+            JobsUnavailable: the folder or the database cannot be used.
+            StorageFull: the disk has no room for the body.
+            Overloaded: as many bodies as the settings allow are arriving already.
+        """
         await self._open()
-        await self._threads.run(self._spool.check_room, size)
-        if not self._uploads:
-            raise Overloaded("as many jobs as may be are being sent")
-        self._uploads -= 1
+        await self.threads.run(self._spool.check_room, declared_bytes)
+        if not self._uploads_left:
+            raise Overloaded("too many job uploads in progress; retry later")
+        self._uploads_left -= 1
         try:
-            incoming = await self._threads.run(self._spool.begin)
+            incoming = await self.threads.run(self._spool.begin)
             try:
-                await job_upload.receive(request, incoming, self._limits, self._threads)
-                found, digest = await self._threads.run(
-                    job_upload.contents, incoming.file, content, self._limits
-                )
-                phrases = question.phrases + found.phrases
-                new = NewJob(
-                    id=secrets.token_hex(16),
-                    question=question.model_copy(update={"phrases": phrases}),
-                    contents=found,
-                    key=key,
-                    fingerprint=_fingerprint(query, content, found.phrases, digest),
-                )
-                item_predictor.check(analysis, new.question)
-                job = await asyncio.shield(self._threads.run(self._keep, new, incoming))
+                yield incoming
             finally:
-                await asyncio.shield(self._threads.run(incoming.discard))
+                await asyncio.shield(self.threads.run(incoming.discard))
         finally:
-            self._uploads += 1
-        self._runner.wake()
+            self._uploads_left += 1
+
+    async def accept(
+        self,
+        query: PinnedQuery,
+        incoming: Incoming,
+        contents: Contents,
+        key: str | None,
+        fingerprint: str,
+    ) -> Job:
+        """Accept a job, or return the one that the same key and request created before.
+
+        Args:
+            query: question about every radiograph, without the phrases of a form.
+            incoming: body of the job, received completely.
+            contents: contents of the body.
+            key: from `key_digest`.
+            fingerprint: digest of everything that the client sent and asked for.
+
+        Raises:
+            RadiographError: the job is refused, and nothing of it stays.
+        """
+        new = NewJob(
+            id=secrets.token_hex(16),
+            query=query.check(contents.phrases),
+            contents=contents,
+            key=key,
+            fingerprint=fingerprint,
+        )
+        # A client that disconnects now must not leave half a job behind.
+        job = await asyncio.shield(self.threads.run(self._commit, new, incoming))
+        self._worker.wake()
         return job
 
     async def delete(self, job: str) -> None:
-        """Forget a job, its body and its answers.
+        """Delete a job, its body and its answers.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: there is no such job.
         """
-        items = await self.call(lambda store: store.delete(known(job)))
+        items = await self.call(lambda store: store.delete(checked_id(job)))
         if items is None:
             raise JobNotFound("there is no such job")
-        await self._threads.run(self._spool.remove, job)
+        await self.threads.run(self._spool.remove, job)
         self._observer.job("deleted", items)
 
     async def _open(self) -> None:
         async with self._opening:
             if not self._opened:
-                await self._threads.run(self._spool.prepare)
-                await self._threads.run(self._store.prepare)
+                await self.threads.run(self._spool.prepare)
+                await self.threads.run(self._store.prepare)
                 self._opened = True
 
-    def _keep(self, new: NewJob, incoming: Incoming) -> Job:
-        """First the body, then the rows: a job that is in the database has its body."""
+    def _commit(self, new: NewJob, incoming: Incoming) -> Job:
+        """Store the body first and the rows second, so that every stored job has its body."""
         self._spool.keep(incoming, new.id)
         try:
             job = self._store.accept(new)
         except JobsUnavailable:
-            raise  # it may have been accepted all the same; the body is swept if it was not
+            raise  # the rows may have been committed; otherwise the body will be swept
         except BaseException:
             self._spool.remove(new.id)
             raise
@@ -210,25 +252,11 @@ class JobService:
         return job
 
 
-def _question(query: JobQuery, identity: ModelIdentity) -> JobQuestion:
-    """What is asked, with the version that answers fixed."""
-    return JobQuestion(
-        tasks=query.asked(),
-        phrases=tuple(query.phrase),
-        method=query.method,
-        heatmap=query.heatmap,
-        overlay=query.overlay,
-        model=identity.name,
-        version=identity.version,
-        digest=identity.digest,
-    )
-
-
-def known(job: str) -> str:
-    """An id that may be one of ours.
+def checked_id(job: str) -> str:
+    """Return an identifier of a job if it has the right form.
 
     Raises:
-        JobNotFound: it is not.
+        JobNotFound: it cannot be the identifier of a job.
     """
     if not _ID.fullmatch(job):
         raise JobNotFound("there is no such job")
@@ -236,32 +264,19 @@ def known(job: str) -> str:
 
 
 def key_digest(key: str | None) -> str | None:
-    """What is kept of an Idempotency-Key: clients may put anything in one.
+    """Return the digest that is stored of an Idempotency-Key; clients may put anything in one.
 
     Raises:
-        MalformedInput: not 1 to 255 visible ASCII characters.
+        MalformedInput: the key is not 1 to 255 visible ASCII characters.
     """
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        raise MalformedInput("an Idempotency-Key is 1 to 255 visible ASCII characters")
+        raise MalformedInput("an Idempotency-Key must be 1 to 255 visible ASCII characters")
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _fingerprint(
-    query: JobQuery, content: JobContentType, phrases: tuple[str, ...], digest: str
-) -> str:
-    """What was asked, in the client's words, and what was sent."""
-    members = [query.model_dump_json(), content.media_type, *phrases, digest]
-    return hashlib.sha256("\0".join(members).encode()).hexdigest()
-
-
-def _limits(settings: Settings) -> JobLimits:
-    return JobLimits(
-        max_bytes=settings.jobs.max_bytes,
-        chunk_timeout_s=settings.limits.body_timeout_s,
-        timeout_s=settings.jobs.body_timeout_s,
-        max_phrases=settings.limits.max_phrases,
-        max_phrase_bytes=4 * settings.limits.max_phrase_chars,
-        archive=ArchiveLimits(settings.jobs.max_items, settings.jobs.max_inflated_bytes),
-    )
+def _database_url(settings: JobSettings, folder: Path) -> str:
+    if settings.url is None:
+        return f"sqlite:///{folder.absolute() / 'jobs.sqlite'}"
+    return settings.url.get_secret_value()

@@ -1,25 +1,23 @@
-"""Runner: works on the items of jobs, one lease each, while the service answers others.
+"""Job worker: answers the items of jobs, one lease each, beside the requests of the service.
 
-    claim -> read piece -> analyse -> encode -> succeed
+    claim -> read piece -> predict -> succeed
        ^         |            |
-       |         '-- mistake of the client, or tries used up --> fail
-       '---------- overloaded, not ready, backend down ---------> retry, later each time
+       |         '-- fault of the client, or attempts used up --> fail
+       '---------- overloaded, not ready, backend down ---------> retry, with growing delay
 
-Several processes may run one on the same database. What this one holds is renewed while it
-works and given back when it stops; what a lost one held is claimed anew when its lease ends.
+Several processes may run a worker on the same database. A worker renews its leases while it
+works, and returns its items when it stops; items of a lost process are claimed again once their
+leases end.
 """
 
 import asyncio
-import functools
 import hashlib
 import logging
 import time
-import traceback
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 from radiograph.errors import RadiographError
 from service.errors import (
@@ -31,17 +29,19 @@ from service.errors import (
     NotReady,
     Overloaded,
 )
-from service.jobs.job import Answer, Claim, Taken
+from service.jobs.item_predictor import ItemPredictor
+from service.jobs.job import Claim, Completion, ItemAnswer
 from service.jobs.storage.spool import Spool
 from service.jobs.storage.store import Store
-from service.jobs.trade import Trade
+from service.jobs.thread_pool import JobThreads
+from service.observability.logs import where
 from service.observability.observer import Observer
+from service.settings import Settings
 
 logger = logging.getLogger("g2d.jobs")
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
+DescribeError = Callable[[RadiographError], Mapping[str, Any]]
+"""Turns an error into the problem details that are stored and shown for an item."""
 
 _TRANSIENT = (
     BackendFailure,
@@ -51,208 +51,203 @@ _TRANSIENT = (
     NotReady,
     Overloaded,
 )
-_LONGEST_WAIT_S = 60.0
-_SWEEP_S = 60.0
-
-
-class Threads:
-    """Threads of the jobs' own, so that slow disks hold up nothing else."""
-
-    def __init__(self, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="jobs")
-
-    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make a blocking call."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, functools.partial(call, *args, **kwargs))
-
-    def close(self) -> None:
-        """Wait for the calls that are under way."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+_MAX_BACKOFF_S = 60.0
+_SWEEP_INTERVAL_S = 60.0
+_ORPHAN_AGE_S = 3600.0
+"""Age beyond the longest upload at which a body without a job is removed."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How much is done at one time, and how patiently.
+class WorkerTiming:
+    """Waiting times of a worker.
 
     Attributes:
-        in_flight: items at one time.
-        attempts: tries for each item.
-        max_bytes: of one radiograph.
-        poll_s: how often to look for what other processes accepted or lost.
-        backoff_s: before the second try; doubled for each further one.
-        stop_s: what an item that is under way gets to end when the service stops.
-        stale_s: age at which a body that belongs to no job is a leftover.
+        poll_s: interval at which the store is polled for items of other processes.
+        backoff_s: delay before the second attempt; doubled for each further one.
+        stop_s: time that running items are given to finish when the service stops.
     """
 
-    in_flight: int
-    attempts: int
-    max_bytes: int
-    stale_s: float
     poll_s: float = 1.0
     backoff_s: float = 1.0
     stop_s: float = 10.0
 
 
-class Runner:
-    """Works until it is stopped.
+class JobWorker:
+    """Answers items until it is stopped.
 
     Args:
-        store, spool: where jobs and bodies are.
-        trade: how an item is answered.
-        pace: how much at one time.
-        threads: for calls that block.
-        observer: hears how it goes.
+        store: jobs and their items.
+        spool: bodies of the jobs.
+        predictor: answers one item.
+        describe_error: turns the error of an item into problem details.
+        settings: how many items run at the same time, attempts, and size limits.
+        threads: threads for blocking calls.
+        observer: receives the outcome of items and jobs.
+        timing: waiting times.
     """
 
     def __init__(
         self,
         store: Store,
         spool: Spool,
-        trade: Trade,
-        pace: Pace,
-        threads: Threads,
+        predictor: ItemPredictor,
+        describe_error: DescribeError,
+        settings: Settings,
+        threads: JobThreads,
         observer: Observer,
+        timing: WorkerTiming = WorkerTiming(),
     ) -> None:
         self._store = store
         self._spool = spool
-        self._trade = trade
-        self._pace = pace
+        self._predictor = predictor
+        self._describe_error = describe_error
+        self._settings = settings.jobs
+        self._max_file_bytes = settings.limits.max_body_bytes
         self._threads = threads
         self._observer = observer
-        self._held: set[Claim] = set()
-        self._news = asyncio.Event()
+        self._timing = timing
+        self._claims: set[Claim] = set()
+        self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def wake(self) -> None:
-        """There is something new to do."""
-        self._news.set()
+        """Look for items now instead of at the next poll."""
+        self._woken.set()
 
     async def run(self) -> None:
-        """Work until `stop`, then let what is under way end, or give it back."""
-        workers = [asyncio.create_task(self._worker()) for _ in range(self._pace.in_flight)]
-        keepers = [asyncio.create_task(keep()) for keep in (self._renewing, self._sweeping)]
+        """Work until `stop`, then let running items finish, or return them to the store."""
+        loops = [asyncio.create_task(self._work()) for _ in range(self._settings.in_flight)]
+        background = [
+            asyncio.create_task(self._renew_leases()),
+            asyncio.create_task(self._sweep_regularly()),
+        ]
         try:
             await self._stopping.wait()
-            await asyncio.wait(workers, timeout=self._pace.stop_s)
+            await asyncio.wait(loops, timeout=self._timing.stop_s)
         finally:
-            for task in (*workers, *keepers):
+            for task in (*loops, *background):
                 task.cancel()
-            await asyncio.gather(*workers, *keepers, return_exceptions=True)
-            self._trade.rest()
-            for claim in tuple(self._held):
+            await asyncio.gather(*loops, *background, return_exceptions=True)
+            self._predictor.release_idle()
+            for claim in tuple(self._claims):
                 with suppress(RadiographError):
                     await self._threads.run(self._store.release, claim)
 
     def stop(self) -> None:
-        """Claim nothing more."""
+        """Claim no further items."""
         self._stopping.set()
-        self._news.set()
+        self._woken.set()
 
-    async def _worker(self) -> None:
+    async def _work(self) -> None:
+        """Claim and answer one item after another."""
         while not self._stopping.is_set():
-            self._news.clear()
+            self._woken.clear()
             try:
                 claim = await self._threads.run(self._store.claim)
                 if claim is not None:
-                    await self._work(claim)
+                    await self._process(claim)
                     continue
-            except Exception as error:  # noqa: BLE001 - the database may be back next time
+            except Exception as error:  # noqa: BLE001 - the database may be back at the next poll
                 _log_unexpected(error)
-            self._trade.rest()
-            await _first(self._news, self._pace.poll_s)
+            self._predictor.release_idle()
+            await _wait(self._woken, self._timing.poll_s)
 
-    async def _work(self, claim: Claim) -> None:
-        """Answer one item, well or not; a claim that could not be ended ends with its lease."""
-        self._held.add(claim)
+    async def _process(self, claim: Claim) -> None:
+        """Answer one item, or store its error; a claim that cannot be completed times out."""
+        self._claims.add(claim)
         started = time.perf_counter()
         try:
-            outcome, taken = await self._answer(claim)
+            outcome, completion = await self._attempt(claim)
         except Exception:
-            self._held.discard(claim)
+            self._claims.discard(claim)
             raise
-        self._held.discard(claim)  # not when cancelled: then `run` gives it back
+        self._claims.discard(claim)  # kept when cancelled, so that `run` returns the item
         self._observer.job_item(outcome, time.perf_counter() - started)
-        if taken.job:
-            await self._finished(claim.job)
+        if completion.job:
+            await self._finish_job(claim.job)
 
-    async def _answer(self, claim: Claim) -> tuple[str, Taken]:
+    async def _attempt(self, claim: Claim) -> tuple[str, Completion]:
+        """Return the outcome of one attempt, as metrics name it, and its effect on the store."""
         digest: str | None = None
         try:
-            if claim.attempt > self._pace.attempts:
-                raise Interrupted("the service ended each time it worked on this file")
+            if claim.attempt > self._settings.attempts:
+                raise Interrupted("the service stopped during every attempt on this file")
             data = await self._threads.run(
-                self._spool.read, claim.job, claim.piece, self._pace.max_bytes
+                self._spool.read, claim.job, claim.piece, self._max_file_bytes
             )
-            digest = await self._threads.run(_digest, data)
-            json, overlay = await self._trade.answer(data, claim.piece.media_type, claim.question)
-        except Exception as error:  # noqa: BLE001 - one item's fault never stops the others
-            return await self._failed(claim, error, digest)
-        answer = Answer(digest, json, overlay)
+            digest = await self._threads.run(_sha256, data)
+            prediction = await self._predictor.predict(data, claim.piece.media_type, claim.query)
+        except Exception as error:  # noqa: BLE001 - the error of one item must not stop the others
+            return await self._fail_or_retry(claim, error, digest)
+        answer = ItemAnswer(digest, prediction.data, prediction.overlay)
         return "succeeded", await self._threads.run(self._store.succeed, claim, answer)
 
-    async def _failed(
+    async def _fail_or_retry(
         self, claim: Claim, error: Exception, digest: str | None
-    ) -> tuple[str, Taken]:
-        ours = isinstance(error, _TRANSIENT) or not isinstance(error, RadiographError)
-        if not isinstance(error, RadiographError):
+    ) -> tuple[str, Completion]:
+        """Return an item to the store while attempts are left, unless the client is at fault."""
+        expected = isinstance(error, RadiographError)
+        if not expected:
             _log_unexpected(error)
-        if ours and claim.attempt < self._pace.attempts:
-            wait_s = min(self._pace.backoff_s * 2 ** (claim.attempt - 1), _LONGEST_WAIT_S)
-            await self._threads.run(self._store.retry, claim, wait_s)
-            return "retried", Taken(item=False)
-        problem = self._trade.describe(error)
+        if (isinstance(error, _TRANSIENT) or not expected) and (
+            claim.attempt < self._settings.attempts
+        ):
+            delay_s = min(self._timing.backoff_s * 2 ** (claim.attempt - 1), _MAX_BACKOFF_S)
+            await self._threads.run(self._store.retry, claim, delay_s)
+            return "retried", Completion(item=False)
+        # An unexpected error may quote the input, so that only its being one is stored.
+        known = error if isinstance(error, RadiographError) else RadiographError()
+        problem = self._describe_error(known)
         return "failed", await self._threads.run(self._store.fail, claim, problem, digest)
 
-    async def _finished(self, job: str) -> None:
+    async def _finish_job(self, job: str) -> None:
         await self._threads.run(self._spool.remove, job)
         counts = (await self._threads.run(self._store.job, job)).counts
         self._observer.job("finished", counts.total)
-        fields = {"job": short(job), "succeeded": counts.succeeded, "failed": counts.failed}
+        fields = {"job": log_name(job), "succeeded": counts.succeeded, "failed": counts.failed}
         logger.info("job finished", extra={"fields": fields})
 
-    async def _renewing(self) -> None:
+    async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(self._store.lease_s / 3)
-            if self._held:
+            if self._claims:
                 with suppress(RadiographError):
-                    await self._threads.run(self._store.renew, list(self._held))
+                    await self._threads.run(self._store.renew, list(self._claims))
 
-    async def _sweeping(self) -> None:
+    async def _sweep_regularly(self) -> None:
         while True:
             try:
                 await self._threads.run(self._sweep)
-            except Exception as error:  # noqa: BLE001 - the next round may do better
+            except Exception as error:  # noqa: BLE001 - the next sweep may succeed
                 _log_unexpected(error)
-            await asyncio.sleep(_SWEEP_S)
+            await asyncio.sleep(_SWEEP_INTERVAL_S)
 
     def _sweep(self) -> None:
-        """Forget jobs whose time is over, and bodies that belong to none."""
+        """Remove expired jobs, and bodies that belong to no job."""
         for job in self._store.expired():
             self._spool.remove(job)
             if (items := self._store.delete(job)) is not None:
                 self._observer.job("deleted", items)
-        self._spool.sweep(self._pace.stale_s, self._store.is_open)
+        self._spool.sweep(self._settings.body_timeout_s + _ORPHAN_AGE_S, self._store.is_open)
 
 
-def short(job: str) -> str:
-    """How the log names a job: its id lets whoever knows it read the answers."""
+def log_name(job: str) -> str:
+    """Return the name of a job in the log: its identifier would let readers fetch the answers."""
     return hashlib.sha256(job.encode()).hexdigest()[:12]
 
 
-def _digest(data: bytes) -> str:
+def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-async def _first(event: asyncio.Event, timeout_s: float) -> None:
-    """Return when the event is set, or after a while."""
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Return when the event is set, or after `timeout_s` seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
 
 
 def _log_unexpected(error: Exception) -> None:
-    """Where it happened and what kind, never its message: that may quote the input."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames][-8:]
-    logger.error("%s in a job", type(error).__name__, extra={"fields": {"where": where}})
+    """Log the type and the place of an error, never its message: that may quote the input."""
+    places = where(error)[-8:]
+    logger.error("%s in a job", type(error).__name__, extra={"fields": {"where": places}})

@@ -1,9 +1,9 @@
-"""The outermost layer: request id, headers, one log line, no error left unanswered.
+"""Outermost layer of the application: request id, response headers, one log line, every error.
 
-server -> open context -> application -> headers added -> server
+server -> open context -> application -> add headers -> server
                               |  unexpected error -> problem 500
-                              |  answered before the body was read -> rest is drained
-                              '  log line, observer told, span ended
+                              |  answered before the body was read -> the rest is drained
+                              '  log line, observer, end of the span
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.http import problems
-from service.api.http.request_context import Context, open_context
+from service.api.http.request_context import RequestContext, open_context
 from service.observability.observer import NULL_OBSERVER, Observer
 from service.observability.tracing import Outcome, Trace, Tracing
 
@@ -22,14 +22,20 @@ logger = logging.getLogger("g2d.request")
 
 _DRAIN_S = 2.0
 _UNMATCHED = "unmatched"
-"""Stands for the route of an address that is none of ours."""
+"""Route that is logged for a path that the service does not have."""
 _METHODS = frozenset(method.value for method in HTTPMethod)
 _PROBES = ("/health/live", "/health/ready", "/metrics")
-"""Asked every few seconds by those who watch the service."""
+"""Paths that monitoring requests every few seconds."""
 
 
 class RequestContextMiddleware:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application.
+
+    Args:
+        app: the application.
+        observer: receives the outcome of every request.
+        tracing: starts the span of every request, or None.
+    """
 
     def __init__(
         self, app: ASGIApp, observer: Observer = NULL_OBSERVER, tracing: Tracing | None = None
@@ -39,14 +45,14 @@ class RequestContextMiddleware:
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request and write its log line."""
+        """Answer one request and log it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         context = open_context(scope)
         exchange = _Exchange(scope, receive, send, context)
-        watched = scope["path"] not in _PROBES
-        trace = self._begin(context) if watched else None
+        observed = scope["path"] not in _PROBES
+        trace = self._begin(context) if observed else None
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
@@ -57,13 +63,13 @@ class RequestContextMiddleware:
         finally:
             outcome = _outcome(scope, context, exchange.status)
             _log(scope, context, outcome)
-            if watched:
-                self._tell(context, outcome)
+            if observed:
+                self._observe(context, outcome)
             if trace is not None:
                 trace.end(outcome)
 
-    def _begin(self, context: Context) -> Trace | None:
-        """Count a request in, and begin its span where requests are traced."""
+    def _begin(self, context: RequestContext) -> Trace | None:
+        """Count a request that arrived, and start its span if requests are traced."""
         self._observer.arrived()
         if self._tracing is None:
             return None
@@ -71,8 +77,8 @@ class RequestContextMiddleware:
         context.traceparent = trace.traceparent
         return trace
 
-    def _tell(self, context: Context, outcome: Outcome) -> None:
-        """What the observer may know of one request."""
+    def _observe(self, context: RequestContext, outcome: Outcome) -> None:
+        """Report the outcome of one request to the observer."""
         seconds = context.elapsed_ms() / 1e3
         self._observer.answered(outcome.route, outcome.status, seconds, outcome.model)
         if outcome.problem is not None:
@@ -82,9 +88,13 @@ class RequestContextMiddleware:
 
 
 class _Exchange:
-    """The two directions of one request, watched."""
+    """The message channels of one request, with a record of what passed them.
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, context: Context) -> None:
+    Attributes:
+        status: status of the response, or None before it has started.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         self._receive = receive
         self._send = send
         self._context = context
@@ -92,12 +102,12 @@ class _Exchange:
         self._unread = (
             b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         )
-        self._held_back = headers.get(b"expect", b"").lower() == b"100-continue"
+        self._awaits_continue = headers.get(b"expect", b"").lower() == b"100-continue"
         self.status: int | None = None
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self._held_back = False
+        self._awaits_continue = False
         if message["type"] != "http.request" or not message.get("more_body", False):
             self._unread = False
         return message
@@ -112,13 +122,13 @@ class _Exchange:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         headers = self._context.headers()
-        if self._unread:  # what is left of the body would be read as the next request
+        if self._unread:  # the rest of the body would be read as the next request
             headers["connection"] = "close"
         return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
     async def _drain(self) -> None:
-        """Read on for a moment: a client that still sends would not see an early answer."""
-        if self._held_back:
+        """Read on for a moment: a client that is still sending may miss an early response."""
+        if self._awaits_continue:
             return
         try:
             async with asyncio.timeout(_DRAIN_S):
@@ -128,8 +138,8 @@ class _Exchange:
             return
 
 
-def _outcome(scope: Scope, context: Context, status: int | None) -> Outcome:
-    """What may be told of a request: the route's template, never the address or the query."""
+def _outcome(scope: Scope, context: RequestContext, status: int | None) -> Outcome:
+    """Return the outcome of a request: the template of its route, never its path or query."""
     stages = {name: ms for name, ms in context.timings_ms.items() if name != "total"}
     return Outcome(
         method=scope["method"] if scope["method"] in _METHODS else "_OTHER",
@@ -142,8 +152,8 @@ def _outcome(scope: Scope, context: Context, status: int | None) -> Outcome:
     )
 
 
-def _log(scope: Scope, context: Context, outcome: Outcome) -> None:
-    """One line for each request."""
+def _log(scope: Scope, context: RequestContext, outcome: Outcome) -> None:
+    """Write the log line of one request."""
     fields: dict[str, Any] = {
         **context.log_fields(),
         "method": outcome.method,

@@ -1,34 +1,37 @@
-"""Negotiation: the Accept header -> the encoder that answers (RFC 9110, section 12.5.1)."""
+"""Content negotiation: the Accept header -> the format of a response (RFC 9110 12.5.1)."""
 
 import re
 
 from starlette.exceptions import HTTPException
 
-from service.encoders import json_encoder, png_overlay
+from service.dataplane.predictor import RESPONSE_FORMATS
 
-OFFERED = (json_encoder.MEDIA_TYPE, png_overlay.MEDIA_TYPE)
 _MAX_RANGES = 32
 _QVALUE = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
-def negotiate(accept: str | None, offered: tuple[str, ...] = OFFERED) -> str:
-    """The media type to answer with; the first offered where the client has no preference.
+def negotiate(accept: str | None, offered: tuple[str, ...] = RESPONSE_FORMATS) -> str:
+    """Return the media type of a response.
+
+    Args:
+        accept: Accept header of the request, or None.
+        offered: media types to choose from; the first one answers clients without a preference.
 
     Raises:
-        HTTPException: 406, nothing that is offered is accepted.
+        HTTPException: 406, the client accepts none of the media types.
     """
     if accept is None or not accept.strip():
         return offered[0]
     ranges = [_parse(item) for item in accept.split(",")[:_MAX_RANGES]]
     quality = {offer: _quality(offer, ranges) for offer in offered}
-    best = max(offered, key=lambda offer: quality[offer])  # the first of equals
+    best = max(offered, key=lambda offer: quality[offer])  # the first one of equal quality
     if not quality[best]:
-        raise HTTPException(406, f"an answer is one of {', '.join(offered)}")
+        raise HTTPException(406, f"the response can be one of {', '.join(offered)}")
     return best
 
 
 def _parse(item: str) -> tuple[str, float]:
-    """One media range and its weight; a weight that is no number counts as 0."""
+    """Return a media range and its weight; a weight that is not a number counts as 0."""
     media_range, *parameters = (part.strip().lower() for part in item.split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")
@@ -42,7 +45,7 @@ def _weight(text: str) -> float:
 
 
 def _quality(offer: str, ranges: list[tuple[str, float]]) -> float:
-    """The weight of the most specific range that an offer fits."""
+    """Return the weight of the most specific range that an offer matches."""
     main = offer.partition("/")[0]
     for specific in (offer, f"{main}/*", "*/*"):
         weights = [weight for media_range, weight in ranges if media_range == specific]

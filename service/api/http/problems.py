@@ -1,9 +1,9 @@
-"""Problems: every error as RFC 9457 `application/problem+json`, and its HTTP status.
+"""Errors as RFC 9457 problem details, `application/problem+json`, and their HTTP status.
 
     RadiographError, HTTPException, RequestValidationError, anything else -> problem
 
-The only place that knows HTTP status. `type` is stable, so that a client may branch on it;
-`detail` is for people and never holds patient data or a phrase.
+This is the only module that knows HTTP status codes of errors. `type` is stable, so that clients
+may branch on it; `detail` is for people, and never contains patient data or a phrase.
 """
 
 import http
@@ -22,7 +22,7 @@ from starlette.responses import Response
 from radiograph import errors
 from radiograph.errors import RadiographError
 from service import errors as service_errors
-from service.api.http.request_context import Context, context_of
+from service.api.http.request_context import RequestContext, context_of
 from service.observability.logs import where
 
 logger = logging.getLogger("g2d.problems")
@@ -31,12 +31,18 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:g2d:problem:"
 RETRY_AFTER_S = 1
 CLIENT_CLOSED_REQUEST = 499
-"""Not in RFC 9110, but what logs call a client that left; it is never received."""
+"""Status that is logged for a client that disconnected (not in RFC 9110); nobody receives it."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of problem: its status, the end of its `type` and its title."""
+    """One kind of problem.
+
+    Attributes:
+        status: HTTP status code.
+        slug: last part of `type`.
+        title: short summary for people.
+    """
 
     status: int
     slug: str
@@ -44,7 +50,7 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The URI that names this kind, for ever."""
+        """URI of this kind; it never changes."""
         return TYPE_PREFIX + self.slug
 
 
@@ -54,87 +60,105 @@ NOT_READY = Kind(503, "not-ready", "The model is not ready")
 
 KINDS: dict[type[RadiographError], Kind] = {
     errors.RadiographError: INTERNAL,
-    errors.InputError: Kind(400, "bad-input", "The input is at fault"),
-    errors.MalformedInput: Kind(400, "malformed-input", "The bytes are not what they claim to be"),
-    errors.InputTooLarge: Kind(
-        413, "input-too-large", "More bytes or pixels than the limits allow"
+    errors.InputError: Kind(400, "bad-input", "Unusable input"),
+    errors.MalformedInput: Kind(
+        400, "malformed-input", "The bytes do not match their declared type"
     ),
+    errors.InputTooLarge: Kind(413, "input-too-large", "More bytes or pixels than allowed"),
     errors.UnsupportedEncoding: Kind(
-        415, "unsupported-encoding", "A media type or transfer syntax that is not read"
+        415, "unsupported-encoding", "Unsupported media type or transfer syntax"
     ),
-    errors.UnusableImage: Kind(422, "unusable-image", "Not one grayscale radiograph"),
-    errors.NoPixelData: Kind(422, "no-pixel-data", "The object holds no image"),
+    errors.UnusableImage: Kind(422, "unusable-image", "Not a single grayscale radiograph"),
+    errors.NoPixelData: Kind(422, "no-pixel-data", "The object has no pixel data"),
     errors.MultiFrameImage: Kind(422, "multi-frame-image", "More than one frame"),
     errors.ColourImage: Kind(422, "colour-image", "More than one sample per pixel"),
     errors.WrongModality: Kind(422, "wrong-modality", "Not a projection radiograph"),
     errors.UnusablePhrase: Kind(422, "unusable-phrase", "The phrase cannot be used"),
     errors.ModelError: INTERNAL,
     errors.ModelNotFound: Kind(404, "model-not-found", "No such model, version or alias"),
-    errors.TaskNotOffered: Kind(404, "task-not-offered", "The version does not offer the task"),
-    errors.InvalidVersion: Kind(500, "invalid-version", "The model gave no valid answer"),
+    errors.TaskNotOffered: Kind(404, "task-not-offered", "The version does not support the task"),
+    errors.InvalidVersion: Kind(500, "invalid-version", "The model gave invalid output"),
     errors.PublishRefused: Kind(409, "publish-refused", "A gate failed; nothing was published"),
-    errors.AliasConflict: Kind(412, "alias-conflict", "The alias moved since it was read"),
+    errors.AliasConflict: Kind(412, "alias-conflict", "The alias has changed since it was read"),
     service_errors.ServiceError: INTERNAL,
     service_errors.InvalidSettings: INTERNAL,
     service_errors.NotReady: NOT_READY,
-    service_errors.Overloaded: Kind(503, "overloaded", "Every place is taken"),
-    service_errors.BodyTimeout: Kind(408, "body-timeout", "The body arrives too slowly"),
+    service_errors.Overloaded: Kind(503, "overloaded", "Too many requests in progress"),
+    service_errors.BodyTimeout: Kind(408, "body-timeout", "The body arrived too slowly"),
     service_errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The deadline passed"),
-    service_errors.ClientGone: Kind(CLIENT_CLOSED_REQUEST, "client-gone", "The client has gone"),
-    service_errors.AdminOff: Kind(403, "admin-off", "Nothing can be changed over HTTP here"),
+    service_errors.ClientGone: Kind(
+        CLIENT_CLOSED_REQUEST, "client-gone", "The client disconnected"
+    ),
+    service_errors.AdminOff: Kind(403, "admin-off", "Administration over HTTP is disabled"),
     service_errors.NotAuthorised: Kind(401, "not-authorised", "The token is missing or wrong"),
     service_errors.PreconditionMissing: Kind(
-        428, "precondition-missing", "A change must say what it is a change of"
+        428, "precondition-missing", "A precondition header is required"
     ),
-    service_errors.VersionRefused: Kind(409, "version-refused", "The version does not hold"),
+    service_errors.VersionRefused: Kind(409, "version-refused", "The version failed verification"),
     service_errors.RepositoryUnwritable: Kind(
         409, "repository-unwritable", "The models directory cannot be written"
     ),
     service_errors.ProviderUnavailable: INTERNAL,
     service_errors.DecoderFailure: INTERNAL,
-    service_errors.BackendFailure: Kind(500, "backend-failure", "The model failed while it ran"),
+    service_errors.BackendFailure: Kind(
+        500, "backend-failure", "The model failed during inference"
+    ),
     service_errors.BackendUnavailable: Kind(
-        503, "backend-unavailable", "What computes cannot be reached"
+        503, "backend-unavailable", "The inference backend cannot be reached"
     ),
     service_errors.JobError: INTERNAL,
-    service_errors.JobsUnavailable: Kind(503, "jobs-unavailable", "Jobs are not taken now"),
-    service_errors.StorageFull: Kind(507, "storage-full", "No room to keep the request"),
+    service_errors.JobsUnavailable: Kind(503, "jobs-unavailable", "Jobs are unavailable"),
+    service_errors.StorageFull: Kind(507, "storage-full", "Not enough disk space"),
     service_errors.JobNotFound: Kind(404, "job-not-found", "No such job"),
-    service_errors.ResultNotFound: Kind(404, "result-not-found", "The job has no such answer"),
-    service_errors.ResultNotReady: Kind(409, "result-not-ready", "The answer is not there yet"),
-    service_errors.KeyReused: Kind(422, "idempotency-key-reused", "The key is of another request"),
-    service_errors.ListingOff: Kind(403, "listing-off", "Jobs are not listed"),
-    service_errors.Interrupted: Kind(500, "interrupted", "The service ended while it worked"),
+    service_errors.ResultNotFound: Kind(404, "result-not-found", "No such result"),
+    service_errors.ResultNotReady: Kind(409, "result-not-ready", "The result is not ready yet"),
+    service_errors.KeyReused: Kind(
+        422, "idempotency-key-reused", "The key was used with another request"
+    ),
+    service_errors.ListingOff: Kind(403, "listing-off", "Listing of jobs is disabled"),
+    service_errors.Interrupted: Kind(
+        500, "interrupted", "The service stopped during every attempt"
+    ),
 }
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of an application with a problem."""
+    """Make an application answer every error with problem details."""
     app.add_exception_handler(RadiographError, _on_radiograph_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
 
 
 def kind_of(error: RadiographError) -> Kind:
-    """The kind of an error: that of its class, or of the nearest class above it."""
+    """Return the kind of an error: that of its class, or of the nearest base class."""
     return next(KINDS[parent] for parent in type(error).__mro__ if parent in KINDS)
 
 
-def describe(error: RadiographError) -> dict[str, Any]:
-    """An error as the problem of one item of a job, fit to be kept and shown."""
+def describe_error(error: RadiographError) -> dict[str, Any]:
+    """Return the problem details that are stored and shown for one item of a job."""
     kind = kind_of(error)
-    detail = str(error) if kind.status != 500 else "The service is at fault, not the radiograph."
+    detail = (
+        str(error) if kind.status != 500 else "An internal error; the radiograph is not at fault."
+    )
     return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
 
 
 def respond(
-    context: Context,
+    context: RequestContext,
     kind: Kind,
     detail: str,
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
-    """A problem as a response."""
+    """Return a problem as a response.
+
+    Args:
+        context: context of the request.
+        kind: kind of the problem.
+        detail: explanation for people.
+        headers: further response headers.
+        members: further members of the problem details.
+    """
     context.problem = kind.slug
     body = {
         "type": kind.type,
@@ -152,17 +176,17 @@ def respond(
     return Response(to_json(body), kind.status, extra, MEDIA_TYPE)
 
 
-def unexpected(context: Context, error: BaseException) -> Response:
-    """Answer an error that nobody raised on purpose.
+def unexpected(context: RequestContext, error: BaseException) -> Response:
+    """Answer an error that is not one of ours.
 
-    The log says where it happened, but not its message: that may quote the input.
+    The log has its type and place, but not its message, which may quote the input.
     """
     logger.error(
         "unexpected %s",
         type(error).__name__,
         extra={"fields": {**context.log_fields(), "where": where(error)}},
     )
-    return respond(context, INTERNAL, "An unexpected error. The request id finds it in the log.")
+    return respond(context, INTERNAL, "An unexpected error. Search the log for the request id.")
 
 
 async def _on_radiograph_error(request: Request, error: Exception) -> Response:
@@ -171,12 +195,12 @@ async def _on_radiograph_error(request: Request, error: Exception) -> Response:
     context = context_of(request.scope)
     kind = kind_of(error)
     if isinstance(error, service_errors.Overloaded):
-        later = {"Retry-After": str(error.retry_after_s)}
-        return respond(context, kind, str(error), later)
+        headers = {"Retry-After": str(error.retry_after_s)}
+        return respond(context, kind, str(error), headers)
     if kind.status != 500:
         return respond(context, kind, str(error))
     logger.error("%s: %s", type(error).__name__, error, extra={"fields": context.log_fields()})
-    return respond(context, kind, "The service is at fault. The request id finds it in the log.")
+    return respond(context, kind, "An internal error. Search the log for the request id.")
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -200,6 +224,6 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 
 _DETAILS = {
-    404: "There is nothing at this address; /docs lists what there is.",
-    405: "This address does not take that method; the header `Allow` lists those it takes.",
+    404: "No resource has this path; see /docs.",
+    405: "This path does not support the method; see the header `Allow`.",
 }

@@ -1,6 +1,6 @@
-"""Context: what belongs to one HTTP request, kept in its ASGI scope.
+"""Context of one HTTP request, kept in its ASGI scope.
 
-X-Request-Id, traceparent -> Context -> log line, headers of the response, problems
+X-Request-Id, traceparent -> RequestContext -> log line, response headers, problems
 """
 
 import re
@@ -15,22 +15,23 @@ from service.inference.results import ModelIdentity
 
 _KEY = "g2d.context"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# Version ff and identifiers of nothing but zeros are not valid.
+# Version ff and identifiers that consist of zeros are invalid (W3C Trace Context).
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 
 
 @dataclass
-class Context:
-    """What is known about one request while it is answered.
+class RequestContext:
+    """Facts about one request that accumulate while it is answered.
 
     Attributes:
-        request_id: the client's, when it is short and harmless, otherwise a new one.
-        traceparent: W3C Trace Context as it came, or of our span where requests are traced.
-        model: the version that answers, once it is chosen.
-        timings_ms: stages of the answer, for Server-Timing.
-        problem: the kind of problem that is the answer, or None.
+        request_id: identifier from the client if it is short and safe, otherwise a new one.
+        traceparent: W3C Trace Context of the client, or of our span if requests are traced.
+        model: version that answers, once it is known.
+        timings_ms: milliseconds by stage, for Server-Timing.
+        problem: kind of the problem in the response, or None.
+        started: `time.perf_counter` at the arrival of the request.
     """
 
     request_id: str
@@ -41,18 +42,18 @@ class Context:
     started: float = field(default_factory=time.perf_counter)
 
     def elapsed_ms(self) -> float:
-        """Milliseconds since the request arrived."""
+        """Return the milliseconds since the request arrived."""
         return (time.perf_counter() - self.started) * 1e3
 
     def log_fields(self) -> dict[str, str]:
-        """What finds the request in the log, and its trace."""
+        """Return the fields that identify the request, and its trace, in the log."""
         if self.traceparent is None:
             return {"id": self.request_id}
         _, trace_id, span_id, _ = self.traceparent.split("-")
         return {"id": self.request_id, "trace_id": trace_id, "span_id": span_id}
 
     def headers(self) -> dict[str, str]:
-        """What every response carries."""
+        """Return the headers of every response."""
         headers = {
             "x-request-id": self.request_id,
             "server-timing": self._server_timing(),
@@ -69,13 +70,13 @@ class Context:
         return ", ".join(f"{name};dur={ms:.3f}" for name, ms in stages.items())
 
 
-def open_context(scope: Scope) -> Context:
-    """Begin the context of a request and keep it in its scope."""
+def open_context(scope: Scope) -> RequestContext:
+    """Create the context of a request and keep it in the scope."""
     headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    given = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-    request_id = given.get("x-request-id", "")
-    traceparent = given.get("traceparent", "")
-    context = Context(
+    received = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    request_id = received.get("x-request-id", "")
+    traceparent = received.get("traceparent", "")
+    context = RequestContext(
         request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex,
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
@@ -83,7 +84,7 @@ def open_context(scope: Scope) -> Context:
     return context
 
 
-def context_of(scope: Scope) -> Context:
-    """The context that `open_context` keeps in a scope."""
-    context: Context = scope[_KEY]
+def context_of(scope: Scope) -> RequestContext:
+    """Return the context that `open_context` keeps in a scope."""
+    context: RequestContext = scope[_KEY]
     return context

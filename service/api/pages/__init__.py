@@ -1,6 +1,6 @@
-"""Pages for people: `/` to try a radiograph, `/docs` to read the interface.
+"""Web pages: `/` to try a radiograph, `/docs` to read the interface.
 
-Each is one file without a framework, and neither fetches anything from another host.
+Each page is one file without a framework, and neither of them loads anything from another host.
 """
 
 import base64
@@ -15,13 +15,13 @@ from starlette.responses import HTMLResponse
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
-def router() -> APIRouter:
-    """The pages, read once."""
-    pages = APIRouter(include_in_schema=False)
+def pages_router() -> APIRouter:
+    """Return the pages; their files are read once."""
+    router = APIRouter(include_in_schema=False)
     for path, file in (("/", "index.html"), ("/docs", "docs.html")):
         text = resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
-        pages.add_api_route(path, _handler(text), methods=["GET"], response_model=None)
-    return pages
+        router.add_api_route(path, _handler(text), methods=["GET"], response_model=None)
+    return router
 
 
 def _handler(text: str) -> Callable[[], Awaitable[HTMLResponse]]:
@@ -34,7 +34,7 @@ def _handler(text: str) -> Callable[[], Awaitable[HTMLResponse]]:
 
 
 def _policy(text: str) -> str:
-    """A Content-Security-Policy that lets only the page's own script and style run."""
+    """Return a Content-Security-Policy that allows only the script and style of the page itself."""
     allowed: dict[str, str] = {}
     for kind, content in _INLINE.findall(text):
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

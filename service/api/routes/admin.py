@@ -1,12 +1,12 @@
-"""Admin: what may be changed while the service runs, by who has the token.
+"""Administration endpoints: changes to aliases and to the canary share, protected by a token.
 
-GET  /v1/models/{name}/aliases/{alias}             where it points, with its ETag
+GET  /v1/models/{name}/aliases/{alias}             version of an alias, with its ETag
 PUT  /v1/models/{name}/aliases/{alias}             If-Match; {"version": 4}
 POST /v1/models/{name}/aliases/{alias}/rollback    If-Match
 GET | PUT /v1/models/{name}/canary                 {"share": 0.1}
 
-A change: token -> precondition -> body -> load and check the version -> move the alias.
-Nothing of a body is read before the token is known to be right.
+A change: token -> precondition -> body -> load and verify the version -> move the alias.
+No body is read before the token has been verified.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from radiograph.errors import AliasConflict, ModelNotFound, UnsupportedEncoding
-from service.api.schemas import inference, openapi
-from service.api.uploads import upload
+from service.api.schemas import admin, openapi
+from service.api.uploads.upload import read_body
 from service.deadline import Deadline
 from service.errors import AdminOff, NotAuthorised, PreconditionMissing
 from service.registry.canary import CANARY
@@ -30,11 +30,11 @@ from service.registry.registry import ModelRegistry
 from service.settings import Settings
 
 _MAX_BODY_BYTES = 4096
-_CHANGES = 4
-"""Calls inside; one that loads a version does not stand in the way of a roll-back."""
-_NONE = "none"
-"""Stands for `If-None-Match: *`; no list of ETags reads so."""
-_NOTHING = "no such model, version or alias, or nothing to go back to"
+_MAX_CONCURRENT_CHANGES = 4
+"""More than one, so that a change that loads a version does not block a roll-back."""
+_NO_ALIAS = "none"
+"""Precondition that there is no alias yet (`If-None-Match: *`); no list of ETags reads so."""
+_NOT_FOUND = "no such model, version or alias, or no previous version"
 _ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
@@ -42,184 +42,193 @@ Change = TypeVar("Change", bound=BaseModel)
 T = TypeVar("T")
 
 
-def router(models: ModelRegistry, settings: Settings) -> APIRouter:
-    """The addresses of administration."""
+def admin_router(registry: ModelRegistry, settings: Settings) -> APIRouter:
+    """Return the administration endpoints."""
     router = APIRouter(prefix="/v1/models/{name}", tags=["Administration"])
-    gate = _Gate(models, settings)
-    _add_aliases(router, models, gate)
-    _add_canary(router, models, gate)
+    handler = _AdminHandler(registry, settings)
+    _add_aliases(router, registry, handler)
+    _add_canary(router, registry, handler)
     return router
 
 
-def _add_aliases(router: APIRouter, models: ModelRegistry, gate: "_Gate") -> None:
-    """Where an alias points, and moving it."""
+def _add_aliases(router: APIRouter, registry: ModelRegistry, handler: "_AdminHandler") -> None:
+    """Add the endpoints that show and move an alias."""
 
     @router.get("/aliases/{alias}", responses=openapi.PROBLEMS_OF_ALIASES)
-    async def show_alias(name: str, alias: str, response: Response) -> inference.AliasState:
-        """Where an alias points; the `ETag` is what a change is to be made of."""
-        return await gate.state(name, alias, response)
+    async def show_alias(name: str, alias: str, response: Response) -> admin.AliasState:
+        """Version of an alias; send its `ETag` as `If-Match` to change it."""
+        return await handler.state(name, alias, response)
 
-    @router.put("/aliases/{alias}", **openapi.change(inference.AliasChange, matched=True))
+    @router.put("/aliases/{alias}", **openapi.change(admin.AliasChange, conditional=True))
     async def set_alias(
         request: Request, name: str, alias: str, response: Response
-    ) -> inference.AliasState:
-        """Point an alias to a version, once that is loaded and its golden outputs came out."""
-        gate.admit(request)
-        given = _given(request)
-        change = await gate.read(request, inference.AliasChange)
+    ) -> admin.AliasState:
+        """Point an alias to a version, once it is loaded and reproduces its golden outputs."""
+        handler.authorise(request)
+        precondition = _precondition(request)
+        change = await handler.read(request, admin.AliasChange)
 
         def move() -> None:
-            expected = _expected(given, lambda: models.pointed(name, alias))
-            models.promote(name, alias, change.version, expected)
+            expected = _expected_version(precondition, lambda: registry.pointed(name, alias))
+            registry.promote(name, alias, change.version, expected)
 
-        await gate.run(move)
-        return await gate.state(name, alias, response)
+        await handler.run(move)
+        return await handler.state(name, alias, response)
 
-    @router.post("/aliases/{alias}/rollback", **openapi.change(None, matched=True))
+    @router.post("/aliases/{alias}/rollback", **openapi.change(None, conditional=True))
     async def roll_back(
         request: Request, name: str, alias: str, response: Response
-    ) -> inference.AliasState:
-        """Point an alias back to where it pointed before; again, and it goes further back."""
-        gate.admit(request)
-        given = _given(request)
+    ) -> admin.AliasState:
+        """Point an alias back to its previous version; repeated calls go back further."""
+        handler.authorise(request)
+        precondition = _precondition(request)
 
         def move() -> None:
-            expected = _expected(given, lambda: models.pointed(name, alias))
-            models.roll_back(name, alias, expected)
+            expected = _expected_version(precondition, lambda: registry.pointed(name, alias))
+            registry.roll_back(name, alias, expected)
 
-        await gate.run(move)
-        return await gate.state(name, alias, response)
+        await handler.run(move)
+        return await handler.state(name, alias, response)
 
 
-def _add_canary(router: APIRouter, models: ModelRegistry, gate: "_Gate") -> None:
-    """The share of the canary."""
+def _add_canary(router: APIRouter, registry: ModelRegistry, handler: "_AdminHandler") -> None:
+    """Add the endpoints that show and change the share of the canary."""
 
     @router.get("/canary", responses=openapi.PROBLEMS_OF_MODELS)
-    async def show_canary(name: str) -> inference.CanaryState:
-        """How much of what names no version the canary answers."""
-        models.lookup.find_model(name)
-        return _canary(models, name)
+    async def show_canary(name: str) -> admin.CanaryState:
+        """Share of the requests without a version that the canary answers."""
+        registry.lookup.find_model(name)
+        return _canary(registry, name)
 
-    @router.put("/canary", **openapi.change(inference.CanaryChange, matched=False))
-    async def set_canary(request: Request, name: str) -> inference.CanaryState:
-        """Change that share, in this process and until it ends."""
-        gate.admit(request)
-        change = await gate.read(request, inference.CanaryChange)
-        models.lookup.find_model(name)
-        models.lookup.shares.change(name, change.share)
-        return _canary(models, name)
+    @router.put("/canary", **openapi.change(admin.CanaryChange, conditional=False))
+    async def set_canary(request: Request, name: str) -> admin.CanaryState:
+        """Change the share of the canary, in this process and until it stops."""
+        handler.authorise(request)
+        change = await handler.read(request, admin.CanaryChange)
+        registry.lookup.find_model(name)
+        registry.lookup.shares.change(name, change.share)
+        return _canary(registry, name)
 
 
-class _Gate:
-    """Lets in who has the token, and a few changes at a time."""
+class _AdminHandler:
+    """Authorises changes, reads their bodies, and limits how many run at the same time."""
 
-    def __init__(self, models: ModelRegistry, settings: Settings) -> None:
-        self._models = models
+    def __init__(self, registry: ModelRegistry, settings: Settings) -> None:
+        self._registry = registry
         self._token = settings.security.admin_token
         self._timeout_s = settings.limits.body_timeout_s
-        self._places = asyncio.Semaphore(_CHANGES)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT_CHANGES)
 
-    def admit(self, request: Request) -> None:
-        """Let a request in.
+    def authorise(self, request: Request) -> None:
+        """Verify the token of a request.
 
         Raises:
-            AdminOff: no token is set.
-            NotAuthorised: the request does not carry it.
+            AdminOff: the service has no token.
+            NotAuthorised: the request does not carry the token.
         """
         if self._token is None:
             raise AdminOff("set G2D_ADMIN_TOKEN to allow changes over HTTP")
         bearer = _BEARER.fullmatch(request.headers.get("authorization", ""))
-        given = bearer[1].encode("latin-1") if bearer else b""
-        if not hmac.compare_digest(given, self._token.get_secret_value().encode()):
-            raise NotAuthorised("send the token of the service as Authorization: Bearer TOKEN")
+        received = bearer[1].encode("latin-1") if bearer else b""
+        if not hmac.compare_digest(received, self._token.get_secret_value().encode()):
+            raise NotAuthorised("send the admin token as Authorization: Bearer TOKEN")
 
-    async def read(self, request: Request, shape: type[Change]) -> Change:
-        """The body of a request that was let in.
+    async def read(self, request: Request, schema: type[Change]) -> Change:
+        """Return the body of an authorised request.
 
         Raises:
-            UnsupportedEncoding: it is not said to be JSON.
-            InputTooLarge: no change is that long.
-            RequestValidationError: it is not JSON of that shape.
+            UnsupportedEncoding: the body is not declared as JSON.
+            InputTooLarge: the body is longer than any change.
+            RequestValidationError: the body is not JSON that matches the schema.
         """
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json" or "content-encoding" in request.headers:
-            raise UnsupportedEncoding("a change is sent as application/json, not encoded further")
-        limits = upload.BodyLimits(_MAX_BODY_BYTES, self._timeout_s, 0, 0)
-        deadline = Deadline(self._timeout_s)
-        body = await upload.read_body(request, limits, deadline, lambda _: None)
+            raise UnsupportedEncoding(
+                "send the change as application/json without Content-Encoding"
+            )
+        body = await read_body(
+            request,
+            max_bytes=_MAX_BODY_BYTES,
+            timeout_s=self._timeout_s,
+            deadline=Deadline(self._timeout_s),
+            account=lambda _: None,
+        )
         try:
-            return shape.model_validate_json(body)
+            return schema.model_validate_json(body)
         except ValidationError as error:
             raise RequestValidationError(
-                [{**item, "loc": ("body", *_known_part(item))} for item in error.errors()]
+                [{**item, "loc": ("body", *_known_location(item))} for item in error.errors()]
             ) from error
 
     async def run(self, change: Callable[[], T]) -> T:
         """Make a change in a thread.
 
         Raises:
-            ModelNotFound: there is nothing to change.
+            ModelNotFound: the change refers to something that does not exist.
         """
-        async with self._places:
+        async with self._slots:
             try:
                 return await asyncio.to_thread(change)
-            except ModelNotFound as error:  # its words quote the address: fit for a terminal
-                raise ModelNotFound(_NOTHING) from error
+            except ModelNotFound as error:  # its message quotes the path of the request
+                raise ModelNotFound(_NOT_FOUND) from error
 
-    async def state(self, name: str, alias: str, response: Response) -> inference.AliasState:
-        """Where an alias points, its ETag put into the response."""
-        version = await asyncio.to_thread(self._models.pointed, name, alias)
+    async def state(self, name: str, alias: str, response: Response) -> admin.AliasState:
+        """Return the version of an alias, and set the ETag of the response."""
+        version = await asyncio.to_thread(self._registry.pointed, name, alias)
         response.headers["etag"] = f'"{version}"'
         response.headers["cache-control"] = "no-store"
-        answering = self._models.lookup.answering(name, alias)
-        return inference.AliasState(name=name, alias=alias, version=version, answering=answering)
+        answering = self._registry.lookup.answering(name, alias)
+        return admin.AliasState(name=name, alias=alias, version=version, answering=answering)
 
 
-def _known_part(fault: ErrorDetails) -> tuple[int | str, ...]:
-    """Where a body is wrong, without a name that only the client knows."""
+def _known_location(fault: ErrorDetails) -> tuple[int | str, ...]:
+    """Return the location of a fault in a body, without a name that the client made up."""
     return fault["loc"][:-1] if fault["type"] == "extra_forbidden" else fault["loc"]
 
 
-def _given(request: Request) -> str:
-    """The precondition of a request: the ETags of `If-Match`, or `_NONE` for a new alias.
+def _precondition(request: Request) -> str:
+    """Return the ETags of `If-Match`, or `_NO_ALIAS` for an alias that is to be created.
 
     Raises:
-        PreconditionMissing: there is none.
+        PreconditionMissing: the request has neither header.
     """
     if values := request.headers.getlist("if-match"):
         return ", ".join(values)
     if request.headers.get("if-none-match", "").strip() == "*":
-        return _NONE
+        return _NO_ALIAS
     raise PreconditionMissing(
-        "send If-Match with the ETag of the alias, or If-None-Match: * to make a new alias"
+        "send If-Match with the ETag of the alias, or If-None-Match: * to create an alias"
     )
 
 
-def _expected(given: str, points_to: Callable[[], int]) -> int:
-    """The version that an alias must still point to, 0 for none (RFC 9110, section 13.1.1).
+def _expected_version(precondition: str, current: Callable[[], int]) -> int:
+    """Return the version that an alias must still point to, 0 for none (RFC 9110 13.1.1).
+
+    Args:
+        precondition: from `_precondition`.
+        current: returns the version that the alias points to.
 
     Raises:
-        ModelNotFound: any version will do, but there is no such alias.
-        AliasConflict: nothing given is an ETag that this service could have sent.
+        ModelNotFound: any version is accepted, but there is no such alias.
+        AliasConflict: none of the ETags can be one of this service.
     """
-    if given == _NONE:
+    if precondition == _NO_ALIAS:
         return 0
-    if given.strip() == "*":
-        return points_to()
-    tags = [match[1] for tag in given.split(",")[:32] if (match := _ETAG.fullmatch(tag.strip()))]
-    if not tags:
-        raise AliasConflict("If-Match holds no ETag of this alias")
-    return int(tags[0]) if len(tags) == 1 else _any_of({int(tag) for tag in tags}, points_to())
+    if precondition.strip() == "*":
+        return current()
+    matches = (_ETAG.fullmatch(tag.strip()) for tag in precondition.split(",")[:32])
+    versions = [int(match[1]) for match in matches if match]
+    if not versions:
+        raise AliasConflict("If-Match has no ETag of this alias")
+    return versions[0] if len(versions) == 1 else _one_of(set(versions), current())
 
 
-def _any_of(tags: set[int], points_to: int) -> int:
-    if points_to not in tags:
-        raise AliasConflict("the alias points to none of the versions of If-Match")
-    return points_to
+def _one_of(versions: set[int], current: int) -> int:
+    if current not in versions:
+        raise AliasConflict("the alias points to none of the versions in If-Match")
+    return current
 
 
-def _canary(models: ModelRegistry, name: str) -> inference.CanaryState:
-    answering = models.lookup.answering(name, CANARY)
-    return inference.CanaryState(
-        name=name, share=models.lookup.shares.of(name), answering=answering
-    )
+def _canary(registry: ModelRegistry, name: str) -> admin.CanaryState:
+    answering = registry.lookup.answering(name, CANARY)
+    return admin.CanaryState(name=name, share=registry.lookup.shares.of(name), answering=answering)

@@ -1,70 +1,202 @@
-"""Routes: addresses and their queries, nothing else.
+"""Endpoints that answer queries about one radiograph.
 
 POST /v1/classify /v1/segment /v1/detect /v1/ground /v1/analyze     the same without /v1
-GET  /v1/models  /v1/models/{name}  /v1/models/{name}/versions/{version}
-GET  /health/live  /health/ready
+
+    Accept, X-Request-Timeout, version, Content-Type, wait --refuse early--> body
+    -> admission -> unpack -> predict -> response -> shadow copy offered
 """
 
+import re
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.background import BackgroundTask
 
+from radiograph.errors import MalformedInput
 from radiograph.manifest import Task
+from service.api.http.negotiation import negotiate
+from service.api.http.request_context import context_of
 from service.api.schemas import inference, openapi
-from service.dataplane.predictor import Predictor
-from service.dataplane.query import PredictionQuery
+from service.api.uploads.content_type import ContentType, radiograph_content_type
+from service.api.uploads.upload import read_body, unpack
+from service.dataplane.predictor import EncodedPrediction, Predictor
+from service.dataplane.query import PredictionQuery, Upload
+from service.dataplane.shadow import ShadowCopy, Shadows
+from service.deadline import Deadline
+from service.scheduling.admission import Admission, Permit
+from service.settings import LimitSettings
+
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+_SEVERAL_TASKS = "analyze"
 
 
-def tasks(answerer: Predictor, prefix: str) -> APIRouter:
-    """What can be asked of a radiograph."""
+def inference_router(handler: "InferenceHandler", prefix: str) -> APIRouter:
+    """Return the endpoints of all tasks, below a prefix."""
     router = APIRouter(prefix=prefix, tags=["Radiographs"])
 
     @router.post("/classify", **openapi.task(inference.ClassifyAnswer))
     async def classify(
-        request: Request, query: Annotated[inference.ModelQuery, Query()]
+        request: Request, parameters: Annotated[inference.ModelParameters, Query()]
     ) -> Response:
         """Findings with calibrated probabilities."""
-        return await answerer.answer(request, _question(query, Task.CLASSIFY))
+        return await handler.answer(request, _query(parameters, Task.CLASSIFY))
 
     @router.post("/segment", **openapi.task(inference.SegmentAnswer))
     async def segment(
-        request: Request, query: Annotated[inference.ModelQuery, Query()]
+        request: Request, parameters: Annotated[inference.ModelParameters, Query()]
     ) -> Response:
         """Masks of lungs and other structures, in source pixels."""
-        return await answerer.answer(request, _question(query, Task.SEGMENT))
+        return await handler.answer(request, _query(parameters, Task.SEGMENT))
 
     @router.post("/detect", **openapi.task(inference.DetectAnswer))
-    async def detect(request: Request, query: Annotated[inference.ModelQuery, Query()]) -> Response:
+    async def detect(
+        request: Request, parameters: Annotated[inference.ModelParameters, Query()]
+    ) -> Response:
         """Boxes around findings, in source pixels."""
-        return await answerer.answer(request, _question(query, Task.DETECT))
+        return await handler.answer(request, _query(parameters, Task.DETECT))
 
     @router.post("/ground", **openapi.task(inference.GroundAnswer, phrases=True))
     async def ground(
-        request: Request, query: Annotated[inference.GroundQuery, Query()]
+        request: Request, parameters: Annotated[inference.GroundParameters, Query()]
     ) -> Response:
-        """Where a phrase is in the radiograph: similarity, heat map, peak and box."""
-        return await answerer.answer(request, _grounding(query, (Task.GROUND,)))
+        """Location of a phrase in the radiograph: similarity, heat map, peak and box."""
+        return await handler.answer(request, parameters.query((Task.GROUND,)))
 
     @router.post("/analyze", **openapi.task(inference.AnalyzeAnswer, phrases=True))
     async def analyze(
-        request: Request, query: Annotated[inference.AnalyzeQuery, Query()]
+        request: Request, parameters: Annotated[inference.AnalyzeParameters, Query()]
     ) -> Response:
-        """Several tasks at once; the image runs through the model's trunk a single time."""
-        return await answerer.answer(request, _grounding(query, query.asked()))
+        """Several tasks in one request; the image runs through the model's trunk once."""
+        return await handler.answer(request, parameters.query(parameters.selected_tasks()))
 
     return router
 
 
-def _question(query: inference.ModelQuery, task: Task) -> PredictionQuery:
-    return PredictionQuery(tasks=(task,), model=query.model, version=query.version)
+class InferenceHandler:
+    """Answers one HTTP request for a radiograph: admission, body, prediction, response.
+
+    Args:
+        predictor: answers the query.
+        admission: decides which requests are served, and when.
+        shadows: receives copies of answered requests.
+        limits: limits of one request.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        admission: Admission,
+        shadows: Shadows,
+        limits: LimitSettings,
+    ) -> None:
+        self._predictor = predictor
+        self._admission = admission
+        self._shadows = shadows
+        self._limits = limits
+
+    async def answer(self, request: Request, query: PredictionQuery) -> Response:
+        """Answer one request; errors are raised for `service.api.http.problems`.
+
+        Whatever can be refused without the body is refused before the body is read.
+        """
+        context = context_of(request.scope)
+        deadline = self._deadline(request.headers.get("x-request-timeout"))
+        response_format = negotiate(request.headers.get("accept"))
+        with self._predictor.lease(query, context.request_id) as lease:
+            context.model = lease.analysis.identity
+            content = radiograph_content_type(request)
+            self._admission.check(deadline)
+            if not content.is_form:  # the phrases of a form are still to come
+                lease.analysis.plan(query.analysis_request())
+            with self._admission.memory() as memory:
+                body = _Body(await self._read(request, deadline, memory.take))
+                context.timings_ms["receive"] = context.elapsed_ms()
+                key = _batch_key(query)
+                with self._admission.acquire(deadline, key, context.request_id) as permit:
+
+                    async def work() -> EncodedPrediction:
+                        upload = await self._unpack(content, body, permit)
+                        return await self._predictor.predict_admitted(
+                            lease, permit, upload, query, response_format
+                        )
+
+                    prediction = await permit.run_until_disconnect(
+                        work(), lambda: _disconnected(request)
+                    )
+        context.timings_ms |= prediction.timings_ms
+        return Response(
+            prediction.data,
+            media_type=prediction.media_type,
+            headers={"cache-control": "no-store"},
+            background=self._shadow_task(prediction.shadow_copy),
+        )
+
+    async def _read(
+        self, request: Request, deadline: Deadline, account: Callable[[int], None]
+    ) -> bytes:
+        return await read_body(
+            request,
+            max_bytes=self._limits.max_body_bytes,
+            timeout_s=self._limits.body_timeout_s,
+            deadline=deadline,
+            account=account,
+        )
+
+    async def _unpack(self, content: ContentType, body: "_Body", permit: Permit) -> Upload:
+        """Return the file in a body; a form is parsed in a thread."""
+        if not content.is_form:
+            return unpack(content, body.take(), self._limits)
+        return await permit.run_in_thread(lambda: unpack(content, body.take(), self._limits))
+
+    def _shadow_task(self, copy: ShadowCopy | None) -> BackgroundTask | None:
+        """Return the task that offers a copy to the shadow version once the response is sent."""
+        if copy is None:
+            return None
+
+        async def offer() -> None:
+            self._shadows.offer(copy)
+
+        return BackgroundTask(offer)
+
+    def _deadline(self, timeout: str | None) -> Deadline:
+        """Return the deadline that a client asks for in seconds, or the default one."""
+        if timeout is None:
+            return Deadline(self._limits.request_timeout_s)
+        longest = self._limits.max_request_timeout_s
+        if not _SECONDS.fullmatch(timeout) or not 0 < float(timeout) <= longest:
+            raise MalformedInput(
+                f"X-Request-Timeout must be a positive number of seconds up to {longest:g}"
+            )
+        return Deadline(float(timeout))
 
 
-def _grounding(query: inference.GroundQuery, asked: tuple[Task, ...]) -> PredictionQuery:
-    return PredictionQuery(
-        tasks=asked,
-        phrases=tuple(query.phrase),
-        method=query.method,
-        heatmap=query.heatmap,
-        model=query.model,
-        version=query.version,
-    )
+class _Body:
+    """The body of a request until it is taken.
+
+    Ownership passes to the caller of `take`, so that the body of a form is freed as soon as its
+    file has been copied out of it.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def take(self) -> bytes:
+        """Return the bytes once and drop the reference to them."""
+        data, self._data = self._data, b""
+        return data
+
+
+def _query(parameters: inference.ModelParameters, task: Task) -> PredictionQuery:
+    return PredictionQuery(tasks=(task,), model=parameters.model, version=parameters.version)
+
+
+def _batch_key(query: PredictionQuery) -> str:
+    """Return the queue of the batcher for a query: that of its only task, or of several tasks."""
+    return query.tasks[0].value if len(query.tasks) == 1 else _SEVERAL_TASKS
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client closes the connection. The body has been read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

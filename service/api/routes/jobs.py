@@ -1,13 +1,14 @@
-"""Job routes: many radiographs in one request, answered in the background.
+"""Endpoints of jobs: many radiographs in one request, answered in the background.
 
-POST   /v1/jobs                                  202, Location; 200 when it is done already
-GET    /v1/jobs                                  all of them, or the one of an Idempotency-Key
+POST   /v1/jobs                                  202 with Location; 200 if it is finished already
+GET    /v1/jobs                                  every job, or the one of an Idempotency-Key
 GET    /v1/jobs/{id}        DELETE /v1/jobs/{id}
-GET    /v1/jobs/{id}/items                       state of each radiograph, by pages
-GET    /v1/jobs/{id}/results                     answers, streamed: JSON or a line each (NDJSON)
-GET    /v1/jobs/{id}/results/{number}            one answer: JSON or PNG overlay
+GET    /v1/jobs/{id}/items                       state of each radiograph, in pages
+GET    /v1/jobs/{id}/results                     results, streamed as JSON or NDJSON
+GET    /v1/jobs/{id}/results/{number}            one result: JSON or PNG overlay
 """
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -16,148 +17,195 @@ from starlette.responses import StreamingResponse
 
 from service.api.http.negotiation import negotiate
 from service.api.schemas import jobs, openapi_jobs
-from service.api.schemas.jobs import ItemsQuery, JobListQuery, JobQuery
+from service.api.schemas.jobs import ItemListParameters, JobListParameters, JobParameters
+from service.api.uploads import job_upload
+from service.api.uploads.content_type import ContentType, job_content_type
+from service.api.uploads.job_upload import JobUpload
 from service.encoders import json_encoder, png_overlay
 from service.errors import ListingOff, ResultNotFound, ResultNotReady
 from service.jobs.job import Item, ItemState, Job, JobState
-from service.jobs.job_service import JobService, key_digest, known
+from service.jobs.job_service import JobService, checked_id, key_digest
+from service.settings import Settings
 
 NDJSON = "application/x-ndjson"
-_PAGE = 32
-_PRIVATE = {"cache-control": "no-store"}
-_LONGEST_WAIT_S = 30
+_PAGE_SIZE = 32
+_NO_STORE = {"cache-control": "no-store"}
+_MAX_RETRY_AFTER_S = 30
 
-Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="From 1, in the order sent.")]
-Id = Annotated[str, Path(description="As `Location` gave it.")]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="Counted from 1, in upload order.")]
+Id = Annotated[str, Path(description="Last part of the path in `Location`.")]
 
 
-def router(desk: JobService, *, listing: bool) -> APIRouter:
-    """What can be done with jobs.
+def jobs_router(service: JobService, settings: Settings) -> APIRouter:
+    """Return the endpoints of jobs.
 
     Args:
-        desk: keeps them.
-        listing: whether everybody may list them.
+        service: accepts, reads and deletes jobs.
+        settings: limits of uploads, and whether every job may be listed.
     """
-    routes = APIRouter(prefix="/v1/jobs", tags=["Jobs"])
-    _add_all(routes, desk, listing=listing)
-    _add_one(routes, desk)
-    _add_results(routes, desk)
-    return routes
+    router = APIRouter(prefix="/v1/jobs", tags=["Jobs"])
+    _add_collection(router, service, settings)
+    _add_job(router, service)
+    _add_results(router, service)
+    return router
 
 
-def _add_all(routes: APIRouter, desk: JobService, *, listing: bool) -> None:
-    """Addresses of all jobs: another one, and which there are."""
+def _add_collection(router: APIRouter, service: JobService, settings: Settings) -> None:
+    """Add the endpoints that create and list jobs."""
 
-    @routes.post("", status_code=202, **openapi_jobs.POST)
-    async def accept_job(request: Request, query: Annotated[JobQuery, Query()]) -> Response:
-        """Many radiographs: a zip file, a form with several files, or a DICOM study."""
-        job = await desk.accept(request, query)
+    @router.post("", status_code=202, **openapi_jobs.POST)
+    async def accept_job(
+        request: Request, parameters: Annotated[JobParameters, Query()]
+    ) -> Response:
+        """Submit many radiographs: a zip file, a form with several files, or a DICOM study."""
+        job = await _accept(service, settings, request, parameters)
         root = request.scope.get("root_path", "")
         code = 200 if job.state is JobState.FINISHED else 202
-        return _shown(job, code, {"location": f"{root}/v1/jobs/{job.id}"})
+        return _job_response(job, code, {"location": f"{root}/v1/jobs/{job.id}"})
 
-    @routes.get("", response_model=jobs.JobList, responses=openapi_jobs.LIST)
-    async def list_jobs(request: Request, query: Annotated[JobListQuery, Query()]) -> Response:
-        """The job of the `Idempotency-Key` that is sent; or every job, where that is allowed."""
+    @router.get("", response_model=jobs.JobList, responses=openapi_jobs.LIST)
+    async def list_jobs(
+        request: Request, parameters: Annotated[JobListParameters, Query()]
+    ) -> Response:
+        """The job of the given `Idempotency-Key`; or every job, if the operator allows it."""
         key = key_digest(request.headers.get("idempotency-key"))
         if key is not None:
-            mine = await desk.call(lambda store: store.by_key(key))
-            found = [] if mine is None else [mine]
-        elif listing:
-            found = await desk.call(lambda store: store.latest(query.limit))
+            job = await service.call(lambda store: store.by_key(key))
+            found = [] if job is None else [job]
+        elif settings.jobs.list:
+            found = await service.call(lambda store: store.latest(parameters.limit))
         else:
-            raise ListingOff("jobs are listed by Idempotency-Key alone (G2D_JOBS_LIST)")
-        listed = jobs.JobList(jobs=[jobs.status(job) for job in found])
-        return _json(listed.model_dump_json().encode())
+            raise ListingOff("jobs can be listed by Idempotency-Key only (see G2D_JOBS_LIST)")
+        listed = jobs.JobList(jobs=[jobs.job_status(job) for job in found])
+        return _json_response(listed.model_dump_json().encode())
 
 
-def _add_one(routes: APIRouter, desk: JobService) -> None:
-    """Addresses of one job: how far it is."""
+async def _accept(
+    service: JobService, settings: Settings, request: Request, parameters: JobParameters
+) -> Job:
+    """Receive the body of a job and have the job accepted.
 
-    @routes.get("/{id}", response_model=jobs.JobStatus, responses=openapi_jobs.ONE)
-    async def show_job(id: Id) -> Response:  # noqa: A002 - the name in the address
-        """How far a job is; `Retry-After` says when to ask again."""
-        return _shown(await desk.call(lambda store: store.job(known(id))), 200, {})
+    Whatever can be refused without the body is refused before the body is read.
+    """
+    key = key_digest(request.headers.get("idempotency-key"))
+    content = job_content_type(request)
+    query = service.pin(parameters.query(parameters.selected_tasks()), overlay=parameters.overlay)
+    if not content.is_form:  # the phrases of a form are still to come
+        query.check()
+    size = job_upload.declared_bytes(request, settings.jobs)
+    async with service.incoming(size) as incoming:
+        upload = await job_upload.receive(request, content, incoming, settings, service.threads)
+        fingerprint = _fingerprint(parameters, content, upload)
+        return await service.accept(query, incoming, upload.contents, key, fingerprint)
 
-    @routes.delete("/{id}", status_code=204, responses=openapi_jobs.ONE)
+
+def _fingerprint(parameters: JobParameters, content: ContentType, upload: JobUpload) -> str:
+    """Return a digest of everything that the client sent and asked for, in its own words."""
+    members = [
+        parameters.model_dump_json(),
+        content.media_type,
+        *upload.contents.phrases,
+        upload.digest,
+    ]
+    return hashlib.sha256("\0".join(members).encode()).hexdigest()
+
+
+def _add_job(router: APIRouter, service: JobService) -> None:
+    """Add the endpoints of one job."""
+
+    @router.get("/{id}", response_model=jobs.JobStatus, responses=openapi_jobs.ONE)
+    async def show_job(id: Id) -> Response:  # noqa: A002 - the name in the path
+        """Progress of a job; `Retry-After` says when to ask again."""
+        job = await service.call(lambda store: store.job(checked_id(id)))
+        return _job_response(job, 200, {})
+
+    @router.delete("/{id}", status_code=204, responses=openapi_jobs.ONE)
     async def delete_job(id: Id) -> Response:  # noqa: A002
-        """Give up what is not answered yet, and remove the job, its files and its answers."""
-        await desk.delete(id)
+        """Cancel what is not answered yet, and delete the job, its files and its results."""
+        await service.delete(id)
         return Response(status_code=204)
 
-    @routes.get("/{id}/items", response_model=jobs.ItemList, responses=openapi_jobs.ONE)
-    async def list_items(id: Id, query: Annotated[ItemsQuery, Query()]) -> Response:  # noqa: A002
-        """State of each radiograph, by pages."""
-        found = await desk.call(
-            lambda store: store.items(known(id), query.after, query.limit, query.state)
+    @router.get("/{id}/items", response_model=jobs.ItemList, responses=openapi_jobs.ONE)
+    async def list_items(
+        id: Id,  # noqa: A002
+        parameters: Annotated[ItemListParameters, Query()],
+    ) -> Response:
+        """State of each radiograph, in pages."""
+        found = await service.call(
+            lambda store: store.items(
+                checked_id(id), parameters.after, parameters.limit, parameters.state
+            )
         )
         listed = jobs.ItemList(items=[jobs.item_status(item) for item in found])
-        return _json(listed.model_dump_json().encode())
+        return _json_response(listed.model_dump_json().encode())
 
 
-def _add_results(routes: APIRouter, desk: JobService) -> None:
-    """Addresses of its answers: all of them, or one."""
+def _add_results(router: APIRouter, service: JobService) -> None:
+    """Add the endpoints of all results and of one result."""
 
-    @routes.get("/{id}/results", **openapi_jobs.RESULTS)
+    @router.get("/{id}/results", **openapi_jobs.RESULTS)
     async def show_results(request: Request, id: Id) -> Response:  # noqa: A002
-        """The answers there are, in order; a radiograph that failed has a problem instead."""
+        """The results so far, in order; a radiograph that failed has a problem instead."""
         media_type = negotiate(request.headers.get("accept"), (json_encoder.MEDIA_TYPE, NDJSON))
-        job = await desk.call(lambda store: store.job(known(id)))
-        items = _answers(desk, id)
-        lines = _object(job, items) if media_type == json_encoder.MEDIA_TYPE else _lines(items)
-        return StreamingResponse(lines, headers=_PRIVATE, media_type=media_type)
-
-    @routes.get("/{id}/results/{number}", **openapi_jobs.RESULT)
-    async def show_result(request: Request, id: Id, number: Number) -> Response:  # noqa: A002
-        """One answer, as a single request would have got it."""
-        media_type = negotiate(request.headers.get("accept"))
-        item = await _answered(desk, id, number)
+        job = await service.call(lambda store: store.job(checked_id(id)))
+        items = _final_items(service, id)
         if media_type == json_encoder.MEDIA_TYPE:
-            return _json(item.result or b"")
-        picture = await desk.call(lambda store: store.overlay(id, number))
-        if picture is None:
-            raise ResultNotFound("no overlay was kept; a job keeps them with `overlay=true`")
-        return Response(picture, media_type=png_overlay.MEDIA_TYPE, headers=_PRIVATE)
+            chunks = _as_json(job, items)
+        else:
+            chunks = _as_ndjson(items)
+        return StreamingResponse(chunks, headers=_NO_STORE, media_type=media_type)
+
+    @router.get("/{id}/results/{number}", **openapi_jobs.RESULT)
+    async def show_result(request: Request, id: Id, number: Number) -> Response:  # noqa: A002
+        """One result, as a request for the single radiograph would have returned it."""
+        media_type = negotiate(request.headers.get("accept"))
+        item = await _succeeded_item(service, id, number)
+        if media_type == json_encoder.MEDIA_TYPE:
+            return _json_response(item.result or b"")
+        overlay = await service.call(lambda store: store.overlay(id, number))
+        if overlay is None:
+            raise ResultNotFound("no overlay was kept; submit the job with `overlay=true`")
+        return Response(overlay, media_type=png_overlay.MEDIA_TYPE, headers=_NO_STORE)
 
 
-async def _answered(desk: JobService, job: str, number: int) -> Item:
-    """An item that succeeded.
+async def _succeeded_item(service: JobService, job: str, number: int) -> Item:
+    """Return an item that succeeded, with its result.
 
     Raises:
         JobNotFound: there is no such job.
-        ResultNotFound: the job has no such item, or it failed.
-        ResultNotReady: it is not answered yet.
+        ResultNotFound: the job has no such item, or the item failed.
+        ResultNotReady: the item is not answered yet.
     """
-    found = await desk.call(lambda store: store.items(known(job), number - 1, 1, None))
+    found = await service.call(lambda store: store.items(checked_id(job), number - 1, 1, None))
     if not found or found[0].number != number:
-        raise ResultNotFound("the job has no radiograph of this number")
+        raise ResultNotFound("the job has no radiograph with this number")
     if found[0].state is ItemState.FAILED:
-        raise ResultNotFound("this radiograph has no answer; its problem is among the results")
-    answers = await desk.call(lambda store: store.items(job, number - 1, 1, None, answers=True))
+        raise ResultNotFound("this radiograph failed; its problem is listed among the results")
+    answers = await service.call(lambda store: store.items(job, number - 1, 1, None, answers=True))
     if not answers or answers[0].number != number:
         raise ResultNotReady("this radiograph is not answered yet")
     return answers[0]
 
 
-async def _answers(desk: JobService, job: str) -> AsyncIterator[bytes]:
-    """Each final item as JSON, a page at a time from the database."""
+async def _final_items(service: JobService, job: str) -> AsyncIterator[bytes]:
+    """Yield each item in a final state as JSON, read from the database in pages."""
     after = 0
-    while page := await desk.call(
-        lambda store, seen=after: store.items(job, seen, _PAGE, None, answers=True)  # type: ignore[misc]
+    while page := await service.call(
+        lambda store, last=after: store.items(job, last, _PAGE_SIZE, None, answers=True)  # type: ignore[misc]
     ):
         for item in page:
-            yield _answer(item)
+            yield _item_json(item)
         after = page[-1].number
 
 
-def _answer(item: Item) -> bytes:
-    """The item and, as it was kept, its result."""
+def _item_json(item: Item) -> bytes:
+    """Return an item as JSON; its result is inserted as it was stored."""
     head = jobs.item_status(item).model_dump_json().encode()
     return head[:-1] + b',"result":' + (item.result or b"null") + b"}"
 
 
-async def _object(job: Job, items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield b'{"job":' + jobs.status(job).model_dump_json().encode() + b',"items":['
+async def _as_json(job: Job, items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield b'{"job":' + jobs.job_status(job).model_dump_json().encode() + b',"items":['
     separator = b""
     async for item in items:
         yield separator + item
@@ -165,18 +213,18 @@ async def _object(job: Job, items: AsyncIterator[bytes]) -> AsyncIterator[bytes]
     yield b"]}"
 
 
-async def _lines(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _as_ndjson(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for item in items:
         yield item + b"\n"
 
 
-def _shown(job: Job, code: int, headers: dict[str, str]) -> Response:
-    shown = jobs.status(job).model_dump_json().encode()
+def _job_response(job: Job, code: int, headers: dict[str, str]) -> Response:
+    body = jobs.job_status(job).model_dump_json().encode()
     if job.state is not JobState.FINISHED:
         wait_s = 1 if job.eta_s is None else round(job.eta_s / 2)
-        headers = {**headers, "retry-after": str(min(max(wait_s, 1), _LONGEST_WAIT_S))}
-    return _json(shown, code, headers)
+        headers = {**headers, "retry-after": str(min(max(wait_s, 1), _MAX_RETRY_AFTER_S))}
+    return _json_response(body, code, headers)
 
 
-def _json(body: bytes, code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body, code, {**_PRIVATE, **(headers or {})}, json_encoder.MEDIA_TYPE)
+def _json_response(body: bytes, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, code, {**_NO_STORE, **(headers or {})}, json_encoder.MEDIA_TYPE)

@@ -1,4 +1,7 @@
-"""GET /metrics: what Prometheus scrapes."""
+"""Endpoint that Prometheus scrapes.
+
+GET /metrics
+"""
 
 from typing import Any
 
@@ -9,19 +12,19 @@ from service.observability.metrics import Metrics
 
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Prometheus text; OpenMetrics where `Accept` asks for it.",
+        "description": "Prometheus text format; OpenMetrics if `Accept` asks for it.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
     }
 }
 
 
-def router(metrics: Metrics) -> APIRouter:
-    """The address of the metrics."""
+def metrics_router(metrics: Metrics) -> APIRouter:
+    """Return the endpoint of the metrics."""
     router = APIRouter(tags=["Health"])
 
     @router.get("/metrics", response_class=Response, responses={**_TEXT, **openapi.PROBLEMS_OF_ANY})
     def scrape(request: Request) -> Response:
-        """Every metric of this process; no patient data is among them."""
+        """Every metric of this process; none of them contains patient data."""
         data, media_type = metrics.render(request.headers.get("accept", ""))
         return Response(data, headers={"content-type": media_type, "cache-control": "no-store"})
 

@@ -1,50 +1,59 @@
 """Endpoints that list and describe the loaded models.
 
-GET  /v1/models  /v1/models/{name}  /v1/models/{name}/versions/{version}
+GET /v1/models  /v1/models/{name}  /v1/models/{name}/versions/{version}
 """
 
 from fastapi import APIRouter
 
-from service.api.schemas import inference, openapi
+from service.api.schemas import models, openapi
 from service.registry.lookup import VersionLookup
 from service.registry.state import VersionStatus
 
 
-def models(loaded: VersionLookup, default_model: str) -> APIRouter:
-    """What is loaded."""
+def models_router(versions: VersionLookup, default_model: str) -> APIRouter:
+    """Return the endpoints of the loaded models.
+
+    Args:
+        versions: the versions that are served.
+        default_model: model that answers when a request names none.
+    """
     router = APIRouter(prefix="/v1/models", tags=["Models"])
 
     @router.get("", responses=openapi.PROBLEMS_OF_ANY)
-    async def list_models() -> inference.ModelList:
+    async def list_models() -> models.ModelList:
         """Every model with the versions that its aliases point to."""
-        names = dict.fromkeys([*(status.name for status in loaded.versions()), *loaded.faults()])
-        return inference.ModelList(
-            models=[_model(name, loaded, default=name == default_model) for name in names]
+        names = dict.fromkeys(
+            [*(status.name for status in versions.versions()), *versions.faults()]
+        )
+        return models.ModelList(
+            models=[_model(name, versions, default=name == default_model) for name in names]
         )
 
     @router.get("/{name}", responses=openapi.PROBLEMS_OF_MODELS)
-    async def show_model(name: str) -> inference.ModelSummary:
+    async def show_model(name: str) -> models.ModelSummary:
         """One model with the versions that its aliases point to."""
-        loaded.find_model(name)
-        return _model(name, loaded, default=name == default_model)
+        versions.find_model(name)
+        return _model(name, versions, default=name == default_model)
 
     @router.get("/{name}/versions/{version}", responses=openapi.PROBLEMS_OF_MODELS)
-    async def show_version(name: str, version: str) -> inference.VersionDetail:
+    async def show_version(name: str, version: str) -> models.VersionDetail:
         """One version, by number or alias: manifest, state and digest."""
-        return _detail(loaded.find(name, version))
+        return _detail(versions.find(name, version))
 
     return router
 
 
-def _model(name: str, loaded: VersionLookup, *, default: bool) -> inference.ModelSummary:
-    versions = [_summary(status) for status in loaded.versions() if status.name == name]
-    return inference.ModelSummary(
-        name=name, default=default, reason=loaded.faults().get(name), versions=versions
+def _model(name: str, versions: VersionLookup, *, default: bool) -> models.ModelSummary:
+    return models.ModelSummary(
+        name=name,
+        default=default,
+        reason=versions.faults().get(name),
+        versions=[_summary(status) for status in versions.versions() if status.name == name],
     )
 
 
-def _summary(status: VersionStatus) -> inference.VersionSummary:
-    return inference.VersionSummary(
+def _summary(status: VersionStatus) -> models.VersionSummary:
+    return models.VersionSummary(
         version=status.version,
         state=status.state,
         aliases=list(status.aliases),
@@ -54,8 +63,8 @@ def _summary(status: VersionStatus) -> inference.VersionSummary:
     )
 
 
-def _detail(status: VersionStatus) -> inference.VersionDetail:
-    return inference.VersionDetail(
+def _detail(status: VersionStatus) -> models.VersionDetail:
+    return models.VersionDetail(
         **_summary(status).model_dump(),
         name=status.name,
         reason=status.reason,

@@ -1,1 +1,1 @@
-"""Request and response models, and the OpenAPI document."""
+"""Schemas of requests and responses, and the OpenAPI document."""

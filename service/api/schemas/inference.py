@@ -1,18 +1,19 @@
-"""Schemas: the shapes of what is asked and answered, as /openapi.json states them.
+"""Schemas of queries about one radiograph, and of their answers.
 
-Answers are written by `service.encoders.json_encoder` without passing through these models; a test
-holds the two together. Queries are read by them: an unknown parameter is an error.
+`service.encoders.json_encoder` writes answers without these models; a test holds the two together.
+Query parameters are parsed by them, so that an unknown parameter is an error.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from radiograph.manifest import ModelManifest, Task
+from radiograph.manifest import Task
 from radiograph.preprocess import PreprocessSpec
 from radiograph.terminology import Code
+from service.api.schemas.base import Schema
+from service.dataplane.query import PredictionQuery
 from service.encoders.json_encoder import HeatmapEncoding
-from service.registry.state import State
 
 _TASK = "|".join(Task)
 
@@ -28,63 +29,73 @@ Phrases = Annotated[
     list[str],
     Field(
         default_factory=list,
-        description="What to look for, in words; may be repeated, and may travel in the form.",
+        description="Phrase to look for; may be repeated, and may be sent in the form instead.",
         examples=[["left lung"], ["right lower lobe opacity", "enlarged heart"]],
     ),
 ]
 Method = Annotated[
     Literal["aligned", "zero_shot"] | None,
-    Field(description="Which grounding answers; the version's first unless named."),
+    Field(description="Grounding method; the first one of the version by default."),
 ]
 Heatmap = Annotated[
     HeatmapEncoding,
-    Field(description="How heat maps are written in JSON: PNG, numbers, not at all."),
+    Field(description="Encoding of heat maps in JSON: PNG, rows of numbers, or none."),
 ]
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelQuery(_Shape):
-    """Which version answers."""
+class ModelParameters(Schema):
+    """Query parameters that choose the version."""
 
     model: Annotated[str | None, Field(description="Name of a model.", examples=["g2d-cxr"])] = None
     version: Annotated[
         str | None,
-        Field(description="Number or alias; `stable` unless named.", examples=["stable", "1"]),
+        Field(
+            description="Number or alias of a version; `stable` by default.",
+            examples=["stable", "1"],
+        ),
     ] = None
 
 
-class GroundQuery(ModelQuery):
-    """Which version answers, and what it looks for."""
+class GroundParameters(ModelParameters):
+    """Query parameters of grounding."""
 
     phrase: Phrases
     method: Method = None
     heatmap: Heatmap = "png"
 
+    def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
+        """Return the query that these parameters ask for."""
+        return PredictionQuery(
+            tasks=tasks,
+            phrases=tuple(self.phrase),
+            method=self.method,
+            heatmap=self.heatmap,
+            model=self.model,
+            version=self.version,
+        )
 
-class AnalyzeQuery(GroundQuery):
-    """Which version answers which tasks."""
+
+class AnalyzeParameters(GroundParameters):
+    """Query parameters of several tasks."""
 
     tasks: Annotated[
         str | None,
         Field(
             pattern=rf"^({_TASK})(,({_TASK}))*$",
-            description="Tasks, separated by commas; unless named every one that the version "
-            "offers, `ground` only where there is a phrase.",
+            description="Tasks, separated by commas. By default every task that the version "
+            "offers; `ground` only if there is a phrase.",
             examples=["classify,segment", "segment,ground"],
         ),
     ] = None
 
-    def asked(self) -> tuple[Task, ...]:
-        """The tasks by name, each once; empty is every one that the version offers."""
+    def selected_tasks(self) -> tuple[Task, ...]:
+        """Return the named tasks, each once; empty means every task that the version offers."""
         return (
             tuple(dict.fromkeys(Task(name) for name in self.tasks.split(","))) if self.tasks else ()
         )
 
 
-class ModelRef(_Shape):
+class ModelRef(Schema):
     """The version that answered."""
 
     name: str = Field(examples=["g2d-cxr"])
@@ -92,33 +103,35 @@ class ModelRef(_Shape):
     digest: str = Field(description="SHA-256 of its manifest.", pattern="^[0-9a-f]{64}$")
 
 
-class ImageFacts(_Shape):
-    """The image as it was read."""
+class ImageFacts(Schema):
+    """Properties of the image as it was read."""
 
     rows: int
     columns: int
-    pixel_spacing_mm: tuple[float, float] | None = Field(description="Between rows, columns.")
+    pixel_spacing_mm: tuple[float, float] | None = Field(
+        description="Distance between rows, and between columns."
+    )
     photometric_interpretation: str
     view_position: str | None
     sop_instance_uid: str | None
 
 
-class OutOfDomain(_Shape):
-    """How unlike the training images the radiograph is."""
+class OutOfDomain(Schema):
+    """Distance of the radiograph from the training images."""
 
     score: float = Field(description="Mahalanobis distance of the features over sqrt(D).")
     threshold: float
     outside: bool
 
 
-class WarningNote(_Shape):
-    """What a reader of the answer must know."""
+class WarningNote(Schema):
+    """Something that readers of the answer must know."""
 
     code: str = Field(examples=["out_of_domain"])
     message: str
 
 
-class FindingAnswer(_Shape):
+class FindingAnswer(Schema):
     """One label of a classification."""
 
     name: str
@@ -128,16 +141,16 @@ class FindingAnswer(_Shape):
     positive: bool
 
 
-class RunLengths(_Shape):
+class RunLengths(Schema):
     """Uncompressed COCO run lengths: column by column, zeros first, over the source image."""
 
     encoding: Literal["coco_uncompressed"]
     size: tuple[int, int] = Field(description="Rows, columns.")
-    counts: list[int] = Field(description="Their sum is rows * columns.")
+    counts: list[int] = Field(description="Run lengths; their sum is rows * columns.")
 
 
-class MaskAnswer(_Shape):
-    """One structure, pixel by pixel."""
+class MaskAnswer(Schema):
+    """Mask of one structure."""
 
     name: str
     code: Code | None
@@ -147,7 +160,7 @@ class MaskAnswer(_Shape):
     box: Box | None
 
 
-class BoxAnswer(_Shape):
+class BoxAnswer(Schema):
     """One detection."""
 
     name: str
@@ -156,11 +169,11 @@ class BoxAnswer(_Shape):
     box: Box
 
 
-class HeatmapAnswer(_Shape):
+class HeatmapAnswer(Schema):
     """A map over the whole image; stretch it to rows x columns of the source."""
 
     encoding: Literal["png_gray8_base64", "float_rows", "none"] = Field(
-        description="An 8-bit gray PNG in base64 (value / 255), rows of numbers, or nothing."
+        description="An 8-bit gray PNG in base64 (value / 255), rows of numbers, or none."
     )
     rows: int
     columns: int
@@ -168,19 +181,19 @@ class HeatmapAnswer(_Shape):
     data: str | list[list[float]] | None
 
 
-class PhraseAnswer(_Shape):
-    """Where a phrase is in the image."""
+class PhraseAnswer(Schema):
+    """Location of a phrase in the image."""
 
     phrase: str
     method: Literal["aligned", "zero_shot"]
-    similarity: Probability = Field(description="How likely the phrase is in the image at all.")
+    similarity: Probability = Field(description="Probability that the phrase is in the image.")
     heatmap: HeatmapAnswer
     peak: Point | None
     box: Box | None
 
 
-class Answer(_Shape):
-    """What every answer holds, whatever the task."""
+class Answer(Schema):
+    """Fields of every answer, whatever the task."""
 
     request_id: str
     model: ModelRef
@@ -188,7 +201,9 @@ class Answer(_Shape):
     image: ImageFacts
     out_of_domain: OutOfDomain | None
     warnings: list[WarningNote]
-    timings_ms: dict[str, float] = Field(description="By stage; `total` is their sum and more.")
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds by stage; `total` also includes the time between stages."
+    )
 
 
 class ClassifyAnswer(Answer):
@@ -210,105 +225,15 @@ class DetectAnswer(Answer):
 
 
 class GroundAnswer(Answer):
-    """One entry for each phrase, in the order asked."""
+    """One entry for each phrase, in the order of the query."""
 
     phrases: list[PhraseAnswer]
 
 
 class AnalyzeAnswer(Answer):
-    """The tasks that were asked for; the others are left out."""
+    """Answers to the requested tasks; those of other tasks are left out."""
 
     findings: list[FindingAnswer] | None = None
     masks: list[MaskAnswer] | None = None
     boxes: list[BoxAnswer] | None = None
     phrases: list[PhraseAnswer] | None = None
-
-
-class FieldFault(_Shape):
-    """One parameter that is not valid."""
-
-    where: str
-    message: str
-
-
-class Problem(_Shape):
-    """RFC 9457 problem details."""
-
-    type: str = Field(description="Stable; branch on it.", examples=["urn:g2d:problem:not-ready"])
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[FieldFault] | None = None
-
-
-class VersionSummary(_Shape):
-    """One version that an alias points to."""
-
-    version: int
-    state: State
-    aliases: list[str] = Field(description="What it answers for.")
-    wanted_by: list[str] = Field(
-        description="Aliases that point to it while an older version still answers for them."
-    )
-    digest: str | None
-    tasks: list[Task]
-
-
-class VersionDetail(VersionSummary):
-    """One version with its manifest."""
-
-    name: str
-    reason: str | None = Field(description="Why it, or what its folder now holds, failed.")
-    providers: list[str] = Field(description="What really computes.")
-    manifest: ModelManifest | None
-
-
-class ModelSummary(_Shape):
-    """One model with the versions that its aliases point to."""
-
-    name: str
-    default: bool = Field(description="Answers when a request names no model.")
-    reason: str | None = Field(description="Why its aliases cannot be read.")
-    versions: list[VersionSummary]
-
-
-class ModelList(_Shape):
-    """What is loaded."""
-
-    models: list[ModelSummary]
-
-
-class AliasChange(_Shape):
-    """Where an alias shall point."""
-
-    version: Annotated[int, Field(strict=True, ge=1, lt=10**9, examples=[4])]
-
-
-class AliasState(_Shape):
-    """Where an alias points, and what answers for it."""
-
-    name: str
-    alias: str
-    version: int = Field(description="Where it points in the repository.")
-    answering: int | None = Field(description="The version that answers for it here and now.")
-
-
-class CanaryChange(_Shape):
-    """How much the canary shall answer."""
-
-    share: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False, examples=[0.1])]
-
-
-class CanaryState(_Shape):
-    """How much of what names no version the canary answers, while it is ready."""
-
-    name: str
-    share: float
-    answering: int | None = Field(description="The version that the share goes to.")
-
-
-class Health(_Shape):
-    """The state of the service."""
-
-    status: Literal["live", "ready"]

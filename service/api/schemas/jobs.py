@@ -1,43 +1,40 @@
-"""Job schemas: the shapes of what is asked and answered about many radiographs at once."""
+"""Schemas of jobs: query parameters and answers about many radiographs."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from radiograph.manifest import Task
-from service.api.schemas.inference import AnalyzeAnswer, AnalyzeQuery, ModelRef
+from service.api.schemas.base import Schema
+from service.api.schemas.inference import AnalyzeAnswer, AnalyzeParameters, ModelRef
 from service.jobs.job import Item, ItemState, Job, JobState
 
 Time = Annotated[datetime, Field(description="UTC.")]
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class JobParameters(AnalyzeParameters):
+    """Query parameters that apply to every radiograph of a job."""
+
+    overlay: bool = Field(False, description="Keep a PNG overlay of each radiograph.")
 
 
-class JobQuery(AnalyzeQuery):
-    """What is asked of every radiograph of a job."""
+class ItemListParameters(Schema):
+    """Query parameters that choose a page of the items of a job."""
 
-    overlay: bool = Field(False, description="Keep a PNG overlay of each radiograph as well.")
-
-
-class ItemsQuery(_Shape):
-    """Which items of a job are shown."""
-
-    after: int = Field(0, ge=0, le=2**31 - 1, description="Number of the last item seen.")
+    after: int = Field(0, ge=0, le=2**31 - 1, description="Number of the last item that was seen.")
     limit: int = Field(1000, ge=1, le=10_000)
     state: ItemState | None = None
 
 
-class JobListQuery(_Shape):
-    """How many jobs are listed."""
+class JobListParameters(Schema):
+    """Query parameters of the list of jobs."""
 
     limit: int = Field(100, ge=1, le=1000)
 
 
-class ItemProblem(_Shape):
-    """Why one radiograph has no answer: RFC 9457, its `status` that of a single request."""
+class ItemProblem(Schema):
+    """Reason why one radiograph has no answer (RFC 9457); `status` is that of a single request."""
 
     type: str
     title: str
@@ -45,8 +42,8 @@ class ItemProblem(_Shape):
     detail: str
 
 
-class ItemCounts(_Shape):
-    """Radiographs by state."""
+class ItemCounts(Schema):
+    """Number of radiographs by state."""
 
     total: int
     queued: int
@@ -55,48 +52,48 @@ class ItemCounts(_Shape):
     failed: int
 
 
-class JobStatus(_Shape):
-    """A job and how far it is."""
+class JobStatus(Schema):
+    """A job and its progress."""
 
-    id: str = Field(description="Unguessable: whoever knows it may read and remove the job.")
+    id: str = Field(description="Secret: whoever knows it may read and delete the job.")
     state: JobState
-    model: ModelRef = Field(description="Fixed when the job was accepted.")
-    tasks: list[Task] = Field(description="Empty: every one that the version offers.")
+    model: ModelRef = Field(description="Version that answers, fixed when the job was accepted.")
+    tasks: list[Task] = Field(description="Empty for every task that the version offers.")
     overlay: bool
     items: ItemCounts
     skipped: dict[str, int] = Field(
-        description="Files that were left out: `folder`, `macos`, `dicomdir`, `no_image`.",
+        description="Number of skipped files by reason: `folder`, `macos`, `dicomdir`, `no_image`.",
         examples=[{"folder": 2, "dicomdir": 1}],
     )
     created: Time
     started: Time | None
     finished: Time | None
-    expires: Time | None = Field(description="When the job and its answers are removed.")
-    eta_s: float | None = Field(description="Seconds left, at the pace so far.")
+    expires: Time | None = Field(description="Time at which the job and its results are deleted.")
+    eta_s: float | None = Field(description="Estimated seconds until the job is finished.")
 
 
-class JobList(_Shape):
-    """Jobs, the newest first."""
+class JobList(Schema):
+    """Jobs, newest first."""
 
     jobs: list[JobStatus]
 
 
-class ItemStatus(_Shape):
+class ItemStatus(Schema):
     """One radiograph of a job."""
 
-    number: int = Field(description="From 1, in the order of what was sent.")
-    position: int = Field(description="Among all files that were sent, those skipped included.")
-    label: str | None = Field(description="Its file name, where that cannot be a patient's.")
+    number: int = Field(description="Number within the job, counted from 1 in upload order.")
+    position: int = Field(description="Position among all uploaded files, skipped ones included.")
+    label: str | None = Field(description="File name, unless it could name a patient.")
     state: ItemState
     attempts: int
     started: Time | None
     finished: Time | None
-    sha256: str | None = Field(description="Of the file's bytes, once they were read.")
-    overlay: bool = Field(description="Whether a PNG overlay is kept.")
+    sha256: str | None = Field(description="Digest of the file, once it was read.")
+    overlay: bool = Field(description="True if a PNG overlay was kept.")
     problem: ItemProblem | None
 
 
-class ItemList(_Shape):
+class ItemList(Schema):
     """Radiographs of a job, in order."""
 
     items: list[ItemStatus]
@@ -108,22 +105,22 @@ class ItemAnswer(ItemStatus):
     result: AnalyzeAnswer | None
 
 
-class JobResults(_Shape):
-    """A job with the answers there are."""
+class JobResults(Schema):
+    """A job with the results so far."""
 
     job: JobStatus
     items: list[ItemAnswer]
 
 
-def status(job: Job) -> JobStatus:
-    """A job as it is shown."""
-    question, counts = job.question, job.counts
+def job_status(job: Job) -> JobStatus:
+    """Return a job as the interface shows it."""
+    query, counts = job.query, job.counts
     return JobStatus(
         id=job.id,
         state=job.state,
-        model=ModelRef(name=question.model, version=question.version, digest=question.digest),
-        tasks=list(question.tasks),
-        overlay=question.overlay,
+        model=ModelRef(name=query.model, version=query.version, digest=query.digest),
+        tasks=list(query.tasks),
+        overlay=query.overlay,
         items=ItemCounts(
             total=counts.total,
             queued=counts.queued,
@@ -141,7 +138,7 @@ def status(job: Job) -> JobStatus:
 
 
 def item_status(item: Item) -> ItemStatus:
-    """A radiograph of a job as it is shown."""
+    """Return an item of a job as the interface shows it."""
     return ItemStatus(
         number=item.number,
         position=item.position,

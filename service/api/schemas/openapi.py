@@ -1,7 +1,7 @@
-"""OpenAPI: what /openapi.json says beyond what the signatures of the routes say.
+"""Additions to /openapi.json beyond the signatures of the routes.
 
-Bodies are raw bytes or a form and are read by `intake`, so FastAPI cannot see them; they are
-described here, with an example of every problem that a route may answer with.
+Bodies are raw bytes or forms that `service.api.uploads` reads, so that FastAPI does not see them.
+They are described here, with an example of every problem that a route may return.
 """
 
 from typing import Any
@@ -14,22 +14,21 @@ from radiograph import errors
 from radiograph.errors import RadiographError
 from service import errors as service_errors
 from service.api.http.problems import INVALID_PARAMETERS, KINDS, MEDIA_TYPE, Kind
-from service.api.schemas import inference
+from service.api.schemas.problems import Problem
 
 TITLE = "G2D radiograph service"
 DESCRIPTION = """
-Answers questions about one chest radiograph: findings, structures, boxes, and where a phrase is.
+Answers queries about one chest radiograph: findings, masks, boxes, and the location of a phrase.
 
 Send the file as the body (`application/dicom`, `image/png`, `image/jpeg`, or
-`application/octet-stream`, which is found out from the bytes), or as `file` in a
-`multipart/form-data` form, where a `phrase` may travel beside it and so stays out of access logs.
+`application/octet-stream` to have its format detected), or as `file` in a `multipart/form-data`
+form. A `phrase` in the form, unlike one in the query, stays out of access logs.
 
     curl --data-binary @chest.dcm -H 'Content-Type: application/dicom' localhost:8000/v1/segment
 
-`Accept: image/png` answers with an overlay instead of JSON. Coordinates are source pixels, origin
-top left, x to the right, zero-based, edges half-open. Every error is `application/problem+json`
-with a stable `type`. Every path below `/v1` is also served without `/v1`: the current version of
-the interface. Not a medical device.
+`Accept: image/png` returns an overlay instead of JSON. Coordinates are source pixels: zero-based,
+origin at the top left, x to the right, half-open. Every error is `application/problem+json` with a
+stable `type`. The paths that take a radiograph are also served without `/v1`. Not a medical device.
 """
 
 _ID = "5f0c6d5c2f5b4f6f9d1f0e7a3b1c2d4e"
@@ -38,35 +37,35 @@ _DETAILS: dict[type[RadiographError], str] = {
     errors.MalformedInput: "the bytes are not image/png",
     errors.ModelNotFound: "no such model or version is served; served: g2d-cxr/1 (stable)",
     errors.TaskNotOffered: "g2d-cxr/1 does not offer detect",
-    service_errors.BodyTimeout: "the body did not arrive in 30 s",
-    errors.InputTooLarge: "a body has at most 67108864 bytes",
-    errors.UnsupportedEncoding: "a body is not read with a Content-Encoding; send it as it is",
+    service_errors.BodyTimeout: "the body did not arrive within 30 s",
+    errors.InputTooLarge: "a body may have at most 67108864 bytes",
+    errors.UnsupportedEncoding: "Content-Encoding is not supported; send the body uncompressed",
     errors.NoPixelData: "the object holds no image",
     errors.MultiFrameImage: "the object has 12 frames",
     errors.ColourImage: "the image has 3 samples per pixel",
     errors.WrongModality: "the modality is CT",
     errors.UnusablePhrase: "a phrase holds a control character",
-    errors.InvalidVersion: "The service is at fault. The request id finds it in the log.",
+    errors.InvalidVersion: "An internal error. Search the log for the request id.",
     service_errors.NotReady: "the models are still loading",
     service_errors.Overloaded: "every place is taken",
     errors.AliasConflict: "the alias points to version 4",
     service_errors.AdminOff: "set G2D_ADMIN_TOKEN to allow changes over HTTP",
-    service_errors.NotAuthorised: "send the token as Authorization: Bearer TOKEN",
+    service_errors.NotAuthorised: "send the admin token as Authorization: Bearer TOKEN",
     service_errors.PreconditionMissing: "send If-Match with the ETag of the alias",
     service_errors.VersionRefused: "g2d-cxr/5: golden outputs: `findings.logits` differs by 0.2",
     service_errors.RepositoryUnwritable: "aliases cannot be written here: Read-only file system",
     service_errors.DeadlineExceeded: "the deadline passed before the answer was ready",
-    service_errors.JobsUnavailable: "the database of jobs does not answer",
-    service_errors.StorageFull: "the disk has no room for this job; send it later",
-    service_errors.JobNotFound: "there is no such job; finished ones are removed after a while",
-    service_errors.ResultNotFound: "the job has no radiograph of this number",
+    service_errors.JobsUnavailable: "the job database does not answer",
+    service_errors.StorageFull: "not enough disk space for this job; retry later",
+    service_errors.JobNotFound: "there is no such job; finished jobs expire",
+    service_errors.ResultNotFound: "the job has no radiograph with this number",
     service_errors.ResultNotReady: "this radiograph is not answered yet",
-    service_errors.KeyReused: "the Idempotency-Key came with another request before",
-    service_errors.ListingOff: "jobs are listed by Idempotency-Key alone (G2D_JOBS_LIST)",
+    service_errors.KeyReused: "the Idempotency-Key was used with another request",
+    service_errors.ListingOff: "jobs can be listed by Idempotency-Key only (see G2D_JOBS_LIST)",
 }
 _NOT_ACCEPTABLE = Kind(406, "not-acceptable", "Not Acceptable")
 _HEADERS: dict[str, Any] = {
-    "X-Request-Id": "The client's, when it was sane, or a new one.",
+    "X-Request-Id": "Identifier that the client sent if it was valid, otherwise a new one.",
     "Server-Timing": "Milliseconds by stage.",
     "X-Model-Version": "Name and number of the version that answered.",
 }
@@ -84,7 +83,12 @@ def _example(kind: Kind, detail: str) -> dict[str, Any]:
 
 
 def problems_of(*raised: type[RadiographError], **others: str) -> dict[int | str, dict[str, Any]]:
-    """Responses by status, with one example for each kind of problem."""
+    """Return responses by status, with one example for each kind of problem.
+
+    Args:
+        raised: errors that a route may raise.
+        others: details of problems that are no errors of ours, by key of `_OTHERS`.
+    """
     kinds = [(KINDS[error], _DETAILS[error]) for error in raised]
     kinds += [(_OTHERS[name], detail) for name, detail in others.items()]
     responses: dict[int | str, dict[str, Any]] = {}
@@ -120,7 +124,7 @@ _CHANGE = (
     errors.InvalidVersion,
 )
 _BODY = (service_errors.BodyTimeout, errors.InputTooLarge, errors.UnsupportedEncoding)
-_MATCHED = (
+_CONDITIONAL = (
     service_errors.PreconditionMissing,
     errors.AliasConflict,
     service_errors.VersionRefused,
@@ -143,49 +147,53 @@ _PROBLEMS_OF_TASKS = problems_of(
     service_errors.Overloaded,
     service_errors.DeadlineExceeded,
     parameters="query.versoin: Extra inputs are not permitted",
-    accept="an answer is one of application/json, image/png",
+    accept="the response can be one of application/json, image/png",
 )
 
 
-def change(body: type[BaseModel] | None, *, matched: bool) -> dict[str, Any]:
-    """What a route of administration says of itself.
+def change(body: type[BaseModel] | None, *, conditional: bool) -> dict[str, Any]:
+    """Return the keyword arguments of an administration route that changes something.
 
     Args:
-        body: the shape of what is sent, None for nothing.
-        matched: whether it needs a precondition.
+        body: schema of the body, or None if it has none.
+        conditional: the route requires a precondition header.
     """
-    raised = (*_CHANGE, *(_BODY if body else ()), *(_MATCHED if matched else ()))
+    raised = (*_CHANGE, *(_BODY if body else ()), *(_CONDITIONAL if conditional else ()))
     others = {"parameters": "body.version: Field required"} if body else {}
     extra: dict[str, Any] = {"security": [{"token": []}]}
     if body is not None:
-        shape = body.model_json_schema()
+        schema = body.model_json_schema()
         extra["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": shape}},
+            "content": {"application/json": {"schema": schema}},
         }
-    if matched:
+    if conditional:
         extra["parameters"] = [
-            _header("If-Match", "The ETag of the alias; or send `If-None-Match: *`.", '"3"')
+            _header(
+                "If-Match",
+                "ETag of the alias; send `If-None-Match: *` instead to create an alias.",
+                '"3"',
+            )
         ]
     return {"responses": problems_of(*raised, **others), "openapi_extra": extra}
 
 
 def install(app: FastAPI) -> None:
-    """Make an application state its problems as well."""
+    """Make an application describe its problems as well."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _document(app)
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign] # as FastAPI's manual does
+    app.openapi = document  # type: ignore[method-assign] # as the FastAPI documentation does
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    problem = inference.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     components = document["components"]["schemas"]
     components |= problem.pop("$defs", {})
     components["Problem"] = problem
@@ -195,11 +203,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def task(answer: type[BaseModel], *, phrases: bool = False) -> dict[str, Any]:
-    """Keyword arguments of a route that answers a question about a radiograph."""
-    found = {
+    """Return the keyword arguments of a route that answers a query about a radiograph.
+
+    Args:
+        answer: schema of the answer.
+        phrases: the form may contain phrases.
+    """
+    success = {
         "model": answer,
-        "description": "The answer: JSON, or with `Accept: image/png` an overlay of the size of "
-        "the source, reduced where a side is longer than 2048 px.",
+        "description": "The answer as JSON, or with `Accept: image/png` an overlay of the size "
+        "of the source, reduced if a side is longer than 2048 px.",
         "content": {"image/png": {"schema": _BINARY}},
         "headers": {
             name: {"description": text, "schema": {"type": "string"}}
@@ -208,7 +221,7 @@ def task(answer: type[BaseModel], *, phrases: bool = False) -> dict[str, Any]:
     }
     return {
         "response_model": None,
-        "responses": {200: found, **_PROBLEMS_OF_TASKS},
+        "responses": {200: success, **_PROBLEMS_OF_TASKS},
         "openapi_extra": {"requestBody": _body(phrases=phrases), "parameters": _parameters()},
     }
 
@@ -233,7 +246,7 @@ def _body(*, phrases: bool) -> dict[str, Any]:
     }
     content["multipart/form-data"] = {
         "schema": form,
-        "examples": {"browser": {"summary": "A form of a browser", "value": example}},
+        "examples": {"browser": {"summary": "A form as browsers send it", "value": example}},
     }
     return {"required": True, "content": content}
 
@@ -242,7 +255,7 @@ _FILES = {
     "application/dicom": ("A CR or DX image, Part 10 file", "chest.dcm"),
     "image/png": ("A gray PNG of 8 or 16 bits", "chest.png"),
     "image/jpeg": ("A gray JPEG", "chest.jpg"),
-    "application/octet-stream": ("Any of these, found out from the bytes", "chest"),
+    "application/octet-stream": ("Any of these, detected from the bytes", "chest"),
 }
 
 
@@ -260,7 +273,11 @@ def _header(name: str, description: str, example: str) -> dict[str, Any]:
 def _parameters() -> list[dict[str, Any]]:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     return [
-        _header("X-Request-Id", "Letters, digits, `.`, `_`, `-`, up to 64; echoed.", _ID),
-        _header("X-Request-Timeout", "Seconds that the client waits; later is 504.", "5"),
-        _header("traceparent", "W3C Trace Context; continued or echoed, and logged.", trace),
+        _header(
+            "X-Request-Id",
+            "Up to 64 letters, digits, `.`, `_` or `-`; returned in the response.",
+            _ID,
+        ),
+        _header("X-Request-Timeout", "Seconds until the request is given up with 504.", "5"),
+        _header("traceparent", "W3C Trace Context; continued or returned, and logged.", trace),
     ]

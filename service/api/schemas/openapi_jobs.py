@@ -1,4 +1,4 @@
-"""OpenAPI of jobs: bodies and problems that the signatures of the routes do not show."""
+"""Additions to /openapi.json for jobs: bodies and problems beyond the signatures of the routes."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from service.api.schemas import inference, jobs
 from service.api.schemas.openapi import problems_of
 
 _BINARY = {"type": "string", "format": "binary"}
-_LOCATION = {"description": "Where the job is.", "schema": {"type": "string"}}
-_RETRY_AFTER = {"description": "Seconds until it is worth asking.", "schema": {"type": "integer"}}
+_LOCATION = {"description": "URL of the job.", "schema": {"type": "string"}}
+_RETRY_AFTER = {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}
 _STATUS = {
     "model": jobs.JobStatus,
     "headers": {"Location": _LOCATION, "Retry-After": _RETRY_AFTER},
@@ -18,8 +18,8 @@ _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "1 to 255 visible ASCII characters. The same key with the same request gives "
-    "the same job, however often it is sent; with another request it is refused.",
+    "description": "1 to 255 visible ASCII characters. Repeating a request with the same key "
+    "returns the same job; another request with the same key is refused.",
     "schema": {"type": "string"},
     "example": "6f1d1b8e-3c1f-4a44-9a55-1f4d5d0b7a10",
 }
@@ -61,8 +61,11 @@ LIST = problems_of(
 POST: dict[str, Any] = {
     "response_model": None,
     "responses": {
-        200: {**_STATUS, "description": "The same request came before, and is answered."},
-        202: {**_STATUS, "description": "Accepted; it survives a restart of the service."},
+        200: {
+            **_STATUS,
+            "description": "The same request was sent before, and its job is finished.",
+        },
+        202: {**_STATUS, "description": "Accepted; the job survives a restart of the service."},
         **problems_of(
             *_ANY,
             errors.MalformedInput,
@@ -89,13 +92,13 @@ RESULTS: dict[str, Any] = {
     "responses": {
         200: {
             "model": jobs.JobResults,
-            "description": "JSON, or with `Accept: application/x-ndjson` one item a line.",
+            "description": "JSON, or with `Accept: application/x-ndjson` one item per line.",
             "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
         },
         **problems_of(
             *_ANY,
             service_errors.JobNotFound,
-            accept="an answer is one of application/json, application/x-ndjson",
+            accept="the response can be one of application/json, application/x-ndjson",
             parameters="path.id: ...",
         ),
     },
@@ -105,7 +108,7 @@ RESULT: dict[str, Any] = {
     "responses": {
         200: {
             "model": inference.AnalyzeAnswer,
-            "description": "The answer, or with `Accept: image/png` the overlay.",
+            "description": "The result, or with `Accept: image/png` the overlay.",
             "content": {"image/png": {"schema": _BINARY}},
         },
         **problems_of(
@@ -113,7 +116,7 @@ RESULT: dict[str, Any] = {
             service_errors.JobNotFound,
             service_errors.ResultNotFound,
             service_errors.ResultNotReady,
-            accept="an answer is one of application/json, image/png",
+            accept="the response can be one of application/json, image/png",
             parameters="path.number: ...",
         ),
     },

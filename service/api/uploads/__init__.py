@@ -1,1 +1,1 @@
-"""HTTP bodies become bytes or spool files, within limits."""
+"""HTTP bodies, received within limits: one radiograph in memory, the body of a job on disk."""

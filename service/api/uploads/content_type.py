@@ -1,4 +1,4 @@
-"""Content-Type and Content-Encoding of a radiograph upload, checked before the body is read."""
+"""Content-Type and Content-Encoding of an upload, checked before any of the body is read."""
 
 from dataclasses import dataclass
 
@@ -6,37 +6,65 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from radiograph.errors import UnsupportedEncoding
-from radiograph.readers.read import MEDIA_TYPES, UNKNOWN
+from radiograph.readers.read import DICOM, MEDIA_TYPES, UNKNOWN
 
 FORM = "multipart/form-data"
+RELATED = "multipart/related"
+ZIP = "application/zip"
+_ZIP_ALIASES = (ZIP, "application/x-zip-compressed", "application/x-zip")
 
 
 @dataclass(frozen=True)
 class ContentType:
-    """A checked Content-Type: one of `MEDIA_TYPES`, or a form with its boundary."""
+    """A media type that the service reads, with the boundary of a multipart body."""
 
     media_type: str
     boundary: bytes = b""
 
     @property
     def is_form(self) -> bool:
-        """Whether the file is one part of a form."""
+        """True if the files are parts of a form."""
         return self.media_type == FORM
 
 
-def content_type(request: Request) -> ContentType:
-    """What the body is said to be, before any of it is read.
+def radiograph_content_type(request: Request) -> ContentType:
+    """Return the media type of a body that holds one radiograph: a file, or a form with a file.
 
     Raises:
-        UnsupportedEncoding: a media type that is not read, or a Content-Encoding.
+        UnsupportedEncoding: another media type, or a Content-Encoding.
     """
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedEncoding("a body is not read with a Content-Encoding; send it as it is")
-    value, options = parse_options_header(request.headers.get("content-type", UNKNOWN))
-    media_type = value.decode("latin-1").strip().lower()
+    media_type, options = _parse(request, default=UNKNOWN)
     if media_type in MEDIA_TYPES:
         return ContentType(media_type)
     if media_type != FORM:
         accepted = ", ".join((*MEDIA_TYPES, FORM))
-        raise UnsupportedEncoding(f"the Content-Type of a radiograph is one of {accepted}")
+        raise UnsupportedEncoding(f"the Content-Type of a radiograph must be one of {accepted}")
     return ContentType(FORM, options.get(b"boundary", b""))
+
+
+def job_content_type(request: Request) -> ContentType:
+    """Return the media type of the body of a job: a zip file, a form, or a DICOM study.
+
+    Raises:
+        UnsupportedEncoding: another media type, or a Content-Encoding.
+    """
+    media_type, options = _parse(request, default=None)
+    if media_type in _ZIP_ALIASES:
+        return ContentType(ZIP)
+    boundary = options.get(b"boundary", b"")
+    if media_type == FORM:
+        return ContentType(FORM, boundary)
+    # PS3.18 section 10.5: a study is multipart/related with parts of one DICOM media type.
+    if media_type == RELATED and options.get(b"type", b"").lower() == DICOM.encode():
+        return ContentType(RELATED, boundary)
+    raise UnsupportedEncoding(
+        f'the Content-Type of a job must be one of {ZIP}, {FORM}, {RELATED}; type="{DICOM}"'
+    )
+
+
+def _parse(request: Request, default: str | None) -> tuple[str, dict[bytes, bytes]]:
+    """Return the media type of a body, in lower case, and its parameters."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedEncoding("Content-Encoding is not supported; send the body uncompressed")
+    value, options = parse_options_header(request.headers.get("content-type", default))
+    return value.decode("latin-1").strip().lower(), options

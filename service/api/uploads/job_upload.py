@@ -1,9 +1,9 @@
-"""Job intake: a body with many radiographs -> a spool file, and where each one lies in it.
+"""Upload of a job: an HTTP body becomes a spool file and the places of its radiographs.
 
-Content-Type --check--> chunks (counted, timed) --> disk --map--> pieces, fingerprint
-  application/zip           files, folders at will, as a PACS exports a study
-  multipart/form-data       parts `file`, each a radiograph or a zip file, and parts `phrase`
-  multipart/related         parts application/dicom, as STOW-RS sends a study (PS3.18 10.5)
+chunks (counted, timed) --> spool file --memory map--> pieces, phrases, digest
+  application/zip        files in any folders, as a PACS exports a study
+  multipart/form-data    parts `file`, each a radiograph or a zip file, and parts `phrase`
+  multipart/related      parts application/dicom, as STOW-RS sends a study (PS3.18 10.5)
 """
 
 import asyncio
@@ -14,80 +14,43 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
-from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding, UnusablePhrase
-from radiograph.readers.read import DICOM, MEDIA_TYPES, UNKNOWN
+from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding
+from radiograph.readers.read import DICOM
 from service.api.uploads import multipart
+from service.api.uploads.content_type import RELATED, ZIP, ContentType
+from service.api.uploads.form import decode_phrase, file_media_type
 from service.api.uploads.multipart import Span
 from service.errors import BodyTimeout, ClientGone
 from service.jobs.archives import zip_archive
 from service.jobs.archives.safe_filenames import safe_filename
-from service.jobs.archives.zip_archive import ArchiveLimits
 from service.jobs.job import Contents, Piece
 from service.jobs.storage.spool import Incoming
-from service.jobs.worker import Threads
+from service.jobs.thread_pool import JobThreads
+from service.settings import JobSettings, LimitSettings, Settings
 
-ZIP = "application/zip"
-FORM = "multipart/form-data"
-RELATED = "multipart/related"
-_ZIPS = (ZIP, "application/x-zip-compressed", "application/x-zip")
 _WRITE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class JobLimits:
-    """How much a job may hold, and how slowly it may arrive.
+class JobUpload:
+    """A body that was received completely.
 
     Attributes:
-        chunk_timeout_s: until the next piece of the body.
-        timeout_s: for the whole body.
+        contents: radiographs and phrases of the body.
+        digest: SHA-256 over the contents, the same for each retry of a client.
     """
 
-    max_bytes: int
-    chunk_timeout_s: float
-    timeout_s: float
-    max_phrases: int
-    max_phrase_bytes: int
-    archive: ArchiveLimits
+    contents: Contents
+    digest: str
 
 
-@dataclass(frozen=True)
-class JobContentType:
-    """A checked Content-Type: `ZIP`, or `FORM` or `RELATED` with the boundary."""
-
-    media_type: str
-    boundary: bytes = b""
-
-
-def content_type(request: Request) -> JobContentType:
-    """What the body is said to be, before any of it is read.
+def declared_bytes(request: Request, limits: JobSettings) -> int:
+    """Return the Content-Length of a request, 0 if it has none.
 
     Raises:
-        UnsupportedEncoding: a media type that is not read, or a Content-Encoding.
-    """
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedEncoding("a body is not read with a Content-Encoding; send it as it is")
-    value, options = parse_options_header(request.headers.get("content-type"))
-    media_type = value.decode("latin-1").strip().lower()
-    if media_type in _ZIPS:
-        return JobContentType(ZIP)
-    boundary = options.get(b"boundary", b"")
-    if media_type == FORM:
-        return JobContentType(FORM, boundary)
-    if media_type == RELATED and options.get(b"type", b"").lower() == DICOM.encode():
-        return JobContentType(RELATED, boundary)
-    raise UnsupportedEncoding(
-        f'the Content-Type of a job is one of {ZIP}, {FORM}, {RELATED}; type="{DICOM}"'
-    )
-
-
-def declared_bytes(request: Request, limits: JobLimits) -> int:
-    """What Content-Length says, 0 where it says nothing.
-
-    Raises:
-        InputTooLarge: more than the limit.
+        InputTooLarge: the body would be larger than the limit.
     """
     declared = request.headers.get("content-length", "")
     size = int(declared[:20]) if declared.isascii() and declared.isdecimal() else 0
@@ -96,24 +59,35 @@ def declared_bytes(request: Request, limits: JobLimits) -> int:
     return size
 
 
-async def receive(request: Request, incoming: Incoming, limits: JobLimits, threads: Threads) -> int:
-    """Write a body to disk while it arrives.
+async def receive(
+    request: Request,
+    content: ContentType,
+    incoming: Incoming,
+    settings: Settings,
+    threads: JobThreads,
+) -> JobUpload:
+    """Write a body to disk as it arrives, and read its contents.
 
-    Returns:
-        How many bytes it had.
+    Args:
+        request: request whose body is received.
+        content: its checked Content-Type.
+        incoming: file to write the body to.
+        settings: limits of size and time.
+        threads: threads for blocking calls.
 
     Raises:
-        InputTooLarge: more bytes than the limit, whatever Content-Length says.
-        BodyTimeout: it did not arrive in time.
-        ClientGone: the client stopped in the middle of it.
+        InputError: the body is not what its Content-Type says, or exceeds the limits.
+        BodyTimeout: the body did not arrive in time.
+        ClientGone: the client disconnected before the end of the body.
         StorageFull: the disk is full.
     """
-    total, buffer = 0, bytearray()
+    buffer = bytearray()
+    total = 0
     try:
-        async for chunk in _timed(request.stream(), limits):
+        async for chunk in _timed(request.stream(), settings):
             total += len(chunk)
-            if total > limits.max_bytes:
-                raise _too_large(limits)
+            if total > settings.jobs.max_bytes:
+                raise _too_large(settings.jobs)
             buffer += chunk
             if len(buffer) >= _WRITE_BYTES:
                 await threads.run(incoming.write, buffer)
@@ -121,19 +95,19 @@ async def receive(request: Request, incoming: Incoming, limits: JobLimits, threa
     except ClientDisconnect as error:
         raise ClientGone("the client closed the connection") from error
     await threads.run(incoming.write, buffer)
-    return total
+    return await threads.run(read_contents, incoming.file, content, settings)
 
 
-async def _timed(chunks: AsyncIterator[bytes], limits: JobLimits) -> AsyncIterator[bytes]:
-    """The chunks of a body that arrives steadily.
+async def _timed(chunks: AsyncIterator[bytes], settings: Settings) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body that arrives steadily.
 
     Raises:
-        BodyTimeout: it does not.
+        BodyTimeout: a chunk, or the whole body, did not arrive in time.
     """
     loop = asyncio.get_running_loop()
-    end = loop.time() + limits.timeout_s
+    end = loop.time() + settings.jobs.body_timeout_s
     while True:
-        wait_s = min(limits.chunk_timeout_s, end - loop.time())
+        wait_s = min(settings.limits.body_timeout_s, end - loop.time())
         try:
             async with asyncio.timeout(wait_s):
                 chunk = await anext(chunks)
@@ -144,11 +118,11 @@ async def _timed(chunks: AsyncIterator[bytes], limits: JobLimits) -> AsyncIterat
         yield chunk
 
 
-def contents(file: IO[bytes], content: JobContentType, limits: JobLimits) -> tuple[Contents, str]:
-    """What a body on disk holds, and a digest of it. Blocks.
+def read_contents(file: IO[bytes], content: ContentType, settings: Settings) -> JobUpload:
+    """Return the contents of a body on disk. Blocks.
 
     Raises:
-        InputError: it is not what it is said to be, or more than the limits allow.
+        InputError: the body is not what its Content-Type says, or exceeds the limits.
     """
     file.flush()
     size = file.seek(0, 2)
@@ -156,54 +130,57 @@ def contents(file: IO[bytes], content: JobContentType, limits: JobLimits) -> tup
         raise MalformedInput("the body is empty")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
         if content.media_type == ZIP:
-            found = zip_archive.read(file, 0, size, limits.archive)
+            contents = zip_archive.read(file, 0, size, settings.jobs)
             digest = _digest(body, [(0, size)])
         else:
-            spans = _spans(body, content, limits)
-            found = _of_parts(file, body, spans, content, limits)
+            spans = _spans(body, content, settings)
+            contents = _contents_of_parts(file, body, spans, content, settings)
             digest = _digest(body, [(span.start, span.end) for span in spans])
-    if not found.pieces:
-        raise MalformedInput("the body holds no file that could be a radiograph")
-    _check_sum(found.pieces, limits.archive)
-    return found, digest
+    if not contents.pieces:
+        raise MalformedInput("the body has no file that could be a radiograph")
+    _check_totals(contents.pieces, settings.jobs)
+    return JobUpload(contents, digest)
 
 
-def _check_sum(pieces: Sequence[Piece], limits: ArchiveLimits) -> None:
-    """The limits of one zip file hold for several in one form, taken together."""
-    if len(pieces) > limits.max_entries:
-        raise InputTooLarge(f"a job has at most {limits.max_entries} files")
+def _check_totals(pieces: Sequence[Piece], limits: JobSettings) -> None:
+    """Apply the limits of one zip file to all the files of a form together."""
+    if len(pieces) > limits.max_items:
+        raise InputTooLarge(f"a job may have at most {limits.max_items} files")
     if sum(piece.size for piece in pieces) > limits.max_inflated_bytes:
-        raise InputTooLarge("the files of the job are too large when unpacked, all together")
+        raise InputTooLarge(
+            f"the files of a job may have at most {limits.max_inflated_bytes} bytes when unpacked"
+        )
 
 
-def _spans(body: mmap.mmap, content: JobContentType, limits: JobLimits) -> list[Span]:
+def _spans(body: mmap.mmap, content: ContentType, settings: Settings) -> list[Span]:
+    max_items = settings.jobs.max_items
     found: list[Span] = []
     for span in multipart.spans(body, content.boundary):
         found.append(span)
-        if len(found) > limits.archive.max_entries + limits.max_phrases:
-            raise InputTooLarge(f"a job has at most {limits.archive.max_entries} files")
+        if len(found) > max_items + settings.limits.max_phrases:
+            raise InputTooLarge(f"a job may have at most {max_items} files")
     return found
 
 
-def _of_parts(
+def _contents_of_parts(
     file: IO[bytes],
     body: mmap.mmap,
     spans: Iterable[Span],
-    content: JobContentType,
-    limits: JobLimits,
+    content: ContentType,
+    settings: Settings,
 ) -> Contents:
-    """Radiographs and phrases of a form, or radiographs of a DICOM study."""
+    """Return the radiographs and phrases of a form, or the radiographs of a DICOM study."""
     pieces: list[Piece] = []
     phrases: list[str] = []
     skipped: Counter[str] = Counter()
     position = 0
     for span in spans:
-        if content.media_type == FORM and span.name == "phrase":
-            phrases.append(_phrase(body[span.start : span.end], limits, len(phrases)))
+        if content.is_form and span.name == "phrase":
+            phrases.append(_phrase(body, span, settings.limits, len(phrases)))
             continue
         _check_part(span, content)
-        if body[span.start : span.start + 4] in (zip_archive.SIGNATURE, zip_archive.EMPTY):
-            inner = zip_archive.read(file, span.start, span.end - span.start, limits.archive)
+        if _is_zip(body, span):
+            inner = zip_archive.read(file, span.start, span.end - span.start, settings.jobs)
             pieces += [replace(item, position=item.position + position) for item in inner.pieces]
             position += len(inner.pieces) + sum(inner.skipped.values())
             skipped.update(inner.skipped)
@@ -213,18 +190,28 @@ def _of_parts(
     return Contents(tuple(pieces), tuple(phrases), dict(skipped))
 
 
-def _check_part(span: Span, content: JobContentType) -> None:
+def _phrase(body: mmap.mmap, span: Span, limits: LimitSettings, count_before: int) -> str:
+    # One byte more than allowed is enough to refuse a phrase that is too long.
+    end = min(span.end, span.start + limits.max_phrase_bytes + 1)
+    return decode_phrase(body[span.start : end], limits, count_before)
+
+
+def _is_zip(body: mmap.mmap, span: Span) -> bool:
+    signature = body[span.start : min(span.start + 4, span.end)]
+    return signature in (zip_archive.SIGNATURE, zip_archive.EMPTY)
+
+
+def _check_part(span: Span, content: ContentType) -> None:
     if content.media_type == RELATED:
         if span.media_type not in (DICOM, ""):
-            raise UnsupportedEncoding(f"the parts of a study are {DICOM}")
+            raise UnsupportedEncoding(f"the parts of a study must be {DICOM}")
     elif span.name != "file":
-        raise MalformedInput("a form has parts `file` and parts `phrase`, no others")
+        raise MalformedInput("a form may have parts `file` and parts `phrase`, no others")
 
 
-def _piece(span: Span, position: int, content: JobContentType) -> Piece:
+def _piece(span: Span, position: int, content: ContentType) -> Piece:
     size = span.end - span.start
-    # Browsers know no DICOM, so a type that is not ours says nothing.
-    media_type = span.media_type if span.media_type in MEDIA_TYPES else UNKNOWN
+    is_study = content.media_type == RELATED
     return Piece(
         position=position,
         start=span.start,
@@ -232,24 +219,13 @@ def _piece(span: Span, position: int, content: JobContentType) -> Piece:
         size=size,
         deflated=False,
         crc=None,
-        media_type=DICOM if content.media_type == RELATED else media_type,
+        media_type=DICOM if is_study else file_media_type(span.media_type),
         label=safe_filename(span.filename),
     )
 
 
-def _phrase(data: bytes, limits: JobLimits, before: int) -> str:
-    if before >= limits.max_phrases:
-        raise UnusablePhrase(f"a form has at most {limits.max_phrases} phrases")
-    if len(data) > limits.max_phrase_bytes:
-        raise UnusablePhrase(f"a phrase has at most {limits.max_phrase_bytes} bytes")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UnusablePhrase("a phrase is not UTF-8") from error
-
-
 def _digest(body: mmap.mmap, spans: Iterable[tuple[int, int]]) -> str:
-    """SHA-256 over what a body holds; the boundary, which each try makes anew, left out."""
+    """Return the SHA-256 of the contents without the boundary, which each retry makes anew."""
     digest = hashlib.sha256()
     with memoryview(body) as view:
         for start, end in spans:
@@ -259,5 +235,5 @@ def _digest(body: mmap.mmap, spans: Iterable[tuple[int, int]]) -> str:
     return digest.hexdigest()
 
 
-def _too_large(limits: JobLimits) -> InputTooLarge:
-    return InputTooLarge(f"the body of a job has at most {limits.max_bytes} bytes")
+def _too_large(limits: JobSettings) -> InputTooLarge:
+    return InputTooLarge(f"the body of a job may have at most {limits.max_bytes} bytes")

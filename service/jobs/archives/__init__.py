@@ -1,1 +1,1 @@
-"""Untrusted zip archives, read without unpacking them."""
+"""Untrusted zip archives, read in place without unpacking them."""

@@ -1,4 +1,4 @@
-"""Window: a part of a file that reads like a file of its own."""
+"""A part of a file that reads like a file of its own."""
 
 import io
 from collections.abc import Iterator
@@ -8,61 +8,67 @@ from typing import IO
 from radiograph.errors import InputTooLarge
 
 
-class Window(io.RawIOBase):
-    """Reads `size` bytes of a file from `start` on, and never more at a time than allowed."""
+class FileSlice(io.RawIOBase):
+    """A read-only view of `size` bytes of a file from `start` on.
+
+    Args:
+        file: seekable file, open for reading.
+        start: offset of the first byte of the view.
+        size: number of bytes in the view.
+    """
 
     def __init__(self, file: IO[bytes], start: int, size: int) -> None:
         super().__init__()
         self.size = size
         self._file = file
         self._start = start
-        self._at = 0
-        self._most: int | None = None
+        self._position = 0
+        self._max_read: int | None = None
 
     @contextmanager
     def reads_at_most(self, size: int) -> Iterator[None]:
-        """Refuse longer reads within it, so that no parser takes memory that a client chose."""
-        self._most = size
+        """Refuse longer reads within the context, so that clients cannot choose their size."""
+        self._max_read = size
         try:
             yield
         finally:
-            self._most = None
+            self._max_read = None
 
     def seekable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Where the next read begins."""
-        return self._at
+        """Return the position of the next read."""
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; before the beginning is an error, as for a file.
+        """Change the position of the next read and return it.
 
         Raises:
-            ValueError: before the beginning.
+            ValueError: the position would be negative.
         """
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if origin + offset < 0:
-            raise ValueError("before the beginning of the file")
-        self._at = origin + offset
-        return self._at
+            raise ValueError("negative seek position")
+        self._position = origin + offset
+        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes, all that is left where it is negative.
+        """Read up to `size` bytes, or everything that is left if `size` is None or negative.
 
         Raises:
-            InputTooLarge: more than `reads_at_most` allows.
+            InputTooLarge: more bytes than `reads_at_most` allows.
         """
-        left = max(0, self.size - self._at)
-        wanted = left if size is None or size < 0 else min(size, left)
-        if self._most is not None and wanted > self._most:
-            raise InputTooLarge("the zip file has too large a directory")
-        self._file.seek(self._start + self._at)
-        data = self._file.read(wanted)
-        self._at += len(data)
+        left = max(0, self.size - self._position)
+        count = left if size is None or size < 0 else min(size, left)
+        if self._max_read is not None and count > self._max_read:
+            raise InputTooLarge("the directory of the zip file is too large")
+        self._file.seek(self._start + self._position)
+        data = self._file.read(count)
+        self._position += len(data)
         return data

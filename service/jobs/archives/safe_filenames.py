@@ -1,21 +1,21 @@
-"""Labels: file names that tell a client which radiograph is meant, and nobody who it is of.
+"""Labels: file names that identify a radiograph to its client without naming the patient.
 
-A name is kept only when it is made of digits, a unique identifier, or one of the words that
-modalities and exports number their files with. Any other may be a patient's and is dropped; the
-position and the SHA-256 of a file identify it then. A label is never a path.
+A name is kept only if it consists of digits, a unique identifier, or one of the words with which
+modalities and exports number their files. Every other name could be that of a patient and is
+dropped; the position and the SHA-256 of the file then identify it. A label is never used as a path.
 """
 
 import re
 
 _WORD = "chest|cr|cxr|dcm|dicom|dx|ex|export|file|i|im|image|img|instance|obj|rx|scan|slice|xr|xray"
-_HARMLESS = re.compile(
+_SAFE_NAME = re.compile(
     rf"(?:(?:{_WORD})[-_ ]?)?[0-9][0-9._-]{{0,63}}(?:\.(?:dcm|dicom|dic|ima|png|jpe?g))?",
     re.IGNORECASE | re.ASCII,
 )
-_LONGEST = 80
+_MAX_CHARS = 80
 
 
 def safe_filename(name: str) -> str | None:
-    """The last part of a file name when it cannot be a patient's, else None."""
+    """Return the last component of a file name, or None if it could name a patient."""
     last = re.split(r"[/\\]", name)[-1]
-    return last if len(last) <= _LONGEST and _HARMLESS.fullmatch(last) else None
+    return last if len(last) <= _MAX_CHARS and _SAFE_NAME.fullmatch(last) else None

@@ -1,10 +1,10 @@
-r"""Archive: a zip file -> where the radiographs in it lie. Nothing is unpacked, nothing written.
+"""Zip file -> the places of the radiographs in it. Nothing is unpacked or written.
 
     central directory --limits--> entries --skip, refuse--> pieces (offset, size, CRC-32)
 
-Names are read to leave out what is no image and for labels; they are never paths, so `../` in
-one means nothing. The directory is bounded before it is parsed, sizes are bounded before
-anything is inflated, and inflating stops at the size that was declared.
+File names serve only to skip files that are no images, and as labels; they are never used as
+paths, so `../` has no effect. The directory is bounded before it is parsed, sizes are bounded
+before anything is inflated, and inflating stops at the declared size.
 """
 
 import io
@@ -12,21 +12,25 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import IO
 
 from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding
 from radiograph.readers.read import UNKNOWN
-from service.jobs.archives.file_slice import Window
+from service.jobs.archives.file_slice import FileSlice
 from service.jobs.archives.inflate import inflate
 from service.jobs.archives.safe_filenames import safe_filename
 from service.jobs.job import Contents, Piece
+from service.settings import JobSettings
 
 SIGNATURE = b"PK\x03\x04"
 EMPTY = b"PK\x05\x06"
 _DIRECTORY_BYTES_PER_ENTRY = 512
 _LOCAL_HEADER_BYTES = 30
 _HEAD_BYTES = 512
+_MAX_RATIO = 100.0
+"""Largest ratio of inflated to stored bytes, over all files of an archive."""
+_RATIO_FREE_BYTES = 64 * 1024 * 1024
+"""Inflated size up to which any ratio is allowed: small images of one tone deflate well."""
 _ENCRYPTED = 0x1
 _MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"  # PS3.4 section B.5, of a DICOMDIR
 _NO_IMAGE = re.compile(
@@ -37,38 +41,22 @@ _NO_IMAGE = re.compile(
 _NESTED = re.compile(r".*\.(?:7z|gz|jar|rar|tar|tgz|xz|zip)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class ArchiveLimits:
-    """How much a zip file may hold.
-
-    Attributes:
-        max_entries: files and folders.
-        max_inflated_bytes: of all files together.
-        max_ratio: inflated to stored, of all files together...
-        free_bytes: ...once they are larger than this; a small picture of one tone deflates well.
-    """
-
-    max_entries: int
-    max_inflated_bytes: int
-    max_ratio: float = 100.0
-    free_bytes: int = 64 * 1024 * 1024
-
-
-def read(file: IO[bytes], start: int, size: int, limits: ArchiveLimits) -> Contents:
-    """What a zip file that lies within another one holds.
+def read(file: IO[bytes], start: int, size: int, limits: JobSettings) -> Contents:
+    """Return the contents of a zip file that is part of another file.
 
     Args:
-        file: open for reading.
-        start, size: where the zip file lies in it; the pieces count from the file's beginning.
-        limits: how much it may hold.
+        file: file that contains the zip file, open for reading.
+        start: offset of the zip file. Offsets of the pieces count from the beginning of `file`.
+        size: number of bytes of the zip file.
+        limits: largest number of entries and of bytes after inflating.
 
     Raises:
         MalformedInput: not a zip file, or one whose entries overlap.
-        InputTooLarge: more entries or bytes than the limits, or a bomb's ratio.
-        UnsupportedEncoding: encrypted, nested, or compressed by other means than deflate.
+        InputTooLarge: more entries or bytes than allowed, or the compression ratio of a zip bomb.
+        UnsupportedEncoding: encrypted, nested, or compressed by another method than deflate.
     """
-    window = Window(file, start, size)
-    entries = _entries(window, limits)
+    archive = FileSlice(file, start, size)
+    entries = _entries(archive, limits)
     _check_sizes(entries, limits)
     pieces: list[Piece] = []
     skipped: Counter[str] = Counter()
@@ -76,52 +64,52 @@ def read(file: IO[bytes], start: int, size: int, limits: ArchiveLimits) -> Conte
         if reason := _skip_by_name(entry):
             skipped[reason] += 1
             continue
-        piece = _piece(window, entry, position, start)
+        piece = _piece(archive, entry, position, start)
         head = _head(file, piece)
         if _MEDIA_STORAGE_DIRECTORY in head:
             skipped["dicomdir"] += 1
             continue
         if head.startswith((SIGNATURE, EMPTY)) or _NESTED.fullmatch(entry.filename):
-            raise UnsupportedEncoding("an archive within the zip file is not read")
+            raise UnsupportedEncoding("archives inside the zip file are not supported")
         pieces.append(piece)
     _check_overlap(pieces)
     return Contents(tuple(pieces), skipped=dict(skipped))
 
 
-def _entries(window: Window, limits: ArchiveLimits) -> list[zipfile.ZipInfo]:
-    """The central directory, refused before it is parsed when it is too large."""
-    longest = limits.max_entries * _DIRECTORY_BYTES_PER_ENTRY + 0x10000
+def _entries(archive: FileSlice, limits: JobSettings) -> list[zipfile.ZipInfo]:
+    """Return the central directory; one that is too large is refused before it is parsed."""
+    max_directory_bytes = limits.max_items * _DIRECTORY_BYTES_PER_ENTRY + 0x10000
     try:
-        with window.reads_at_most(longest), zipfile.ZipFile(window) as archive:
-            entries = archive.infolist()
+        with archive.reads_at_most(max_directory_bytes), zipfile.ZipFile(archive) as zip_file:
+            entries = zip_file.infolist()
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
-        raise MalformedInput("the bytes are not a sound zip file") from error
+        raise MalformedInput("the bytes are not a valid zip file") from error
     except (OSError, ValueError, EOFError, OverflowError) as error:
-        raise MalformedInput("the zip file points outside itself") from error
-    if len(entries) > limits.max_entries:
-        raise InputTooLarge(f"a job has at most {limits.max_entries} files")
+        raise MalformedInput("the zip file refers to bytes outside itself") from error
+    if len(entries) > limits.max_items:
+        raise InputTooLarge(f"a job may have at most {limits.max_items} files")
     return entries
 
 
-def _check_sizes(entries: Iterable[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
+def _check_sizes(entries: Iterable[zipfile.ZipInfo], limits: JobSettings) -> None:
     inflated = stored = 0
     for entry in entries:
         if entry.flag_bits & _ENCRYPTED:
-            raise UnsupportedEncoding("an encrypted zip file is not read")
+            raise UnsupportedEncoding("encrypted zip files are not supported")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise UnsupportedEncoding("a zip file is read when its files are deflated or stored")
+            raise UnsupportedEncoding("the files of a zip file must be deflated or stored")
         inflated += entry.file_size
         stored += entry.compress_size
     if inflated > limits.max_inflated_bytes:
         raise InputTooLarge(
-            f"the files of a job have at most {limits.max_inflated_bytes} bytes when unpacked"
+            f"the files of a job may have at most {limits.max_inflated_bytes} bytes when unpacked"
         )
-    if inflated > limits.free_bytes and inflated > limits.max_ratio * stored:
-        raise InputTooLarge(f"a zip file unpacks to at most {limits.max_ratio:g} times its size")
+    if inflated > _RATIO_FREE_BYTES and inflated > _MAX_RATIO * stored:
+        raise InputTooLarge(f"a zip file may unpack to at most {_MAX_RATIO:g} times its size")
 
 
 def _skip_by_name(entry: zipfile.ZipInfo) -> str | None:
-    """Why an entry is no radiograph, by its name; None where only its bytes can tell."""
+    """Return the reason to skip an entry because of its name, or None if its bytes must decide."""
     *folders, name = entry.filename.split("/")
     if not name:
         return "folder"
@@ -132,21 +120,23 @@ def _skip_by_name(entry: zipfile.ZipInfo) -> str | None:
     return "no_image" if _NO_IMAGE.fullmatch(name) else None
 
 
-def _piece(window: Window, entry: zipfile.ZipInfo, position: int, start: int) -> Piece:
-    """Where the bytes of an entry lie, behind its local header."""
+def _piece(archive: FileSlice, entry: zipfile.ZipInfo, position: int, start: int) -> Piece:
+    """Return the place of the bytes of an entry, after its local header."""
     if entry.header_offset < 0:
-        raise MalformedInput("an entry of the zip file lies before it")
-    window.seek(entry.header_offset)
-    header = window.read(_LOCAL_HEADER_BYTES)
+        raise MalformedInput("an entry of the zip file begins before the file")
+    archive.seek(entry.header_offset)
+    header = archive.read(_LOCAL_HEADER_BYTES)
     if len(header) < _LOCAL_HEADER_BYTES or not header.startswith(SIGNATURE):
-        raise MalformedInput("an entry of the zip file has no header")
-    at = entry.header_offset + _LOCAL_HEADER_BYTES
-    at += int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    if at + entry.compress_size > window.size:
-        raise MalformedInput("an entry of the zip file is cut short")
+        raise MalformedInput("an entry of the zip file has no local header")
+    # The local header ends with the lengths of the file name and of the extra field.
+    name_bytes = int.from_bytes(header[26:28], "little")
+    extra_bytes = int.from_bytes(header[28:30], "little")
+    offset = entry.header_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
+    if offset + entry.compress_size > archive.size:
+        raise MalformedInput("an entry of the zip file is truncated")
     return Piece(
         position=position,
-        start=start + at,
+        start=start + offset,
         stored=entry.compress_size,
         size=entry.file_size,
         deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
@@ -157,7 +147,10 @@ def _piece(window: Window, entry: zipfile.ZipInfo, position: int, start: int) ->
 
 
 def _head(file: IO[bytes], piece: Piece) -> bytes:
-    """The first bytes of a piece; empty where it cannot be inflated, which its item will say."""
+    """Return the first bytes of a piece.
+
+    They are empty if the piece cannot be inflated; its item will then fail with the reason.
+    """
     file.seek(piece.start)
     raw = file.read(min(piece.stored, 4 * _HEAD_BYTES))
     if not piece.deflated:
@@ -169,7 +162,7 @@ def _head(file: IO[bytes], piece: Piece) -> bytes:
 
 
 def _check_overlap(pieces: Iterable[Piece]) -> None:
-    """Two entries of the same bytes are how a small zip file unpacks to a huge one."""
+    """Refuse entries that share bytes: so does a small zip bomb that unpacks to a huge file."""
     end = 0
     for piece in sorted(pieces, key=lambda piece: piece.start):
         if piece.start < end:

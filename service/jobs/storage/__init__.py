@@ -1,1 +1,1 @@
-"""Durable state of jobs: SQL tables and spooled bodies."""
+"""Durable state of the jobs: SQL tables and spooled bodies."""

@@ -1,10 +1,10 @@
-"""Database: transactions on SQLite (one file, write-ahead log) or PostgreSQL, by URL.
+"""Database transactions on SQLite (one file, write-ahead log) or PostgreSQL, chosen by URL.
 
-    with database.write() as connection: ...    commit at the end, or nothing happened
-    with database.read() as connection: ...     a snapshot
+    with database.write() as connection: ...    committed at the end, rolled back on an error
+    with database.read() as connection: ...     one consistent snapshot
 
-SQLite: a transaction that writes takes the write lock when it begins, so that two never meet
-in the middle; each commit is on disk before it returns. Calls block.
+In SQLite, a writing transaction takes the write lock when it begins, so that two of them cannot
+deadlock; each commit is on disk before it returns. Calls block.
 """
 
 import time
@@ -18,39 +18,39 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from service.errors import InvalidSettings, JobsUnavailable
 from service.jobs.storage import schema
 
-_WAIT_S = 30.0
-_READING = "g2d_reading"
+_LOCK_TIMEOUT_S = 30.0
+_READ_ONLY = "g2d_read_only"
 
 
 class Database:
-    """Opens and closes transactions.
+    """Transactions on one database.
 
     Args:
-        url: as SQLAlchemy reads it, `sqlite:///FILE` or `postgresql+psycopg://...`.
-        connections: kept open at most.
+        url: SQLAlchemy URL, `sqlite:///FILE` or `postgresql+psycopg://...`.
+        connections: largest number of open connections.
     """
 
     def __init__(self, url: str, connections: int) -> None:
-        """Check the URL; nothing is connected yet.
+        """Check the URL; no connection is opened yet.
 
         Raises:
-            InvalidSettings: the URL names no database that this program knows.
+            InvalidSettings: the URL names no supported database.
         """
         self._engine = _engine(url, connections)
-        self._reading = self._engine.execution_options(**{_READING: True})
+        self._read_engine = self._engine.execution_options(**{_READ_ONLY: True})
 
     def prepare(self) -> None:
-        """Connect and make the tables.
+        """Connect and create the tables.
 
         Raises:
-            JobsUnavailable: the database does not answer, or is of a newer program.
+            JobsUnavailable: the database does not answer, or has the schema of a newer release.
         """
         with self.write() as connection:
             schema.prepare(connection)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that is committed at the end.
+        """Open a transaction that is committed at the end of the context.
 
         Raises:
             JobsUnavailable: the database does not answer.
@@ -60,12 +60,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state and changes nothing.
+        """Open a read-only transaction on one consistent snapshot.
 
         Raises:
             JobsUnavailable: the database does not answer.
         """
-        with _unavailable(), self._reading.begin() as connection:
+        with _unavailable(), self._read_engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Database:
 
 
 def now(connection: Connection) -> float:
-    """Seconds since 1970 by the one clock that all processes share: PostgreSQL's, or the host's."""
+    """Return seconds since 1970 by the clock that all processes share: database's or host's."""
     if connection.dialect.name == "postgresql":
         clock = func.extract("epoch", func.clock_timestamp())
         return float(connection.execute(select(clock)).scalar_one())
@@ -86,7 +86,10 @@ def _engine(url: str, connections: int) -> Engine:
         name = make_url(url).get_backend_name()
         if name == "sqlite":
             engine = create_engine(
-                url, pool_size=connections, max_overflow=0, connect_args={"timeout": _WAIT_S}
+                url,
+                pool_size=connections,
+                max_overflow=0,
+                connect_args={"timeout": _LOCK_TIMEOUT_S},
             )
             event.listen(engine, "connect", _on_connect)
             event.listen(engine, "begin", _on_begin)
@@ -97,14 +100,14 @@ def _engine(url: str, connections: int) -> Engine:
             )
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise InvalidSettings(
-            "G2D_JOBS_URL is no database URL that can be opened; PostgreSQL is "
-            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE and needs the extra `postgres`"
+            "G2D_JOBS_URL is not a usable database URL; PostgreSQL needs the extra `postgres` and "
+            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
         ) from error
-    raise InvalidSettings("G2D_JOBS_URL names SQLite or PostgreSQL")
+    raise InvalidSettings("G2D_JOBS_URL must name SQLite or PostgreSQL")
 
 
 def _on_connect(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where `_on_begin` says
+    connection.isolation_level = None  # `_on_begin` begins the transactions
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -112,18 +115,18 @@ def _on_connect(connection: Any, _: object) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    reading = connection.get_execution_options().get(_READING, False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 @contextmanager
 def _unavailable() -> Iterator[None]:
-    """Errors of the database in our words; a broken constraint is for the caller."""
+    """Turn database errors into `JobsUnavailable`; violated constraints are for the caller."""
     try:
         yield
     except DBAPIError as error:
         if type(error).__name__ == "IntegrityError":
             raise
-        raise JobsUnavailable("the database of jobs does not answer") from error
+        raise JobsUnavailable("the job database does not answer") from error
     except SQLAlchemyError as error:
-        raise JobsUnavailable("the database of jobs does not answer") from error
+        raise JobsUnavailable("the job database does not answer") from error

@@ -1,4 +1,4 @@
-"""Views: rows of the database as the values that are shown."""
+"""Read queries: rows of the database as jobs and items."""
 
 import json
 import zlib
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
 from service.errors import JobNotFound
-from service.jobs.job import Counts, Item, ItemState, Job, JobQuestion
+from service.jobs.job import Counts, Item, ItemState, Job, JobQuery
 from service.jobs.storage.database import now
 from service.jobs.storage.schema import items, jobs, results
 
@@ -16,23 +16,23 @@ _FINAL = (ItemState.SUCCEEDED, ItemState.FAILED)
 
 
 def job(connection: Connection, where: ColumnElement[bool]) -> Job:
-    """The one job that fits.
+    """Return the one job that matches a condition.
 
     Raises:
-        JobNotFound: none does.
+        JobNotFound: no job matches.
     """
     found = jobs_where(connection, where, limit=1)
     if not found:
-        raise JobNotFound("there is no such job; finished ones are removed after a while")
+        raise JobNotFound("there is no such job; finished jobs expire")
     return found[0]
 
 
 def jobs_where(connection: Connection, where: ColumnElement[bool] | None, limit: int) -> list[Job]:
-    """Jobs that fit, the newest first."""
-    chosen = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
+    """Return the jobs that match a condition, newest first."""
+    statement = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
     if where is not None:
-        chosen = chosen.where(where)
-    rows = connection.execute(chosen).mappings().all()
+        statement = statement.where(where)
+    rows = connection.execute(statement).mappings().all()
     counts = _counts(connection, [row["id"] for row in rows])
     at = now(connection)
     return [_job(row, counts.get(row["id"], Counts()), at) for row in rows]
@@ -57,7 +57,7 @@ def _job(row: RowMapping, counts: Counts, at: float) -> Job:
     times = {name: row[name] for name in ("created", "started", "finished", "expires")}
     return Job(
         id=row["id"],
-        question=JobQuestion.model_validate_json(row["question"]),
+        query=JobQuery.model_validate_json(row["question"]),
         fingerprint=row["fingerprint"],
         skipped=json.loads(row["skipped"]),
         counts=counts,
@@ -75,30 +75,35 @@ def items_of(
     *,
     answers: bool,
 ) -> list[Item]:
-    """Items of a job in order, those behind number `after`.
+    """Return items of a job in order, beginning after number `after`.
 
     Raises:
         JobNotFound: there is no such job.
     """
-    both = items.outerjoin(
+    joined = items.outerjoin(
         results, (results.c.job == items.c.job) & (results.c.number == items.c.number)
     )
-    columns: list[ColumnElement[Any]] = [*items.c, results.c.overlay.is_not(None).label("picture")]
+    columns: list[ColumnElement[Any]] = [
+        *items.c,
+        results.c.overlay.is_not(None).label("has_overlay"),
+    ]
     if answers:
         columns.append(results.c.json.label("result"))
-    chosen = select(*columns).select_from(both).where(items.c.job == name, items.c.number > after)
+    statement = (
+        select(*columns).select_from(joined).where(items.c.job == name, items.c.number > after)
+    )
     if answers:
-        chosen = chosen.where(items.c.state.in_(_FINAL))
+        statement = statement.where(items.c.state.in_(_FINAL))
     if state is not None:
-        chosen = chosen.where(items.c.state == state)
-    rows = connection.execute(chosen.order_by(items.c.number).limit(limit)).mappings().all()
+        statement = statement.where(items.c.state == state)
+    rows = connection.execute(statement.order_by(items.c.number).limit(limit)).mappings().all()
     if not rows:
         job(connection, jobs.c.id == name)
     return [_item(row) for row in rows]
 
 
 def _item(row: RowMapping) -> Item:
-    packed = row.get("result")
+    compressed = row.get("result")
     return Item(
         number=row["number"],
         position=row["position"],
@@ -109,6 +114,6 @@ def _item(row: RowMapping) -> Item:
         finished=row["finished"],
         sha256=row["sha256"],
         problem=None if row["problem"] is None else json.loads(row["problem"]),
-        overlay=bool(row["picture"]),
-        result=None if packed is None else zlib.decompress(packed),
+        overlay=bool(row["has_overlay"]),
+        result=None if compressed is None else zlib.decompress(compressed),
     )

@@ -1,8 +1,8 @@
-"""Tables: how jobs lie in the database, and which version of that this program knows.
+"""Tables of the job database, and the version of this schema.
 
-    jobs 1 --- n items 1 --- 0..1 results          schema: one row, the version
+    jobs 1 --- n items 1 --- 0..1 results          schema: one row with the version
 
-Times are seconds since 1970. The same tables serve SQLite and PostgreSQL.
+Times are seconds since 1970, UTC. SQLite and PostgreSQL have the same tables.
 """
 
 from sqlalchemy import (
@@ -34,7 +34,7 @@ metadata = MetaData()
 schema = Table(
     "g2d_schema",
     metadata,
-    Column("only", Integer, primary_key=True),  # 1: there is one row
+    Column("only", Integer, primary_key=True),  # always 1: the table has one row
     Column("version", Integer, nullable=False),
 )
 
@@ -47,7 +47,7 @@ jobs = Table(
     Column("question", Text, nullable=False),
     Column("skipped", Text, nullable=False),
     Column("created", Double, nullable=False),
-    Column("served", Double, nullable=False),  # when an item was last claimed: jobs take turns
+    Column("served", Double, nullable=False),  # time of the latest claim: jobs take turns
     Column("started", Double),
     Column("finished", Double),
     Column("expires", Double),
@@ -70,7 +70,7 @@ items = Table(
     Column("media_type", String(64), nullable=False),
     Column("label", String(80)),
     Column("attempts", Integer, nullable=False),
-    Column("due", Double, nullable=False),  # queued: not before; running: when the lease ends
+    Column("due", Double, nullable=False),  # queued: earliest claim; running: end of the lease
     Column("token", String(32)),
     Column("started", Double),
     Column("finished", Double),
@@ -91,10 +91,10 @@ results = Table(
 
 
 def prepare(connection: Connection) -> None:
-    """Make the tables where there are none; safe when several processes do so at once.
+    """Create missing tables; several processes may do so at the same time.
 
     Raises:
-        JobsUnavailable: the database was made by a newer program.
+        JobsUnavailable: the database has another version of the schema.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(0x673264)))
@@ -104,5 +104,5 @@ def prepare(connection: Connection) -> None:
         connection.execute(insert(schema).values(only=1, version=VERSION))
     elif found != VERSION:
         raise JobsUnavailable(
-            f"the database of jobs has schema {found}, this program knows {VERSION}"
+            f"the job database has schema version {found}, this release supports {VERSION}"
         )

@@ -1,8 +1,8 @@
-"""Spool: bodies of jobs in files, on disk before a job is accepted, gone when it is done.
+"""Spool: bodies of jobs as files, durable before a job is accepted, removed once it is finished.
 
     incoming/<random>  --fsync, rename, fsync--> <job id>.body  --last item answered--> removed
 
-All names are of our making. What a crash leaves behind is swept when it is old.
+No file name comes from a client. Files that a crash left behind are removed once they are old.
 """
 
 import errno
@@ -23,38 +23,38 @@ from service.jobs.archives.inflate import inflate
 from service.jobs.job import Piece
 
 _SUFFIX = ".body"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A body that arrives. Whoever began it discards it, whether it was kept or not."""
+    """A body that is being received. Its creator must discard it, whether it was kept or not."""
 
     path: Path
     file: IO[bytes]
 
     def write(self, data: bytes | bytearray) -> None:
-        """Append.
+        """Append bytes to the body.
 
         Raises:
             StorageFull: the disk is full.
         """
-        with full_disk_is_said():
+        with disk_full_as_storage_full():
             self.file.write(data)
 
     def discard(self) -> None:
         """Close the file, and remove it unless it was kept."""
-        with suppress(OSError):  # a full disk: what was still to be written is of no use
+        with suppress(OSError):  # a full disk: the buffered bytes are of no use
             self.file.close()
         self.path.unlink(missing_ok=True)
 
 
 class Spool:
-    """The folder that bodies wait in. Calls block.
+    """The folder of the bodies. Calls block.
 
     Args:
-        folder: made when it is not there, for this user alone.
-        min_free_bytes: room on its disk that stays free.
+        folder: folder of the bodies; created for this user alone if it is missing.
+        min_free_bytes: space on its disk that no body may take.
     """
 
     def __init__(self, folder: Path, min_free_bytes: int) -> None:
@@ -63,10 +63,10 @@ class Spool:
         self._min_free = min_free_bytes
 
     def prepare(self) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Raises:
-            JobsUnavailable: it cannot be written.
+            JobsUnavailable: the folder cannot be written.
         """
         folder = self._folder
         try:
@@ -76,34 +76,37 @@ class Spool:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise JobsUnavailable(f"the folder of jobs cannot be written: {folder}") from error
+            raise JobsUnavailable(f"the job folder cannot be written: {folder}") from error
 
     def check_room(self, size: int) -> None:
-        """Refuse early what will not fit.
+        """Refuse a body that does not fit before it arrives.
+
+        Args:
+            size: size of the body in bytes.
 
         Raises:
-            StorageFull: the disk has not that much room.
+            StorageFull: the disk has too little free space.
         """
         if shutil.disk_usage(self._folder).free - size < self._min_free:
-            raise StorageFull("the disk has no room for this job; send it later")
+            raise StorageFull("not enough disk space for this job; retry later")
 
-    def begin(self) -> "Incoming":
-        """A new file to write a body to.
+    def begin(self) -> Incoming:
+        """Create a file for a new body.
 
         Raises:
             StorageFull: the disk is full.
         """
         path = self._incoming / secrets.token_hex(16)
-        with full_disk_is_said():
+        with disk_full_as_storage_full():
             return Incoming(path, path.open("xb+"))
 
-    def keep(self, incoming: "Incoming", job: str) -> None:
+    def keep(self, incoming: Incoming, job: str) -> None:
         """Make a body durable under the name of its job.
 
         Raises:
             StorageFull: the disk is full.
         """
-        with full_disk_is_said():
+        with disk_full_as_storage_full():
             incoming.file.flush()
             os.fsync(incoming.file.fileno())
             incoming.path.rename(self._path(job))
@@ -114,15 +117,15 @@ class Spool:
                 os.close(descriptor)
 
     def read(self, job: str, piece: Piece, max_bytes: int) -> bytes:
-        """The bytes of one radiograph.
+        """Return the bytes of one radiograph, inflated.
 
         Raises:
             JobsUnavailable: the body is not in this folder; another process may have it.
-            InputTooLarge: more bytes than one radiograph may have.
-            MalformedInput: they cannot be inflated, or are not those that were packed.
+            InputTooLarge: the radiograph has more than `max_bytes` bytes.
+            MalformedInput: the bytes cannot be inflated, or their size or CRC-32 is wrong.
         """
         if piece.size > max_bytes:
-            raise InputTooLarge(f"a file has at most {max_bytes} bytes")
+            raise InputTooLarge(f"a file may have at most {max_bytes} bytes")
         try:
             with self._path(job).open("rb") as file:
                 file.seek(piece.start)
@@ -131,21 +134,26 @@ class Spool:
                 else:
                     data = file.read(piece.stored)
         except FileNotFoundError as error:
-            raise JobsUnavailable("the body of the job is not there") from error
+            raise JobsUnavailable("the body of the job is missing") from error
         if len(data) != piece.size or (piece.crc is not None and zlib.crc32(data) != piece.crc):
-            raise MalformedInput("a file of the zip file is damaged")
+            raise MalformedInput("a file in the zip file is damaged")
         return data
 
     def remove(self, job: str) -> None:
-        """Forget the body of a job."""
+        """Remove the body of a job, if it is there."""
         self._path(job).unlink(missing_ok=True)
 
-    def sweep(self, older_than_s: float, wanted: Callable[[str], bool]) -> None:
-        """Remove what crashes left behind: old bodies that no open job waits for."""
+    def sweep(self, older_than_s: float, is_open: Callable[[str], bool]) -> None:
+        """Remove old bodies that crashes left behind.
+
+        Args:
+            older_than_s: age in seconds from which a body may be removed.
+            is_open: returns whether a job still needs its body.
+        """
         before = time.time() - older_than_s
         for path in (*self._incoming.iterdir(), *self._folder.glob(f"*{_SUFFIX}")):
-            lost = path.parent == self._incoming or not wanted(path.name.removesuffix(_SUFFIX))
-            if lost and path.stat().st_mtime < before:
+            orphaned = path.parent == self._incoming or not is_open(path.name.removesuffix(_SUFFIX))
+            if orphaned and path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
 
     def _path(self, job: str) -> Path:
@@ -153,8 +161,8 @@ class Spool:
 
 
 @contextmanager
-def full_disk_is_said() -> Iterator[None]:
-    """Turn the operating system's word for a full disk into ours.
+def disk_full_as_storage_full() -> Iterator[None]:
+    """Turn the errors of a full disk into `StorageFull`.
 
     Raises:
         StorageFull: the disk is full.
@@ -162,6 +170,6 @@ def full_disk_is_said() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull("the disk has no room for this job; send it later") from error
+        if error.errno in _DISK_FULL:
+            raise StorageFull("not enough disk space for this job; retry later") from error
         raise

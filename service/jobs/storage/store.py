@@ -1,11 +1,12 @@
-"""Store: accepts jobs, hands out items under leases, takes each answer once.
+"""Store: keeps jobs, hands out items under leases, and takes each answer once.
 
-    accept -> queued --claim--> running --succeed | fail--> final --last one--> finished
+    accept -> queued --claim--> running --succeed | fail--> final --last item--> finished
                  ^------ retry, release, lease ended ------'
 
-A lease is a token and a time. Whoever answers must hold the token, so that a process that was
-believed lost cannot answer a second time. Two processes never claim the same item: PostgreSQL
-skips rows that another one locks, SQLite lets one transaction write at a time. Calls block.
+A lease is a token and a time. An answer must carry the current token, so that a process that was
+believed lost cannot answer an item a second time. Two processes never claim the same item:
+PostgreSQL skips rows that another transaction has locked, and SQLite allows one writing
+transaction at a time. Calls block.
 """
 
 import json
@@ -18,7 +19,17 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 from sqlalchemy.exc import IntegrityError
 
 from service.errors import KeyReused
-from service.jobs.job import Answer, Claim, Item, ItemState, Job, JobQuestion, NewJob, Piece, Taken
+from service.jobs.job import (
+    Claim,
+    Completion,
+    Item,
+    ItemAnswer,
+    ItemState,
+    Job,
+    JobQuery,
+    NewJob,
+    Piece,
+)
 from service.jobs.storage import queries
 from service.jobs.storage.database import Database, now
 from service.jobs.storage.schema import items, jobs, results
@@ -30,9 +41,9 @@ class Store:
     """Jobs and their items in a database. Safe to call from several threads and processes.
 
     Args:
-        database: where they lie.
-        lease_s: how long a claim holds unless it is renewed.
-        keep_s: how long a finished job is kept.
+        database: database of the jobs.
+        lease_s: seconds until a claim ends unless it is renewed.
+        keep_s: seconds that a finished job is kept.
     """
 
     def __init__(self, database: Database, lease_s: float, keep_s: float) -> None:
@@ -41,10 +52,10 @@ class Store:
         self._keep_s = keep_s
 
     def prepare(self) -> None:
-        """Connect.
+        """Connect and create the tables.
 
         Raises:
-            JobsUnavailable: the database does not answer, or is of a newer program.
+            JobsUnavailable: the database does not answer, or has the schema of a newer release.
         """
         self._database.prepare()
 
@@ -52,14 +63,14 @@ class Store:
         """Close every connection."""
         self._database.close()
 
-    # intake
+    # Jobs as clients see them.
 
     def accept(self, new: NewJob) -> Job:
-        """Take a job, or give the one that the same key and request made before.
+        """Store a job, or return the one that the same key and request created before.
 
         Raises:
-            KeyReused: the key belongs to another request.
-            JobsUnavailable: the database does not answer; the job may or may not be in it.
+            KeyReused: the key was used with another request.
+            JobsUnavailable: the database does not answer; the job may or may not be stored.
         """
         try:
             with self._database.write() as connection:
@@ -69,41 +80,41 @@ class Store:
             if before is None:
                 raise
             if before.fingerprint != new.fingerprint:
-                raise KeyReused("the Idempotency-Key came with another request before") from None
+                raise KeyReused("the Idempotency-Key was used with another request") from None
             return before
         return self.job(new.id)
 
     def job(self, job: str) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: there is no such job.
         """
         with self._database.read() as connection:
             return queries.job(connection, jobs.c.id == job)
 
     def by_key(self, key: str) -> Job | None:
-        """The job that was made with an idempotency key."""
+        """Return the job that was created with an idempotency key, given by its digest."""
         with self._database.read() as connection:
             found = queries.jobs_where(connection, jobs.c.idempotency_key == key, limit=1)
         return found[0] if found else None
 
     def latest(self, limit: int) -> list[Job]:
-        """The jobs accepted last, the newest first."""
+        """Return the latest jobs, newest first."""
         with self._database.read() as connection:
             return queries.jobs_where(connection, None, limit)
 
     def items(
         self, job: str, after: int, limit: int, state: ItemState | None, *, answers: bool = False
     ) -> list[Item]:
-        """Items of a job in order, those behind number `after`.
+        """Return items of a job in order.
 
         Args:
-            job: whose.
-            after: number of the last item that was seen, 0 from the beginning.
-            limit: how many.
-            state: only these.
-            answers: those that are final alone, with their answers.
+            job: identifier of the job.
+            after: number of the item after which to begin; 0 begins at the first one.
+            limit: largest number of items.
+            state: return only items in this state.
+            answers: return only items in a final state, with their answers.
 
         Raises:
             JobNotFound: there is no such job.
@@ -112,47 +123,49 @@ class Store:
             return queries.items_of(connection, job, after, limit, state, answers=answers)
 
     def overlay(self, job: str, number: int) -> bytes | None:
-        """The picture of one item, when one was kept."""
-        found = select(results.c.overlay).where(results.c.job == job, results.c.number == number)
+        """Return the PNG overlay of one item, or None if none was kept."""
+        statement = select(results.c.overlay).where(
+            results.c.job == job, results.c.number == number
+        )
         with self._database.read() as connection:
-            data: bytes | None = connection.execute(found).scalar()
+            data: bytes | None = connection.execute(statement).scalar()
         return data
 
     def is_open(self, job: str) -> bool:
-        """Whether items of a job still have to be answered."""
-        found = select(jobs.c.id).where(jobs.c.id == job, jobs.c.finished.is_(None))
+        """Return whether items of a job still have to be answered."""
+        statement = select(jobs.c.id).where(jobs.c.id == job, jobs.c.finished.is_(None))
         with self._database.read() as connection:
-            return connection.execute(found).first() is not None
+            return connection.execute(statement).first() is not None
 
     def delete(self, job: str) -> int | None:
-        """Forget a job with all its answers; those still awaited will not be taken.
+        """Delete a job with all its answers; answers that arrive later are dropped.
 
         Returns:
-            How many items it had, or None where there was no such job.
+            Number of its items, or None if there was no such job.
         """
         with self._database.write() as connection:
             count = connection.execute(select(func.count()).where(items.c.job == job)).scalar_one()
-            gone = connection.execute(delete(jobs).where(jobs.c.id == job)).rowcount
-        return int(count) if gone else None
+            deleted = connection.execute(delete(jobs).where(jobs.c.id == job)).rowcount
+        return int(count) if deleted else None
 
     def expired(self) -> list[str]:
-        """Jobs whose time is over."""
+        """Return the identifiers of expired jobs."""
         with self._database.read() as connection:
-            over = select(jobs.c.id).where(jobs.c.expires < now(connection))
-            return list(connection.execute(over).scalars())
+            statement = select(jobs.c.id).where(jobs.c.expires < now(connection))
+            return list(connection.execute(statement).scalars())
 
-    # work
+    # Items as workers see them.
 
     def claim(self) -> Claim | None:
-        """Take the next item for this caller alone; jobs take turns.
+        """Claim the next item for this caller alone; jobs take turns.
 
         Returns:
-            The claim, or None where nothing is to be done now.
+            The claim, or None if no item is due.
         """
         with self._database.read() as connection:
-            turn = select(jobs.c.id).where(jobs.c.finished.is_(None)).order_by(jobs.c.served)
-            waiting = list(connection.execute(turn).scalars())
-        for job in waiting:
+            unfinished = select(jobs.c.id).where(jobs.c.finished.is_(None)).order_by(jobs.c.served)
+            names = list(connection.execute(unfinished).scalars())
+        for job in names:
             claim = self._claim_of(job)
             if claim is not None:
                 self._touch(job)
@@ -162,7 +175,7 @@ class Store:
     def _claim_of(self, job: str) -> Claim | None:
         with self._database.write() as connection:
             at = now(connection)
-            free = (
+            due_item = (
                 select(items, jobs.c.question)
                 .join(jobs, jobs.c.id == items.c.job)
                 .where(items.c.job == job, items.c.state.in_(_OPEN), items.c.due <= at)
@@ -170,7 +183,7 @@ class Store:
                 .limit(1)
                 .with_for_update(skip_locked=True, of=items)
             )
-            row = connection.execute(free).mappings().first()
+            row = connection.execute(due_item).mappings().first()
             if row is None:
                 return None
             claim = _claim(row, secrets.token_hex(16))
@@ -188,7 +201,7 @@ class Store:
         return claim
 
     def _touch(self, job: str) -> None:
-        """The job had its turn. A transaction of its own: a claim waits for no other process."""
+        """Record the turn of a job, in its own transaction: a claim must not wait for it."""
         with self._database.write() as connection:
             at = now(connection)
             started = func.coalesce(jobs.c.started, at)
@@ -197,54 +210,46 @@ class Store:
             )
 
     def renew(self, claims: list[Claim]) -> None:
-        """Go on holding claims whose work takes long."""
+        """Extend the leases of claims."""
         with self._database.write() as connection:
             due = now(connection) + self.lease_s
             for claim in claims:
-                connection.execute(update(items).where(_held(claim)).values(due=due))
+                connection.execute(update(items).where(_leased(claim)).values(due=due))
 
-    def succeed(self, claim: Claim, answer: Answer) -> Taken:
-        """Keep an answer.
-
-        Returns:
-            Whether it was taken: not when the lease was lost or the job is gone.
-        """
-        kept = {"json": zlib.compress(answer.json, 1), "overlay": answer.overlay}
+    def succeed(self, claim: Claim, answer: ItemAnswer) -> Completion:
+        """Store the answer to an item; it is dropped if the lease was lost or the job deleted."""
+        values = {"json": zlib.compress(answer.json, 1), "overlay": answer.overlay}
         with self._database.write() as connection:
             _lock(connection, claim.job)
-            taken = self._finish(connection, claim, ItemState.SUCCEEDED, sha256=answer.sha256)
-            if taken.item:
+            completion = self._finish(connection, claim, ItemState.SUCCEEDED, sha256=answer.sha256)
+            if completion.item:
                 connection.execute(
-                    insert(results).values(job=claim.job, number=claim.number, **kept)
+                    insert(results).values(job=claim.job, number=claim.number, **values)
                 )
-        return taken
+        return completion
 
-    def fail(self, claim: Claim, problem: Mapping[str, Any], sha256: str | None) -> Taken:
-        """Keep why an item has no answer.
-
-        Returns:
-            Whether it was taken.
-        """
+    def fail(self, claim: Claim, problem: Mapping[str, Any], sha256: str | None) -> Completion:
+        """Store the reason why an item has no answer; dropped as in `succeed`."""
         with self._database.write() as connection:
             _lock(connection, claim.job)
             text = json.dumps(problem)
             return self._finish(connection, claim, ItemState.FAILED, problem=text, sha256=sha256)
 
-    def retry(self, claim: Claim, wait_s: float) -> None:
-        """Give an item back, to be tried again after a while."""
+    def retry(self, claim: Claim, delay_s: float) -> None:
+        """Queue an item again, to be claimed after a delay."""
         with self._database.write() as connection:
             connection.execute(
                 update(items)
-                .where(_held(claim))
-                .values(state=ItemState.QUEUED, token=None, due=now(connection) + wait_s)
+                .where(_leased(claim))
+                .values(state=ItemState.QUEUED, token=None, due=now(connection) + delay_s)
             )
 
     def release(self, claim: Claim) -> None:
-        """Give an item back as if it had not been claimed."""
+        """Queue an item again as if it had not been claimed."""
         with self._database.write() as connection:
             connection.execute(
                 update(items)
-                .where(_held(claim))
+                .where(_leased(claim))
                 .values(
                     state=ItemState.QUEUED,
                     token=None,
@@ -255,18 +260,20 @@ class Store:
 
     def _finish(
         self, connection: Connection, claim: Claim, state: ItemState, **values: Any
-    ) -> Taken:
-        """Make an item final, and its job when it was the last; the job's row is locked."""
+    ) -> Completion:
+        """Finish an item, and its job with the last item; the row of the job must be locked."""
         at = now(connection)
-        final = update(items).where(_held(claim)).values(state=state, finished=at, token=None)
+        final = update(items).where(_leased(claim)).values(state=state, finished=at, token=None)
         if connection.execute(final.values(**values)).rowcount != 1:
-            return Taken(item=False)
-        still = select(items.c.number).where(items.c.job == claim.job, items.c.state.in_(_OPEN))
-        last = connection.execute(still.limit(1)).first() is None
+            return Completion(item=False)
+        unfinished = select(items.c.number).where(
+            items.c.job == claim.job, items.c.state.in_(_OPEN)
+        )
+        last = connection.execute(unfinished.limit(1)).first() is None
         if last:
-            over = {"finished": at, "expires": at + self._keep_s}
-            connection.execute(update(jobs).where(jobs.c.id == claim.job).values(**over))
-        return Taken(item=True, job=last)
+            times = {"finished": at, "expires": at + self._keep_s}
+            connection.execute(update(jobs).where(jobs.c.id == claim.job).values(**times))
+        return Completion(item=True, job=last)
 
 
 def _insert(connection: Connection, new: NewJob, at: float) -> None:
@@ -275,7 +282,7 @@ def _insert(connection: Connection, new: NewJob, at: float) -> None:
             id=new.id,
             idempotency_key=new.key,
             fingerprint=new.fingerprint,
-            question=new.question.model_dump_json(),
+            question=new.query.model_dump_json(),
             skipped=json.dumps(dict(new.contents.skipped)),
             created=at,
             served=at,
@@ -302,7 +309,7 @@ def _claim(row: Mapping[Any, Any], token: str) -> Claim:
         token=token,
         attempt=row["attempts"] + 1,
         piece=Piece(**{name: row[name] for name in Piece.__dataclass_fields__}),
-        question=JobQuestion.model_validate_json(row["question"]),
+        query=JobQuery.model_validate_json(row["question"]),
     )
 
 
@@ -310,11 +317,11 @@ def _is(claim: Claim) -> ColumnElement[bool]:
     return and_(items.c.job == claim.job, items.c.number == claim.number)
 
 
-def _held(claim: Claim) -> ColumnElement[bool]:
-    """The item, as long as the claim is the one that holds it."""
+def _leased(claim: Claim) -> ColumnElement[bool]:
+    """Match the item while the claim holds its lease."""
     return and_(_is(claim), items.c.token == claim.token)
 
 
 def _lock(connection: Connection, job: str) -> None:
-    """Let the last two items of a job finish one after the other, so that one sees the end."""
+    """Lock the row of a job, so that of two items that finish at once one is the last."""
     connection.execute(select(jobs.c.id).where(jobs.c.id == job).with_for_update())

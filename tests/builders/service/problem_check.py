@@ -1,18 +1,18 @@
-"""What every problem has that the service answers with."""
+"""Checks that every problem in a response must pass."""
 
 from typing import Any
 
 import httpx
 
-from service.api.schemas import inference
+from service.api.schemas.problems import Problem
 
 
 def check(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    """Its body, once it is seen to be a problem of that status and kind."""
+    """Return the body of a response after checking that it is a problem of a status and kind."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
-    inference.Problem.model_validate(body)
+    Problem.model_validate(body)
     assert body["type"] == f"urn:g2d:problem:{slug}"
     assert body["status"] == status
     assert body["request_id"] == response.headers["x-request-id"]

@@ -16,7 +16,7 @@ from radiograph.preprocess import PreprocessSpec
 from radiograph.readers.read import UNKNOWN
 from radiograph.repository.repository import Repository
 from service.dataplane.output_comparison import differences
-from service.dataplane.shadow import Copy, Shadows
+from service.dataplane.shadow import ShadowCopy, Shadows
 from service.decoding.decode import ImageFacts
 from service.errors import InvalidSettings
 from service.inference.results import AnalysisResult, ModelIdentity
@@ -172,7 +172,7 @@ async def test_a_shadow_that_fails_changes_no_answer(
     start: Start, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with start(models_dir=root, shadow_alias="canary") as (app, client):
-        shadow = app.state.models.lookup.ready(reference="canary")
+        shadow = app.state.components.registry.lookup.ready(reference="canary")
         failed = threading.Event()
 
         def fail(*_: object) -> None:
@@ -186,12 +186,12 @@ async def test_a_shadow_that_fails_changes_no_answer(
     assert "Jane" not in caplog.text
 
 
-def copies(root: Path) -> tuple[ModelRegistry, Copy]:
+def copies(root: Path) -> tuple[ModelRegistry, ShadowCopy]:
     models = load(root, shadow_alias="canary")
     with models.lookup.lease() as lease:
         assert lease.shadow is not None
         assert lease.shadow.version == 2
-        return models, Copy(lease.shadow, AnalysisRequest(), b"", UNKNOWN, result(), "id")
+        return models, ShadowCopy(lease.shadow, AnalysisRequest(), b"", UNKNOWN, result(), "id")
 
 
 def test_copies_are_dropped_under_load_and_when_too_many_wait(root: Path) -> None:

@@ -21,7 +21,7 @@ def slug(body: bytes) -> str:
 async def until(app: Any, taken: int) -> None:
     """Let the event loop run until so many places are taken."""
     async with asyncio.timeout(60):
-        while app.state.admission.active != taken:  # noqa: ASYNC110 - the service has no event for it
+        while app.state.components.admission.active != taken:  # noqa: ASYNC110 - the service has no event for it
             await asyncio.sleep(0)
 
 
@@ -69,7 +69,7 @@ async def test_a_body_that_never_ends_is_408(start: Start) -> None:
         exchange = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)
         asyncio.get_running_loop().call_later(0.2, exchange.leave.set)
         reply = await exchange.run()
-        assert app.state.admission.active == 0
+        assert app.state.components.admission.active == 0
     assert (reply.status, slug(reply.body)) == (408, "body-timeout")
 
 
@@ -103,7 +103,7 @@ async def test_a_client_that_leaves_while_it_sends_takes_no_place(start: Start) 
         exchange = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)
         exchange.leave.set()
         reply = await exchange.run()
-        assert app.state.admission.active == 0
+        assert app.state.components.admission.active == 0
     assert reply.status == 499
 
 
@@ -135,7 +135,7 @@ async def test_work_for_a_client_that_left_stops_and_keeps_its_place_until_then(
         await gates[0].reached()
         exchange.leave.set()
         assert (await running).status == 499
-        assert app.state.admission.active == 1
+        assert app.state.components.admission.active == 1
         gates[0].open.set()
         await until(app, taken=0)
 
@@ -187,7 +187,7 @@ async def test_who_would_wait_longer_than_its_deadline_is_refused_unread(
         gates[0].shut()
         inside = asyncio.create_task(Exchange(app, "/segment", [rectangle_dicom]).run())
         await gates[0].reached()
-        app.state.admission.throughput.record(started=0, completed=6.5)
+        app.state.components.admission.throughput.record(started=0, completed=6.5)
         headers = {"x-request-timeout": "5", "expect": "100-continue", "content-length": "9"}
         reply = await Exchange(app, "/segment", [rectangle_dicom], headers).run()
         assert (reply.status, slug(reply.body), reply.received) == (503, "overloaded", 0)

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from radiograph.errors import ModelNotFound
 from service.api.schemas import inference, jobs
 from service.inference.results import ModelIdentity
-from service.jobs import item_predictor
-from service.jobs.job import JobQuestion
+from service.jobs.item_predictor import ItemPredictor
+from service.jobs.job import JobQuery
 from tests.builders.files import sample_files
 from tests.builders.jobs.job_bodies import ZIP, form, pacs_export, radiograph, related, zip_file
 from tests.builders.jobs.job_clients import accepted, finished, results
@@ -198,8 +198,8 @@ async def test_a_database_that_does_not_answer_switches_off_jobs_alone(
     assert single.status_code == 200
 
 
-def _question_for(identity: ModelIdentity) -> JobQuestion:
-    return JobQuestion(
+def query_for(identity: ModelIdentity) -> JobQuery:
+    return JobQuery(
         tasks=(),
         phrases=(),
         method=None,
@@ -216,44 +216,43 @@ async def test_a_version_that_is_gone_is_not_replaced_by_another(
     start: Start, change: dict[str, Any]
 ) -> None:
     async with start() as (app, _):
-        models = app.state.models
-        question = _question_for(models.lookup.ready().identity)
-        trade = item_predictor.of(models, app.state.answerer)
-        assert (await trade.answer(THREE[0], "application/dicom", question))[0]
-        gone = question.model_copy(update=change)
+        components = app.state.components
+        query = query_for(components.registry.lookup.ready().identity)
+        predictor = ItemPredictor(components.registry, components.predictor)
+        assert (await predictor.predict(THREE[0], "application/dicom", query)).data
+        gone = query.model_copy(update=change)
         with pytest.raises(ModelNotFound):
-            await trade.answer(THREE[0], "application/dicom", gone)
+            await predictor.predict(THREE[0], "application/dicom", gone)
 
 
 async def test_a_job_ends_with_the_version_that_it_was_accepted_for(
     start: Start, root: Path
 ) -> None:
     async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, client):
-        models = app.state.models
-        trade = item_predictor.of(models, app.state.answerer)
-        question = _question_for(models.lookup.ready().identity)
-        first, _ = await trade.answer(THREE[0], "application/dicom", question)
-        await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
-        later, _ = await trade.answer(THREE[0], "application/dicom", question)
-        trade.rest()
-        again, _ = await trade.answer(THREE[0], "application/dicom", question)  # loaded anew
-        trade.rest()
+        registry = app.state.components.registry
+        predictor = ItemPredictor(registry, app.state.components.predictor)
+        query = query_for(registry.lookup.ready().identity)
+        first = await predictor.predict(THREE[0], "application/dicom", query)
+        await asyncio.to_thread(registry.promote, "tiny", "stable", 2, 1)
+        later = await predictor.predict(THREE[0], "application/dicom", query)
+        predictor.release_idle()
+        again = await predictor.predict(THREE[0], "application/dicom", query)  # loaded anew
+        predictor.release_idle()
         reply = await client.post("/classify", content=THREE[0])
-    versions = [json.loads(answer)["model"]["version"] for answer in (first, later, again)]
+    versions = [json.loads(answer.data)["model"]["version"] for answer in (first, later, again)]
     assert versions == [1, 1, 1]
     assert reply.headers["x-model-version"] == "tiny/2"
-    assert json.loads(first)["findings"] == json.loads(again)["findings"]
+    assert json.loads(first.data)["findings"] == json.loads(again.data)["findings"]
 
 
 async def test_a_version_is_freed_when_no_item_needs_it(start: Start, root: Path) -> None:
     async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, _):
-        models = app.state.models
-        trade = item_predictor.of(models, app.state.answerer)
-        await trade.answer(
-            THREE[0], "application/dicom", _question_for(models.lookup.ready().identity)
-        )
-        held = models.lookup.find().loaded
-        await asyncio.to_thread(models.promote, "tiny", "stable", 2, 1)
+        registry = app.state.components.registry
+        predictor = ItemPredictor(registry, app.state.components.predictor)
+        query = query_for(registry.lookup.ready().identity)
+        await predictor.predict(THREE[0], "application/dicom", query)
+        held = registry.lookup.find().loaded
+        await asyncio.to_thread(registry.promote, "tiny", "stable", 2, 1)
         assert not held.is_free
-        trade.rest()
+        predictor.release_idle()
         assert held.is_free

@@ -90,7 +90,7 @@ async def test_a_batch_answers_every_task_as_a_lone_request_does(
         first = asyncio.create_task(ask(0, "/classify"))
         await gates[0].reached()
         together = asyncio.gather(*(ask(*item) for item in asked))
-        engine = app.state.engine
+        engine = app.state.components.batcher
         async with asyncio.timeout(60):
             while engine.waiting < len(asked):  # noqa: ASYNC110 - it has no event for it
                 await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_a_remote_backend_is_asked_once_for_all_that_ask_the_same(
         await gates[0].reached()
         together = asyncio.gather(*(ask(*item) for item in asked))
         async with asyncio.timeout(60):
-            while app.state.engine.waiting < len(asked):  # noqa: ASYNC110 - the same
+            while app.state.components.batcher.waiting < len(asked):  # noqa: ASYNC110 - the same
                 await asyncio.sleep(0)
         gates[0].open.set()
         assert await together == alone
@@ -166,7 +166,7 @@ async def test_a_file_is_analysed_without_a_request(start: Start) -> None:
     watching = Watching()
     async with start(observer=watching) as (app, client):
         question = PredictionQuery((Task.GROUND,), ("bright",))
-        answer = await app.state.answerer.analyse(
+        answer = await app.state.components.predictor.predict(
             Upload(body(1), DICOM), question, request_id="job-1"
         )
         reply = await client.post("/ground?phrase=bright", content=body(1), headers=HEADERS)
@@ -178,7 +178,7 @@ async def test_a_file_is_analysed_without_a_request(start: Start) -> None:
 
 async def test_what_cannot_be_analysed_is_raised(start: Start) -> None:
     async with start() as (app, _):
-        analyse = app.state.answerer.analyse
+        analyse = app.state.components.predictor.predict
         segment = PredictionQuery((Task.SEGMENT,))
         with pytest.raises(MalformedInput):
             await analyse(Upload(b"garbage", DICOM), segment)
@@ -194,10 +194,12 @@ async def test_jobs_take_no_place_from_requests(start: Start, gates: list[Gate])
     async with start(build(gates), workers=1, waiting=0) as (app, client):
         gates[0].shut()
         job = asyncio.create_task(
-            app.state.answerer.analyse(Upload(body(1), DICOM), PredictionQuery((Task.SEGMENT,)))
+            app.state.components.predictor.predict(
+                Upload(body(1), DICOM), PredictionQuery((Task.SEGMENT,))
+            )
         )
         await gates[0].reached()
-        assert app.state.admission.active == 0
+        assert app.state.components.admission.active == 0
         asking = asyncio.create_task(client.post("/segment", content=body(1), headers=HEADERS))
         gates[0].open.set()
         assert (await asking).status_code == 200

@@ -522,7 +522,7 @@ async def test_an_answer_is_of_the_version_that_it_names_when_a_swap_comes_in_be
         before = asyncio.create_task(classify(client, black))
         assert await asyncio.to_thread(gate.reached.wait, 60)
         Repository(root).set_alias("tiny", "stable", 2)
-        await asyncio.to_thread(app.state.models.refresh)
+        await asyncio.to_thread(app.state.components.registry.refresh)
         after = await classify(client, black)
         gate.set()
         assert (await before, after) == (1, 2)

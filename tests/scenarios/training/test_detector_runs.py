@@ -235,7 +235,7 @@ async def test_the_service_answers_the_boxes_that_pytorch_finds(
     )
     app = create_app(settings.changed(jobs_min_free_bytes=0, decode_workers=1))
     async with app.router.lifespan_context(app):
-        await asyncio.to_thread(app.state.models.lookup.wait, 60)
+        await asyncio.to_thread(app.state.components.registry.lookup.wait, 60)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://g2d") as client:
             headers = {"content-type": "image/png"}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from openapi_spec_validator import validate
 
-from service.api.schemas import inference
+from service.api.schemas import models
 from tests.builders.service.problem_check import check
 
 DICOM = {"content-type": "application/dicom"}
@@ -17,7 +17,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 async def test_models_say_what_is_loaded(client: httpx.AsyncClient) -> None:
-    listed = inference.ModelList.model_validate((await client.get("/v1/models")).json())
+    listed = models.ModelList.model_validate((await client.get("/v1/models")).json())
     (model,) = listed.models
     assert (model.name, model.default) == ("tiny", True)
     assert [(v.version, v.state, v.aliases) for v in model.versions] == [(1, "ready", ["stable"])]
@@ -29,7 +29,7 @@ async def test_a_version_shows_its_manifest_and_what_computes(
     client: httpx.AsyncClient, version: str
 ) -> None:
     response = await client.get(f"/v1/models/tiny/versions/{version}")
-    detail = inference.VersionDetail.model_validate(response.json())
+    detail = models.VersionDetail.model_validate(response.json())
     assert detail.manifest is not None
     assert (detail.manifest.name, detail.version) == ("tiny", 1)
     assert detail.providers == ["CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""The runner: what is tried again, what is not, what it gives back when it stops."""
+"""The job worker: retries, failures, leases, and a stop in the middle of an item."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,24 +10,30 @@ from typing import Any
 import pytest
 
 from radiograph.errors import MalformedInput, RadiographError
+from service.api.http.problems import describe_error
+from service.dataplane.predictor import JSON, EncodedPrediction
 from service.errors import BackendFailure, NotReady, Overloaded
-from service.jobs import item_predictor
-from service.jobs.job import Contents, Job, JobQuestion, JobState, Piece
+from service.inference.results import ModelIdentity
+from service.jobs.item_predictor import ItemPredictor
+from service.jobs.job import Contents, Job, JobQuery, JobState, Piece
 from service.jobs.storage.database import Database
 from service.jobs.storage.spool import Spool
 from service.jobs.storage.store import Store
-from service.jobs.trade import Trade
-from service.jobs.worker import Pace, Runner, Threads
+from service.jobs.thread_pool import JobThreads
+from service.jobs.worker import JobWorker, WorkerTiming
 from service.observability.observer import NullObserver
+from service.settings import Settings
 from tests.service.jobs.storage.test_store import new
 
-PACE = Pace(in_flight=2, attempts=3, max_bytes=100, stale_s=1000, poll_s=0.01, backoff_s=0.0)
+IN_FLIGHT = 2
+SETTINGS = Settings.of(jobs_in_flight=IN_FLIGHT, jobs_attempts=3, max_body_bytes=1024)
+TIMING = WorkerTiming(poll_s=0.01, backoff_s=0.0)
 Act = Callable[[bytes], Awaitable[None]]
 
 
 @dataclass
-class Heard(NullObserver):
-    """An observer that remembers."""
+class RecordingObserver(NullObserver):
+    """An observer that records its events."""
 
     jobs: list[tuple[str, int]] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
@@ -39,17 +45,31 @@ class Heard(NullObserver):
         self.outcomes.append(outcome)
 
 
+class ScriptedPredictor(ItemPredictor):
+    """Runs a function of the test on each file instead of a model."""
+
+    def __init__(self, act: Act) -> None:
+        self._act = act
+
+    async def predict(self, data: bytes, media_type: str, query: JobQuery) -> EncodedPrediction:
+        await self._act(data)
+        return EncodedPrediction(b"{}", JSON, ModelIdentity("tiny", 1, "0" * 64), {})
+
+    def release_idle(self) -> None:
+        pass
+
+
 @dataclass
 class Bench:
-    """A runner around something that acts like an analysis."""
+    """A worker around a scripted predictor."""
 
     store: Store
     spool: Spool
-    runner: Runner
-    heard: Heard
+    worker: JobWorker
+    observer: RecordingObserver
 
     def accept(self, bodies: list[bytes]) -> None:
-        """Take the job `job`, as the desk would."""
+        """Accept the job `job`, as the job service would."""
         incoming, pieces, start = self.spool.begin(), [], 0
         for position, body in enumerate(bodies, 1):
             incoming.write(body)
@@ -59,11 +79,11 @@ class Bench:
         self.spool.keep(incoming, "job")
         incoming.discard()
         self.store.accept(replace(new("job", 1), contents=Contents(tuple(pieces))))
-        self.runner.wake()
+        self.worker.wake()
 
     async def finished(self) -> Job:
         async with asyncio.timeout(60):
-            # The store has no event for it.
+            # The store has no event to wait for.
             while (job := self.store.job("job")).state is not JobState.FINISHED:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return job
@@ -75,32 +95,33 @@ class Bench:
 
 
 def bodies(folder: Path) -> list[str]:
-    """Files that hold a body, whole or not."""
+    """Return the names of the files that contain a body, complete or not."""
     paths = [*folder.glob("*.body"), *(folder / "incoming").iterdir()]
     return [path.name for path in paths]
 
 
 @asynccontextmanager
 async def bench(
-    tmp_path: Path, act: Act, pace: Pace = PACE, *, lease_s: float = 100
+    tmp_path: Path,
+    act: Act,
+    settings: Settings = SETTINGS,
+    timing: WorkerTiming = TIMING,
+    *,
+    lease_s: float = 100,
 ) -> AsyncIterator[Bench]:
-    async def answer(
-        data: bytes, media_type: str, question: JobQuestion
-    ) -> tuple[bytes, bytes | None]:
-        await act(data)
-        return b"{}", None
-
-    trade = Trade(answer, item_predictor.describe)
     store = Store(Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}", 8), lease_s, 1000)
-    spool, threads, heard = Spool(tmp_path, 0), Threads(8), Heard()
+    spool, threads, observer = Spool(tmp_path, 0), JobThreads(8), RecordingObserver()
     store.prepare()
     spool.prepare()
-    made = Bench(store, spool, Runner(store, spool, trade, pace, threads, heard), heard)
-    working = asyncio.create_task(made.runner.run())
+    worker = JobWorker(
+        store, spool, ScriptedPredictor(act), describe_error, settings, threads, observer, timing
+    )
+    made = Bench(store, spool, worker, observer)
+    working = asyncio.create_task(worker.run())
     try:
         yield made
     finally:
-        made.runner.stop()
+        made.worker.stop()
         await working
         threads.close()
         store.close()
@@ -109,7 +130,7 @@ async def bench(
 @pytest.mark.parametrize(
     "error", [Overloaded("x"), NotReady("x"), BackendFailure("x"), RuntimeError("Doe^Jane")]
 )
-async def test_what_the_service_is_at_fault_for_is_tried_again(
+async def test_an_error_of_the_service_is_retried(
     tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     errors = [error, error]
@@ -121,11 +142,14 @@ async def test_what_the_service_is_at_fault_for_is_tried_again(
     async with bench(tmp_path, act) as made:
         made.accept([b"x"])
         job = await made.finished()
-    assert (job.counts.succeeded, made.heard.outcomes) == (1, ["retried", "retried", "succeeded"])
+    assert (job.counts.succeeded, made.observer.outcomes) == (
+        1,
+        ["retried", "retried", "succeeded"],
+    )
     assert "Jane" not in caplog.text
 
 
-async def test_tries_end(tmp_path: Path) -> None:
+async def test_attempts_are_limited(tmp_path: Path) -> None:
     async def act(_: bytes) -> None:
         raise Overloaded("x")
 
@@ -133,29 +157,27 @@ async def test_tries_end(tmp_path: Path) -> None:
         made.accept([b"x"])
         job = await made.finished()
         assert made.problems() == ["urn:g2d:problem:overloaded"]
-    assert (job.counts.failed, made.heard.outcomes) == (1, ["retried", "retried", "failed"])
+    assert (job.counts.failed, made.observer.outcomes) == (1, ["retried", "retried", "failed"])
 
 
 @pytest.mark.parametrize("error", [MalformedInput("x"), RadiographError("x")])
-async def test_what_the_client_is_at_fault_for_is_tried_once(
-    tmp_path: Path, error: Exception
-) -> None:
+async def test_an_error_of_the_client_is_not_retried(tmp_path: Path, error: Exception) -> None:
     async def act(data: bytes) -> None:
         if data == b"bad":
             raise error
 
     async with bench(tmp_path, act) as made:
-        made.accept([b"bad", b"good", b"x" * 101])
+        made.accept([b"bad", b"good", b"x" * 1025])
         job = await made.finished()
         second, third = made.problems()[1:]
     assert (job.counts.failed, job.counts.succeeded) == (2, 1)
     assert (second, third) == (None, "urn:g2d:problem:input-too-large")
-    assert sorted(made.heard.outcomes) == ["failed", "failed", "succeeded"]
-    assert made.heard.jobs == [("finished", 3)]
+    assert sorted(made.observer.outcomes) == ["failed", "failed", "succeeded"]
+    assert made.observer.jobs == [("finished", 3)]
     assert bodies(tmp_path) == []
 
 
-async def test_no_more_is_under_way_than_may_be(tmp_path: Path) -> None:
+async def test_concurrent_items_are_limited(tmp_path: Path) -> None:
     inside = most = 0
 
     async def act(_: bytes) -> None:
@@ -168,42 +190,44 @@ async def test_no_more_is_under_way_than_may_be(tmp_path: Path) -> None:
     async with bench(tmp_path, act) as made:
         made.accept([bytes([number]) for number in range(9)])
         await made.finished()
-    assert most <= PACE.in_flight
+    assert most <= IN_FLIGHT
 
 
-async def test_an_item_that_ends_the_process_each_time_is_given_up(tmp_path: Path) -> None:
+async def test_an_item_that_ends_the_process_in_every_attempt_fails(tmp_path: Path) -> None:
     async def act(_: bytes) -> None:
         raise AssertionError("must not be tried again")
 
-    async with bench(tmp_path, act, replace(PACE, attempts=1, poll_s=1000)) as made:
+    async with bench(
+        tmp_path, act, SETTINGS.changed(jobs_attempts=1), replace(TIMING, poll_s=1000)
+    ) as made:
         lost = Store(Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}", 1), -1.0, 1000)
-        await asyncio.sleep(0.05)  # the runner has found nothing and waits to be woken
+        await asyncio.sleep(0.05)  # the worker has found nothing and waits to be woken
         made.store.accept(new("job", 1))
         assert lost.claim() is not None
         lost.close()
-        made.runner.wake()
+        made.worker.wake()
         await made.finished()
         assert made.problems() == ["urn:g2d:problem:interrupted"]
 
 
-async def test_what_is_under_way_when_it_stops_is_given_back(tmp_path: Path) -> None:
+async def test_an_item_that_is_running_at_the_stop_returns_to_the_queue(tmp_path: Path) -> None:
     reached = asyncio.Event()
 
     async def act(_: bytes) -> None:
         reached.set()
         await asyncio.Event().wait()
 
-    async with bench(tmp_path, act, replace(PACE, stop_s=0.01)) as made:
+    async with bench(tmp_path, act, timing=replace(TIMING, stop_s=0.01)) as made:
         made.accept([b"x"])
         await asyncio.wait_for(reached.wait(), 60)
-        made.runner.stop()
+        made.worker.stop()
         async with asyncio.timeout(60):
             while made.store.job("job").counts.queued != 1:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.005)
         assert made.store.items("job", 0, 1, None)[0].attempts == 0
 
 
-async def test_a_long_analysis_keeps_its_lease(tmp_path: Path) -> None:
+async def test_the_lease_of_a_long_prediction_is_renewed(tmp_path: Path) -> None:
     calls = 0
 
     async def act(_: bytes) -> None:
@@ -217,11 +241,11 @@ async def test_a_long_analysis_keeps_its_lease(tmp_path: Path) -> None:
     assert (job.counts.succeeded, calls) == (1, 1)
 
 
-async def test_leftovers_are_swept_and_what_is_waited_for_is_not(tmp_path: Path) -> None:
+async def test_orphaned_bodies_are_removed_and_bodies_of_open_jobs_are_kept(tmp_path: Path) -> None:
     async def act(_: bytes) -> None:
         await asyncio.Event().wait()
 
-    async with bench(tmp_path, act, replace(PACE, stop_s=0.0)) as made:
+    async with bench(tmp_path, act, timing=replace(TIMING, stop_s=0.0)) as made:
         made.accept([b"x"])
         lost, half = made.spool.begin(), made.spool.begin()
         made.spool.keep(lost, "lost")

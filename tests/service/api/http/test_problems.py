@@ -11,7 +11,7 @@ import pytest
 
 from radiograph.errors import InputError, RadiographError, UnusableImage
 from service.api.http import problems
-from service.api.schemas import inference
+from service.api.schemas.problems import Problem
 from tests.builders.files import sample_files
 from tests.builders.service.problem_check import check
 from tests.fixtures.service import Start
@@ -268,7 +268,7 @@ GARBAGE = {
 async def test_garbage_is_a_4xx(client: httpx.AsyncClient, body: bytes, kind: str) -> None:
     response = await client.post("/analyze", content=body, headers={"content-type": kind})
     assert 400 <= response.status_code < 500, response.text
-    inference.Problem.model_validate(response.json())
+    Problem.model_validate(response.json())
 
 
 @pytest.mark.parametrize("part", range(0, 100, 9))

@@ -181,10 +181,10 @@ async def test_a_disk_that_fills_up_is_507_and_nothing_is_half_accepted(
 
 
 def _said(call: Callable[..., None]) -> Callable[..., None]:
-    from service.jobs.storage.spool import full_disk_is_said
+    from service.jobs.storage.spool import disk_full_as_storage_full
 
     def write(*arguments: object) -> None:
-        with full_disk_is_said():
+        with disk_full_as_storage_full():
             call(*arguments)
 
     return write

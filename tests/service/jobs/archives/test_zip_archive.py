@@ -1,4 +1,4 @@
-"""Zip files of every kind, most of them hostile: each is read within its limits or refused."""
+"""Zip files, most of them hostile: each is read within the limits or refused."""
 
 import io
 import struct
@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from radiograph.errors import InputError, InputTooLarge, MalformedInput, UnsupportedEncoding
 from service.jobs.archives import zip_archive
 from service.jobs.archives.inflate import inflate
-from service.jobs.archives.zip_archive import ArchiveLimits
 from service.jobs.job import Contents, Piece
 from service.jobs.storage.spool import Spool
+from service.settings import JobSettings
 from tests.builders.jobs.job_bodies import zip_file
 
-LIMITS = ArchiveLimits(max_entries=20, max_inflated_bytes=100_000_000)
+LIMITS = JobSettings(max_items=20, max_inflated_bytes=100_000_000)
 
 
-def read(data: bytes, limits: ArchiveLimits = LIMITS) -> Contents:
+def read(data: bytes, limits: JobSettings = LIMITS) -> Contents:
     return zip_archive.read(io.BytesIO(data), 0, len(data), limits)
 
 
 def bytes_of(data: bytes, piece: Piece, folder: Path) -> bytes:
-    """A piece as the runner reads it."""
+    """Return a piece as the worker reads it."""
     spool = Spool(folder, 0)
     spool.prepare()
     incoming = spool.begin()
@@ -82,7 +82,9 @@ def test_a_name_is_never_a_path(name: str, tmp_path: Path) -> None:
         (".hidden", "no_image"),
     ],
 )
-def test_what_is_no_radiograph_by_its_name_is_skipped_and_said(name: str, reason: str) -> None:
+def test_files_whose_names_are_not_those_of_images_are_skipped_and_counted(
+    name: str, reason: str
+) -> None:
     found = read(zip_file({name: b"", "1": b"x"}))
     assert (len(found.pieces), found.skipped) == (1, {reason: 1})
     assert found.pieces[0].position == 2
@@ -94,7 +96,7 @@ def test_a_file_that_may_be_a_radiograph_is_never_skipped() -> None:
 
 
 @pytest.mark.parametrize("data", [zip_file({"1": b"x"}), zip_file({})])
-def test_an_archive_within_is_refused(data: bytes) -> None:
+def test_a_nested_archive_is_refused(data: bytes) -> None:
     for files in ({"1.dcm": data}, {"inner.zip": b"whatever"}, {"a.tar": b"x"}):
         with pytest.raises(UnsupportedEncoding):
             read(zip_file(files))
@@ -109,7 +111,7 @@ def test_an_encrypted_file_is_refused() -> None:
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_method_that_inflates_without_bounds_is_refused(compression: int) -> None:
+def test_other_compression_methods_than_deflate_are_refused(compression: int) -> None:
     with pytest.raises(UnsupportedEncoding):
         read(zip_file({"1": b"x" * 1000}, compression))
 
@@ -130,10 +132,10 @@ def test_a_bomb_is_refused_by_its_ratio() -> None:
     with pytest.raises(InputTooLarge, match="times"):
         read(bomb)
     with pytest.raises(InputTooLarge, match="unpacked"):
-        read(bomb, replace(LIMITS, max_inflated_bytes=1_000_000))
+        read(bomb, JobSettings(max_inflated_bytes=1_000_000))
 
 
-def test_a_small_picture_of_one_tone_is_no_bomb() -> None:
+def test_a_small_image_of_one_tone_is_no_bomb() -> None:
     assert len(read(zip_file({"1": bytes(10_000_000)})).pieces) == 1
 
 
@@ -143,7 +145,7 @@ def test_a_file_larger_than_one_radiograph_is_refused_before_it_is_inflated(tmp_
         bytes_of(data, read(data).pieces[0], tmp_path)
 
 
-def test_a_size_that_lies_is_found_out_without_inflating_more(tmp_path: Path) -> None:
+def test_a_wrong_size_is_detected_without_inflating_more(tmp_path: Path) -> None:
     data = zip_file({"1": bytes(900_000)})
     piece = replace(read(data).pieces[0], size=10)
     with pytest.raises(MalformedInput):
@@ -153,7 +155,7 @@ def test_a_size_that_lies_is_found_out_without_inflating_more(tmp_path: Path) ->
     assert len(inflate(stream, piece.stored, 11)) == 11
 
 
-def test_damaged_bytes_are_found_out(tmp_path: Path) -> None:
+def test_damaged_bytes_are_detected(tmp_path: Path) -> None:
     data = bytearray(zip_file({"1": b"abcdef"}, zipfile.ZIP_STORED))
     piece = read(bytes(data)).pieces[0]
     data[piece.start] ^= 1
@@ -162,7 +164,7 @@ def test_damaged_bytes_are_found_out(tmp_path: Path) -> None:
 
 
 def test_entries_that_share_their_bytes_are_refused() -> None:
-    """As the bombs of overlapping files do: many entries of the directory, one local header."""
+    """A zip bomb of overlapping files has many directory entries for one local header."""
     data = zip_file({"1": b"x" * 1000})
     start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
     directory = data[start:end] * 5
@@ -173,7 +175,7 @@ def test_entries_that_share_their_bytes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("offset", [1, 5, 0x7FFFFFFF, 0xFFFFFFFE])
-def test_an_entry_that_points_elsewhere_is_refused(offset: int) -> None:
+def test_an_entry_with_a_wrong_offset_is_refused(offset: int) -> None:
     data = bytearray(b"-" + zip_file({"1": b"x" * 100, "2": b"y"}))
     at = data.index(b"PK\x01\x02") + 42
     data[at : at + 4] = struct.pack("<I", offset)

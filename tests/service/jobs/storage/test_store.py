@@ -12,21 +12,21 @@ from sqlalchemy import update
 from radiograph.manifest import Task
 from service.errors import InvalidSettings, JobNotFound, JobsUnavailable, KeyReused
 from service.jobs.job import (
-    Answer,
     Claim,
+    Completion,
     Contents,
+    ItemAnswer,
     ItemState,
-    JobQuestion,
+    JobQuery,
     JobState,
     NewJob,
     Piece,
-    Taken,
 )
 from service.jobs.storage import schema
 from service.jobs.storage.database import Database
 from service.jobs.storage.store import Store
 
-QUESTION = JobQuestion(
+QUERY = JobQuery(
     tasks=(Task.SEGMENT,),
     phrases=(),
     method=None,
@@ -36,7 +36,7 @@ QUESTION = JobQuestion(
     version=1,
     digest="0" * 64,
 )
-ANSWER = Answer("a" * 64, b'{"masks":[]}', None)
+ANSWER = ItemAnswer("a" * 64, b'{"masks":[]}', None)
 LONG_S = 1000.0
 
 Open = Callable[..., Store]
@@ -65,7 +65,7 @@ def store(open_store: Open) -> Store:
 def new(name: str, items: int, key: str | None = None, fingerprint: str = "f") -> NewJob:
     piece = Piece(1, 0, 10, 10, False, None, "application/dicom", None)
     pieces = tuple(replace(piece, position=number) for number in range(1, items + 1))
-    return NewJob(name, QUESTION, Contents(pieces, skipped={"macos": 1}), key, fingerprint)
+    return NewJob(name, QUERY, Contents(pieces, skipped={"macos": 1}), key, fingerprint)
 
 
 def claimed(store: Store) -> Claim:
@@ -76,7 +76,7 @@ def claimed(store: Store) -> Claim:
 
 def test_a_job_is_what_was_accepted(store: Store) -> None:
     job = store.accept(new("j", 2))
-    assert (job.state, job.counts.queued, job.question) == (JobState.QUEUED, 2, QUESTION)
+    assert (job.state, job.counts.queued, job.query) == (JobState.QUEUED, 2, QUERY)
     assert (job.skipped, job.finished, job.eta_s) == ({"macos": 1}, None, None)
     assert store.job("j") == job
     assert store.latest(10) == [job]
@@ -87,11 +87,11 @@ def test_items_are_answered_in_order_and_the_last_one_ends_the_job(store: Store)
     first, second = claimed(store), claimed(store)
     assert (first.number, second.number, first.attempt) == (1, 2, 1)
     assert store.claim() is None
-    assert store.succeed(second, ANSWER) == Taken(item=True, job=False)
+    assert store.succeed(second, ANSWER) == Completion(item=True, job=False)
     job = store.job("j")
     assert (job.state, job.counts.answered, job.counts.running) == (JobState.RUNNING, 1, 1)
     assert job.eta_s is not None
-    assert store.fail(first, {"type": "t"}, None) == Taken(item=True, job=True)
+    assert store.fail(first, {"type": "t"}, None) == Completion(item=True, job=True)
     job = store.job("j")
     assert (job.state, job.counts.failed) == (JobState.FINISHED, 1)
     assert job.expires == pytest.approx((job.finished or 0) + LONG_S)
@@ -134,7 +134,7 @@ def test_what_a_lost_process_held_is_claimed_anew_and_its_late_answer_is_refused
     lost.retry(late, 0.0)
     lost.renew([late])
     lost.release(late)
-    assert other.succeed(fresh, ANSWER) == Taken(item=True, job=True)
+    assert other.succeed(fresh, ANSWER) == Completion(item=True, job=True)
 
 
 def test_a_claim_that_is_renewed_is_not_taken_away(open_store: Open) -> None:
@@ -203,7 +203,7 @@ def test_duplicates_at_the_same_moment_make_one_job(open_store: Open) -> None:
 def test_a_deleted_job_takes_its_answers_along(store: Store) -> None:
     store.accept(new("j", 2))
     done, running = claimed(store), claimed(store)
-    store.succeed(done, Answer("a" * 64, b"{}", b"picture"))
+    store.succeed(done, ItemAnswer("a" * 64, b"{}", b"picture"))
     assert store.overlay("j", 1) == b"picture"
     assert store.delete("j") == 2
     assert store.delete("j") is None
@@ -227,7 +227,7 @@ def test_a_database_of_another_version_is_refused(jobs_url: str, store: Store) -
     other = Database(jobs_url, 1)
     with other.write() as connection:
         connection.execute(update(schema.schema).values(version=2))
-    with pytest.raises(JobsUnavailable, match="schema 2"):
+    with pytest.raises(JobsUnavailable, match="schema version 2"):
         other.prepare()
     other.close()
 

@@ -1,0 +1,54 @@
+"""Schemas of the loaded models and of the probes."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from radiograph.manifest import ModelManifest, Task
+from service.api.schemas.base import Schema
+from service.registry.state import State
+
+
+class VersionSummary(Schema):
+    """One version that an alias points to."""
+
+    version: int
+    state: State
+    aliases: list[str] = Field(description="Aliases that this version answers for.")
+    wanted_by: list[str] = Field(
+        description="Aliases that point to it while an older version still answers for them."
+    )
+    digest: str | None
+    tasks: list[Task]
+
+
+class VersionDetail(VersionSummary):
+    """One version with its manifest."""
+
+    name: str
+    reason: str | None = Field(
+        description="Reason why the version, or the present contents of its folder, failed."
+    )
+    providers: list[str] = Field(description="Execution providers that are in use.")
+    manifest: ModelManifest | None
+
+
+class ModelSummary(Schema):
+    """One model with the versions that its aliases point to."""
+
+    name: str
+    default: bool = Field(description="Answers requests that name no model.")
+    reason: str | None = Field(description="Reason why its aliases cannot be read.")
+    versions: list[VersionSummary]
+
+
+class ModelList(Schema):
+    """The loaded models."""
+
+    models: list[ModelSummary]
+
+
+class Health(Schema):
+    """State of the service."""
+
+    status: Literal["live", "ready"]
