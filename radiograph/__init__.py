@@ -1,7 +1,8 @@
-"""The ground floor: what training and the service must share exactly.
+"""Ground floor of the project: the code that training and service must share exactly.
 
-    bytes -> dicom.read / raster.read -> Radiograph -> preprocess -> tensor + Geometry
-    raw outputs -> heads -> labels, masks, boxes, heat maps in source pixels
+    bytes --readers--> Radiograph --preprocess--> tensor + Geometry
+    raw outputs --postprocess--> findings, masks, boxes, heat maps in source pixels
+    manifest, repository: model versions on disk
 
 Depends on numpy, pydantic, pydicom and pillow; imports nothing else of this project.
 """

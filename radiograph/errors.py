@@ -1,34 +1,34 @@
-"""Every error this project raises on purpose, in one tree.
+"""Errors that this project raises on purpose, in one tree.
 
     RadiographError
-    ├── InputError               the caller's bytes or words are at fault
+    ├── InputError               the bytes or phrases of the caller are at fault
     │   ├── MalformedInput           the bytes are not what they claim to be
-    │   ├── InputTooLarge            more bytes or pixels than the limits allow
-    │   ├── UnsupportedEncoding      a media type or transfer syntax that we cannot read
-    │   ├── UnusableImage            a valid file that is not one grayscale radiograph
-    │   │   ├── NoPixelData              no image in it
-    │   │   ├── MultiFrameImage          more than one frame
-    │   │   ├── ColourImage              more than one sample per pixel
-    │   │   └── WrongModality            not CR, DX, or a secondary capture of one
-    │   └── UnusablePhrase           empty, too long, or with control characters
-    └── ModelError               a model version is at fault, or is not there
-        ├── ModelNotFound            no such model, version or alias
+    │   ├── InputTooLarge            the file exceeds the limits on bytes or pixels
+    │   ├── UnsupportedEncoding      the media type or transfer syntax cannot be read
+    │   ├── UnusableImage            the file is valid, but not one grayscale radiograph
+    │   │   ├── NoPixelData              the object holds no image
+    │   │   ├── MultiFrameImage          the object holds more than one frame
+    │   │   ├── ColourImage              the image is in colour or has a palette
+    │   │   └── WrongModality            the image is not a projection radiograph
+    │   └── UnusablePhrase           the phrase is empty, too long, or has control characters
+    └── ModelError               a model version is at fault or does not exist
+        ├── ModelNotFound            the model, version or alias does not exist
         ├── TaskNotOffered           the version has no head for the task
-        ├── InvalidVersion           a manifest, digest or golden output does not hold
-        ├── PublishRefused           a gate failed; nothing was published
-        └── AliasConflict            the alias moved since it was read
+        ├── InvalidVersion           a manifest, digest or golden output fails verification
+        ├── PublishRefused           a check failed, so nothing was published
+        └── AliasConflict            the alias was changed since it was read
 
-No HTTP status here: `service.api.http.problems` is the only place that knows them.
-Messages never carry patient data.
+HTTP status codes are assigned in `service.api.http.problems` only. Messages never carry patient
+data.
 """
 
 
 class RadiographError(Exception):
-    """Root of every error raised on purpose."""
+    """Base class of every error that is raised on purpose."""
 
 
 class InputError(RadiographError):
-    """The caller's bytes or words are at fault."""
+    """The bytes or phrases of the caller are at fault."""
 
 
 class MalformedInput(InputError):
@@ -36,15 +36,15 @@ class MalformedInput(InputError):
 
 
 class InputTooLarge(InputError):
-    """More bytes or pixels than the limits allow."""
+    """The file has more bytes or pixels than the limits allow."""
 
 
 class UnsupportedEncoding(InputError):
-    """A media type or transfer syntax that we cannot read."""
+    """The media type or transfer syntax cannot be read."""
 
 
 class UnusableImage(InputError):
-    """A valid file that is not one grayscale radiograph."""
+    """The file is valid, but does not hold one grayscale radiograph."""
 
 
 class NoPixelData(UnusableImage):
@@ -64,15 +64,15 @@ class WrongModality(UnusableImage):
 
 
 class UnusablePhrase(InputError):
-    """The phrase is empty, too long, or holds control characters."""
+    """The phrase is empty, too long, or has control characters."""
 
 
 class ModelError(RadiographError):
-    """A model version is at fault, or is not there."""
+    """A model version is at fault or does not exist."""
 
 
 class ModelNotFound(ModelError):
-    """No such model, version or alias."""
+    """The model, version or alias does not exist."""
 
 
 class TaskNotOffered(ModelError):
@@ -80,12 +80,12 @@ class TaskNotOffered(ModelError):
 
 
 class InvalidVersion(ModelError):
-    """A manifest, a digest or a golden output does not hold."""
+    """A manifest, a digest or a golden output fails verification."""
 
 
 class PublishRefused(ModelError):
-    """A gate failed; nothing was published."""
+    """A check failed, so nothing was published."""
 
 
 class AliasConflict(ModelError):
-    """The alias moved since it was read."""
+    """The alias was changed since it was read."""

@@ -1,4 +1,4 @@
-"""Geometry: exact mapping between the model's square grid and source pixels.
+"""Exact mapping between the square grid of the model and source pixels.
 
     source (rows x columns) --scale--> (height x width) --pad--> grid (size x size)
 
@@ -18,13 +18,13 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a source image lies in the square grid of the model.
+    """Placement of a source image in the square grid of the model.
 
     Attributes:
-        rows, columns: size of the source in pixels.
-        size: side of the square grid in pixels.
-        top, left: first grid row and column that the image covers.
-        height, width: grid rows and columns that the image covers.
+        rows, columns: size of the source, in source pixels.
+        size: side of the square grid, in grid pixels.
+        top, left: first row and column of the grid that the image covers.
+        height, width: number of rows and columns of the grid that the image covers.
     """
 
     rows: int
@@ -37,7 +37,10 @@ class Geometry:
 
     @classmethod
     def fit(cls, rows: int, columns: int, size: int) -> "Geometry":
-        """The largest centred placement of rows x columns in size x size, aspect kept."""
+        """Return the largest centred placement of rows x columns in size x size.
+
+        The aspect ratio is kept up to rounding to whole grid pixels.
+        """
         scale = size / max(rows, columns)
         height = max(1, round(rows * scale))
         width = max(1, round(columns * scale))
@@ -45,42 +48,42 @@ class Geometry:
 
     @property
     def scale_x(self) -> float:
-        """Grid pixels per source pixel, horizontally."""
+        """Number of grid pixels per source pixel, horizontally."""
         return self.width / self.columns
 
     @property
     def scale_y(self) -> float:
-        """Grid pixels per source pixel, vertically."""
+        """Number of grid pixels per source pixel, vertically."""
         return self.height / self.rows
 
     def to_source(self, x: float, y: float) -> tuple[float, float]:
-        """Grid coordinates -> source coordinates, clipped to the image."""
+        """Convert grid coordinates to source coordinates, clipped to the image."""
         source_x = (x - self.left) / self.scale_x
         source_y = (y - self.top) / self.scale_y
         return min(max(source_x, 0.0), self.columns), min(max(source_y, 0.0), self.rows)
 
     def to_grid(self, x: float, y: float) -> tuple[float, float]:
-        """Source coordinates -> grid coordinates."""
+        """Convert source coordinates to grid coordinates."""
         return x * self.scale_x + self.left, y * self.scale_y + self.top
 
     def box_to_source(self, box: Box) -> Box:
-        """(x0, y0, x1, y1) on the grid -> the same box in source pixels, clipped."""
+        """Convert (x0, y0, x1, y1) on the grid to source pixels, clipped to the image."""
         return (*self.to_source(box[0], box[1]), *self.to_source(box[2], box[3]))
 
     def box_to_grid(self, box: Box) -> Box:
-        """(x0, y0, x1, y1) in source pixels -> the same box on the grid."""
+        """Convert (x0, y0, x1, y1) in source pixels to the grid."""
         return (*self.to_grid(box[0], box[1]), *self.to_grid(box[2], box[3]))
 
     def cells(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of a map over the whole square that the image covers.
+        """Return the rows and columns of a map over the whole square that the image covers.
 
         Args:
-            height: rows of cells in the map.
-            width: columns of cells in the map.
+            height: number of rows of the map.
+            width: number of columns of the map.
 
         Returns:
-            The cells whose centres lie inside the image; where a thin image has none, the one
-            cell that its middle lies in.
+            The range of rows and the range of columns whose centres lie inside the image. If a
+            thin image covers no centre, the row or column that contains its middle.
         """
         return (
             _covered(self.top, self.height, height / self.size),
@@ -88,7 +91,7 @@ class Geometry:
         )
 
     def crop(self, grid: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The part of a map over the whole square that the image covers.
+        """Return the part of a map over the whole square that the image covers.
 
         Args:
             grid: h x w, float32, over the whole square at any resolution h x w.
@@ -99,14 +102,15 @@ class Geometry:
         return grid[self.cells(*grid.shape)]
 
     def map_to_source(self, grid: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A map over the square, resampled bilinearly onto every source pixel.
+        """Resample a map over the whole square bilinearly onto every source pixel.
 
         Args:
             grid: h x w, float32, over the whole square at any resolution h x w.
 
         Returns:
-            rows x columns, float32, same range as the input.
+            rows x columns, float32, in the range of the input.
         """
+        # The part of the map that the image covers, in cells; Pillow accepts fractions.
         per_x, per_y = grid.shape[1] / self.size, grid.shape[0] / self.size
         box = (
             self.left * per_x,
@@ -120,7 +124,12 @@ class Geometry:
 
 
 def _covered(start: int, length: int, per_pixel: float) -> slice:
-    """Cells whose centres lie in [start, start + length), or else the cell around its middle."""
+    """Return the cells with centres in [start, start + length), or the cell at its middle.
+
+    Args:
+        start, length: an interval in grid pixels.
+        per_pixel: cells per grid pixel.
+    """
     first = int(np.ceil(start * per_pixel - 0.5))
     last = int(np.ceil((start + length) * per_pixel - 0.5))
     if last > first:

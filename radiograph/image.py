@@ -1,7 +1,6 @@
 """Radiograph: one decoded chest radiograph, ready for preprocessing.
 
-Both readers (`dicom.read`, `raster.read`) end here, so whatever comes after them cannot
-tell one source from the other.
+The readers of all file formats return it, so the code after them does not depend on the format.
 """
 
 from dataclasses import dataclass
@@ -14,16 +13,16 @@ from radiograph.errors import UnusableImage
 
 @dataclass(frozen=True)
 class Radiograph:
-    """One grayscale projection radiograph as it would be displayed.
+    """One grayscale projection radiograph, as a display would show it.
 
     Attributes:
         pixels: rows x columns, uint16. 0 is displayed black and 65535 white, after the
             modality LUT, the VOI LUT or window and, for MONOCHROME1, the inversion.
-        spacing_mm: distance of pixel centres (between rows, between columns), or None.
+        spacing_mm: distance of pixel centres, (between rows, between columns), or None.
         photometric_interpretation: as stored, `MONOCHROME1` or `MONOCHROME2`.
         view_position: View Position (0018,5101), such as `PA`, `AP`, `LL`, or None.
         sop_instance_uid: SOP Instance UID (0008,0018), or None for PNG and JPEG.
-        warnings: what a reader of the result must know, such as a lateral view.
+        warnings: reasons for caution with the results, each as `code: message`.
     """
 
     pixels: NDArray[np.uint16]
@@ -34,10 +33,11 @@ class Radiograph:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no later step could handle.
+        """Refuse an array that later steps could not handle.
 
         Raises:
             UnusableImage: the array is not two-dimensional or has no pixel.
+            TypeError: the array is not uint16.
         """
         if self.pixels.ndim != 2 or 0 in self.pixels.shape:
             raise UnusableImage(f"expected rows x columns, got shape {self.pixels.shape}")

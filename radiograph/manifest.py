@@ -1,4 +1,4 @@
-"""ModelManifest: what one model version is, down to the digest of every file.
+"""Manifest of a model version: its parts and parameters, and the digest of every file.
 
     models/<name>/<n>/
       manifest.json   this schema; its SHA-256 is the digest of the version
@@ -9,8 +9,8 @@
       statistics.npz  distribution of the global features over the training images
       MODEL_CARD.md
 
-The schema is strict: an unknown key, a missing file name or a head that asks for a feature
-that the trunk does not give is an error when the manifest is read, not when it serves.
+The schema is strict: an unknown key, a file without a digest, or a head that reads a feature that
+the trunk does not produce is an error when the manifest is read, not when the version serves.
 """
 
 import unicodedata
@@ -18,17 +18,18 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from radiograph.errors import InvalidVersion
 from radiograph.preprocess import PreprocessSpec
+from radiograph.strict_model import StrictModel
 from radiograph.terminology import Code
 
 MANIFEST_NAME = "manifest.json"
 
 
 class Task(StrEnum):
-    """What can be asked of a radiograph, and so what kind a head can be."""
+    """Task that can be requested for a radiograph; it is also the kind of a head."""
 
     CLASSIFY = "classify"
     SEGMENT = "segment"
@@ -37,9 +38,10 @@ class Task(StrEnum):
 
 
 def _inside_the_version(path: str) -> str:
+    """Accept a relative path that does not leave the folder of the version."""
     pure = PurePosixPath(path)
     if not path or "\\" in path or pure.is_absolute() or {"..", "."} & set(path.split("/")):
-        raise ValueError(f"not a path inside of the version's folder: {path!r}")
+        raise ValueError(f"not a path inside the folder of the version: {path!r}")
     return str(pure)
 
 
@@ -48,18 +50,20 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
-LONGEST_LABEL = 100
-_NO_LABEL = {"Cc", "Cs", "Zl", "Zp"}
-_REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+MAX_LABEL_CHARS = 100
+_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode categories of control characters, surrogates, and line and paragraph separators."""
+
+_BIDIRECTIONAL_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def _one_line(name: str) -> str:
-    """Any script, but nothing that breaks the line or turns the text around it."""
-    if not name.strip() or len(name) > LONGEST_LABEL:
-        raise ValueError(f"a label has 1 to {LONGEST_LABEL} characters")
+    """Accept text of any script, without characters that break a line or reorder other text."""
+    if not name.strip() or len(name) > MAX_LABEL_CHARS:
+        raise ValueError(f"a label has 1 to {MAX_LABEL_CHARS} characters")
     for character in name:
-        breaks = unicodedata.category(character) in _NO_LABEL
-        if breaks or unicodedata.bidirectional(character) in _REORDERING:
+        refused = unicodedata.category(character) in _REFUSED_CATEGORIES
+        if refused or unicodedata.bidirectional(character) in _BIDIRECTIONAL_CONTROLS:
             raise ValueError(f"a label is one line of text: {name!r}")
     return name
 
@@ -67,99 +71,99 @@ def _one_line(name: str) -> str:
 LabelName = Annotated[str, AfterValidator(_one_line)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Label(_Strict):
-    """One output channel of a head and how its score is read."""
+class Label(StrictModel):
+    """One output channel of a head, and the interpretation of its score."""
 
     name: LabelName
     code: Code | None = None
     threshold: float = Field(default=0.5, ge=0, le=1)
-    """A calibrated probability at or above it counts as positive."""
+    """Lowest calibrated probability that counts as positive."""
 
     @property
     def withheld(self) -> bool:
-        """A threshold of 1: validation found the label too poor, and no mask or box is given."""
+        """True if the threshold is 1, so that no mask or box of the label is returned.
+
+        Calibration sets it where the label is too poor on the validation split.
+        """
         return self.threshold >= 1
 
 
-class HeadSpec(_Strict):
-    """One head: where it is, what it reads, and how its raw output becomes a result.
+class HeadSpec(StrictModel):
+    """One head: its graph, its inputs, and the parameters that turn raw outputs into results.
 
-    The raw outputs, by kind (float32, B images, P phrases, K labels, grid h x w):
-        classify: `logits` B x K
-        segment:  `logits` B x K x h x w
-        detect:   of form `grid` `logits` B x K x h x w and `distances` B x K x 4 x h x w: from
-                  the centre of the cell to the left, top, right and bottom edge, in sides of the
-                  grid (0 to 1); of form `candidates` `logits` B x K x N and `boxes` B x N x 4:
-                  x0, y0, x1, y1 in sides of the grid, which all labels share
-        ground:   `logits` B x P x h x w, a similarity of each cell with each phrase, and
-                  `presence` B x P, one logit for the phrase being in the image at all
+    Raw outputs by kind, float32, for B images, P phrases, K labels and a grid of h x w cells:
+        classify: `logits`, B x K
+        segment:  `logits`, B x K x h x w
+        detect:   if the form is `grid`, `logits`, B x K x h x w, and `distances`,
+                  B x K x 4 x h x w: from the centre of the cell to the left, top, right and
+                  bottom edge of the box, as fractions of the side of the square;
+                  if the form is `candidates`, `logits`, B x K x N, and `boxes`, B x N x 4:
+                  x0, y0, x1, y1 as fractions of the side, common to all labels
+        ground:   `logits`, B x P x h x w, the similarity of each cell with each phrase, and
+                  `presence`, B x P, one logit for the phrase applying to the image at all
     """
 
     kind: Task
     file: RelativePath
     inputs: tuple[str, ...]
-    """Names of trunk outputs; a `ground` head also reads `phrase_features` (P x D)."""
+    """Names of the trunk outputs it reads; a `ground` head also reads `phrase_features`, P x D."""
     labels: tuple[Label, ...] = ()
     method: str | None = None
-    """For `ground`: `zero_shot` (no region was ever labelled) or `aligned` (trained on regions)."""
+    """`zero_shot` (trained without regions) or `aligned` (trained on regions); `ground` only."""
     temperature: float = Field(default=1.0, gt=0)
-    """Divides logits before the sigmoid; fitted on the validation split."""
+    """Divisor of the logits before the sigmoid, fitted on the validation split."""
     form: Literal["grid", "candidates"] = Field(default="grid", exclude_if=lambda v: v == "grid")
-    """For `detect`: what the raw outputs are. `grid` is not written: older manifests are silent."""
+    """Form of the raw outputs; `detect` only. `grid` is omitted, as in older manifests."""
     nms_iou: float = Field(default=0.5, gt=0, le=1)
-    """For `detect`: of two boxes of one label that overlap more, the lower one is dropped."""
+    """IoU above which the lower of two boxes of one label is dropped; `detect` only."""
     threshold_rule: str = "0.5, not tuned"
-    """How the thresholds were chosen, in words."""
+    """Description of how the thresholds were chosen."""
 
     @model_validator(mode="after")
     def _labels_fit_the_kind(self) -> "HeadSpec":
         if (self.kind is Task.GROUND) != (self.method is not None):
-            raise ValueError("a ground head, and no other, names its method")
+            raise ValueError("a ground head, and only a ground head, has a method")
         if (self.kind is Task.GROUND) == bool(self.labels):
-            raise ValueError("a head has labels, except a ground head")
+            raise ValueError("every head but a ground head has labels")
         if self.form != "grid" and self.kind is not Task.DETECT:
-            raise ValueError("a detect head, and no other, gives candidates")
+            raise ValueError("only a detect head can have the form candidates")
         return self
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of the raw outputs that results are made of."""
+        """Names of the raw outputs from which results are computed."""
         if self.kind is Task.DETECT:
             return frozenset({"logits", "boxes" if self.form == "candidates" else "distances"})
         return frozenset({"logits", "presence"} if self.kind is Task.GROUND else {"logits"})
 
 
-class TrunkSpec(_Strict):
-    """The image side: `image` (B x 1 x size x size, float32) -> named features."""
+class TrunkSpec(StrictModel):
+    """Image encoder: `image` (B x 1 x size x size, float32) -> named features."""
 
     file: RelativePath
     outputs: tuple[str, ...]
-    """Feature names that heads may read. `global_features` (B x D) is always among them."""
+    """Names of the features that heads may read, among them `global_features` (B x D)."""
 
     @model_validator(mode="after")
     def _has_global_features(self) -> "TrunkSpec":
         if "global_features" not in self.outputs:
-            raise ValueError("the trunk must give `global_features`")
+            raise ValueError("the trunk must produce `global_features`")
         return self
 
 
-class TextSpec(_Strict):
-    """The text side: `input_ids`, `attention_mask` (P x T, int64) -> `phrase_features` P x D."""
+class TextSpec(StrictModel):
+    """Text encoder: `input_ids`, `attention_mask` (P x T, int64) -> `phrase_features` (P x D)."""
 
     file: RelativePath
     tokenizer: RelativePath
     max_tokens: int = Field(gt=2, le=512)
 
 
-class OutOfDomainSpec(_Strict):
-    """How unlike the training images an image may be before a warning is given.
+class OutOfDomainSpec(StrictModel):
+    """Detector of images that are unlike the training images, which get a warning.
 
-    The file holds `mean` (D) and `precision` (D x D) of `global_features`; the score is the
-    Mahalanobis distance divided by sqrt(D).
+    The file holds `mean` (D) and `precision` (D x D) of `global_features`. The score of an image
+    is its Mahalanobis distance divided by sqrt(D).
     """
 
     file: RelativePath
@@ -167,74 +171,74 @@ class OutOfDomainSpec(_Strict):
     threshold_rule: str
 
 
-class GoldenSpec(_Strict):
-    """Inputs and outputs that must come out again on every load.
+class GoldenSpec(StrictModel):
+    """Inputs and the outputs that the version must reproduce on every load.
 
-    The file holds `image` (B x 1 x size x size), `input_ids` and `attention_mask` when there
-    is a text side, and one array for each trunk output (`trunk.<name>`), for the phrase
-    features (`text.phrase_features`) and for each head output (`<head>.<output>`).
+    The file holds `image` (B x 1 x size x size), `input_ids` and `attention_mask` if there is a
+    text encoder, and one array for each output of the trunk (`trunk.<name>`), for the phrase
+    features (`text.phrase_features`) and for each output of a head (`<head>.<output>`).
     """
 
     file: RelativePath
     tolerance: float = Field(gt=0, le=0.1)
-    """Largest absolute difference that is still the same answer."""
+    """Largest absolute difference that is accepted."""
 
 
-class DataUse(_Strict):
-    """One data set that took part in the training."""
+class DataUse(StrictModel):
+    """One data set that was used in the training."""
 
     name: str
     licence: str
     rows: dict[str, int]
-    """Images used, by split."""
+    """Number of images used, by split."""
     note: str = ""
 
 
-class Metric(_Strict):
-    """One measured figure with its 95 % bootstrap interval over patients."""
+class Metric(StrictModel):
+    """One measured metric with its 95 % bootstrap interval over patients."""
 
     data: str
     split: str
     task: Task
     head: str | None = None
-    """That was measured; not named by versions that had one head of a kind."""
+    """Name of the head; absent in versions that had one head of each kind."""
     label: str
     metric: str
     value: float
     low: float
     high: float
     n: int
-    """Images it was measured on."""
+    """Number of images on which it was measured."""
 
 
-class Provenance(_Strict):
-    """Where the version comes from, enough to train it again."""
+class Provenance(StrictModel):
+    """Origin of the version, in enough detail to train it again."""
 
     commit: str
-    """Of the repository that published the version."""
+    """Git commit of the code that published the version."""
     configuration: dict[str, str]
-    """YAML texts of the runs, by file name, in the order in which they ran."""
+    """YAML text of each training run by file name, in the order of the runs."""
     data: tuple[DataUse, ...]
     metrics: tuple[Metric, ...] = ()
     accepted: tuple[str, ...] = ()
-    """Figures that were knowingly published below the interval of the version in `stable`."""
+    """Metrics that were knowingly published below the interval of the version in `stable`."""
     parity: dict[str, float] = Field(default_factory=dict)
     """Largest absolute difference between PyTorch and ONNX, by output."""
 
 
-class ModelManifest(_Strict):
-    """What one model version is.
+class ModelManifest(StrictModel):
+    """The complete description of one model version.
 
-    Of several heads of one kind (`findings` and `more_findings`) an answer holds the labels of
-    all, in the order of `heads`; boxes are put in the order of their scores. An answer does not
-    say which head a label is of: what is published names a label in one head of a kind only.
+    If several heads are of one kind (`findings` and `more_findings`), an answer holds the labels
+    of all of them, in the order of `heads`, and boxes in the order of their scores. An answer does
+    not name the head of a label, so publishing refuses a label that two heads of one kind share.
     """
 
     schema_version: Literal[1] = 1
     name: ModelName
     version: int = Field(ge=1)
     created: str
-    """UTC, ISO 8601."""
+    """Time of publication, UTC, ISO 8601."""
     intended_use: str
     licence: str
     preprocess: PreprocessSpec
@@ -244,11 +248,11 @@ class ModelManifest(_Strict):
     out_of_domain: OutOfDomainSpec | None = None
     golden: GoldenSpec
     files: dict[RelativePath, Digest]
-    """SHA-256 of every file of the version but this one."""
+    """SHA-256 of every file of the version except the manifest."""
     provenance: Provenance
 
     @model_validator(mode="after")
-    def _everything_named_is_there(self) -> "ModelManifest":
+    def _check_references(self) -> "ModelManifest":
         named = [self.trunk.file, self.golden.file, *(head.file for head in self.heads.values())]
         if self.text is not None:
             named += [self.text.file, self.text.tokenizer]
@@ -256,23 +260,23 @@ class ModelManifest(_Strict):
             named.append(self.out_of_domain.file)
         if missing := sorted(set(named) - set(self.files)):
             raise ValueError(f"files without a digest: {missing}")
-        given = set(self.trunk.outputs) | ({"phrase_features"} if self.text else set())
+        available = set(self.trunk.outputs) | ({"phrase_features"} if self.text else set())
         for name, head in self.heads.items():
-            if unknown := sorted(set(head.inputs) - given):
-                raise ValueError(f"head {name} reads what nothing gives: {unknown}")
+            if unknown := sorted(set(head.inputs) - available):
+                raise ValueError(f"head {name} reads features that do not exist: {unknown}")
         return self
 
     def heads_for(self, task: Task) -> dict[str, HeadSpec]:
-        """The heads that answer a task, by name, in the manifest's order."""
+        """Return the heads of a task by name, in the order of the manifest."""
         return {name: head for name, head in self.heads.items() if head.kind is task}
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """The tasks this version answers."""
+        """Tasks that this version offers."""
         return tuple(task for task in Task if self.heads_for(task))
 
     def to_json(self) -> str:
-        """The text of `manifest.json`."""
+        """Return the text of `manifest.json`."""
         return self.model_dump_json(indent=2, exclude_none=True) + "\n"
 
     @classmethod
@@ -280,11 +284,11 @@ class ModelManifest(_Strict):
         """Read a `manifest.json`.
 
         Raises:
-            InvalidVersion: it does not follow the schema.
+            InvalidVersion: the text does not follow the schema.
         """
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "manifest"
-            raise InvalidVersion(f"{where}: {first['msg']}") from error
+            location = ".".join(str(part) for part in first["loc"]) or "manifest"
+            raise InvalidVersion(f"{location}: {first['msg']}") from error

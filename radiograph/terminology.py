@@ -1,18 +1,22 @@
-"""Findings and anatomy that the models name, with their codes.
+"""Coded terms for the findings and structures that the models name.
 
-SNOMED CT concepts (scheme `SCT`) as DICOM CID 6153 and others use them, RadLex (`RADLEX`)
-where SNOMED CT has no concept of that grain. Mass, Nodule and Foreign body are those of CID 6104
-and others. ChestX-ray14's "Hernia" (of which part is not said) and "Pleural_Thickening", and
-COVIDx's "Pneumonia other than COVID-19" have none.
+The codes are SNOMED CT concepts (scheme `SCT`), as DICOM CID 6153, CID 6104 and others use them,
+or RadLex terms (scheme `RADLEX`) where SNOMED CT has no equally specific concept. Some labels of
+public data sets have no code: "Hernia" (of an unstated organ) and "Pleural_Thickening" of
+ChestX-ray14, and "Pneumonia other than COVID-19" of COVIDx.
 """
 
-from pydantic import BaseModel, ConfigDict
+from radiograph.strict_model import StrictModel
 
 
-class Code(BaseModel):
-    """One coded concept, as in a DICOM code sequence (PS3.3 section 8.8)."""
+class Code(StrictModel):
+    """One coded concept, as in a DICOM code sequence (PS3.3 section 8.8).
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        scheme: Coding Scheme Designator (0008,0102).
+        value: Code Value (0008,0100).
+        meaning: Code Meaning (0008,0104).
+    """
 
     scheme: str
     value: str
@@ -50,5 +54,5 @@ CODES: dict[str, Code] = {
 
 
 def code_of(name: str) -> Code | None:
-    """The code of a finding or structure by its name, or None when there is none."""
+    """Return the code of a finding or structure by its name, or None if it has no code."""
     return CODES.get(name)

@@ -1,14 +1,14 @@
-"""Heads: the raw outputs of one image become results in source pixels.
+"""Post-processing of heads: the raw outputs of one image become results in source pixels.
 
     logits -> (/ temperature, sigmoid) -> probabilities -> Geometry -> Finding | Mask
                                                                      | Detection | Grounding
 
-The service and the evaluation both call it, so a figure in a model card is about what the
-service answers. Everything here is numpy; the raw outputs are those of `HeadSpec` without
-their batch axis. Boxes are (x0, y0, x1, y1) in source pixels, origin top left, half-open.
+The service and the evaluation both use these functions, so a figure in a model card describes
+the answers of the service. Raw outputs are the NumPy arrays of `HeadSpec` without their batch
+axis. Boxes are (x0, y0, x1, y1) in source pixels, origin top left, half-open.
 
-A raw output that is missing, misshapen or not finite is the version's fault and raises
-`InvalidVersion`, so no result ever holds NaN or infinity.
+A raw output that is missing, of a wrong shape or not finite is a fault of the model version and
+raises `InvalidVersion`, so no result ever holds NaN or infinity.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ from radiograph.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import Floats, bounds, suppress_overlapping
-from radiograph.postprocess.mask_upsampling import reach
+from radiograph.postprocess.mask_upsampling import threshold_at_source
 from radiograph.terminology import Code
 
 Outputs = Mapping[str, NDArray[np.float32]]
 
 MAX_CANDIDATES = 1000
-"""Boxes of one label that enter non-maximum suppression, best first; bounds its time."""
+"""Number of boxes of one label that enter non-maximum suppression, which bounds its time."""
 
 LIKELY_PRESENT = 0.5
-"""A phrase whose similarity is below it gets a heat map and a peak, but no box."""
+"""Similarity below which a phrase gets a heat map and a peak, but no box."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Finding:
 
     Attributes:
         name: the label.
-        code: its code, or None when it has none.
+        code: its code, or None if it has none.
         probability: calibrated, 0 to 1.
-        threshold: from it on the finding counts as positive.
-        positive: whether `probability` reaches `threshold`.
+        threshold: the lowest probability that counts as positive.
+        positive: True if `probability` reaches `threshold`.
     """
 
     name: str
@@ -55,15 +55,15 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """One structure or finding, pixel by pixel. Not compared by value: it holds an array.
+    """The mask of one structure or finding. Not compared by value, for it holds an array.
 
     Attributes:
         name: the label.
-        code: its code, or None when it has none.
+        code: its code, or None if it has none.
         mask: rows x columns of the source, bool.
-        area_px: source pixels in the mask.
-        area_mm2: the same area, or None when the pixel spacing is not known.
-        box: the smallest box around the mask, or None when the mask is empty.
+        area_px: number of source pixels in the mask.
+        area_mm2: the same area, or None if the pixel spacing is unknown.
+        box: the smallest box around the mask, or None if the mask is empty.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Detection:
 
     Attributes:
         name: the label.
-        code: its code, or None when it has none.
+        code: its code, or None if it has none.
         score: calibrated probability, 0 to 1.
         box: inside the image, never empty.
     """
@@ -93,16 +93,16 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Grounding:
-    """Where a phrase is in the image. Not compared by value: it holds an array.
+    """The location of a phrase in the image. Not compared by value, for it holds an array.
 
     Attributes:
-        phrase: as it was asked.
+        phrase: as requested.
         method: `aligned` or `zero_shot`.
-        similarity: 0 to 1, how likely the phrase is in the image at all.
-        heatmap: h x w, float32, 0 to 1; the model's own grid without its padding.
-        peak: (x, y), centre of the best cell, or None when the map is flat.
-        box: around the cells that are connected with the peak (by their edges) and reach
-            half of its value, or None when the map is flat or `similarity` is below
+        similarity: 0 to 1, how likely the phrase applies to the image at all.
+        heatmap: h x w, float32, 0 to 1, on the grid of the model without its padding.
+        peak: (x, y), centre of the cell with the highest value, or None if the map is flat.
+        box: the box around the cells that are connected to the peak by their edges and reach
+            half of its value; None if the map is flat or `similarity` is below
             `LIKELY_PRESENT`.
     """
 
@@ -115,14 +115,14 @@ class Grounding:
 
 
 def classify(head: HeadSpec, outputs: Outputs) -> tuple[Finding, ...]:
-    """Labels with calibrated probabilities, in the manifest's order.
+    """Return the labels with calibrated probabilities, in the order of the manifest.
 
     Args:
         head: a head of kind `classify` with K labels.
         outputs: `logits`, K.
 
     Raises:
-        InvalidVersion: the output does not fit the head, or is not finite.
+        InvalidVersion: the output does not match the head, or is not finite.
     """
     logits = _output(outputs, "logits", (len(head.labels),))
     probabilities = sigmoid(logits, head.temperature).tolist()
@@ -138,10 +138,10 @@ def segment(
     geometry: Geometry,
     spacing_mm: tuple[float, float] | None,
 ) -> tuple[Mask, ...]:
-    """One mask for each label that is not withheld, at the size of the source.
+    """Return one mask for each label that is not withheld, at the size of the source.
 
-    Probabilities, not logits, are resampled: their range is bounded, so one extreme cell
-    cannot move the edge far into its neighbours.
+    Probabilities are resampled instead of logits: their range is bounded, so one extreme cell
+    cannot move an edge far into its neighbours.
 
     Args:
         head: a head of kind `segment` with K labels.
@@ -150,52 +150,48 @@ def segment(
         spacing_mm: (between rows, between columns), or None.
 
     Raises:
-        InvalidVersion: the output does not fit the head, or is not finite.
+        InvalidVersion: the output does not match the head, or is not finite.
     """
     logits = _output(outputs, "logits", (len(head.labels), None, None))
     return tuple(
-        _mask(label, *reach(_map(grid, head.temperature), label.threshold, geometry), spacing_mm)
+        _mask(label, grid, head.temperature, geometry, spacing_mm)
         for label, grid in zip(head.labels, logits, strict=True)
         if not label.withheld
     )
 
 
-def _map(logits: Floats, temperature: float) -> NDArray[np.float32]:
-    """Probabilities of one label, h x w."""
-    return sigmoid(logits, temperature).astype(np.float32)
-
-
 def detect(head: HeadSpec, outputs: Outputs, geometry: Geometry) -> tuple[Detection, ...]:
-    """Boxes that reach their label's threshold, best first, the overlapping ones dropped.
+    """Return the boxes that reach the threshold of their label, best first.
 
-    Nothing is found in the padding: only cells of a grid whose centre lies in the image count,
-    and of candidates only boxes whose own centre does.
+    Boxes of one label that overlap a better one too much are dropped. Nothing is detected in
+    the padding: a cell of a grid counts only if its centre lies in the image, and a candidate
+    only if the centre of its box does.
 
     Args:
         head: a head of kind `detect` with K labels.
-        outputs: of the form `grid` `logits`, K x h x w, and `distances`, K x 4 x h x w; of the
-            form `candidates` `logits`, K x N, and `boxes`, N x 4.
+        outputs: `logits`, K x h x w, and `distances`, K x 4 x h x w, if the form is `grid`;
+            `logits`, K x N, and `boxes`, N x 4, if the form is `candidates`.
         geometry: the way back to source pixels.
 
     Raises:
-        InvalidVersion: an output does not fit the head, or is not finite.
+        InvalidVersion: an output does not match the head, or is not finite.
     """
-    raw = _candidates if head.form == "candidates" else _cells
-    logits, boxes = raw(len(head.labels), outputs, geometry)
+    read = _candidates if head.form == "candidates" else _cells
+    logits, boxes = read(len(head.labels), outputs, geometry)  # K x n, K x n x 4
     scores = sigmoid(logits, head.temperature)
-    found = [
+    detections = [
         detection
         for label, score, box in zip(head.labels, scores, boxes, strict=True)
         if not label.withheld
         for detection in _detect_label(label, score, box, geometry, head.nms_iou)
     ]
-    return tuple(sorted(found, key=lambda detection: -detection.score))
+    return tuple(sorted(detections, key=lambda detection: -detection.score))
 
 
 def ground(
     head: HeadSpec, outputs: Outputs, phrases: Sequence[str], geometry: Geometry
 ) -> tuple[Grounding, ...]:
-    """Where each phrase is, in the order asked.
+    """Locate each phrase, in the order of the request.
 
     Args:
         head: a head of kind `ground`.
@@ -204,7 +200,7 @@ def ground(
         geometry: the way back to source pixels.
 
     Raises:
-        InvalidVersion: an output does not fit the phrases, or is not finite.
+        InvalidVersion: an output does not match the phrases, or is not finite.
     """
     logits = _output(outputs, "logits", (len(phrases), None, None))
     presence = _output(outputs, "presence", (len(phrases),))
@@ -216,13 +212,13 @@ def ground(
 
 
 def _output(outputs: Outputs, name: str, shape: tuple[int | None, ...]) -> Floats:
-    """One raw output as float64; None in `shape` is any length but zero."""
+    """Return one raw output as float64; None in `shape` stands for any length but zero."""
     if name not in outputs:
         raise InvalidVersion(f"the head gives no `{name}`")
     array = np.asarray(outputs[name], dtype=np.float64)
     fits = array.ndim == len(shape) and all(
-        got == want if want is not None else got > 0
-        for got, want in zip(array.shape, shape, strict=True)
+        length == expected if expected is not None else length > 0
+        for length, expected in zip(array.shape, shape, strict=True)
     )
     if not fits:
         raise InvalidVersion(f"`{name}` has shape {array.shape}, not {shape}")
@@ -233,12 +229,15 @@ def _output(outputs: Outputs, name: str, shape: tuple[int | None, ...]) -> Float
 
 def _mask(
     label: Label,
-    mask: NDArray[np.bool_],
-    window: tuple[slice, slice],
+    logits: Floats,
+    temperature: float,
+    geometry: Geometry,
     spacing_mm: tuple[float, float] | None,
 ) -> Mask:
-    """A mask that is empty outside of a window of rows and columns."""
-    inside = mask[window]
+    """Return the mask of one label from its logits, h x w over the whole square."""
+    probabilities = sigmoid(logits, temperature).astype(np.float32)
+    mask, window = threshold_at_source(probabilities, label.threshold, geometry)
+    inside = mask[window]  # the mask is empty outside of the window
     area_px = int(np.count_nonzero(inside))
     area_mm2 = None if spacing_mm is None else area_px * spacing_mm[0] * spacing_mm[1]
     box = bounds(inside)
@@ -249,28 +248,41 @@ def _mask(
 
 
 def _centre(row: float, column: float, shape: tuple[int, ...], size: int) -> tuple[float, float]:
-    """Cell of an h x w map over the whole square -> (x, y) of its centre on the grid."""
+    """Return (x, y) on the grid of the centre of a cell of an h x w map over the square."""
     return (column + 0.5) * size / shape[1], (row + 0.5) * size / shape[0]
 
 
 def _cells(count: int, outputs: Outputs, geometry: Geometry) -> tuple[Floats, Floats]:
-    """Of the n cells inside the image logits, K x n, and boxes in grid pixels, K x n x 4."""
+    """Read the raw outputs of the form `grid` for the n cells inside the image.
+
+    Returns:
+        logits: K x n.
+        boxes: K x n x 4, in grid pixels.
+    """
     logits = _output(outputs, "logits", (count, None, None))
     distances = _output(outputs, "distances", (count, 4, *logits.shape[1:]))
     rows, columns = geometry.cells(*logits.shape[1:])
     height, width = logits.shape[1:]
-    y, x = np.mgrid[rows, columns] + 0.5
+    y, x = np.mgrid[rows, columns] + 0.5  # centres of the cells
     x, y = x * geometry.size / width, y * geometry.size / height
+    # Distances from the centre to the four edges are given in sides of the square.
     left, top, right, bottom = np.moveaxis(distances[..., rows, columns] * geometry.size, 1, 0)
     boxes = np.stack([x - left, y - top, x + right, y + bottom], axis=-1)
     return logits[:, rows, columns].reshape(count, -1), boxes.reshape(count, -1, 4)
 
 
 def _candidates(count: int, outputs: Outputs, geometry: Geometry) -> tuple[Floats, Floats]:
-    """The same of the candidates whose centre lies in the image; they may be none."""
+    """Read the raw outputs of the form `candidates` for the n boxes centred in the image.
+
+    Returns:
+        logits: K x n; n may be 0.
+        boxes: K x n x 4, in grid pixels, the same for every label.
+    """
     logits = _output(outputs, "logits", (count, None))
     boxes = _output(outputs, "boxes", (logits.shape[1], 4)) * geometry.size
-    x, y = (boxes[:, :2] / 2 + boxes[:, 2:] / 2).T  # halves first: no sum of them overflows
+    x, y = (
+        boxes[:, :2] / 2 + boxes[:, 2:] / 2
+    ).T  # centres; halved first, so that the sum cannot overflow
     inside = (geometry.left <= x) & (x < geometry.left + geometry.width)
     inside &= (geometry.top <= y) & (y < geometry.top + geometry.height)
     return logits[:, inside], np.broadcast_to(boxes[inside], (count, int(inside.sum()), 4))
@@ -279,22 +291,30 @@ def _candidates(count: int, outputs: Outputs, geometry: Geometry) -> tuple[Float
 def _detect_label(
     label: Label, scores: Floats, boxes: Floats, geometry: Geometry, nms_iou: float
 ) -> list[Detection]:
-    """Detections of one label, best first: scores n, boxes in grid pixels n x 4."""
+    """Return the detections of one label, best first.
+
+    Args:
+        label: the label.
+        scores: n.
+        boxes: n x 4, in grid pixels.
+        geometry: the way back to source pixels.
+        nms_iou: a box that overlaps a better one by more than this is dropped.
+    """
     best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-    kept, found = [], []
+    detections = []
     for i in best[scores[best] >= label.threshold].tolist():
         x0, y0, x1, y1 = boxes[i].tolist()
-        box = geometry.box_to_source((x0, y0, x1, y1))
+        box = geometry.box_to_source((x0, y0, x1, y1))  # clipped to the image
         if box[0] < box[2] and box[1] < box[3]:
-            kept.append(box)
-            found.append(Detection(label.name, label.code, float(scores[i]), box))
-    return [found[i] for i in suppress_overlapping(np.array(kept).reshape(-1, 4), nms_iou)]
+            detections.append(Detection(label.name, label.code, float(scores[i]), box))
+    in_source = np.array([detection.box for detection in detections]).reshape(-1, 4)
+    return [detections[i] for i in suppress_overlapping(in_source, nms_iou)]
 
 
 def _grounding(
     phrase: str, head: HeadSpec, similarity: float, logits: Floats, geometry: Geometry
 ) -> Grounding:
-    """One phrase: `logits` is h x w over the whole square."""
+    """Locate one phrase by its logits, h x w over the whole square."""
     rows, columns = geometry.cells(*logits.shape)
     inside = logits[rows, columns]
     heatmap = sigmoid(inside, head.temperature).astype(np.float32)
@@ -311,7 +331,7 @@ def _grounding(
 
 
 def _inside(x: float, y: float, geometry: Geometry) -> tuple[float, float]:
-    """A grid point in source coordinates, never past the centre of the outermost pixels."""
+    """Return a grid point in source coordinates, at most at the centre of the outermost pixels."""
     source_x, source_y = geometry.to_source(x, y)
     return (
         min(max(source_x, 0.5), geometry.columns - 0.5),
@@ -320,25 +340,32 @@ def _inside(x: float, y: float, geometry: Geometry) -> tuple[float, float]:
 
 
 def _connected(mask: NDArray[np.bool_], row: int, column: int) -> NDArray[np.bool_]:
-    """The part of a mask that is connected by cell edges with one of its cells."""
+    """Return the part of a mask that is connected to one of its cells by cell edges."""
     height, width = mask.shape
     region = np.zeros_like(mask)
     region[row, column] = True
-    waiting = [(row, column)]
-    while waiting:
-        y, x = waiting.pop()
-        for beside in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-            inside = 0 <= beside[0] < height and 0 <= beside[1] < width
-            if inside and mask[beside] and not region[beside]:
-                region[beside] = True
-                waiting.append(beside)
+    pending = [(row, column)]
+    while pending:
+        y, x = pending.pop()
+        for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            inside = 0 <= neighbour[0] < height and 0 <= neighbour[1] < width
+            if inside and mask[neighbour] and not region[neighbour]:
+                region[neighbour] = True
+                pending.append(neighbour)
     return region
 
 
 def _cells_to_source(
     region: NDArray[np.bool_], start: tuple[int, int], shape: tuple[int, ...], geometry: Geometry
 ) -> Box | None:
-    """The box around cells of a map cropped at `start` from `shape`, in source pixels."""
+    """Return the box around the true cells of a region, in source pixels.
+
+    Args:
+        region: bool, a part of a map over the whole square.
+        start: row and column of the map at which the part begins.
+        shape: of the whole map, h x w.
+        geometry: the way back to source pixels.
+    """
     cells = bounds(region)
     if cells is None:
         return None

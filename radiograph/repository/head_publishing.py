@@ -1,13 +1,13 @@
-"""Head publishing: a version and one new head become the next version.
+"""Publication of a single head: a base version and one new head become the next version.
 
-    base version --copied--------> stage: every file, the head's graph replaced or added
-    folder: heads/<head>.onnx --'         golden.npz: the base's arrays, the head's outputs anew
-            golden.npz, MODEL_CARD.md     manifest: heads, files, created, provenance
+    base version --copy----------> stage: all files, with the graph of the head replaced or added
+    folder: heads/<head>.onnx --'         golden.npz with the golden outputs of the new head
+            golden.npz, MODEL_CARD.md     manifest with new heads, files, created, provenance
                                    stage --Repository.publish--> version n
 
-The trunk and the text side stay the same files byte for byte, so a service that has the base
-loaded loads the new head alone. Whether the head's golden outputs really come out is checked
-by whoever loads the version, the service included.
+The trunk and the text encoder stay the same files byte for byte, so a service that has loaded
+the base loads the new head only. The golden outputs of the head are replayed by every process
+that loads the version, the service included.
 """
 
 import re
@@ -30,21 +30,21 @@ from radiograph.repository.version_files import copy_files, digest_files, list_f
 CARD_NAME = "MODEL_CARD.md"
 GOLDEN_NAME = "golden.npz"
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_NO_HEADS = re.compile("|".join(("trunk", "text", "analyze", "v[0-9]+", *Task)))
-"""What golden arrays of the base begin with, and what Triton's ensembles are called."""
+_RESERVED_NAMES = re.compile("|".join(("trunk", "text", "analyze", "v[0-9]+", *Task)))
+"""Prefixes of golden arrays that belong to the base, and names of the ensembles in Triton."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class NewHead:
-    """One head that is to be published.
+    """One head to publish.
 
     Attributes:
-        name: the head's; one of that name in the base is replaced.
+        name: name of the head; a head of that name in the base is replaced.
         spec: its entry in the manifest; `file` is `heads/<name>.onnx`.
-        folder: holds `heads/<name>.onnx`, `golden.npz` with `<name>.<output>` for the base's
-            golden inputs, and, where it shall be another, `MODEL_CARD.md`; nothing else.
+        folder: holds `heads/<name>.onnx`, `golden.npz` with `<name>.<output>` for the golden
+            inputs of the base, optionally a new `MODEL_CARD.md`, and nothing else.
     """
 
     name: str
@@ -61,25 +61,25 @@ def publish_head(
     provenance: Callable[[Provenance], Provenance] = lambda before: before,
     alias: str | None = None,
 ) -> int:
-    """Publish a version and one new head as the next version.
+    """Publish a base version with one new head as the next version.
 
     Args:
-        repository: where.
-        model: the model.
-        head: what is new.
-        base: the version that it was trained on, by number or alias.
-        provenance: the base's provenance -> that of the new version.
-        alias: pointed to the new version once it is there.
+        repository: the repository that holds the base and receives the new version.
+        model: name of the model.
+        head: the new head.
+        base: the version on which the head was trained, by number or alias.
+        provenance: returns the provenance of the new version for that of the base.
+        alias: alias that is pointed to the new version once it exists.
 
     Returns:
         The number of the new version.
 
     Raises:
-        PublishRefused: the head does not fit the base, or a file does not hold. Nothing was
-            published.
-        ModelNotFound: no such base, or `alias` is not a name for an alias.
-        InvalidVersion: the base itself does not hold.
-        OSError: as `Repository.publish`.
+        PublishRefused: the head does not match the base, or a file fails verification.
+            Nothing was published.
+        ModelNotFound: the base does not exist, or `alias` is not a valid alias name.
+        InvalidVersion: the base itself fails verification.
+        OSError: as in `Repository.publish`.
     """
     number = repository.resolve(model, base)
     repository.verify(model, number)
@@ -87,9 +87,9 @@ def publish_head(
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
         try:
-            _require_fit(head, manifest)
+            _require_match(head, manifest)
             copy_files(repository.folder(model, number), stage)
-            _lay_over(stage, head, manifest)
+            _overlay(stage, head, manifest)
             digests = digest_files(stage)
         except InvalidVersion as error:
             raise PublishRefused(f"nothing was published: {error}") from error
@@ -101,30 +101,30 @@ def publish_head(
 
 
 def refuse_repeated_labels(heads: Mapping[str, HeadSpec]) -> None:
-    """Refuse two heads of one kind that name one label, and a head that names it twice.
+    """Refuse a label that occurs twice among the heads of one kind.
 
     Raises:
-        PublishRefused: whoever reads an answer could not tell one from the other.
+        PublishRefused: a label occurs twice, so an answer would be ambiguous.
     """
-    seen: dict[tuple[Task, str], str] = {}
+    head_of: dict[tuple[Task, str], str] = {}
     for name, head in heads.items():
         for label in head.labels:
-            before = seen.setdefault((head.kind, label.name), name)
-            if before != name:
+            other = head_of.setdefault((head.kind, label.name), name)
+            if other != name:
                 raise PublishRefused(
-                    f"{label.name} is a label of {before} and of {name}: replace {before}, or "
+                    f"{label.name} is a label of {other} and of {name}: replace {other}, or "
                     "train without that label"
                 )
         if len({label.name for label in head.labels}) < len(head.labels):
             raise PublishRefused(f"{name} names a label twice")
 
 
-def _require_fit(head: NewHead, base: ModelManifest) -> None:
-    """Refuse a head that the base has nothing to feed, or a folder with more than a head."""
+def _require_match(head: NewHead, base: ModelManifest) -> None:
+    """Refuse a head that does not match the base, or a folder that holds other files."""
     if not _HEAD_NAME.fullmatch(head.name):
-        raise InvalidVersion("a head's name has small letters, digits and _")
-    if _NO_HEADS.fullmatch(head.name):
-        raise InvalidVersion(f"a head's name is not {head.name}: that is another part's")
+        raise InvalidVersion("the name of a head consists of lower-case letters, digits and _")
+    if _RESERVED_NAMES.fullmatch(head.name):
+        raise InvalidVersion(f"the name {head.name} is reserved and cannot name a head")
     old = base.heads.get(head.name)
     if old is not None and old.kind is not head.spec.kind:
         raise InvalidVersion(
@@ -134,20 +134,20 @@ def _require_fit(head: NewHead, base: ModelManifest) -> None:
     refuse_repeated_labels({**base.heads, head.name: head.spec})
     if head.spec.file != f"heads/{head.name}.onnx":
         raise InvalidVersion(f"the file of a head is heads/{head.name}.onnx")
-    given = {*base.trunk.outputs}
+    available = {*base.trunk.outputs}
     if base.text is not None and head.spec.kind is Task.GROUND:
-        given.add("phrase_features")
-    if unknown := sorted(set(head.spec.inputs) - given):
-        raise InvalidVersion(f"{base.name}/{base.version} does not give {', '.join(unknown)}")
+        available.add("phrase_features")
+    if unknown := sorted(set(head.spec.inputs) - available):
+        raise InvalidVersion(f"{base.name}/{base.version} does not produce {', '.join(unknown)}")
     needed, found = {head.spec.file, GOLDEN_NAME}, set(list_files(head.folder))
     if missing := sorted(needed - found):
         raise InvalidVersion(f"files are missing: {', '.join(missing)}")
     if extra := sorted(found - needed - {CARD_NAME}):
-        raise InvalidVersion(f"files that are no part of a head: {', '.join(extra)}")
+        raise InvalidVersion(f"files that do not belong to a head: {', '.join(extra)}")
 
 
-def _lay_over(stage: Path, head: NewHead, base: ModelManifest) -> None:
-    """Put what is new over the copy of the base."""
+def _overlay(stage: Path, head: NewHead, base: ModelManifest) -> None:
+    """Replace or add the files of the head in the copy of the base."""
     old = base.heads.get(head.name)
     if old is not None and old.file != head.spec.file and _unused(old.file, head.name, base):
         (stage / old.file).unlink()
@@ -162,11 +162,12 @@ def _lay_over(stage: Path, head: NewHead, base: ModelManifest) -> None:
 
 
 def _unused(file: str, head: str, base: ModelManifest) -> bool:
+    """Return whether no other head of the base uses a file."""
     return all(spec.file != file for name, spec in base.heads.items() if name != head)
 
 
 def _new_outputs(head: NewHead, base: Arrays) -> dict[str, NDArray[Any]]:
-    """The golden arrays of the base, those of the head being replaced."""
+    """Return the golden arrays of the base with those of the head replaced."""
     given, prefix = _arrays(head.folder / GOLDEN_NAME), f"{head.name}."
     if foreign := sorted(name for name in given if not name.startswith(prefix)):
         raise InvalidVersion(f"golden outputs that are not of the head: {', '.join(foreign)}")
@@ -177,18 +178,18 @@ def _new_outputs(head: NewHead, base: Arrays) -> dict[str, NDArray[Any]]:
         if values.dtype != np.float32 or not np.isfinite(values).all():
             raise InvalidVersion(f"golden output {name} is not finite float32")
         if values.ndim < 2 or len(values) != images:
-            raise InvalidVersion(f"golden output {name} is not of {images} images")
+            raise InvalidVersion(f"golden output {name} does not cover {images} images")
     kept = {name: values for name, values in base.items() if not name.startswith(prefix)}
     return {**kept, **given}
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an `.npz` file, no pickle among them."""
+    """Read the arrays of an `.npz` file; pickled objects are refused."""
     try:
         with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidVersion(f"{path.name}: not an archive of arrays") from error
+        raise InvalidVersion(f"{path.name} is not an archive of arrays") from error
 
 
 def _manifest(
@@ -198,7 +199,7 @@ def _manifest(
     version: int,
     provenance: Provenance,
 ) -> ModelManifest:
-    """The base's manifest with the new head in the old one's place, or at the end."""
+    """Return the manifest of the base with the head replaced in place, or added at the end."""
     return base.model_copy(
         update={
             "version": version,

@@ -1,12 +1,12 @@
-"""Publishing: a folder of files becomes the next version of a model, wholly or not at all.
+"""Atomic publication: a folder of files becomes the next version, completely or not at all.
 
     copy the files to .publish-XXXX, fsync -> mkdir 3 (claims the number)
-      -> build(3), check, manifest.json, fsync -> rename .publish-XXXX onto the empty 3
+      -> build(3), check, write manifest.json, fsync -> rename .publish-XXXX onto the empty 3
 
-An empty numbered folder is a claim: `mkdir` succeeds for one publisher only, on network file
-systems too. A version becomes visible with its manifest, and that arrives with the rename.
-A publisher that is killed leaves a hidden folder and perhaps an empty claim; the next one
-clears them away.
+An empty numbered folder claims its number: `mkdir` succeeds for one publisher only, also on
+network file systems. A version becomes visible with its manifest, which arrives with the rename.
+A publisher that is killed leaves a hidden folder and perhaps an empty claim, which the next
+publisher removes.
 """
 
 import contextlib
@@ -30,40 +30,41 @@ from radiograph.repository.version_files import (
 )
 
 Build = Callable[[int], ModelManifest]
+"""Returns the manifest for a version number."""
 
 _MAX_NUMBER = 10**9 - 1
 
 
-def write_version(home: Path, stage: Path, build: Build, used: set[int]) -> int:
+def write_version(model_folder: Path, stage: Path, build: Build, used: set[int]) -> int:
     """Write one version.
 
     Args:
-        home: the model's folder, made when it is not there.
-        stage: all files but `manifest.json`; copied.
-        build: number -> manifest.
-        used: numbers not to be given, besides those in the folder.
+        model_folder: folder of the model; created if it does not exist.
+        stage: folder of all files except `manifest.json`; copied.
+        build: returns the manifest for a number.
+        used: numbers that must not be given, besides those in the folder.
 
     Returns:
-        The number. The new name in `home` is not on the disk before `sync_folder(home)`.
+        The number. The new folder entry is durable only after `sync_folder(model_folder)`.
 
     Raises:
-        InvalidVersion: a file or the manifest does not hold.
-        OSError: the disk is full, or something cannot be read or written.
+        InvalidVersion: a file or the manifest fails verification.
+        OSError: the disk is full, or a file cannot be read or written.
     """
     if (stage / MANIFEST_NAME).exists():
-        raise InvalidVersion(f"the files hold a {MANIFEST_NAME} already")
-    with _publishing(home), _temporary(home) as temporary:
+        raise InvalidVersion(f"the files already include a {MANIFEST_NAME}")
+    with _publishing(model_folder), _temporary_folder(model_folder) as temporary:
         copy_files(stage, temporary)
-        with _claimed(home, used) as number:
-            _complete(temporary, home.name, number, build(number))
-            temporary.rename(home / str(number))
+        with _claimed_number(model_folder, used) as number:
+            _complete(temporary, model_folder.name, number, build(number))
+            temporary.rename(model_folder / str(number))
     return number
 
 
 @contextlib.contextmanager
-def _temporary(home: Path) -> Iterator[Path]:
-    """A hidden folder on the same file system; removed unless it was renamed."""
-    temporary = home / f".publish-{secrets.token_hex(8)}"
+def _temporary_folder(model_folder: Path) -> Iterator[Path]:
+    """Create a hidden folder on the same file system; remove it unless it was renamed."""
+    temporary = model_folder / f".publish-{secrets.token_hex(8)}"
     temporary.mkdir()
     try:
         yield temporary
@@ -72,37 +73,38 @@ def _temporary(home: Path) -> Iterator[Path]:
 
 
 def _complete(folder: Path, name: str, number: int, manifest: ModelManifest) -> None:
-    """Check the files against the manifest and write it beside them.
+    """Check the files against the manifest and write the manifest beside them.
 
-    The text is read back: what JSON cannot carry, such as NaN, must not be published.
+    The text is parsed again, so that a value that JSON cannot hold, such as NaN, is refused.
     """
     if (manifest.name, manifest.version) != (name, number):
         raise InvalidVersion(f"the manifest is of {manifest.name}/{manifest.version}")
     text = manifest.to_json()
     if ModelManifest.from_json(text) != manifest:
-        raise InvalidVersion("the manifest changes when it is written and read")
+        raise InvalidVersion("the manifest holds a value that JSON cannot represent")
     check_files(folder, manifest)
     write_file(folder / MANIFEST_NAME, text.encode())
     sync_folders(folder)
 
 
 @contextlib.contextmanager
-def _publishing(home: Path) -> Iterator[None]:
-    """A model's folder while publishing to it, cleared of what killed publishers left.
+def _publishing(model_folder: Path) -> Iterator[None]:
+    """Hold the shared lock of publishers, after removing leftovers of killed publishers.
 
-    Publishers share the lock. Who gets it alone knows that nobody else is publishing, so
-    every temporary folder and every empty claim belongs to nobody.
+    All publishers hold the lock together. A publisher that gets it exclusively is the only one,
+    so every temporary folder and every empty claim is a leftover.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    sync_folder(home.parent)
-    with (home / ".publish.lock").open("w") as lock:
-        if _locked_alone(lock):
-            _clear(home)
+    model_folder.mkdir(parents=True, exist_ok=True)
+    sync_folder(model_folder.parent)
+    with (model_folder / ".publish.lock").open("w") as lock:
+        if _try_exclusive(lock):
+            _remove_leftovers(model_folder)
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 
 
-def _locked_alone(lock: TextIO) -> bool:
+def _try_exclusive(lock: TextIO) -> bool:
+    """Try to take the lock exclusively without waiting; return whether it succeeded."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -110,34 +112,38 @@ def _locked_alone(lock: TextIO) -> bool:
     return True
 
 
-def _clear(home: Path) -> None:
-    for left in home.glob(".publish-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    for entry in entries(home):
+def _remove_leftovers(model_folder: Path) -> None:
+    """Remove temporary folders and empty claims."""
+    for temporary in model_folder.glob(".publish-*"):
+        shutil.rmtree(temporary, ignore_errors=True)
+    for entry in entries(model_folder):
         if entry.isdecimal():
-            with contextlib.suppress(OSError):  # only an empty folder can be removed so
-                (home / entry).rmdir()
+            with contextlib.suppress(OSError):  # rmdir fails unless the folder is empty
+                (model_folder / entry).rmdir()
 
 
 @contextlib.contextmanager
-def _claimed(home: Path, used: set[int]) -> Iterator[int]:
-    """The next number, held by an empty folder; given back when what follows fails."""
-    number = _claim(home, used)
+def _claimed_number(model_folder: Path, used: set[int]) -> Iterator[int]:
+    """Claim the next number by an empty folder; give it back if the block raises."""
+    number = _claim(model_folder, used)
     try:
         yield number
     except BaseException:
         with contextlib.suppress(OSError):
-            (home / str(number)).rmdir()
+            (model_folder / str(number)).rmdir()
         raise
 
 
-def _claim(home: Path, used: set[int]) -> int:
+def _claim(model_folder: Path, used: set[int]) -> int:
+    """Create the folder of the lowest number above all that are taken or used."""
     number = 0
     while True:
-        taken = {int(entry) for entry in entries(home) if re.fullmatch(r"[0-9]{1,9}", entry)}
+        taken = {
+            int(entry) for entry in entries(model_folder) if re.fullmatch(r"[0-9]{1,9}", entry)
+        }
         number = max(taken | used | {number}) + 1
         if number > _MAX_NUMBER:
             raise InvalidVersion("no version number is left")
         with contextlib.suppress(FileExistsError):  # another publisher was faster
-            (home / str(number)).mkdir()
+            (model_folder / str(number)).mkdir()
             return number

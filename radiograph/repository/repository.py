@@ -1,28 +1,26 @@
-"""Repository: the model versions on disk, found, checked, published and pointed to.
+"""The model repository: lookup, verification and publication of versions, and their aliases.
 
     models/
       g2d-cxr/
-        1/  2/            versions; never change once they are there
-        aliases.json      stable -> 2 (see `alias_history`)
-        .publish-XXXX/    a version being written; the dot hides it
+        1/  2/            versions, which never change
+        aliases.json      stable -> 2 (see `aliases`)
+        .publish-XXXX/    a version that is being written, hidden by the dot
         .publish.lock .aliases.lock
 
-A version exists when its folder holds `manifest.json`; how it gets there at once is told in
-`publishing`. Readers take no lock and write nothing, so a read-only folder serves as well.
-Whatever else lies in the folder is passed over, never an error for what stands beside it.
+A version exists if its folder holds `manifest.json`; `publishing` makes a whole version appear
+at once. Readers take no lock and write nothing, so a read-only folder can be served. Other files
+in the folder are ignored.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from radiograph.errors import AliasConflict, InvalidVersion, ModelNotFound, PublishRefused
 from radiograph.manifest import MANIFEST_NAME, ModelManifest
-from radiograph.repository.aliases import ALIAS_PATTERN, ALIASES_NAME, AliasHistory
+from radiograph.repository.aliases import ALIAS_PATTERN, AliasFile, AliasHistory
 from radiograph.repository.publishing import write_version
 from radiograph.repository.version_files import (
     check_files,
@@ -31,7 +29,6 @@ from radiograph.repository.version_files import (
     is_version,
     read_json,
     sync_folder,
-    write_file,
 )
 
 __all__ = ["DEFAULT_ALIAS", "Repository", "digest_files"]
@@ -43,80 +40,81 @@ _ALIAS = re.compile(ALIAS_PATTERN)
 
 
 class Repository:
-    """All models below one folder. Cheap to make; reads the disk on every call.
+    """All models in one folder. Holds no state; every call reads the disk.
 
     Args:
-        root: the folder; it need not be there yet.
+        root: the folder; it need not exist yet.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def names(self) -> list[str]:
-        """Models that have a version, sorted. Never raises for what is on the disk."""
-        return [name for name in entries(self.root) if _NAME.fullmatch(name) and self._has(name)]
+        """Return the names of the models that have a version, sorted. Never raises."""
+        return [
+            name for name in entries(self.root) if _NAME.fullmatch(name) and self._has_version(name)
+        ]
 
     def versions(self, name: str) -> list[int]:
-        """Version numbers of a model, ascending; empty for an unknown model.
+        """Return the version numbers of a model, ascending; empty for an unknown model.
 
-        A listed version has a manifest, not necessarily a valid one: `load_manifest` and
-        `verify` say so.
+        A listed version has a manifest, which `load_manifest` and `verify` may still refuse.
         """
         if not _NAME.fullmatch(name):
             return []
-        home = self.root / name
+        folder = self.root / name
         return sorted(
             int(entry)
-            for entry in entries(home)
-            if _NUMBER.fullmatch(entry) and is_version(home / entry)
+            for entry in entries(folder)
+            if _NUMBER.fullmatch(entry) and is_version(folder / entry)
         )
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Where each alias of a model points; empty when there is no `aliases.json`.
+        """Return the version that each alias points to; empty if there is no `aliases.json`.
 
         Raises:
-            ModelNotFound: no such model.
+            ModelNotFound: the model does not exist.
             InvalidVersion: `aliases.json` is corrupt.
         """
-        self._require(name)
-        return self._history(name).targets()
+        self._require_model(name)
+        return self._alias_file(name).read().targets()
 
     def former(self, name: str) -> set[int]:
-        """Versions that a roll-back of some alias would go to, where they are still there.
+        """Return the existing versions that a roll-back of any alias would restore.
 
         Raises:
-            ModelNotFound: no such model.
+            ModelNotFound: the model does not exist.
             InvalidVersion: `aliases.json` is corrupt.
         """
-        self._require(name)
-        there, history = set(self.versions(name)), self._history(name)
-        before = {history.previous(alias) for alias in history.aliases}
-        return {number for number in before if number in there and number is not None}
+        self._require_model(name)
+        existing, history = set(self.versions(name)), self._alias_file(name).read()
+        previous = {history.previous(alias) for alias in history.aliases}
+        return {number for number in previous if number in existing and number is not None}
 
     def resolve(self, name: str, ref: str | int = DEFAULT_ALIAS) -> int:
-        """The version that a number (`3`, `"3"`) or an alias stands for.
+        """Return the version that a number (`3` or `"3"`) or an alias denotes.
 
         Raises:
-            ModelNotFound: no such model, version or alias.
+            ModelNotFound: the model, version or alias does not exist.
             InvalidVersion: `aliases.json` is corrupt.
         """
-        self._require(name)
+        self._require_model(name)
         if isinstance(ref, str) and not _NUMBER.fullmatch(ref):
-            number = self._history(name).targets().get(ref)
+            number = self._alias_file(name).read().targets().get(ref)
             if number is None:
-                raise ModelNotFound(f"model {name} has no alias {_shown(ref)}")
+                raise ModelNotFound(f"model {name} has no alias {_quoted(ref)}")
         else:
             number = int(ref)
         self.folder(name, number)
         return number
 
     def folder(self, name: str, version: int) -> Path:
-        """The folder of a version.
+        """Return the folder of a version.
 
         Raises:
-            ModelNotFound: no such model or version.
+            ModelNotFound: the model or version does not exist.
         """
-        self._require(name)
+        self._require_model(name)
         number = str(version) if 0 < version < 10**9 else ""
         folder = self.root / name / number
         if not number or not is_version(folder):
@@ -124,38 +122,40 @@ class Repository:
         return folder
 
     def load_manifest(self, name: str, version: int) -> ModelManifest:
-        """What a version says of itself.
+        """Read the manifest of a version.
 
         Raises:
-            ModelNotFound: no such model or version.
-            InvalidVersion: the manifest is corrupt, or speaks of another version.
+            ModelNotFound: the model or version does not exist.
+            InvalidVersion: the manifest is corrupt or describes another version.
         """
-        with _about(name, version):
+        with _naming_version(name, version):
             manifest = ModelManifest.from_json(self._manifest_bytes(name, version))
             if (manifest.name, manifest.version) != (name, version):
                 raise InvalidVersion(f"the manifest is of {manifest.name}/{manifest.version}")
         return manifest
 
     def digest(self, name: str, version: int) -> str:
-        """SHA-256 of the manifest, which holds those of all files: names the whole version.
+        """Return the SHA-256 of the manifest, which identifies the whole version.
+
+        The manifest holds the SHA-256 of every other file.
 
         Raises:
-            ModelNotFound: no such model or version.
+            ModelNotFound: the model or version does not exist.
             InvalidVersion: the manifest cannot be read.
         """
-        with _about(name, version):
+        with _naming_version(name, version):
             return hashlib.sha256(self._manifest_bytes(name, version)).hexdigest()
 
     def verify(self, name: str, version: int) -> None:
-        """Hold every file against the manifest.
+        """Verify every file against the manifest.
 
         Raises:
-            ModelNotFound: no such model or version.
+            ModelNotFound: the model or version does not exist.
             InvalidVersion: the manifest is corrupt; a file is missing, unknown, altered, a
-                link or a device; a graph keeps values outside of itself.
+                link or a device; or a graph keeps values in another file.
         """
         manifest = self.load_manifest(name, version)
-        with _about(name, version):
+        with _naming_version(name, version):
             check_files(self.folder(name, version), manifest)
 
     def publish(
@@ -165,30 +165,30 @@ class Repository:
         build: Callable[[int], ModelManifest],
         alias: str | None = None,
     ) -> int:
-        """Make a folder of files the next version of a model, wholly or not at all.
+        """Publish a folder of files as the next version of a model, completely or not at all.
 
         Args:
-            name: the model; its first version makes it.
-            stage: all files but `manifest.json`; copied, and left as they are.
-            build: number -> manifest; gates that need the number may refuse here.
-            alias: pointed to the new version once it is there.
+            name: the model; it is created with its first version.
+            stage: folder of all files except `manifest.json`; copied and left unchanged.
+            build: returns the manifest for a number; checks that need the number may refuse.
+            alias: alias that is pointed to the new version once it exists.
 
         Returns:
-            The number, greater than that of any version that is there and of any that an
+            The number, greater than that of any existing version and of any version that an
             alias ever pointed to.
 
         Raises:
-            PublishRefused: a name, a file, the manifest or `aliases.json` does not hold, or
-                the disk is full. Nothing was published.
-            ModelNotFound: `alias` is not a name for an alias. Nothing was published.
-            OSError: the version is there, but not surely on the disk, or without its alias.
+            PublishRefused: a name, a file, the manifest or `aliases.json` fails verification,
+                or the disk is full. Nothing was published.
+            ModelNotFound: `alias` is not a valid alias name. Nothing was published.
+            OSError: the version exists, but may not be durable yet, or lacks its alias.
         """
         if not _NAME.fullmatch(name):
-            raise PublishRefused(f"not a model name: {_shown(name)}")
+            raise PublishRefused(f"not a model name: {_quoted(name)}")
         if alias is not None:
-            _require_alias(alias)
+            _require_alias_name(alias)
         try:
-            used = self._history(name).mentioned()
+            used = self._alias_file(name).read().mentioned()
             number = write_version(self.root / name, stage, build, used)
         except InvalidVersion as error:
             raise PublishRefused(f"nothing was published: {error}") from error
@@ -201,73 +201,73 @@ class Repository:
         return number
 
     def set_alias(self, name: str, alias: str, version: int, expected: int | None = None) -> None:
-        """Point an alias to a version; nothing happens when it points there already.
+        """Point an alias to a version; does nothing if it points there already.
 
         Args:
             name: the model.
-            alias: the alias, made when it is new.
-            version: where it shall point.
-            expected: where it must point now, 0 for nowhere; None does not care.
+            alias: the alias; created if it is new.
+            version: the new target.
+            expected: the version that the alias must point to now, 0 for none; None accepts any.
 
         Raises:
-            ModelNotFound: no such model or version, or not a name for an alias.
-            InvalidVersion: the version's manifest, or `aliases.json`, is corrupt.
-            AliasConflict: it does not point to `expected`.
+            ModelNotFound: the model or version does not exist, or the alias name is not valid.
+            InvalidVersion: the manifest of the version, or `aliases.json`, is corrupt.
+            AliasConflict: the alias does not point to `expected`.
             OSError: the folder cannot be written.
         """
-        _require_alias(alias)
+        _require_alias_name(alias)
         self.load_manifest(name, version)
-        with self._changing(name) as history:
+        file = self._alias_file(name)
+        with file.locked() as history:
             _require_expected(history, alias, expected)
             if history.targets().get(alias) != version:
-                self._save(name, history.changed(alias, version, "set"))
+                file.replace(history.changed(alias, version, "set"))
 
     def previous(self, name: str, alias: str) -> int:
-        """Where a roll-back would point an alias.
+        """Return the version that a roll-back of an alias would restore.
 
         Raises:
-            ModelNotFound: no such model or alias, or nothing came before.
+            ModelNotFound: the model or alias does not exist, or has no previous version.
             InvalidVersion: `aliases.json` is corrupt.
         """
-        self._require(name)
-        version = self._history(name).previous(alias)
-        if version is None:
-            raise ModelNotFound(f"alias {_shown(alias)} of {name} has nothing to go back to")
-        return version
+        self._require_model(name)
+        return _previous(self._alias_file(name).read(), name, alias)
 
     def rollback(self, name: str, alias: str, expected: int | None = None) -> int:
-        """Point an alias back to where it pointed before, and further back the next time.
+        """Point an alias back to its previous version, and further back the next time.
 
         Args:
             name: the model.
             alias: the alias.
-            expected: where it must point now; None does not care.
+            expected: the version that the alias must point to now; None accepts any.
 
         Returns:
-            The version it points to now.
+            The version that the alias points to afterwards.
 
         Raises:
-            ModelNotFound: no such model or alias, nothing came before, or it is gone.
-            InvalidVersion: that version's manifest, or `aliases.json`, is corrupt.
-            AliasConflict: it does not point to `expected`.
+            ModelNotFound: the model, the alias or its previous version does not exist.
+            InvalidVersion: the manifest of that version, or `aliases.json`, is corrupt.
+            AliasConflict: the alias does not point to `expected`.
             OSError: the folder cannot be written.
         """
-        self._require(name)
-        with self._changing(name) as history:
+        self._require_model(name)
+        file = self._alias_file(name)
+        with file.locked() as history:
             _require_expected(history, alias, expected)
-            version = history.previous(alias)
-            if version is None:
-                raise ModelNotFound(f"alias {_shown(alias)} of {name} has nothing to go back to")
+            version = _previous(history, name, alias)
             self.load_manifest(name, version)
-            self._save(name, history.changed(alias, version, "rollback"))
+            file.replace(history.changed(alias, version, "rollback"))
         return version
 
-    def _has(self, name: str) -> bool:
+    def _alias_file(self, name: str) -> AliasFile:
+        return AliasFile(self.root / name)
+
+    def _has_version(self, name: str) -> bool:
         return bool(self.versions(name))
 
-    def _require(self, name: str) -> None:
-        if not self._has(name):
-            raise ModelNotFound(f"no model {_shown(name)}")
+    def _require_model(self, name: str) -> None:
+        if not self._has_version(name):
+            raise ModelNotFound(f"no model {_quoted(name)}")
 
     def _manifest_bytes(self, name: str, version: int) -> bytes:
         path = self.folder(name, version) / MANIFEST_NAME
@@ -276,53 +276,35 @@ class Repository:
         except OSError as error:
             raise InvalidVersion(f"{MANIFEST_NAME}: {error.strerror}") from error
 
-    def _history(self, name: str) -> AliasHistory:
-        try:
-            return AliasHistory.from_json(read_json(self.root / name / ALIASES_NAME))
-        except FileNotFoundError:
-            return AliasHistory()
-        except OSError as error:
-            raise InvalidVersion(f"{name}/{ALIASES_NAME}: {error.strerror}") from error
-
-    @contextlib.contextmanager
-    def _changing(self, name: str) -> Iterator[AliasHistory]:
-        """The aliases of a model while nobody else can change them."""
-        with (self.root / name / ".aliases.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield self._history(name)
-
-    def _save(self, name: str, history: AliasHistory) -> None:
-        home = self.root / name
-        temporary = home / f".aliases-{secrets.token_hex(8)}"
-        try:
-            write_file(temporary, history.to_json().encode())
-            temporary.replace(home / ALIASES_NAME)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(home)
-
 
 @contextlib.contextmanager
-def _about(name: str, version: int) -> Iterator[None]:
-    """Say of which version an error speaks."""
+def _naming_version(name: str, version: int) -> Iterator[None]:
+    """Prefix the message of an `InvalidVersion` with the name and number of the version."""
     try:
         yield
     except InvalidVersion as error:
         raise InvalidVersion(f"{name}/{version}: {error}") from error
 
 
-def _require_alias(alias: str) -> None:
+def _require_alias_name(alias: str) -> None:
     if not _ALIAS.fullmatch(alias):
-        raise ModelNotFound(f"not a name for an alias: {_shown(alias)}")
+        raise ModelNotFound(f"not a valid alias name: {_quoted(alias)}")
 
 
 def _require_expected(history: AliasHistory, alias: str, expected: int | None) -> None:
     current = history.targets().get(alias, 0)
     if expected is not None and current != expected:
         where = f"version {current}" if current else "no version"
-        raise AliasConflict(f"alias {_shown(alias)} points to {where}, not to {expected}")
+        raise AliasConflict(f"alias {_quoted(alias)} points to {where}, not to {expected}")
 
 
-def _shown(text: str) -> str:
-    """Any text, safe and short enough for one line of a log."""
+def _previous(history: AliasHistory, name: str, alias: str) -> int:
+    version = history.previous(alias)
+    if version is None:
+        raise ModelNotFound(f"alias {_quoted(alias)} of {name} has no previous version")
+    return version
+
+
+def _quoted(text: str) -> str:
+    """Return any text quoted and shortened, so that it is safe in one line of a log."""
     return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -1,7 +1,7 @@
-"""The files of one model version: listed, read, digested and copied without being tricked.
+"""Safe access to the files of one model version: listing, reading, digests and copies.
 
-Nothing here follows a symbolic link inside of a version or waits on a named pipe, and what
-is copied is on the disk, not in a buffer, when the call returns.
+No function follows a symbolic link inside a version or waits on a named pipe. Files that are
+copied or written are on the disk, not in a buffer, when the call returns.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from radiograph.manifest import MANIFEST_NAME, ModelManifest
 from radiograph.repository.onnx_external_data import refers_to_other_files
 
 MAX_JSON_BYTES = 16 * 2**20
-"""No manifest or aliases file is larger; a larger one is not read."""
+"""Size limit of a manifest or an aliases file; a larger one is refused."""
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a file for reading if it is a regular one and no link.
+    """Open a regular file for reading.
 
     Raises:
-        OSError: it is not there, not readable, or a symbolic link.
-        InvalidVersion: it is a folder, a pipe, a socket or a device.
+        OSError: the file does not exist, is not readable, or is a symbolic link.
+        InvalidVersion: the path is a folder, a pipe, a socket or a device.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -34,11 +34,11 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_json(path: Path) -> bytes:
-    """A small file as a whole.
+    """Read a manifest or an aliases file as a whole.
 
     Raises:
-        OSError: as `open_regular`.
-        InvalidVersion: as `open_regular`, or larger than `MAX_JSON_BYTES`.
+        OSError: as in `open_regular`.
+        InvalidVersion: as in `open_regular`, or the file is larger than `MAX_JSON_BYTES`.
     """
     with open_regular(path) as file:
         data = file.read(MAX_JSON_BYTES + 1)
@@ -48,19 +48,22 @@ def read_json(path: Path) -> bytes:
 
 
 def list_files(folder: Path) -> dict[str, os.stat_result]:
-    """Every file below a folder but `manifest.json`, by its path with forward slashes.
+    """List every file below a folder, except its `manifest.json`.
+
+    Returns:
+        The status of each file by its relative path with forward slashes.
 
     Raises:
-        InvalidVersion: something below is neither a regular file nor a folder.
+        InvalidVersion: an entry is neither a regular file nor a folder.
         OSError: a folder cannot be read.
     """
     found: dict[str, os.stat_result] = {}
-    waiting = [folder]
-    while waiting:
-        for path in sorted(waiting.pop().iterdir()):
+    pending = [folder]
+    while pending:
+        for path in sorted(pending.pop().iterdir()):
             relative, status = path.relative_to(folder).as_posix(), path.lstat()
             if stat.S_ISDIR(status.st_mode):
-                waiting.append(path)
+                pending.append(path)
             elif not stat.S_ISREG(status.st_mode):
                 raise InvalidVersion(f"{relative} is a link or a special file")
             elif relative != MANIFEST_NAME:
@@ -69,29 +72,29 @@ def list_files(folder: Path) -> dict[str, os.stat_result]:
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder but `manifest.json`: a manifest's `files`.
+    """Return the SHA-256 of every file below a folder, as in the `files` of a manifest.
 
     Raises:
-        InvalidVersion: something below is neither a regular file nor a folder.
-        OSError: something cannot be read.
+        InvalidVersion: an entry is neither a regular file nor a folder.
+        OSError: a file or folder cannot be read.
     """
     return {path: digest_file(folder / path) for path in sorted(list_files(folder))}
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of one regular file, 64 hexadecimal digits."""
+    """Return the SHA-256 of one regular file, 64 hexadecimal digits."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_files(folder: Path, manifest: ModelManifest) -> None:
-    """Hold a folder against its manifest: exactly those files, self-contained.
+    """Check that a folder holds exactly the files of its manifest, self-contained.
 
-    A file with a second name elsewhere (a hard link) is refused: whoever may write that name
-    may change the version without touching its folder.
+    A hard link is refused, because the version could be changed through the other name of the
+    file.
 
     Raises:
-        InvalidVersion: the first thing that does not hold.
+        InvalidVersion: a check failed; the message names the first one.
     """
     try:
         found = list_files(folder)
@@ -101,7 +104,7 @@ def check_files(folder: Path, manifest: ModelManifest) -> None:
             raise InvalidVersion(f"files that the manifest does not name: {', '.join(extra)}")
         for path, status in found.items():
             if status.st_nlink > 1:
-                raise InvalidVersion(f"{path} has a second name (a hard link)")
+                raise InvalidVersion(f"{path} is a hard link")
             if digest_file(folder / path) != manifest.files[path]:
                 raise InvalidVersion(f"{path} does not have the digest that the manifest gives")
         for path in sorted(_graphs(manifest)):
@@ -111,7 +114,7 @@ def check_files(folder: Path, manifest: ModelManifest) -> None:
 
 
 def _graphs(manifest: ModelManifest) -> set[str]:
-    """What a runtime may load as a graph, whatever its name ends with."""
+    """Return the files that a runtime may load as a graph, whatever their suffix."""
     named = {manifest.trunk.file, *(head.file for head in manifest.heads.values())}
     if manifest.text is not None:
         named.add(manifest.text.file)
@@ -119,22 +122,23 @@ def _graphs(manifest: ModelManifest) -> set[str]:
 
 
 def _check_graph(path: Path, name: str) -> None:
+    """Refuse a file that is not an ONNX graph or that keeps values in another file."""
     with open_regular(path) as file:
         graph = file.read()
     try:
-        outside = refers_to_other_files(graph)
+        has_external_data = refers_to_other_files(graph)
     except ValueError as error:
         raise InvalidVersion(f"{name} is not an ONNX graph: {error}") from error
-    if outside:
+    if has_external_data:
         raise InvalidVersion(f"{name} keeps values in another file (external data)")
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """Copy every file below `source` into the empty folder `target`, down to the disk.
+    """Copy every file below `source` durably into the empty folder `target`.
 
     Raises:
-        InvalidVersion: something below is neither a regular file nor a folder.
-        OSError: the disk is full, or something cannot be read or written.
+        InvalidVersion: an entry is neither a regular file nor a folder.
+        OSError: the disk is full, or a file cannot be read or written.
     """
     for path in list_files(source):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -145,10 +149,10 @@ def copy_files(source: Path, target: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a new file down to the disk.
+    """Write a new file durably.
 
     Raises:
-        OSError: it is there already, or the disk is full.
+        OSError: the file exists already, or the disk is full.
     """
     with path.open("xb") as writer:
         writer.write(data)
@@ -157,13 +161,13 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def sync_folders(folder: Path) -> None:
-    """Bring the names in a folder, and in every folder below it, to the disk."""
+    """Make the entries of a folder, and of every folder below it, durable."""
     for path, _, _ in os.walk(folder):
         sync_folder(Path(path))
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in one folder to the disk."""
+    """Make the entries of one folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -172,7 +176,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def entries(folder: Path) -> list[str]:
-    """Names in a folder, sorted; none when it is no folder or cannot be read."""
+    """Return the names in a folder, sorted; none if it is not a folder or cannot be read."""
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208 - names, not paths
     except OSError:
@@ -180,7 +184,7 @@ def entries(folder: Path) -> list[str]:
 
 
 def is_version(folder: Path) -> bool:
-    """A real folder with a manifest in it."""
+    """Return whether a path is a folder with a manifest, and not a symbolic link."""
     try:
         return not folder.is_symlink() and (folder / MANIFEST_NAME).is_file()
     except OSError:

@@ -1,4 +1,4 @@
-"""The drawing in the docstring is the tree of classes, name for name."""
+"""The tree drawn in the docstring is the tree of classes."""
 
 import re
 

@@ -34,7 +34,7 @@ def test_the_aspect_is_kept_to_within_a_pixel(g: Geometry) -> None:
 
 @unhurried
 @given(geometries(), parts, parts, parts, parts)
-def test_a_box_comes_back_from_the_grid(
+def test_a_box_is_equal_after_a_round_trip_over_the_grid(
     g: Geometry, x0: float, y0: float, x1: float, y1: float
 ) -> None:
     box = (
@@ -48,14 +48,16 @@ def test_a_box_comes_back_from_the_grid(
 
 @unhurried
 @given(geometries(), parts, parts)
-def test_a_point_comes_back_from_the_source(g: Geometry, x: float, y: float) -> None:
+def test_a_point_is_equal_after_a_round_trip_over_the_source(
+    g: Geometry, x: float, y: float
+) -> None:
     point = (g.left + x * g.width, g.top + y * g.height)
     assert np.allclose(g.to_grid(*g.to_source(*point)), point, rtol=0, atol=1e-6)
 
 
 @unhurried
 @given(geometries())
-def test_the_corners_of_the_image_are_the_corners_of_its_part_of_the_grid(g: Geometry) -> None:
+def test_the_corners_of_the_image_map_to_the_corners_of_its_part_of_the_grid(g: Geometry) -> None:
     whole = (0.0, 0.0, float(g.columns), float(g.rows))
     covered = (g.left, g.top, g.left + g.width, g.top + g.height)
     assert np.allclose(g.box_to_grid(whole), covered, rtol=0, atol=1e-9)
@@ -70,7 +72,7 @@ def test_a_box_over_the_padding_is_clipped_to_the_image(g: Geometry) -> None:
 
 @unhurried
 @given(geometries(), st.integers(1, 64))
-def test_the_cells_of_the_image_are_never_empty_and_inside_of_the_map(g: Geometry, n: int) -> None:
+def test_the_cells_of_the_image_are_never_empty_and_inside_the_map(g: Geometry, n: int) -> None:
     cells = g.crop(np.arange(n * n, dtype=np.float32).reshape(n, n))
     assert cells.shape[0] >= 1
     assert cells.shape[1] >= 1

@@ -11,7 +11,7 @@ def test_rows_and_columns_are_the_shape() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (5,), (5, 5, 3), (1, 5, 5)])
-def test_what_is_not_rows_by_columns_is_unusable(shape: tuple[int, ...]) -> None:
+def test_an_array_that_is_not_rows_by_columns_is_unusable(shape: tuple[int, ...]) -> None:
     with pytest.raises(UnusableImage):
         Radiograph(np.zeros(shape, dtype=np.uint16))
 

@@ -1,4 +1,4 @@
-"""The manifest is strict: what does not hold is found when it is read."""
+"""The manifest is strict: faults are found when it is read."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def read(**changes: Any) -> ModelManifest:
     return ModelManifest.from_json(json.dumps({**fields(FILES), **changes}))
 
 
-def test_a_manifest_comes_back_equal_from_its_json() -> None:
+def test_a_manifest_is_equal_after_a_round_trip_through_json() -> None:
     manifest = read()
     assert ModelManifest.from_json(manifest.to_json()) == manifest
     assert manifest.to_json().endswith("}\n")
@@ -63,7 +63,7 @@ def test_the_message_names_the_first_thing_that_is_wrong() -> None:
         {"files": {**FILES, "extra.bin": "A" * 64}},
     ],
 )
-def test_what_does_not_follow_the_schema_is_refused(changes: dict[str, Any]) -> None:
+def test_a_manifest_that_violates_the_schema_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidVersion):
         read(**changes)
 
@@ -71,7 +71,7 @@ def test_what_does_not_follow_the_schema_is_refused(changes: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     "name", ["../x", "/etc", "", ".", "X", "a b", "a/b", "-a", "a" * 65, "a\n"]
 )
-def test_a_name_that_is_no_folder_name_is_refused(name: str) -> None:
+def test_a_name_that_is_not_a_folder_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidVersion, match=r"^name: "):
         read(name=name)
 
@@ -91,7 +91,7 @@ def test_a_file_that_is_named_needs_a_digest(missing: str) -> None:
         read(files=files)
 
 
-def test_the_files_of_the_text_side_and_of_the_statistics_need_digests() -> None:
+def test_the_files_of_the_text_encoder_and_the_statistics_need_digests() -> None:
     text = {"file": "text.onnx", "tokenizer": "tokenizer.json", "max_tokens": 64}
     with pytest.raises(InvalidVersion, match=r"text\.onnx.*tokenizer\.json"):
         read(text=text)
@@ -100,14 +100,14 @@ def test_the_files_of_the_text_side_and_of_the_statistics_need_digests() -> None
         read(out_of_domain=statistics)
 
 
-def test_a_head_reads_only_what_the_trunk_or_the_text_side_gives() -> None:
+def test_a_head_reads_only_outputs_of_the_trunk_or_the_text_encoder() -> None:
     head = {
         "kind": "ground",
         "file": "heads/findings.onnx",
         "inputs": ["global_features", "phrase_features"],
         "method": "aligned",
     }
-    with pytest.raises(InvalidVersion, match="head regions reads what nothing gives"):
+    with pytest.raises(InvalidVersion, match="head regions reads features that do not exist"):
         read(heads={"regions": head})
     files = {**FILES, "text.onnx": DIGEST, "tokenizer.json": DIGEST}
     text = {"file": "text.onnx", "tokenizer": "tokenizer.json", "max_tokens": 64}
@@ -123,8 +123,10 @@ def test_a_head_reads_only_what_the_trunk_or_the_text_side_gives() -> None:
         (Task.SEGMENT, ({"name": "x"},), "aligned"),
     ],
 )
-def test_labels_and_method_must_fit_the_kind(kind: Task, labels: Any, method: str | None) -> None:
-    with pytest.raises(ValueError, match=r"a ground head, and no|a head has"):
+def test_labels_and_method_must_match_the_kind(kind: Task, labels: Any, method: str | None) -> None:
+    with pytest.raises(
+        ValueError, match=r"only a ground head, has a method|every head but a ground head"
+    ):
         HeadSpec(kind=kind, file="x.onnx", inputs=("a",), labels=labels, method=method)
 
 
@@ -140,7 +142,7 @@ def test_the_form_of_an_older_detect_head_is_a_grid_and_is_not_written() -> None
     assert '"form"' not in manifest.to_json()
 
 
-def test_a_detect_head_says_that_it_gives_candidates() -> None:
+def test_a_detect_head_may_have_the_form_candidates() -> None:
     manifest = read(heads={"boxes": _detect(form="candidates")})
     assert manifest.heads["boxes"].outputs == {"logits", "boxes"}
     assert '"form": "candidates"' in manifest.to_json()
@@ -148,14 +150,14 @@ def test_a_detect_head_says_that_it_gives_candidates() -> None:
 
 
 @pytest.mark.parametrize("form", ["boxes", "", "GRID", None, 1])
-def test_no_other_form_is_known(form: Any) -> None:
+def test_another_form_is_refused(form: Any) -> None:
     with pytest.raises(InvalidVersion, match=r"^heads\.boxes\.form: "):
         read(heads={"boxes": _detect(form=form)})
 
 
-def test_a_head_of_another_kind_gives_no_candidates() -> None:
+def test_a_head_of_another_kind_cannot_have_the_form_candidates() -> None:
     head = _detect(kind="classify", form="candidates")
-    with pytest.raises(InvalidVersion, match="a detect head, and no other, gives candidates"):
+    with pytest.raises(InvalidVersion, match="only a detect head can have the form candidates"):
         read(heads={"findings": head})
 
 

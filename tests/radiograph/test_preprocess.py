@@ -97,7 +97,7 @@ def test_brightness_and_contrast_of_the_whole_image_do_not_matter() -> None:
     assert np.allclose(tensor(bright), tensor(Radiograph(stored)), atol=1e-4)
 
 
-def test_a_few_burnt_in_pixels_do_not_darken_the_rest() -> None:
+def test_a_few_saturated_pixels_do_not_darken_the_rest() -> None:
     stored = picture(300, 251).astype(np.uint16) * 100
     marked = stored.copy()
     marked[5:10, 5:10] = 65535
@@ -114,7 +114,7 @@ def test_padding_is_left_out_of_the_percentiles() -> None:
     assert 0.2 < image.mean() < 0.8
 
 
-def test_reducing_averages_and_does_not_alias() -> None:
+def test_reduction_averages_and_does_not_alias() -> None:
     """A checkerboard of single pixels is an even gray when it is made small."""
     board = (np.indices((2240, 2240)).sum(axis=0) % 2).astype(np.uint16) * 60000
     board[:1120] //= 2

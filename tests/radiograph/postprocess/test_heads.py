@@ -1,4 +1,4 @@
-"""Raw outputs become results in source pixels: known values, then what must never happen."""
+"""Raw outputs become results in source pixels: known values, then invariants."""
 
 import math
 
@@ -90,7 +90,7 @@ def test_a_half_plane_has_its_edge_at_the_exact_source_pixel(size: int) -> None:
     assert mask.area_px == 400 * 200
 
 
-def test_the_padding_is_no_part_of_a_mask() -> None:
+def test_the_padding_is_not_part_of_a_mask() -> None:
     logits = full((1, 8, 8), -9.0)
     logits[:, :, :2] = logits[:, :, 6:] = 9.0  # the image covers columns 2 to 6 of 8
     (mask,) = segment(head("segment", ONE), {"logits": logits}, PORTRAIT, None)
@@ -163,7 +163,7 @@ def test_a_box_is_clipped_to_the_image() -> None:
     assert found.box == (0.0, 0.0, 200.0, 400.0)
 
 
-def test_a_hot_cell_in_the_padding_is_nothing() -> None:
+def test_a_hot_cell_in_the_padding_gives_no_box() -> None:
     outputs = one_hot({(3, 0): 9.0, (3, 6): 9.0}, reach=1.0)
     assert detect(head("detect", ONE), outputs, PORTRAIT) == ()
 
@@ -297,7 +297,7 @@ def test_each_phrase_has_its_own_map_in_the_order_asked() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_raw_output_that_is_not_finite_is_the_versions_fault(value: float) -> None:
+def test_a_raw_output_that_is_not_finite_is_an_invalid_version(value: float) -> None:
     with pytest.raises(InvalidVersion, match="`logits` is not finite"):
         classify(head("classify", ONE), {"logits": full((1,), value)})
     with pytest.raises(InvalidVersion, match="`logits` is not finite"):
@@ -353,7 +353,7 @@ def test_no_phrase_gives_no_grounding() -> None:
     size=st.sampled_from([1, 7, 8, 28]),
     seed=st.integers(0, 2**16),
 )
-def test_nothing_lies_outside_of_the_image(rows: int, columns: int, size: int, seed: int) -> None:
+def test_no_result_lies_outside_the_image(rows: int, columns: int, size: int, seed: int) -> None:
     random, geometry = np.random.default_rng(seed), Geometry.fit(rows, columns, 224)
     maps = random.normal(scale=5, size=(1, size, size)).astype(np.float32)
     distances = random.normal(0.1, 0.2, size=(1, 4, size, size)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Aliases move at once, keep every move, and roll back to where they stood."""
+"""Aliases change atomically, keep their history, and can be rolled back."""
 
 import errno
 import json
@@ -21,7 +21,7 @@ from tests.builders.models.small_version import NAME, manifest_of
 # aliases
 
 
-def test_an_alias_stands_for_its_version(three: Repository) -> None:
+def test_an_alias_resolves_to_its_version(three: Repository) -> None:
     three.set_alias(NAME, "stable", 2)
     three.set_alias(NAME, "canary", 3)
     assert three.aliases(NAME) == {"stable": 2, "canary": 3}
@@ -34,17 +34,17 @@ def test_publishing_with_an_alias_moves_it(three: Repository, stage: Path) -> No
     assert three.aliases(NAME) == {"canary": 4}
 
 
-def test_a_roll_back_goes_to_the_version_before_and_then_further(three: Repository) -> None:
+def test_a_roll_back_restores_the_previous_version_and_then_older_ones(three: Repository) -> None:
     for version in (1, 2, 3):
         three.set_alias(NAME, "stable", version)
     assert three.rollback(NAME, "stable") == 2
     assert three.rollback(NAME, "stable") == 1
     assert three.resolve(NAME) == 1
-    with pytest.raises(ModelNotFound, match="nothing to go back to"):
+    with pytest.raises(ModelNotFound, match="has no previous version"):
         three.rollback(NAME, "stable")
 
 
-def test_a_version_set_after_a_roll_back_rolls_back_to_where_that_one_stood(
+def test_a_version_set_after_a_roll_back_is_undone_to_the_one_rolled_back_to(
     three: Repository,
 ) -> None:
     for version in (1, 2):
@@ -54,7 +54,7 @@ def test_a_version_set_after_a_roll_back_rolls_back_to_where_that_one_stood(
     assert three.rollback(NAME, "stable") == 1
 
 
-def test_every_move_stays_in_the_history(three: Repository) -> None:
+def test_every_change_stays_in_the_history(three: Repository) -> None:
     for version in (1, 3, 3):  # the last one changes nothing
         three.set_alias(NAME, "stable", version)
     three.rollback(NAME, "stable")
@@ -63,7 +63,7 @@ def test_every_move_stays_in_the_history(three: Repository) -> None:
     assert moves == [(1, "set"), (3, "set"), (1, "rollback")]
 
 
-def test_an_alias_that_moved_since_it_was_read_is_a_conflict(three: Repository) -> None:
+def test_an_alias_that_changed_since_it_was_read_is_a_conflict(three: Repository) -> None:
     three.set_alias(NAME, "stable", 1, expected=0)
     with pytest.raises(AliasConflict, match="points to version 1, not to 0"):
         three.set_alias(NAME, "stable", 2, expected=0)
@@ -75,7 +75,7 @@ def test_an_alias_that_moved_since_it_was_read_is_a_conflict(three: Repository) 
     assert three.aliases(NAME) == {"stable": 2}
 
 
-def test_of_racing_moves_that_expect_the_same_exactly_one_wins(three: Repository) -> None:
+def test_exactly_one_of_several_concurrent_changes_succeeds(three: Repository) -> None:
     three.set_alias(NAME, "stable", 1)
     code = """
 from radiograph.errors import AliasConflict
@@ -91,7 +91,7 @@ except AliasConflict:
     assert sorted(results) == ["lost\n", "lost\n", "lost\n", "won\n"]
 
 
-def test_an_alias_cannot_point_to_what_is_not_there_or_not_valid(three: Repository) -> None:
+def test_an_alias_cannot_point_to_a_missing_or_invalid_version(three: Repository) -> None:
     with pytest.raises(ModelNotFound, match="no version 9"):
         three.set_alias(NAME, "stable", 9)
     (three.folder(NAME, 2) / "manifest.json").write_text("{}")
@@ -130,7 +130,7 @@ def test_an_alias_of_a_version_that_is_gone_is_not_found(three: Repository) -> N
         "[" * 100_000,
     ],
 )
-def test_corrupt_aliases_are_said_to_be_corrupt_and_never_guessed_or_replaced(
+def test_corrupt_aliases_are_reported_and_never_guessed_or_replaced(
     three: Repository, text: str
 ) -> None:
     path = three.root / NAME / "aliases.json"
@@ -175,7 +175,7 @@ def test_a_failed_write_leaves_the_aliases_as_they_were(
     assert visible(three.root / NAME) == ["1", "2", "3", "aliases.json"]
 
 
-def test_every_error_of_the_repository_is_of_the_one_tree(repository: Repository) -> None:
+def test_every_error_of_the_repository_is_a_radiograph_error(repository: Repository) -> None:
     for call in (repository.aliases, repository.resolve):
         with pytest.raises(RadiographError):
             call("nobody")

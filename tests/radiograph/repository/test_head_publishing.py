@@ -95,7 +95,7 @@ def test_card_and_provenance_are_those_of_the_new_version(
     assert (repository.folder(NAME, 2) / "MODEL_CARD.md").read_bytes() == b"# New\n"
 
 
-def test_the_base_is_the_version_that_is_named(
+def test_the_base_is_the_requested_version(
     repository: Repository, base: ModelManifest, tmp_path: Path
 ) -> None:
     head = new_head(tmp_path, "devices")
@@ -153,13 +153,13 @@ def golden(**arrays: Any) -> Callable[[NewHead], NewHead]:
 
 
 FAULTS: dict[str, tuple[Callable[[NewHead], NewHead], str]] = {
-    "reads what the trunk does not give": (pixel_inputs, "does not give pixel_embeddings"),
-    "reads phrases of a base without text": (phrase_inputs, "does not give phrase_features"),
+    "reads what the trunk does not produce": (pixel_inputs, "does not produce pixel_embeddings"),
+    "reads phrases of a base without text": (phrase_inputs, "does not produce phrase_features"),
     "takes the trunk's place": (other_file, "the file of a head is"),
-    "leaves the folder by its name": (other_name, "a head's name"),
-    "has the trunk's name": (called("trunk"), "a head's name"),
-    "has a task's name": (called("classify"), "a head's name"),
-    "has a version's name": (called("v2"), "a head's name"),
+    "leaves the folder by its name": (other_name, "the name of a head"),
+    "has the trunk's name": (called("trunk"), "is reserved"),
+    "has a task's name": (called("classify"), "is reserved"),
+    "has a version's name": (called("v2"), "is reserved"),
     "takes the name of another kind": (other_kind, "findings of .* is a head of kind classify"),
     "has a label of another head": (called("more"), "is a label of findings and of more"),
     "has a label twice": (label_twice, "names a label twice"),
@@ -169,7 +169,10 @@ FAULTS: dict[str, tuple[Callable[[NewHead], NewHead], str]] = {
         "not an ONNX graph",
     ),
     "a linked graph": (changed(link), "is a link"),
-    "more than a head": (changed(lambda f: (f / "trunk.onnx").write_bytes(GRAPH)), "no part of"),
+    "more than a head": (
+        changed(lambda f: (f / "trunk.onnx").write_bytes(GRAPH)),
+        "do not belong to",
+    ),
     "no golden outputs": (changed(lambda f: (f / "golden.npz").unlink()), "missing"),
     "not an archive": (changed(lambda f: (f / "golden.npz").write_bytes(b"PK")), "not an archive"),
     "a bare array": (
@@ -184,12 +187,12 @@ FAULTS: dict[str, tuple[Callable[[NewHead], NewHead], str]] = {
     "other outputs": (golden(**{"findings.scores": LOGITS}), "are missing: findings.logits"),
     "not a number": (golden(**{"findings.logits": LOGITS + np.nan}), "not finite float32"),
     "double precision": (golden(**{"findings.logits": LOGITS.astype(float)}), "finite float32"),
-    "other images": (golden(**{"findings.logits": LOGITS[:1]}), "not of 2 images"),
+    "other images": (golden(**{"findings.logits": LOGITS[:1]}), "does not cover 2 images"),
 }
 
 
 @pytest.mark.parametrize(("change", "reason"), FAULTS.values(), ids=FAULTS)
-def test_a_head_that_does_not_fit_is_refused(
+def test_a_head_that_does_not_match_its_base_is_refused(
     repository: Repository,
     base: ModelManifest,
     tmp_path: Path,
@@ -203,7 +206,7 @@ def test_a_head_that_does_not_fit_is_refused(
     assert repository.aliases(NAME) == {"stable": 1}
 
 
-def test_a_base_that_does_not_hold_is_not_built_upon(
+def test_a_base_that_fails_verification_is_refused(
     repository: Repository, base: ModelManifest, tmp_path: Path
 ) -> None:
     (repository.folder(NAME, 1) / "trunk.onnx").write_bytes(OTHER_GRAPH)

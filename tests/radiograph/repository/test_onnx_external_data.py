@@ -1,4 +1,4 @@
-"""Graphs that would read other files are found; bytes are written out beside their meaning."""
+"""Graphs that read other files are detected; each byte string is spelled out with its meaning."""
 
 import pytest
 
@@ -46,11 +46,11 @@ def test_values_in_another_file_are_found_wherever_a_tensor_can_be(
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("tensor", [INTERNAL, DEFAULT], ids=["silent", "default"])
-def test_values_inside_are_left_alone(place: str, tensor: bytes) -> None:
+def test_values_inside_the_graph_are_accepted(place: str, tensor: bytes) -> None:
     assert not refers_to_other_files(PLACES[place](tensor))
 
 
-def test_a_number_written_in_too_many_bytes_hides_nothing() -> None:
+def test_a_number_of_too_many_bytes_hides_nothing() -> None:
     padded = INTERNAL + bytes.fromhex("f08000 818000")  # the key 0x70 and the value 1, padded
     assert refers_to_other_files(message(7, message(5, padded)))
 
@@ -60,7 +60,7 @@ def test_the_word_location_in_a_name_is_not_external_data() -> None:
     assert not refers_to_other_files(named)
 
 
-def test_a_nest_without_end_is_read_without_recursion() -> None:
+def test_deep_nesting_is_read_without_recursion() -> None:
     graph = message(5, EXTERNAL)
     for _ in range(1000):  # a graph within an attribute of a node of a graph
         graph = message(1, message(5, message(6, graph)))
@@ -72,6 +72,6 @@ def test_a_nest_without_end_is_read_without_recursion() -> None:
     ["", "0808", "3a", "3a05 00", "3b", "ff" * 11, "80", "3d0000", "390000", "3f00"],
     ids=["empty", "no graph", "no length", "cut", "group", "long", "endless", "f32", "f64", "w7"],
 )
-def test_what_is_no_model_is_refused(data: str) -> None:
+def test_bytes_that_are_not_a_model_are_refused(data: str) -> None:
     with pytest.raises(ValueError, match=r"graph|end|wire"):
         refers_to_other_files(bytes.fromhex(data))

@@ -1,4 +1,4 @@
-"""A version is published wholly or not at all, whoever races, dies or fills the disk."""
+"""A version is published completely or not at all, also by concurrent or killed publishers."""
 
 import errno
 import hashlib
@@ -102,7 +102,7 @@ def refused(repository: Repository, stage: Path, match: str, **changes: object) 
 
 
 @pytest.mark.parametrize("name", ["../x", "..", "", "/x", "X", "a/b", "a\0b", "é", "a\n", "x" * 99])
-def test_a_name_that_is_no_folder_name_is_refused(
+def test_a_name_that_is_not_a_folder_name_is_refused(
     repository: Repository, stage: Path, name: str
 ) -> None:
     with pytest.raises(PublishRefused, match="not a model name"):
@@ -117,9 +117,7 @@ def test_a_manifest_of_another_number_or_name_is_refused(
     refused(repository, stage, "the manifest is of large/1", name="large")
 
 
-def test_a_manifest_whose_digests_do_not_hold_is_refused(
-    repository: Repository, stage: Path
-) -> None:
+def test_a_manifest_with_wrong_digests_is_refused(repository: Repository, stage: Path) -> None:
     files = digest_files(stage)
     refused(repository, stage, "golden.npz does not have", files={**files, "golden.npz": "0" * 64})
     refused(repository, stage, "files are missing: x", files={**files, "x": "0" * 64})
@@ -127,7 +125,9 @@ def test_a_manifest_whose_digests_do_not_hold_is_refused(
     refused(repository, stage, "does not name: surprise", files=files)
 
 
-def test_a_manifest_that_json_cannot_carry_is_refused(repository: Repository, stage: Path) -> None:
+def test_a_manifest_that_json_cannot_represent_is_refused(
+    repository: Repository, stage: Path
+) -> None:
     metric = {"data": "d", "split": "test", "task": "classify", "label": "x", "metric": "auc"}
     interval = {"value": float("nan"), "low": 0.0, "high": 1.0, "n": 3}
     provenance = {
@@ -139,22 +139,20 @@ def test_a_manifest_that_json_cannot_carry_is_refused(repository: Repository, st
     refused(repository, stage, r"metrics\.0\.value", provenance=provenance)
 
 
-def test_a_graph_that_keeps_values_elsewhere_is_refused(
+def test_a_graph_with_values_in_another_file_is_refused(
     repository: Repository, stage: Path
 ) -> None:
     (stage / "trunk.onnx").write_bytes(EXTERNAL)
     refused(repository, stage, "trunk.onnx keeps values in another file")
 
 
-def test_a_graph_by_another_name_is_looked_into_as_well(
-    repository: Repository, stage: Path
-) -> None:
+def test_a_graph_with_another_suffix_is_checked_too(repository: Repository, stage: Path) -> None:
     (stage / "trunk.bin").write_bytes(EXTERNAL)
     trunk = {"file": "trunk.bin", "outputs": ["global_features"]}
     refused(repository, stage, "trunk.bin keeps values in another file", trunk=trunk)
 
 
-def test_what_is_no_graph_is_refused(repository: Repository, stage: Path) -> None:
+def test_a_file_that_is_not_a_graph_is_refused(repository: Repository, stage: Path) -> None:
     (stage / "trunk.onnx").write_bytes(b"<html>not found</html>")
     refused(repository, stage, "trunk.onnx is not an ONNX graph")
 
@@ -171,16 +169,16 @@ def test_links_and_pipes_in_the_files_are_refused(repository: Repository, stage:
     assert repository.names() == []
 
 
-def test_a_stage_with_a_manifest_or_without_existence_is_refused(
+def test_a_stage_with_a_manifest_or_that_does_not_exist_is_refused(
     repository: Repository, stage: Path, tmp_path: Path
 ) -> None:
     (stage / "manifest.json").write_text("{}")
-    refused(repository, stage, r"hold a manifest\.json already")
+    refused(repository, stage, r"already include a manifest\.json")
     with pytest.raises(PublishRefused, match="No such file"):
         repository.publish(NAME, tmp_path / "nowhere", manifest_of(stage))
 
 
-def test_a_gate_that_fails_gives_the_number_back(
+def test_a_check_that_fails_gives_the_number_back(
     repository: Repository, stage: Path, publish: Callable[[], int]
 ) -> None:
     def gate(number: int) -> ModelManifest:
@@ -192,11 +190,11 @@ def test_a_gate_that_fails_gives_the_number_back(
     assert publish() == 1
 
 
-def test_a_bad_name_for_an_alias_is_refused_before_anything_is_published(
+def test_an_invalid_alias_name_is_refused_before_anything_is_published(
     repository: Repository, stage: Path
 ) -> None:
     for alias in ("3", "../x", "", "Stable", "a\n"):
-        with pytest.raises(ModelNotFound, match="not a name for an alias"):
+        with pytest.raises(ModelNotFound, match="not a valid alias name"):
             repository.publish(NAME, stage, manifest_of(stage), alias=alias)
     assert repository.names() == []
 
@@ -221,7 +219,7 @@ def test_a_model_folder_that_is_a_file_refuses_the_publish(
         repository.publish(NAME, stage, manifest_of(stage))
 
 
-def test_the_next_number_is_beyond_all_garbage(
+def test_the_next_number_is_above_every_number_in_the_folder(
     repository: Repository, version: Path, publish: Callable[[], int]
 ) -> None:
     (version.parent / "7").write_text("a file where a folder should be")
@@ -230,7 +228,9 @@ def test_the_next_number_is_beyond_all_garbage(
     assert publish() == 13
 
 
-def test_a_full_count_is_refused(repository: Repository, version: Path, stage: Path) -> None:
+def test_a_model_without_a_free_number_is_refused(
+    repository: Repository, version: Path, stage: Path
+) -> None:
     (version.parent / "999999999").touch()
     with pytest.raises(PublishRefused, match="no version number is left"):
         repository.publish(NAME, stage, manifest_of(stage))
@@ -291,7 +291,7 @@ def test_a_file_that_does_not_fit_leaves_nothing(
     ],
     ids=["copying", "before the rename", "in a gate"],
 )
-def test_kill_9_while_publishing_leaves_nothing_that_can_be_seen(
+def test_kill_9_while_publishing_leaves_nothing_visible(
     repository: Repository, stage: Path, publish: Callable[[], int], moment: str
 ) -> None:
     publish()
@@ -309,7 +309,7 @@ def test_kill_9_while_publishing_leaves_nothing_that_can_be_seen(
     assert visible(repository.root / NAME) == ["1", "2"]
 
 
-def test_a_publisher_at_work_is_not_cleared_away(
+def test_the_files_of_a_running_publisher_are_not_removed(
     repository: Repository, stage: Path, publish: Callable[[], int]
 ) -> None:
     code = """
@@ -332,7 +332,7 @@ repository.publish(NAME, stage, build)
     repository.verify(NAME, 1)
 
 
-def test_racing_publishers_neither_collide_nor_lose(repository: Repository, stage: Path) -> None:
+def test_concurrent_publishers_get_different_numbers(repository: Repository, stage: Path) -> None:
     code = """
 print("ready", flush=True)
 sys.stdin.readline()

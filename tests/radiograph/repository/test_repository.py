@@ -1,4 +1,4 @@
-"""What is sound is found and verified, whatever lies beside it."""
+"""Valid versions are found and verified, whatever other files lie beside them."""
 
 import errno
 import os
@@ -16,26 +16,28 @@ from tests.builders.models.small_version import NAME, manifest_of
 # verify
 
 
-def test_an_altered_file_does_not_verify(repository: Repository, version: Path) -> None:
+def test_an_altered_file_fails_verification(repository: Repository, version: Path) -> None:
     (version / "golden.npz").write_bytes(b"golden?")
     with pytest.raises(InvalidVersion, match=r"small/1: golden\.npz does not have the digest"):
         repository.verify(NAME, 1)
 
 
-def test_a_missing_file_does_not_verify(repository: Repository, version: Path) -> None:
+def test_a_missing_file_fails_verification(repository: Repository, version: Path) -> None:
     (version / "golden.npz").unlink()
     with pytest.raises(InvalidVersion, match=r"files are missing: golden\.npz"):
         repository.verify(NAME, 1)
 
 
 @pytest.mark.parametrize("extra", ["evil.so", "heads/evil.so", ".hidden", "heads/manifest.json"])
-def test_an_unknown_file_does_not_verify(repository: Repository, version: Path, extra: str) -> None:
+def test_an_unknown_file_fails_verification(
+    repository: Repository, version: Path, extra: str
+) -> None:
     (version / extra).write_bytes(b"")
     with pytest.raises(InvalidVersion, match="that the manifest does not name"):
         repository.verify(NAME, 1)
 
 
-def test_a_file_behind_a_symbolic_link_does_not_verify(
+def test_a_file_behind_a_symbolic_link_fails_verification(
     repository: Repository, version: Path, tmp_path: Path
 ) -> None:
     (version / "golden.npz").rename(tmp_path / "golden.npz")
@@ -44,7 +46,7 @@ def test_a_file_behind_a_symbolic_link_does_not_verify(
         repository.verify(NAME, 1)
 
 
-def test_a_folder_behind_a_symbolic_link_does_not_verify(
+def test_a_folder_behind_a_symbolic_link_fails_verification(
     repository: Repository, version: Path, tmp_path: Path
 ) -> None:
     (version / "heads").rename(tmp_path / "heads")
@@ -53,22 +55,24 @@ def test_a_folder_behind_a_symbolic_link_does_not_verify(
         repository.verify(NAME, 1)
 
 
-def test_a_file_with_a_second_name_does_not_verify(
+def test_a_hard_link_fails_verification(
     repository: Repository, version: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "second").hardlink_to(version / "golden.npz")
-    with pytest.raises(InvalidVersion, match=r"golden\.npz has a second name"):
+    with pytest.raises(InvalidVersion, match=r"golden\.npz is a hard link"):
         repository.verify(NAME, 1)
 
 
-def test_a_folder_in_place_of_a_file_does_not_verify(repository: Repository, version: Path) -> None:
+def test_a_folder_in_place_of_a_file_fails_verification(
+    repository: Repository, version: Path
+) -> None:
     (version / "golden.npz").unlink()
     (version / "golden.npz").mkdir()
     with pytest.raises(InvalidVersion, match=r"files are missing: golden\.npz"):
         repository.verify(NAME, 1)
 
 
-def test_a_file_that_cannot_be_read_does_not_verify(
+def test_a_file_that_cannot_be_read_fails_verification(
     repository: Repository, version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
@@ -82,7 +86,7 @@ def test_a_file_that_cannot_be_read_does_not_verify(
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"\xff", b"null", b"[" * 100_000])
-def test_a_corrupt_manifest_is_listed_and_said_to_be_corrupt(
+def test_a_version_with_a_corrupt_manifest_is_listed_but_invalid(
     repository: Repository, version: Path, text: bytes
 ) -> None:
     (version / "manifest.json").write_bytes(text)
@@ -110,7 +114,7 @@ def test_a_manifest_behind_a_link_is_not_read(
         repository.digest(NAME, 1)
 
 
-def test_a_manifest_without_end_is_not_read(
+def test_a_manifest_over_the_size_limit_is_not_read(
     repository: Repository, version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("radiograph.repository.version_files.MAX_JSON_BYTES", 100)
@@ -124,7 +128,9 @@ def test_a_manifest_without_end_is_not_read(
 @pytest.mark.parametrize(
     "name", ["../models/small", "..", ".", "", "/", "small/", "small/1", "a\0"]
 )
-def test_a_name_that_escapes_is_no_model(repository: Repository, version: Path, name: str) -> None:
+def test_a_name_that_leaves_the_folder_is_not_a_model(
+    repository: Repository, version: Path, name: str
+) -> None:
     assert repository.versions(name) == []
     for call in (repository.aliases, repository.resolve):
         with pytest.raises(ModelNotFound):
@@ -133,7 +139,7 @@ def test_a_name_that_escapes_is_no_model(repository: Repository, version: Path, 
         repository.folder(name, 1)
 
 
-def test_a_long_name_is_cut_in_the_message(repository: Repository) -> None:
+def test_a_long_name_is_shortened_in_the_message(repository: Repository) -> None:
     with pytest.raises(ModelNotFound) as caught:
         repository.resolve("\n" * 1_000_000)
     assert len(str(caught.value)) < 200
@@ -160,14 +166,14 @@ def test_a_long_name_is_cut_in_the_message(repository: Repository) -> None:
         "beta",
     ],
 )
-def test_a_version_that_is_not_there_is_not_found(
+def test_a_version_that_does_not_exist_is_not_found(
     repository: Repository, version: Path, ref: str | int
 ) -> None:
     with pytest.raises(ModelNotFound):
         repository.resolve(NAME, ref)
 
 
-def test_garbage_beside_the_versions_is_passed_over(
+def test_other_files_beside_the_versions_are_ignored(
     repository: Repository, version: Path, tmp_path: Path
 ) -> None:
     home = version.parent
@@ -182,7 +188,7 @@ def test_garbage_beside_the_versions_is_passed_over(
     repository.verify(NAME, 1)
 
 
-def test_garbage_beside_the_models_is_passed_over(repository: Repository, version: Path) -> None:
+def test_other_files_beside_the_models_are_ignored(repository: Repository, version: Path) -> None:
     (repository.root / "file").write_text("")
     (repository.root / "empty").mkdir()
     (repository.root / "Upper").mkdir()
@@ -191,7 +197,7 @@ def test_garbage_beside_the_models_is_passed_over(repository: Repository, versio
     assert repository.names() == [NAME]
 
 
-def test_no_folder_is_no_models(tmp_path: Path) -> None:
+def test_a_missing_folder_holds_no_models(tmp_path: Path) -> None:
     assert Repository(tmp_path / "nowhere").names() == []
     (tmp_path / "file").write_text("")
     assert Repository(tmp_path / "file").names() == []

@@ -263,7 +263,7 @@ def test_a_head_takes_neither_a_label_nor_a_name_of_another(
         ("others", "Pneumonia is a label of findings and of others"),
         ("anatomy", "anatomy of tiny/1 is a head of kind segment, not classify"),
         ("classify", "a head's name is not classify"),
-        ("../findings", "small letters"),
+        ("../findings", "lower-case letters"),
     ):
         target = Target(models, "tiny", "stable", name, "")
         with pytest.raises(PublishRefused, match=reason):

@@ -1,4 +1,4 @@
-"""A detect head that answers candidates: known boxes, then what must never happen."""
+"""Detection from candidates: known boxes, then invariants."""
 
 import math
 
@@ -81,7 +81,7 @@ def test_candidates_at_the_cells_of_a_grid_are_the_boxes_of_the_grid() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["logits", "boxes"])
-def test_what_is_not_finite_is_the_versions_fault(name: str, value: float) -> None:
+def test_an_output_that_is_not_finite_is_an_invalid_version(name: str, value: float) -> None:
     outputs = raw([(0, 0, 0.5, 0.5), (0, 0, 1, 1)])
     outputs[name][..., -1] = value
     with pytest.raises(InvalidVersion, match=f"`{name}` is not finite"):
@@ -93,7 +93,7 @@ def test_what_is_not_finite_is_the_versions_fault(name: str, value: float) -> No
     [(0.6, 0.2, 0.4, 0.3), (0.2, 0.6, 0.3, 0.4), (0.5, 0.5, 0.5, 0.6), (0.7, 0.7, 0.7, 0.7)],
     ids=["inverted", "upside down", "flat", "a point"],
 )
-def test_a_box_that_holds_nothing_is_dropped(box: tuple[float, float, float, float]) -> None:
+def test_an_empty_box_is_dropped(box: tuple[float, float, float, float]) -> None:
     assert detect(head(), raw([box]), SQUARE) == ()
 
 
@@ -126,7 +126,7 @@ def test_other_shapes_and_no_candidate_at_all_are_refused(
         detect(head(), outputs, SQUARE)
 
 
-def test_none_left_in_the_image_is_no_box() -> None:
+def test_no_candidate_in_the_image_gives_no_box() -> None:
     assert detect(head(), raw([(0, 0, 0.1, 0.1)]), PORTRAIT) == ()
 
 
@@ -143,7 +143,7 @@ def test_a_head_that_answers_in_the_other_form_is_refused() -> None:
         detect(head(), {"logits": np.zeros((1, 3), np.float32)}, SQUARE)
 
 
-def test_no_number_of_candidates_makes_more_work_than_the_best_of_them(
+def test_only_the_best_candidates_enter_suppression(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Box] = []
@@ -169,7 +169,7 @@ def test_no_number_of_candidates_makes_more_work_than_the_best_of_them(
     count=st.sampled_from([1, 2, 100]),
     seed=st.integers(0, 2**16),
 )
-def test_no_box_lies_outside_of_the_image(rows: int, columns: int, count: int, seed: int) -> None:
+def test_no_box_lies_outside_the_image(rows: int, columns: int, count: int, seed: int) -> None:
     random, geometry = np.random.default_rng(seed), Geometry.fit(rows, columns, 224)
     outputs: Outputs = {
         "logits": random.normal(scale=5, size=(1, count)).astype(np.float32),
