@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from radiograph.manifest import Task
+from radiograph.strict_model import StrictModel
 from service.dataplane.query import PredictionQuery
 from service.encoders.json_encoder import HeatmapEncoding
 from service.inference.results import ModelIdentity
@@ -70,7 +69,7 @@ class Contents:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
-class JobQuery(BaseModel):
+class JobQuery(StrictModel):
     """Question about every radiograph of a job, as the database keeps it.
 
     Attributes:
@@ -83,8 +82,6 @@ class JobQuery(BaseModel):
         version: number of the version that answers, fixed when the job was accepted.
         digest: SHA-256 of the manifest of that version.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: tuple[Task, ...]
     phrases: tuple[str, ...]

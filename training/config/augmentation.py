@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from training.config.base import StrictModel
+from radiograph.strict_model import StrictModel
 
 
 class AugmentConfig(StrictModel):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.config.base import StrictModel
+from radiograph.strict_model import StrictModel
 
 
 class OptimiserConfig(StrictModel):

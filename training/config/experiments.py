@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.config.base import StrictModel
+from radiograph.strict_model import StrictModel
 from training.config.finetune import Fraction
 
 Kind = Literal["classify", "segment", "detect", "zero_shot", "ground"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from radiograph.manifest import LabelName
-from training.config.base import StrictModel
+from radiograph.strict_model import StrictModel
 from training.config.model import ModelConfig
 from training.config.run import BaseRunConfig
 

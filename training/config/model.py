@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config.base import StrictModel
+from radiograph.strict_model import StrictModel
 
 
 class EncoderConfig(StrictModel):

@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from radiograph.preprocess import PreprocessSpec
+from radiograph.strict_model import StrictModel
 from training.config.augmentation import Augmentation, AugmentConfig
-from training.config.base import StrictModel
 from training.config.engine import EngineConfig, OptimiserConfig
 
 Protocol = Literal["sound", "mgca"]

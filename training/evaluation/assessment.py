@@ -8,7 +8,7 @@ import numpy as np
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric
-from training.config.base import StrictModel
+from radiograph.strict_model import StrictModel
 from training.evaluation.calibration import YOUDEN, ThresholdRule, calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.ood_statistics import statistics

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.config.base import StrictModel
+from radiograph.strict_model import StrictModel
 from training.config.engine import EngineConfig
 from training.config.experiments import (
     Keys,
