@@ -1,6 +1,6 @@
 """Exit 0 when the service on this host is ready to answer, 1 when it is not.
 
-The image's HEALTHCHECK runs it. Only the standard library, and no proxy settings are followed.
+The HEALTHCHECK of the image runs it. It uses only the standard library and ignores proxy settings.
 """
 
 import os
@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException
 
 
 def is_ready(port: int, timeout_s: float = 2.0) -> bool:
-    """Whether `/health/ready` on 127.0.0.1 answers 200 in time."""
+    """Return whether `/health/ready` on 127.0.0.1 answers 200 in time."""
     connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request("GET", "/health/ready")

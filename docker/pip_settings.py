@@ -1,9 +1,9 @@
-"""Write this machine's pip settings where an image build can take them as secrets.
+"""Write the pip settings of this machine to files that an image build can use as secrets.
 
     pip config + environment -> FOLDER/pip.conf  FOLDER/ca.crt
 
-Only what a build elsewhere can use: index addresses that are not local paths, trusted hosts,
-and the certificate bundle. Nothing is written where nothing is set.
+Only settings that a build elsewhere can use are written: index addresses that are not local paths,
+trusted hosts, and the certificate bundle. Without settings, no file is written.
 """
 
 import ast
@@ -17,7 +17,7 @@ WANTED = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "d
 
 
 def pip_settings() -> dict[str, str]:
-    """What `pip config list` says, by option; the environment wins over files."""
+    """Return the output of `pip config list` by option; the environment overrides files."""
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"],
         check=True,
@@ -30,12 +30,12 @@ def pip_settings() -> dict[str, str]:
 
 
 def usable_elsewhere(value: str) -> str:
-    """The addresses of a setting that are not paths on this machine."""
+    """Return the addresses of a setting that are not paths on this machine."""
     return " ".join(word for word in value.split() if not word.startswith("file:"))
 
 
 def write_secrets(folder: Path) -> None:
-    """Write `pip.conf` and `ca.crt`, each only where there is something to say."""
+    """Write `pip.conf` and `ca.crt`, each only if it has content."""
     settings = pip_settings()
     lines = [f"{key} = {usable_elsewhere(settings[key])}" for key in WANTED if key in settings]
     lines = [line for line in lines if not line.endswith("= ")]

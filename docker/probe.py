@@ -3,8 +3,8 @@
     synthetic chest -> PNG -> POST /v1/analyze -> JSON
     --job: -> zip -> POST /v1/jobs -> 202 -> ... -> results -> the same JSON
 
-Only the standard library, so that it runs where nothing is installed. Exit code 0 says that
-every task asked for was answered in the geometry of the picture that was sent.
+It uses only the standard library, so that it runs where nothing is installed. Exit code 0 means
+that every requested task was answered in the geometry of the image that was sent.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RESULTS = {"classify": "findings", "segment": "masks", "detect": "boxes", "groun
 
 
 def brightness(row: int, column: int) -> int:
-    """A body with two dark lungs and a bright middle, 0 to 255."""
+    """Return the gray value, 0 to 255, of a body with two dark lungs and a bright middle."""
     x, y = column / COLUMNS - 0.5, row / ROWS - 0.5
     lungs = min(math.hypot((x - side) / 0.15, (y + 0.02) / 0.32) for side in (-0.2, 0.2))
     if lungs < 1:
@@ -35,7 +35,7 @@ def brightness(row: int, column: int) -> int:
 
 
 def png(rows: int, columns: int) -> bytes:
-    """The synthetic chest as an 8-bit grayscale PNG (ISO/IEC 15948)."""
+    """Encode the synthetic chest as an 8-bit grayscale PNG (ISO/IEC 15948)."""
     scanlines = b"".join(
         b"\0" + bytes(brightness(row, column) for column in range(columns)) for row in range(rows)
     )
@@ -48,7 +48,7 @@ def png(rows: int, columns: int) -> bytes:
 
 
 def send(port: int, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, bytes]:
-    """Status and body of the answer to one request to 127.0.0.1."""
+    """Send one request to 127.0.0.1 and return status and body of the answer."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, body or None, {"Content-Type": kind} if kind else {})
@@ -59,12 +59,12 @@ def send(port: int, method: str, path: str, body: bytes = b"", kind: str = "") -
 
 
 def answer_of(port: int, query: str, picture: bytes) -> dict[str, Any]:
-    """The answer of a single request."""
+    """Return the answer of a single request."""
     return _read(200, *send(port, "POST", f"/v1/analyze?{query}", picture, "image/png"))
 
 
 def answer_of_job(port: int, query: str, picture: bytes) -> dict[str, Any]:
-    """The answer of a job with one radiograph, once it is finished; the job is removed."""
+    """Return the answer of a job with one radiograph once it is finished, and remove the job."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("1.png", picture)
@@ -83,7 +83,7 @@ def answer_of_job(port: int, query: str, picture: bytes) -> dict[str, Any]:
 
 
 def _read(expected: int, status: int, body: bytes) -> dict[str, Any]:
-    """The JSON of an answer that has the status it must have."""
+    """Return the JSON of an answer, or exit if it does not have the expected status."""
     if status != expected:
         sys.exit(f"{status}: {body[:2000].decode(errors='replace')}")
     answer: dict[str, Any] = json.loads(body)
@@ -91,7 +91,7 @@ def _read(expected: int, status: int, body: bytes) -> dict[str, Any]:
 
 
 def mistakes(answer: dict[str, Any], tasks: list[str]) -> list[str]:
-    """What is wrong with an answer, in words."""
+    """Describe the faults of an answer, one string each."""
     wrong = [f"no {RESULTS[task]}" for task in tasks if answer.get(RESULTS[task]) is None]
     wrong += [
         f"{mask['name']} does not cover the picture"
@@ -108,12 +108,12 @@ def mistakes(answer: dict[str, Any], tasks: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run the probe with the command line's options."""
+    """Run the probe with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tasks", default="classify,segment,detect,ground", help="comma separated")
     parser.add_argument("--phrase", default="left lung")
-    parser.add_argument("--job", action="store_true", help="send it as a job")
+    parser.add_argument("--job", action="store_true", help="send the radiograph as a job")
     options = parser.parse_args()
     query = urlencode({"tasks": options.tasks, "phrase": options.phrase})
     start = time.monotonic()

@@ -4,13 +4,13 @@
 #   docker build -f docker/service.Dockerfile -t g2d-radiograph .
 #   docker build -f docker/service.Dockerfile --build-arg RUNTIME=gpu -t g2d-radiograph:gpu .
 #   docker build -f docker/service.Dockerfile --build-arg RUNTIME=triton -t g2d-radiograph:triton .
-#   ... --build-arg EXTRAS="otel postgres"       traces; jobs in a PostgreSQL
+#   ... --build-arg EXTRAS="otel postgres"       adds traces, and jobs in a PostgreSQL
 #
-# Jobs wait in /srv/g2d/jobs: mount a volume there, or they go when the container goes.
+# Jobs are stored in /srv/g2d/jobs: mount a volume there, or they are lost with the container.
 #
 # A build behind a mirror or a private certificate authority passes its pip settings as secrets,
-# which no layer keeps: --secret id=pip.conf,src=... --secret id=ca.crt,src=... (the certificates
-# are found by the build at /run/secrets/ca.crt).
+# which no layer keeps: --secret id=pip.conf,src=... --secret id=ca.crt,src=... (the build finds the
+# certificates at /run/secrets/ca.crt).
 
 ARG BASE=debian:bookworm-slim
 
@@ -29,14 +29,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_NO_INPUT=1
 
-# The builder makes the wheel; what it needs for that stays in this stage.
+# The builder creates the wheel; its requirements stay in this stage.
 COPY constraints/build.txt /src/constraints/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
     python3 -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --requirement /src/constraints/build.txt
 
-# serve: CPU. gpu: CUDA, its libraries as wheels. triton: no runtime, the client of one.
+# serve: ONNX Runtime on the CPU. gpu: on CUDA, whose libraries are wheels. triton: only a client.
 ARG RUNTIME=serve
 COPY constraints/${RUNTIME}.txt /src/constraints/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
@@ -45,8 +45,8 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     && /opt/build/bin/pip --python /opt/g2d/bin/python install \
         --require-hashes --only-binary :all: --requirement /src/constraints/${RUNTIME}.txt
 
-# otel: traces. postgres: jobs in a database that replicas share. Neither unless it is named; the
-# pins of serve.txt go before their own.
+# otel: traces. postgres: jobs in a database that replicas share. Both are optional; the pins of
+# serve.txt take precedence over theirs.
 ARG EXTRAS=
 COPY constraints/otel.txt constraints/postgres.txt /src/constraints/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
@@ -72,7 +72,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
     && install --directory --owner g2d --group g2d /srv/g2d /srv/g2d/triton \
     && install --directory --owner g2d --group g2d --mode 0700 /srv/g2d/jobs
 COPY --from=build /opt/g2d /opt/g2d
-# The GPU variant's CUDA libraries lie in wheels, where the loader would not look.
+# The CUDA libraries of the GPU variant are in wheels, where the loader does not search.
 RUN find /opt/g2d -path '*/nvidia/*/lib' -type d > /etc/ld.so.conf.d/cuda-wheels.conf && ldconfig
 COPY docker/healthcheck.py /opt/g2d/healthcheck.py
 # The attributions that the weights require travel with them.

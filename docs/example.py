@@ -1,8 +1,8 @@
-"""Draw a phantom: a picture with the layout of a frontal chest radiograph, of nobody.
+"""Draw a phantom: a synthetic image with the layout of a frontal chest radiograph.
 
     python docs/example.py phantom.png
 
-It shows what requests and answers look like without giving away a patient's picture.
+The examples of the documentation use it in place of the radiograph of a patient.
 """
 
 import sys
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 
 def phantom(rows: int = 640, columns: int = 600) -> Image.Image:
-    """A gray picture: body, two lungs, heart, spine, ribs."""
+    """Draw body, lungs, heart, spine and ribs as an 8-bit grayscale image."""
     image = Image.new("L", (columns, rows), 8)
     draw = ImageDraw.Draw(image)
     draw.rounded_rectangle((30, 40, 570, 700), 130, fill=150)

@@ -3,8 +3,18 @@
 import re
 from pathlib import Path
 
+import pytest
+from pydantic import BaseModel
+
 from service.api.app import create_app
 from service.api.http.problems import INVALID_PARAMETERS, KINDS
+from service.api.schemas.inference import (
+    AnalyzeAnswer,
+    ClassifyAnswer,
+    DetectAnswer,
+    GroundAnswer,
+    SegmentAnswer,
+)
 from service.settings import Settings
 
 TEXT = (Path(__file__).parents[2] / "docs/api.md").read_text()
@@ -23,3 +33,21 @@ def test_every_endpoint_is_listed() -> None:
     paths = set(create_app(Settings.of()).openapi()["paths"])
     unprefixed = {path for path in paths if f"/v1{path}" in paths}
     assert listed - {"/", "/docs", "/openapi.json"} == paths - unprefixed
+
+
+@pytest.mark.parametrize(
+    ("heading", "answer"),
+    [
+        ("classify", ClassifyAnswer),
+        ("segment", SegmentAnswer),
+        ("detect", DetectAnswer),
+        ("ground", GroundAnswer),
+        ("analyze", AnalyzeAnswer),
+    ],
+)
+def test_every_example_has_members_of_the_answer(heading: str, answer: type[BaseModel]) -> None:
+    _, _, section = TEXT.partition(f"\n### {heading}\n")
+    example = re.findall(r"^```json\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
+    members = re.findall(r'^ "(\w+)": ', example, re.MULTILINE)
+    assert members
+    assert [name for name in members if name not in answer.model_fields] == []
