@@ -28,7 +28,7 @@ from training.config.model import EncoderConfig, ModelConfig, TextConfig
 from training.config.pretrain import PretrainConfig
 from training.config.run import PairsConfig
 from training.data.cache.cache import Cache, Masks
-from training.data.cache.render import Sample
+from training.data.cache.sample_index import Sample
 from training.data.rows.reader import Row
 from training.engine import trainer
 from training.engine.checkpoint import Plan

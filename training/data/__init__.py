@@ -1,5 +1,9 @@
-"""Data sets: rows of radiograph tables, cached once on the model's grid.
+"""Data sets, from their files on disk to training batches.
 
-tables (CSV + images) -> cache (uint8 grids and mask bits) -> augment -> a batch
-sentences: synthetic reports from labels;  phrases: what a grounding phrase means
+rows                                 Row, Reader, files, labels, masks, splits
+pretraining_sets, downstream_sets    one reader for each public data set
+catalog                              name -> reader
+text                                 report sections, synthetic reports, phrases, prompts
+cache                                rows -> preprocessed images, memory-mapped
+batches                              cache -> batches: sampling, augmentation, targets
 """

@@ -1,9 +1,11 @@
-"""Readers of data sets by name: a known data set, or else a radiograph table.
+"""Catalog of data sets: name -> reader. An unknown name is that of a radiograph table.
 
-PairsConfig(root, tables=["mimic_cxr_jpg", "covid_cxr"])
-    mimic_cxr_jpg  -> mimic_cxr_jpg.MimicCxrJpg
-    covid_cxr      -> tables.Table, `<root>/covid_cxr.csv`
+    mimic_cxr_jpg  -> mimic_cxr.MimicCxrJpg
     rsna           -> rsna.Rsna, with the split and the rows of a protocol
+    covid_cxr      -> radiograph_table.RadiographTable, `<root>/covid_cxr.csv`
+
+A new data set needs a reader in `pretraining_sets` or `downstream_sets`, and its entry and its
+title here.
 """
 
 from collections.abc import Callable
@@ -17,9 +19,8 @@ from training.data.downstream_sets.object_cxr import ObjectCxr
 from training.data.downstream_sets.rsna import Rsna
 from training.data.downstream_sets.siim import Siim
 from training.data.pretraining_sets.chexpert import CheXpert, CheXpertPlus
-from training.data.pretraining_sets.image_text_csv import Pairs
-from training.data.pretraining_sets.mimic_cxr_dicom import MimicCxrDicom
-from training.data.pretraining_sets.mimic_cxr_jpg import MimicCxrJpg
+from training.data.pretraining_sets.image_text_csv import ImageTextCsv
+from training.data.pretraining_sets.mimic_cxr import MimicCxrDicom, MimicCxrJpg
 from training.data.pretraining_sets.open_i import OpenI
 from training.data.pretraining_sets.padchest import PadChest
 from training.data.rows.radiograph_table import RadiographTable
@@ -44,25 +45,34 @@ TITLES = {
     "chexpert_competition": "CheXpert, five competition labels",
 }
 """Titles of the data sets, as model cards and tables show them."""
-_WITH_REPORTS = (MimicCxrJpg, MimicCxrDicom, CheXpert, CheXpertPlus, OpenI, PadChest, Pairs)
-_WITH_PROTOCOLS = (Rsna, Siim, Covidx, Cxr14, ObjectCxr, CheXpertCompetition)
-DOWNSTREAM: dict[str, Callable[[Path, Protocol], Reader]] = {r.name: r for r in _WITH_PROTOCOLS}
-"""Data sets with labels, masks or boxes, of which there is a published split and ours."""
+_PRETRAINING_SETS = (
+    MimicCxrJpg,
+    MimicCxrDicom,
+    CheXpert,
+    CheXpertPlus,
+    OpenI,
+    PadChest,
+    ImageTextCsv,
+)
+_DOWNSTREAM_SETS = (Rsna, Siim, Covidx, Cxr14, ObjectCxr, CheXpertCompetition)
+DOWNSTREAM: dict[str, Callable[[Path, Protocol], Reader]] = {r.name: r for r in _DOWNSTREAM_SETS}
+"""Data sets with labels, masks or boxes, which have a published split besides ours."""
 READERS: dict[str, Callable[[Path], Reader]] = {
-    reader.name: reader for reader in (*_WITH_REPORTS, *_WITH_PROTOCOLS)
+    reader.name: reader for reader in (*_PRETRAINING_SETS, *_DOWNSTREAM_SETS)
 }
+"""Every public data set that has a reader."""
 
 
 def open_reader(root: Path, name: str, protocol: Protocol = "sound") -> Reader:
-    """The reader of a data set.
+    """Open the reader of a data set.
 
     Args:
-        root: of the data sets.
-        name: of this one.
-        protocol: the split and the rows of a downstream data set; others have but one.
+        root: folder of the data sets.
+        name: name of this one.
+        protocol: split and rows of a downstream data set; other sets have only one.
 
     Raises:
-        MissingData: a file that it cannot do without is not there.
+        MissingData: a required file is missing.
     """
     if name in DOWNSTREAM:
         return DOWNSTREAM[name](root, protocol)

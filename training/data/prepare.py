@@ -1,8 +1,8 @@
-"""A data set by its name: whether it is whole, and whether its splits are those of the paper.
+"""Check of a data set before training: completeness, and split sizes against the paper.
 
-    rsna, --data, --protocol --reader--> rows --counted by split--> beside the paper's
+    name, root, protocol --reader--> rows --counted by split--> one line for each split
 
-Rows are counted before any image is read: what cannot be read is then told by the cache.
+Rows are counted before any image is read; the cache later reports images that cannot be read.
 """
 
 from collections import Counter
@@ -24,14 +24,14 @@ PUBLISHED: dict[str, tuple[int, int, int]] = {
     "siim": (8_433, 1_807, 1_807),
     "object_cxr": (6_400, 1_600, 1_000),
 }
-"""Radiographs for training, validation and test, as the G2D paper and MGCA's give them."""
+"""Radiographs for training, validation and test, as published by the G2D and MGCA papers."""
 
 
 def data_set(name: str, root: Path | None, protocol: Protocol) -> PairsConfig:
-    """Every row of one data set, whatever its licence class.
+    """Return the selection of every row of one data set, of any licence class.
 
     Raises:
-        MissingData: no data set is known by that name, or nothing says where it is.
+        MissingData: the name is unknown, or no root is given.
     """
     if root is None:
         shipped = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
@@ -47,26 +47,26 @@ def data_set(name: str, root: Path | None, protocol: Protocol) -> PairsConfig:
 
 
 def preprocessing(size: int) -> PreprocessSpec:
-    """The usual preprocessing at another size.
+    """Return the default preprocessing at another size.
 
     Raises:
-        ValueError: not a multiple of 32.
+        ValueError: the size is not a multiple of 32.
     """
     return PreprocessSpec(size_px=size)
 
 
 def compared_with_paper(config: PairsConfig) -> Iterator[str]:
-    """One line for each split of a data set: its rows, the paper's, and whether they are equal.
+    """Yield one line for each split of a data set that compares its size with the paper's.
 
     Raises:
-        MissingData: parts of the data set are not there; the message names all of them.
+        MissingData: the data set is incomplete; the message names all missing parts.
     """
     (name,) = config.tables
     reader = open_reader(config.root, name, config.protocol)
-    counted = Counter(row.split for row in reader.rows() if not row.reason_left_out)
+    counts = Counter(row.split for row in reader.rows() if not row.reason_left_out)
     for split, paper in zip(SPLITS, PUBLISHED.get(name, (None,) * 3), strict=True):
-        line = f"{name}, protocol {config.protocol}, {split}: {counted[split]} listed"
+        line = f"{name}, protocol {config.protocol}, {split}: {counts[split]} listed"
         if paper is not None:
-            verdict = "equal" if counted[split] == paper else "differs"
+            verdict = "equal" if counts[split] == paper else "differs"
             line += f", {paper} in the paper: {verdict}"
         yield line

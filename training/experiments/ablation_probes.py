@@ -13,7 +13,7 @@ import torch
 
 from training.config.ablation import AblationConfig, ProbeConfig
 from training.data.cache.cache import Cache
-from training.data.cache.render import Sample
+from training.data.cache.sample_index import Sample
 from training.data.rows.label_subsets import labelled_subset
 from training.data.rows.labels import truth
 from training.data.rows.masks import LUNGS

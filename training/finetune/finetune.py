@@ -15,8 +15,9 @@ from torch import Tensor
 
 from training.config.augmentation import Augmentation, NoAugmentConfig
 from training.config.finetune import FinetuneConfig
-from training.data.batches.collate import load_batch, region_targets
-from training.data.batches.row_selection import asked_for, training_pool
+from training.data.batches.collate import load_batch
+from training.data.batches.region_targets import region_targets
+from training.data.batches.row_selection import is_labelled, training_pool
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
 from training.data.text.grounding_phrases import draw
@@ -136,7 +137,7 @@ class FinetuneTask:
         if choose is None:
             return []
         rows = self.cache.where("valid")
-        known = [i for i in rows if asked_for(self.cache.samples[i], self.config)]
+        known = [i for i in rows if is_labelled(self.cache.samples[i], self.config)]
         count = min(choose.limit or len(known), len(known))
         if not known:
             raise ValueError("no validation row has a label that a head of this run asks for")

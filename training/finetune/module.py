@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from training.config.finetune import FinetuneConfig
 from training.config.model import ModelConfig
 from training.config.pretrain import PretrainConfig
-from training.data.batches.collate import Batch, RegionTargets
+from training.data.batches.collate import Batch
+from training.data.batches.region_targets import RegionTargets
 from training.engine.checkpoint import read_checkpoint
 from training.finetune.box_losses import box_losses
 from training.finetune.frozen_features import Encoded

@@ -2,7 +2,7 @@
 
 import os
 
-from training.data.cache.render import Chunk
+from training.data.cache.chunks import Chunk
 
 
 def render(chunk: Chunk, index: int) -> None:

@@ -21,11 +21,10 @@ from typer.testing import CliRunner
 
 from g2d.cli import app as commands
 from radiograph.geometry import Geometry
-from radiograph.limits import DEFAULT_LIMITS
 from radiograph.manifest import HeadSpec, ModelManifest
 from radiograph.postprocess import heads
 from radiograph.preprocess import preprocess
-from radiograph.readers.read import UNKNOWN, read
+from radiograph.readers.read import read
 from radiograph.repository.repository import Repository
 from service.api.app import create_app
 from service.backends.ort import OrtBackend, Sessions, Trunk
@@ -110,7 +109,7 @@ class Reference:
     @classmethod
     def of(cls, model: TrainedModel, data: bytes) -> "Reference":
         """Read the file as evaluation does, and run the model."""
-        tensor, geometry = preprocess(read(data, UNKNOWN, DEFAULT_LIMITS), model.config.preprocess)
+        tensor, geometry = preprocess(read(data), model.config.preprocess)
         _, outputs = model.look(tensor[None])
         raw = {h: {k: v[0] for k, v in out.items()} for h, out in outputs.items()}
         return cls(geometry, raw)

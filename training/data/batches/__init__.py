@@ -1,1 +1,9 @@
-"""From the cache to training batches: sampling, augmentation, collation and prefetching."""
+"""From the cache to training batches.
+
+row_selection     rows of a fine-tuning, and how often each is shown
+sampler           rows of each step
+collate           images and targets of the heads
+region_targets lung_regions       targets of phrases
+augment warp      random changes of images, masks and boxes
+prefetch          loading ahead in threads
+"""

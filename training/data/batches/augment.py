@@ -1,14 +1,14 @@
-"""Random changes of a batch of training images, with their masks and boxes.
+"""Random augmentation of a batch of training images, with their masks and boxes.
 
     kind      geometry               intensity
     affine    rotate, scale, shift   gamma, contrast, noise   ours
-    paper     perspective            auto contrast            its grayscale changes no radiograph
+    paper     perspective            auto contrast            its grayscale has no effect here
     released  rotate, shear          brightness, contrast     of the released code
     none      -                      -
 
-Never a flip: it would swap the patient's left and right. Every change is drawn from a
-generator that the caller seeds, so that a resumed run sees the same images. Images are changed
-on their device; what is drawn, a few numbers for each image, is drawn on the CPU.
+Never a flip: it would swap the patient's left and right. All random numbers come from a generator
+that the caller seeds, so that a resumed run sees the same images. The numbers, a few for each
+image, are drawn on the CPU; images are changed on their own device.
 """
 
 import math
@@ -31,12 +31,12 @@ _Changing = AugmentConfig | PaperAugmentConfig | ReleasedAugmentConfig
 
 @dataclass(frozen=True)
 class Augmented:
-    """A changed batch.
+    """An augmented batch.
 
     Attributes:
         images: B x 1 x S x S in [0, 1].
         masks: B x S x S, uint8 bits, or None.
-        matrix: B x 3 x 3 on the CPU, old coordinates -> new ones, in sides of the image.
+        matrix: B x 3 x 3 on the CPU, old -> new coordinates, as fractions of the image side.
     """
 
     images: Tensor
@@ -44,7 +44,13 @@ class Augmented:
     matrix: Tensor
 
     def move_boxes(self, index: int, boxes: Tensor) -> Tensor:
-        """M x 4 boxes (x0, y0, x1, y1 in sides) of one image -> bounds after the change."""
+        """Return the bounds of M x 4 boxes of one image after the change.
+
+        Args:
+            index: index of the image.
+            boxes: M x 4, (x0, y0, x1, y1) as fractions of the image side.
+        """
+        # M x 4 corners x 2: a rotated or sheared box needs all four to find its bounds.
         corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
         moved = warp.move(corners, self.matrix[index])
         return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1).clamp(0, 1)
@@ -53,12 +59,12 @@ class Augmented:
 def augment(
     images: Tensor, masks: Tensor | None, config: Augmentation, generator: Generator
 ) -> Augmented:
-    """Change the place of the pixels, then their intensities.
+    """Apply the geometric changes, then those of intensity.
 
     Args:
         images: B x 1 x S x S in [0, 1].
         masks: B x S x S, uint8 bits, or None.
-        config: which changes, and how strong.
+        config: kind and strength of the changes.
         generator: CPU generator; equal seeds give equal batches.
     """
     if isinstance(config, NoAugmentConfig):
@@ -92,18 +98,18 @@ def _uniform(count: int, low: float, high: float, generator: Generator) -> Tenso
     return torch.rand(count, generator=generator) * (high - low) + low
 
 
-def _on(images: Tensor, drawn: Tensor) -> Tensor:
-    """One number for each image -> where the images are, B x 1 x 1 x 1."""
+def _per_image(images: Tensor, drawn: Tensor) -> Tensor:
+    """Move one number for each image to the device of the images, as B x 1 x 1 x 1."""
     return drawn.view(-1, 1, 1, 1).to(images.device, non_blocking=True)
 
 
 def _matrices(rows: list[list[Tensor]]) -> Tensor:
-    """Entries, each of them B numbers -> B x rows x columns."""
+    """Stack entries of B numbers each to matrices, B x rows x columns."""
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
 def _similarity(count: int, config: AugmentConfig, generator: Generator) -> Tensor:
-    """Rotation, scale and shift."""
+    """Draw rotations, scales and shifts, B x 3 x 3."""
     angle = _uniform(count, -config.rotate_deg, config.rotate_deg, generator) * math.pi / 180
     scale = _uniform(count, 1 - config.scale, 1 + config.scale, generator)
     shift = torch.stack(
@@ -114,29 +120,30 @@ def _similarity(count: int, config: AugmentConfig, generator: Generator) -> Tens
 
 
 def _rotation_and_shear(count: int, config: ReleasedAugmentConfig, generator: Generator) -> Tensor:
-    """Vertical edges lean by one angle, then all turns by another."""
-    turn, lean = (
+    """Draw shears of the vertical edges followed by rotations, B x 3 x 3."""
+    rotation, shear = (
         _uniform(count, -most, most, generator) * math.pi / 180
         for most in (config.rotate_deg, config.shear_deg)
     )
-    one, none = torch.ones(count), torch.zeros(count)
-    sheared = _matrices([[one, lean.tan()], [none, one]])
-    turned = _matrices([[turn.cos(), -turn.sin()], [turn.sin(), turn.cos()]])
-    return warp.about_centre(turned @ sheared, torch.zeros(count, 2))
+    one, zero = torch.ones(count), torch.zeros(count)
+    sheared = _matrices([[one, shear.tan()], [zero, one]])
+    rotated = _matrices([[rotation.cos(), -rotation.sin()], [rotation.sin(), rotation.cos()]])
+    return warp.about_centre(rotated @ sheared, torch.zeros(count, 2))
 
 
 def _perspective(count: int, config: PaperAugmentConfig, generator: Generator) -> Tensor:
-    """Each corner moves inwards by itself; a quadrant of its own keeps the corners in order."""
+    """Draw perspectives, B x 3 x 3; each corner moves inwards but stays in its quadrant."""
     corners = torch.tensor(warp.CORNERS)
     inwards = torch.rand(count, 4, 2, generator=generator) * config.distortion / 2
     chosen = torch.rand(count, generator=generator) < config.perspective_share
+    # 1 - 2 * corner points from each corner to the centre of the image.
     moved = corners + (1 - 2 * corners) * inwards * chosen.view(-1, 1, 1)
     return warp.perspective(moved)
 
 
 def _autocontrast(images: Tensor, share: float, generator: Generator) -> Tensor:
-    """Stretch some images so that they span 0 to 1; one of a single value stays."""
-    chosen = _on(images, torch.rand(len(images), generator=generator) < share)
+    """Stretch randomly chosen images to span 0 to 1; constant images are unchanged."""
+    chosen = _per_image(images, torch.rand(len(images), generator=generator) < share)
     low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
     spans = high > low
     stretched = (images - low) / torch.where(spans, high - low, torch.ones_like(low))
@@ -144,15 +151,15 @@ def _autocontrast(images: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def _jitter(images: Tensor, config: ReleasedAugmentConfig, generator: Generator) -> Tensor:
-    """Brightness, then contrast about the mean, or in some images the other way round."""
+    """Change brightness and contrast about the mean, in random order."""
     count = len(images)
     factor = _uniform(count, 1 - config.brightness, 1 + config.brightness, generator)
     spread = _uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
-    brightness, contrast = _on(images, factor), _on(images, spread)
-    contrast_first = _on(images, torch.rand(count, generator=generator) < 0.5)
-    forth = _contrast((images * brightness).clamp(0, 1), contrast)
-    back = (_contrast(images, contrast) * brightness).clamp(0, 1)
-    return torch.where(contrast_first, back, forth)
+    brightness, contrast = _per_image(images, factor), _per_image(images, spread)
+    contrast_first = _per_image(images, torch.rand(count, generator=generator) < 0.5)
+    brightness_first = _contrast((images * brightness).clamp(0, 1), contrast)
+    contrast_then_brightness = (_contrast(images, contrast) * brightness).clamp(0, 1)
+    return torch.where(contrast_first, contrast_then_brightness, brightness_first)
 
 
 def _contrast(images: Tensor, factor: Tensor) -> Tensor:
@@ -161,13 +168,14 @@ def _contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _gamma_contrast_noise(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
-    """Gamma, contrast about the mean, and noise; stays in [0, 1]."""
+    """Change gamma and contrast about the mean and add noise; the result stays in [0, 1]."""
     count = len(images)
     exponent = _uniform(count, -1.0, 1.0, generator) * -math.log(1 - config.gamma)
+    # The exponent is symmetric in the logarithm, between 1 - gamma and 1 / (1 - gamma).
     factor = _uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
     sigma = _uniform(count, 0.0, config.noise, generator)
     noise = torch.randn(images.shape, generator=generator).to(images.device, non_blocking=True)
-    shaped = images.clamp(0, 1) ** _on(images, exponent.exp())
+    shaped = images.clamp(0, 1) ** _per_image(images, exponent.exp())
     mean = shaped.mean(dim=(1, 2, 3), keepdim=True)
-    changed = (shaped - mean) * _on(images, factor) + mean
-    return (changed + _on(images, sigma) * noise).clamp(0, 1)
+    changed = (shaped - mean) * _per_image(images, factor) + mean
+    return (changed + _per_image(images, sigma) * noise).clamp(0, 1)

@@ -1,9 +1,10 @@
-"""Batches read ahead of the step that needs them.
+"""Loading of batches ahead of the step that needs them.
 
-    turns (step, micro) -> worker threads: rows, tokens, tensors -> in order -> the loop
+    index (step, micro) -> worker threads: rows, tokens, tensors -> in order -> training loop
 
-A batch is a function of its turn, never of which worker made it or when. Workers are threads:
-tokenising and copying let go of Python's lock, nothing is pickled and no process is forked.
+A batch depends on its index alone, never on the thread that loads it or on time. Workers are
+threads: tokenising and copying release the interpreter lock, nothing is pickled and no process is
+forked.
 """
 
 from collections import deque
@@ -52,11 +53,11 @@ def read_ahead(
 
 
 def each_tensor(batch: Item, change: Callable[[Tensor], Tensor]) -> Item:
-    """A batch with every tensor in it changed, such as moved to a device.
+    """Return a batch with a function applied to every tensor, such as a move to a device.
 
     Args:
         batch: tensors in dataclasses, lists, tuples and dictionaries; anything else is kept.
-        change: tensor -> tensor.
+        change: function from tensor to tensor.
     """
     return _each(batch, change)  # type: ignore[no-any-return]
 

@@ -1,28 +1,28 @@
-"""Which rows of a cache a fine-tuning learns from, and how often an epoch shows each.
+"""Selection of the training rows of a fine-tuning, and how often an epoch shows each.
 
-training split -> rows that a head asks for, at a fraction of their patients -> pool
+training split --rows with a label that a head learns, of a fraction of the patients--> pool
 """
 
 import numpy as np
 
 from training.config.finetune import FinetuneConfig
 from training.data.cache.cache import Cache
-from training.data.cache.render import Sample
+from training.data.cache.sample_index import Sample
 from training.data.rows.label_subsets import labelled_subset
 from training.data.rows.labels import complete_boxes, truth
 from training.data.rows.masks import STRUCTURES
 
 
 def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:
-    """Rows of the training split; those with something rare stand in it more than once.
+    """Return the training rows, as indices into the cache; rare rows occur more than once.
 
     Args:
         cache: all rows.
-        config: `fraction` says which rows, `repeat` (`table:<name>`, `masks:<structure>`,
-            `masks:<table>` or `boxes:<label>` -> times) how often.
+        config: `fraction` selects rows, and `repeat` (`table:<name>`, `masks:<structure>`,
+            `masks:<table>` or `boxes:<label>` -> times) repeats them.
 
     Raises:
-        ValueError: a fraction is asked for, and no row has a label that a head asks for.
+        ValueError: a fraction is requested, and no row has a label that a head learns.
     """
     rows = cache.where("train")
     if config.fraction is not None:
@@ -30,8 +30,8 @@ def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:
     return [i for i in rows for _ in range(_times(cache.samples[i], config.repeat))]
 
 
-def asked_for(sample: Sample, config: FinetuneConfig) -> bool:
-    """Whether anything that the heads of a run learn is known of a radiograph."""
+def is_labelled(sample: Sample, config: FinetuneConfig) -> bool:
+    """Return whether a radiograph has a label, mask or box that a head of the run learns."""
     if set(config.findings) & truth(sample.row).keys() or set(config.masks) & sample.known:
         return True
     drawn = {name for name, _ in sample.boxes} | sample.known
@@ -41,19 +41,22 @@ def asked_for(sample: Sample, config: FinetuneConfig) -> bool:
 
 
 def _labelled(cache: Cache, rows: list[int], config: FinetuneConfig, fraction: float) -> list[int]:
-    known = [i for i in rows if asked_for(cache.samples[i], config)]
+    known = [i for i in rows if is_labelled(cache.samples[i], config)]
     if not known:
         raise ValueError("no training row has a label that a head of this run asks for")
     patients = [cache.samples[i].row.patient_id for i in known]
-    positive = [_shows(cache, i, config) for i in known]
+    positive = [_is_positive(cache, i, config) for i in known]
     return [known[n] for n in labelled_subset(patients, positive, fraction, config.fraction_seed)]
 
 
-def _shows(cache: Cache, row: int, config: FinetuneConfig) -> bool:
-    """Whether it has a finding, a box or a mask that is not empty: a fraction is drawn by it."""
+def _is_positive(cache: Cache, row: int, config: FinetuneConfig) -> bool:
+    """Return whether a row is positive: it has a finding, a box or a mask that is not empty.
+
+    A fraction of the labels holds the same share of positive and of negative patients.
+    """
     sample = cache.samples[row]
-    said = truth(sample.row)
-    if any(said.get(name, False) for name in config.findings):
+    findings = truth(sample.row)
+    if any(findings.get(name, False) for name in config.findings):
         return True
     if any(name in config.boxes for name, _ in sample.boxes):
         return True

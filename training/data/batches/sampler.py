@@ -1,8 +1,9 @@
-"""Which rows a step sees: a function of seed and step, so that a resumed run agrees.
+"""Rows of each training step: a function of seed and step, so that a resumed run agrees.
 
-epoch  = a new shuffle of the pool, the short rest dropped
-step   = `accumulate` joined batches; a joined batch = one micro-batch of every process
-bucket = so many joined batches are sorted by length, cut, and the pieces shuffled anew
+epoch         a new shuffle of the pool; the incomplete last step is dropped
+step          `accumulate` joined batches
+joined batch  one micro-batch of every process
+bucket        joined batches that are sorted by length together, cut, and shuffled again
 """
 
 from collections.abc import Sequence
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class MicroBatchIndex:
-    """One micro-batch of one process.
+    """Index of one micro-batch of one process.
 
     Attributes:
-        step: of the optimiser.
+        step: optimiser step, from 0.
         micro: position in the step, below `accumulate`.
-        accumulate: micro-batches of a step.
-        rank, world: which process, of how many.
+        accumulate: number of micro-batches of a step.
+        rank: index of the process.
+        world: number of processes.
     """
 
     step: int
@@ -32,12 +34,12 @@ class MicroBatchIndex:
 
     @property
     def number(self) -> int:
-        """Of the joined batch, over the whole run."""
+        """Number of the joined batch, counted over the whole run."""
         return self.step * self.accumulate + self.micro
 
 
 class Sampler:
-    """Rows of every joined batch."""
+    """Sequence of the joined batches of a run."""
 
     def __init__(
         self,
@@ -48,18 +50,18 @@ class Sampler:
         bucket: int = 0,
         lengths: NDArray[np.int32] | None = None,
     ) -> None:
-        """Describe the batches.
+        """Define the batches.
 
         Args:
-            pool: rows, as often as an epoch shows them.
-            joined: rows of a joined batch.
-            seed: of the order.
-            accumulate: joined batches of a step.
-            bucket: joined batches that are sorted together.
-            lengths: tokens of each row of the pool; needed with a bucket.
+            pool: rows, each as often as an epoch shows it.
+            joined: number of rows of a joined batch.
+            seed: seed of the shuffles.
+            accumulate: number of joined batches of a step.
+            bucket: number of joined batches that are sorted together; 0 and 1 do not sort.
+            lengths: number of tokens of each row of the pool; needed with a bucket.
 
         Raises:
-            ValueError: the pool is smaller than a step, or has no lengths for a bucket.
+            ValueError: the pool is smaller than a step, or a bucket has no lengths.
         """
         self.pool, self.joined, self.seed, self.accumulate = pool, joined, seed, accumulate
         self.steps = steps_per_epoch(len(pool), joined * accumulate)
@@ -68,10 +70,10 @@ class Sampler:
             raise ValueError("batches are sorted by length, but no lengths were given")
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
-    def rows(self, turn: MicroBatchIndex) -> list[int]:
-        """The joined batch that a micro-batch is a part of."""
-        epoch, within = divmod(turn.step, self.steps)
-        start = (within * self.accumulate + turn.micro) * self.joined
+    def rows(self, index: MicroBatchIndex) -> list[int]:
+        """Return the rows of the joined batch that a micro-batch is a part of."""
+        epoch, within = divmod(index.step, self.steps)
+        start = (within * self.accumulate + index.micro) * self.joined
         return [self.pool[i] for i in self._order(epoch)[start : start + self.joined]]
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
@@ -83,18 +85,19 @@ class Sampler:
         together = self.bucket * self.joined
         parts = [order[i : i + together] for i in range(0, len(order), together)]
         sorted_parts = [part[np.argsort(self.lengths[part], kind="stable")] for part in parts]
+        # Rows of one batch now have similar lengths; batches, and rows in them, are shuffled.
         pieces = np.concatenate(sorted_parts).reshape(-1, self.joined)
         return rng.permuted(rng.permutation(pieces), axis=1).reshape(-1)
 
 
-def share(rows: Sequence[int], turn: MicroBatchIndex) -> list[int]:
-    """The positions of a joined batch that belong to one process: a slice of equal length."""
-    each = len(rows) // turn.world
-    return list(range(turn.rank * each, (turn.rank + 1) * each))
+def share(rows: Sequence[int], index: MicroBatchIndex) -> list[int]:
+    """Return the positions of a joined batch that belong to one process, a slice of it."""
+    each = len(rows) // index.world
+    return list(range(index.rank * each, (index.rank + 1) * each))
 
 
 def batch_rows(pool: Sequence[int], batch_size: int, step: int, seed: int) -> list[int]:
-    """The rows of one step of a single process: each epoch is a new shuffle of the pool.
+    """Return the rows of one step of a single process; each epoch is a new shuffle.
 
     Raises:
         ValueError: the pool is smaller than a batch.
@@ -103,10 +106,10 @@ def batch_rows(pool: Sequence[int], batch_size: int, step: int, seed: int) -> li
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Whole batches in one epoch.
+    """Return the number of complete batches in one epoch.
 
     Raises:
-        ValueError: not even one.
+        ValueError: there is not a single one.
     """
     if rows < batch_size:
         raise ValueError(f"{rows} rows are fewer than one batch of {batch_size}")

@@ -1,19 +1,19 @@
-"""Every radiograph once through `radiograph.preprocess`, kept as uint8 on the model's grid.
+"""Cache of preprocessed radiographs, as memory-mapped uint8 on the model's grid.
 
     <folder>/<key>/images.npy       N x size x size, uint8: intensities in [0, 1] times 255
-                   masks.npy        K x size x size, uint8: one bit for each of `STRUCTURES`,
-                                    `IGNORE`, of the rows that have any; absent if none has
-                   mask_slots.npy   N int64: which of the K, or -1
-                   rows.jsonl       what is known of each, boxes on the grid (`samples`)
-                   rows.json        reason -> rows left out
-                   left_out.csv     each row that was left out, and why
+                   masks.npy        K x size x size, uint8: mask bits of the K rows that have any
+                                    (`rows.masks`); absent if K is 0
+                   mask_slots.npy   N int64: index into masks.npy, or -1
+                   rows.jsonl       samples, with boxes on the grid (`sample_index`)
+                   rows.json        reason -> number of rows left out
+                   left_out.csv     each row that was left out, with its reason
 
-The key is a digest of the selection, the preprocessing, the readers' rules and each data set's
-fingerprint, so that a cache can never belong to another configuration. A fingerprint is the
-content of the set's tables and archives. Of a radiograph table it is its images too. The images
-of the large sets, and reports that were unpacked, are not looked at: hundreds of thousands of
-files, on a file server, would make every start of a training wait for minutes. They are
-releases that nobody edits; whoever does, or completes a download, builds anew (`again`).
+The key is a digest of the selection, the preprocessing, the version of the readers' rules and the
+fingerprint of each data set, so that a cache never belongs to another configuration. A fingerprint
+covers the tables and archives of a set, and the images of a radiograph table. It does not cover the
+images of the large public sets or unpacked reports: checking hundreds of thousands of files on a
+file server would delay every start of a training by minutes, and these releases do not change.
+After editing one, or completing a download, build the cache again (`again`).
 """
 
 import fcntl
@@ -31,18 +31,17 @@ from numpy.typing import NDArray
 from radiograph.preprocess import PreprocessSpec
 from training.config.run import PairsConfig
 from training.data.cache.build import MANIFEST, build, tidy
-from training.data.cache.render import Sample
-from training.data.cache.sample_index import Samples
+from training.data.cache.sample_index import Sample, Samples
 from training.data.catalog import open_reader
 
 _VERSION = 2
-"""Of the layout, of what is put in it, and of the rules in `reports`: another builds anew."""
+"""Version of the layout, of its contents and of the report rules; a new one builds new caches."""
 
 
 class Masks:
-    """Mask bits by radiograph: `masks[i]` is size x size, zeros where nothing is annotated.
+    """Mask bits by radiograph: `masks[i]` is size x size uint8, zeros without annotation.
 
-    Only the radiographs that have masks take room on the disk.
+    Only radiographs with mask bits take space on the disk.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
@@ -67,26 +66,33 @@ class Masks:
 
 @dataclass(frozen=True)
 class Cache:
-    """A memory-mapped cache; `samples[i]` describes `images[i]` and `masks[i]`."""
+    """A memory-mapped cache; `samples[i]` describes `images[i]` and `masks[i]`.
+
+    Attributes:
+        images: N x size x size uint8, intensities in [0, 1] times 255.
+        masks: mask bits, indexed like the images.
+        samples: rows with their annotations.
+        left_out: reason -> number of rows left out.
+        folder: folder of the cache.
+    """
 
     images: NDArray[np.uint8]
     masks: Masks
     samples: Sequence[Sample]
     left_out: dict[str, int]
-    """Reason -> rows."""
     folder: Path
 
     def where(self, split: str) -> list[int]:
-        """Indices of one split."""
+        """Return the indices of the rows of one split."""
         return [i for i, sample in enumerate(self.samples) if sample.row.split == split]
 
     @property
     def manifest(self) -> Path:
-        """The CSV that names each row that was left out, and why."""
+        """Path of the CSV that lists each row left out, with its reason."""
         return self.folder / MANIFEST
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Another process opens the files itself; a memory map would be copied whole."""
+        """Pickle the folder only, so that another process maps the files itself."""
         return _open, (self.folder,)
 
 
@@ -98,27 +104,27 @@ def open_cache(
     workers: int = 0,
     again: bool = False,
 ) -> Cache:
-    """The cache of a selection, built under `folder` when it is not there yet.
+    """Open the cache of a selection, building it under `folder` if it does not exist.
 
-    A second process that wants the same cache waits for the first.
+    A second process that opens the same cache waits for the first to build it.
 
     Args:
-        config: which rows.
-        spec: the preprocessing.
-        folder: of all caches.
-        workers: processes that build it; 0 builds it in this one.
-        again: build it even if it is there.
+        config: selection of rows.
+        spec: preprocessing.
+        folder: folder of all caches.
+        workers: number of processes that build it; 0 builds it in this one.
+        again: build it even if it exists.
 
     Raises:
-        MissingData: a data set is not there; the message says what is missing.
-        DataError: a table is not what it should be, or no row is left.
+        MissingData: a data set is incomplete; the message names what is missing.
+        DataError: a table is malformed, or no row is left.
     """
     target = folder / _key(config, spec)
     if again or not target.is_dir():
-        with _alone(target) as partial:
+        with _locked(target) as partial:
             if again:
                 shutil.rmtree(target, ignore_errors=True)
-            if not target.is_dir():  # another process may have been faster
+            if not target.is_dir():  # another process may have built it meanwhile
                 build(config, spec, partial, workers)
                 partial.rename(target)
                 tidy(target)
@@ -135,16 +141,16 @@ def _key(config: PairsConfig, spec: PreprocessSpec) -> str:
     digest = hashlib.sha256(f"{_VERSION}{spec.model_dump_json()}{sorted(config.licences)}".encode())
     for name in config.tables:
         digest.update(name.encode() + open_reader(config.root, name).fingerprint())
-    if config.protocol != "sound":  # a key from before there were protocols stays as it was
+    if config.protocol != "sound":  # so that caches made before protocols existed keep their key
         digest.update(config.protocol.encode())
     return digest.hexdigest()[:16]
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[Path]:
-    """The folder in which a cache is built, held by this process alone.
+def _locked(target: Path) -> Iterator[Path]:
+    """Yield the folder in which a cache is built, locked for this process alone.
 
-    The kernel lets go of the lock when the process ends, however it ends.
+    The kernel releases the lock when the process ends, however it ends.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as lock:

@@ -1,20 +1,39 @@
-"""What is known of each cached radiograph, on disk and read as it is asked for.
+"""Samples of a cache: everything known of each radiograph, read from disk on demand.
 
     rows.jsonl    one `Sample` a line        rows_end.npy   where each line ends, int64
 
-A list of some hundred thousand objects with their reports costs gigabytes once a data loader's
-processes have touched it; a memory map is shared by all of them.
+A list of several hundred thousand objects with their reports would cost gigabytes once the
+processes of a data loader have touched it; a memory map is shared by all of them.
 """
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from training.data.cache.render import Sample, write_whole
+from radiograph.geometry import Box
+from training.data.cache.atomic_write import write_atomically
+from training.data.rows.reader import Row
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One cached radiograph.
+
+    Attributes:
+        row: the row of the data set.
+        known: structures whose mask is annotated, even if it is empty.
+        boxes: (structure, box on the grid), for the labels in `masks.BOX_SOURCES`.
+    """
+
+    row: Row
+    known: frozenset[str]
+    boxes: tuple[tuple[str, Box], ...]
+
 
 _SAMPLE = TypeAdapter(Sample)
 
@@ -28,14 +47,14 @@ def write_samples(folder: Path, samples: Iterable[Sample]) -> None:
             ends.append(at)
     content = io.BytesIO()
     np.save(content, np.array(ends, dtype=np.int64))
-    write_whole(folder / "rows_end.npy", content.getbuffer())
+    write_atomically(folder / "rows_end.npy", content.getbuffer())
 
 
 class Samples(Sequence[Sample]):
-    """The samples of a cache, in its order."""
+    """Sequence of the samples of a cache, in its order."""
 
     def __init__(self, folder: Path) -> None:
-        """Open what `write_samples` wrote."""
+        """Open the files that `write_samples` wrote."""
         self._lines = np.memmap(folder / "rows.jsonl", dtype=np.uint8, mode="r")
         self._ends = np.load(folder / "rows_end.npy", mmap_mode="r", allow_pickle=False)
 
@@ -51,6 +70,6 @@ class Samples(Sequence[Sample]):
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        number = range(len(self))[index]  # as a list counts, from either end
+        number = range(len(self))[index]  # resolves negative indices and raises IndexError
         start = self._ends[number - 1] if number else 0
         return _SAMPLE.validate_json(self._lines[start : self._ends[number]].tobytes())

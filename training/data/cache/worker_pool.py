@@ -1,8 +1,8 @@
-"""Processes that render chunks, and what happens when one of them dies.
+"""Pool of processes that render chunks and survive the death of a process.
 
-A native decoder can end its process on a broken file. Then the chunks that were under way are
-taken one by one, each in a process of its own, and within one that dies again the row is found
-that does it. It is left out, and the rest goes on.
+A native decoder can end its process on a broken file. The chunks that were in progress are then
+rendered again, each in a process of its own; in a chunk that ends its process again, the offending
+rows are found one by one and left out.
 """
 
 import multiprocessing
@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from training.data.cache.render import Chunk, render_chunk, render_row
+from training.data.cache.chunks import Chunk, render_chunk, render_row
 
 _AHEAD = 2
-"""Chunks for each process that are read before they are needed."""
+"""Number of chunks for each process that are submitted at a time."""
 
 
 def render_all(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
-    """Render chunks as they come, and give the number of each that is done.
+    """Render chunks and yield the number of each one that is done.
 
     Args:
-        chunks: read no further ahead than the processes need.
-        workers: processes; 0 renders in this one.
+        chunks: chunks, taken only as fast as the processes need them.
+        workers: number of processes; 0 renders in this one.
     """
     if workers == 0:
         for chunk in chunks:
@@ -33,15 +33,15 @@ def render_all(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     running = True
     while running:
         running = False
-        under_way: dict[Future[None], Chunk] = {}
+        in_progress: dict[Future[None], Chunk] = {}
         with _pool(workers) as executor:
             try:
-                yield from _keep_busy(executor, chunks, under_way, workers * _AHEAD)
+                yield from _keep_busy(executor, chunks, in_progress, workers * _AHEAD)
             except BrokenProcessPool:
                 running = True
             finally:
                 executor.shutdown(cancel_futures=True)
-        for chunk in under_way.values():
+        for chunk in in_progress.values():
             render_alone(chunk)
             yield chunk.number
 
@@ -49,30 +49,30 @@ def render_all(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
 def _keep_busy(
     executor: ProcessPoolExecutor,
     chunks: Iterator[Chunk],
-    under_way: dict[Future[None], Chunk],
+    in_progress: dict[Future[None], Chunk],
     ahead: int,
 ) -> Iterator[int]:
-    """Submit chunks and wait for them; what is under way stays in the dict when this ends."""
+    """Submit chunks and wait for them; on an error, `in_progress` holds the unfinished ones."""
     for chunk in chunks:
         waiting: Future[None] = Future()
-        under_way[waiting] = chunk  # not lost if the pool is broken by now
+        in_progress[waiting] = chunk  # recorded before `submit`, which fails if the pool is broken
         submitted = executor.submit(render_chunk, chunk)
-        del under_way[waiting]
-        under_way[submitted] = chunk
-        if len(under_way) >= ahead:
-            yield from _finished(under_way)
-    while under_way:
-        yield from _finished(under_way)
+        del in_progress[waiting]
+        in_progress[submitted] = chunk
+        if len(in_progress) >= ahead:
+            yield from _finished(in_progress)
+    while in_progress:
+        yield from _finished(in_progress)
 
 
-def _finished(under_way: dict[Future[None], Chunk]) -> Iterator[int]:
-    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+def _finished(in_progress: dict[Future[None], Chunk]) -> Iterator[int]:
+    for future in wait(in_progress, return_when=FIRST_COMPLETED).done:
         future.result()
-        yield under_way.pop(future).number
+        yield in_progress.pop(future).number
 
 
 def render_alone(chunk: Chunk, render: Callable[[Chunk, int], None] = render_row) -> None:
-    """Render a chunk in a process of its own, without the rows that end it."""
+    """Render a chunk in a process of its own, leaving out the rows that end it."""
     if _survives(render_chunk, chunk):
         return
     deadly = frozenset(i for i in range(len(chunk.rows)) if not _survives(render, chunk, i))
@@ -90,13 +90,13 @@ def _survives(function: Callable[..., None], *arguments: object) -> bool:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    """Fresh processes: a fork would copy the locks of whatever threads this one has."""
+    """Return a pool of spawned processes; a fork would copy locks held by other threads."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
 
 
 def _end_with_parent() -> None:
-    """Do not outlive a parent that was killed: its workers would wait for work for ever."""
+    """End this process with its parent; it would otherwise wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()

@@ -1,19 +1,19 @@
-"""CheXpert for classification: five labels, frontal images, tested on the 202 that were published.
+"""CheXpert for classification: five labels, frontal images, tested on the 202 published images.
 
-The tree is that of `chexpert`, in <root>/chexpert/ or <root>/. It is another name because another
-split: `chexpert` keeps the official one, for pre-training.
+The files are those of `chexpert`, in <root>/chexpert/ or <root>/. It has a name of its own because
+the split differs: `chexpert` keeps the official one, for pre-training.
 
     Atelectasis, Edema, Pleural Effusion   an uncertain label counts as present
-    Cardiomegaly, Consolidation            an uncertain label counts as absent; unmentioned is
-                                           absent for all five
+    Cardiomegaly, Consolidation            an uncertain label counts as absent; a label that is
+                                           not stated is absent for all five
 
-Both protocols test on the frontal images of valid.csv, whose labels radiologists gave. `sound`
-holds out frontal images of train.csv for validation, 5,000 of whole patients. `mgca` goes on as
-the published script does, on all views: for each of the five labels 200 images that show it and
-nothing else are set aside (CheXpert 5x200, `sample(200, random_state=0)`), then 5,000 rows are
-drawn by their position (`numpy.random.seed(0)`), and taken out of the training rows by their number
-in the file. The two are not the same once rows were set aside: most validation images stay in the
-training split, and as many others are lost. Laterals are left out at the end.
+Both protocols test on the frontal images of valid.csv, which radiologists labelled. `sound` holds
+out 5,000 frontal images of train.csv for validation, of whole patients. `mgca` follows the
+published script, on all views: for each of the five labels 200 images that show it and nothing else
+are set aside (CheXpert 5x200, `sample(200, random_state=0)`), then 5,000 rows are drawn by their
+position (`numpy.random.seed(0)`), and removed from the training rows by their number in the file.
+Position and number differ once rows are set aside: most validation images stay in the training
+split, and as many others are lost. Lateral images are left out at the end.
 
 Source: stanfordmlgroup.github.io/competitions/chexpert, arXiv 1901.07031; the split from the MGCA
 scripts, github.com/HKU-MedAI/MGCA (preprocess/chexpert.py, constants.py).
@@ -34,21 +34,21 @@ from training.data.rows.splits import patients_for
 
 _VALID, _ASIDE = 5_000, 200
 _SMALLEST = 4
-"""A tree with few rows gives no more than one in so many of them away."""
+"""In a small copy of the data set, at most one row in this many is held out."""
 _NO_FINDING = "No Finding"
 _VALUES = frozenset({"", "1.0", "0.0", "-1.0", "1", "0", "-1"})
 
 
 class CheXpertCompetition:
-    """The reader of CheXpert's images with the five labels of its competition."""
+    """Reader of CheXpert with the five labels of its competition."""
 
     name = "chexpert_competition"
 
     def __init__(self, root: Path, protocol: Protocol = "sound") -> None:
-        """Look for the tree in `<root>/chexpert`, or in `root`.
+        """Open the data set in `<root>/chexpert`, or in `root`.
 
         Raises:
-            MissingData: a table or a folder of images is not there.
+            MissingData: a table or a folder of images is missing.
         """
         self.folder, self.protocol = dataset_files.locate(root, CheXpert.name), protocol
         parts = (("train.csv",), ("valid.csv",), ("train/",), ("valid/",))
@@ -58,7 +58,7 @@ class CheXpertCompetition:
         }
 
     def rows(self) -> Iterator[Row]:
-        """One row an image of a split, training and validation first."""
+        """Yield one row for each image of a split, training and validation first."""
         yield from self._published() if self.protocol == "mgca" else self._sound()
         for row in self._lines("valid"):
             yield replace(row, split="test")
@@ -71,7 +71,7 @@ class CheXpertCompetition:
             yield row if known else replace(row, left_out="malformed label")
 
     def _sound(self) -> Iterator[Row]:
-        """Of train.csv: whole patients held out, and none who is tested."""
+        """Yield the rows of train.csv, with whole patients held out and no patient of the test."""
         patients = [row.patient_id for row in self._lines("train") if not row.is_lateral]
         chosen = patients_for(patients, min(_VALID, len(patients) // _SMALLEST))
         tested = {row.patient_id for row in self._lines("valid")}
@@ -81,8 +81,8 @@ class CheXpertCompetition:
             yield replace(row, split=split, left_out=row.left_out or reason)
 
     def _published(self) -> Iterator[Row]:
-        """Of train.csv, as it is published; an image may come twice."""
-        aside, train, valid = self._parts()
+        """Yield the rows of train.csv in the published split; an image may occur twice."""
+        aside, train, valid = self._published_split()
         for number, row in enumerate(self._lines("train")):
             if number in train:
                 yield row
@@ -93,8 +93,8 @@ class CheXpertCompetition:
             elif number not in train and number not in valid:
                 yield replace(row, split="", left_out="lost by the published script")
 
-    def _parts(self) -> tuple[set[int], set[int], set[int]]:
-        """Row numbers that are set aside, trained with, and validated with."""
+    def _published_split(self) -> tuple[set[int], set[int], set[int]]:
+        """Return the row numbers set aside, of the training split, and of the validation split."""
         alone = [_only_finding(row) for row in self._lines("train")]
         aside: set[int] = set()
         for label in UNCERTAIN_AS_PRESENT:
@@ -109,16 +109,16 @@ class CheXpertCompetition:
         return aside, set(left) - positions, {left[position] for position in positions}
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
         return dataset_files.inside(self.folder, path).read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when a table does."""
+        """Return the digests of the tables."""
         return b"".join(dataset_files.digest(path) for path in self.tables.values())
 
 
 def _only_finding(row: Row) -> str:
-    """The one label that is present while no other is, not even uncertain; or ""."""
+    """Return the label that is present while no other is present or uncertain, or ""."""
     present = [label for label in row.labels if label != _NO_FINDING]
     uncertain = [label for label in row.uncertain if label != _NO_FINDING]
     return present[0] if len(present) == 1 and not uncertain else ""

@@ -1,14 +1,15 @@
 """COVIDx CXR, version 9A: normal, pneumonia of another cause, or COVID-19.
 
     <root>/covidx/   or <root>/
-        train_COVIDx9A.txt, test_COVIDx9A.txt   patient, file, class and source, between spaces
+        train_COVIDx9A.txt, test_COVIDx9A.txt   patient, file, class and source, separated by spaces
         train/<file>, test/<file>               PNG and JPEG
     class is normal, pneumonia or COVID-19. 29,986 lines for training, 400 for the test.
 
-Both protocols test on the test list. `mgca` takes a fifth of the training list for validation,
-`train_test_split(train_size=0.8, random_state=0)` over its lines, so that a patient may be in
-both. `sound` takes as many images of whole patients, and leaves out training images of a patient
-who is in the test list; a patient is a name and a source, for sources number their patients alike.
+Both protocols test on the test list. `mgca` holds out a fifth of the training list for validation,
+`train_test_split(train_size=0.8, random_state=0)` over its lines, so that a patient may be in both
+splits. `sound` holds out as many images of whole patients, and leaves out training images of
+patients in the test list; a patient is identified by name and source, because sources use the same
+numbers.
 
 Source: github.com/lindawangg/COVID-Net (docs/COVIDx.md, labels/),
 kaggle.com/datasets/andyczhao/covidx-cxr2; the split from the MGCA scripts,
@@ -24,7 +25,7 @@ from training.config.run import Protocol
 from training.data.rows import dataset_files
 from training.data.rows.labels import COVIDX_FINDINGS
 from training.data.rows.reader import Row
-from training.data.rows.splits import drawn, patients_for
+from training.data.rows.splits import hold_out, patients_for
 
 LISTS = {"train": "train_COVIDx9A.txt", "test": "test_COVIDx9A.txt"}
 _SOURCE = (
@@ -38,7 +39,7 @@ _TRAIN = 0.8
 
 @dataclass(frozen=True)
 class _Line:
-    """One line of a list; `reason` says why it cannot be used."""
+    """One line of a list; `reason` states why it cannot be used, or is ""."""
 
     patient: str
     image: str
@@ -47,15 +48,15 @@ class _Line:
 
 
 class Covidx:
-    """The reader of COVIDx."""
+    """Reader of COVIDx."""
 
     name = "covidx"
 
     def __init__(self, root: Path, protocol: Protocol = "sound") -> None:
-        """Look for the tree in `<root>/covidx`, or in `root`.
+        """Open the data set in `<root>/covidx`, or in `root`.
 
         Raises:
-            MissingData: a list or a folder of images is not there.
+            MissingData: a list or a folder of images is missing.
         """
         self.folder, self.protocol = dataset_files.locate(root, self.name), protocol
         parts = [(name,) for name in LISTS.values()] + [("train/",), ("test/",)]
@@ -72,7 +73,7 @@ class Covidx:
         }
 
     def rows(self) -> Iterator[Row]:
-        """One row a line, the training list first."""
+        """Yield one row for each line, the training list first."""
         train, test = self._lines["train"], self._lines["test"]
         valid = self._valid(train)
         tested = {line.patient for line in test} if self.protocol == "sound" else set()
@@ -83,8 +84,8 @@ class Covidx:
             yield self._row(line, "test", "")
 
     def _valid(self, train: list[_Line]) -> frozenset[int]:
-        """Lines of the training list that are for validation."""
-        _, held = drawn(len(train), len(train) - int(_TRAIN * len(train)))
+        """Return the lines of the training list that are held out for validation."""
+        _, held = hold_out(len(train), len(train) - int(_TRAIN * len(train)))
         if self.protocol == "mgca":
             return frozenset(held)
         chosen = patients_for([line.patient for line in train], len(held))
@@ -107,11 +108,11 @@ class Covidx:
         )
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
         return dataset_files.inside(self.folder, path).read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when a list does."""
+        """Return the digests of the lists."""
         return b"".join(dataset_files.digest(path) for path in self.lists.values())
 
 

@@ -5,15 +5,14 @@
                        ("|"-separated), Patient ID, Patient Age, Patient Sex or Gender,
                        View Position, ...
         train_val_list.txt, test_list.txt   one image a line: the official split
-        BBox_List_2017.csv                  Image Index, Finding Label, Bbox [x, y, w, h]; may lack
+        BBox_List_2017.csv                  Image Index, Finding Label, Bbox [x, y, w, h]; optional
         images_001/images/00000001_000.png ... images_012/images/, as unpacked; or all in images/
 
-The test list is official, and so are the images that are left for training. Nothing says which of
-them the paper validates with. `sound` takes a tenth of them as whole patients, `mgca` a tenth of
+The test list and the list of the remaining images are official. The paper does not state which of
+the latter it validates with. `sound` holds out a tenth of them as whole patients, `mgca` a tenth of
 the images, `train_test_split(test_size=0.1, random_state=0)` in the order of the list, as the
-published scripts do for other sets; a patient may then be in both. Boxes are drawn for 984 findings
-only: without one, a label is not known to be nowhere. A box that cannot be one leaves its image
-out.
+published scripts do for other sets; a patient may then be in both splits. Only 984 findings have a
+box, so a finding without one may still be anywhere. An image with a malformed box is left out.
 
 Source: nihcc.app.box.com/v/ChestXray-NIHCC (README_CHESTXRAY.pdf), arXiv 1705.02315.
 """
@@ -28,7 +27,7 @@ from training.config.run import Protocol
 from training.data.rows import dataset_files
 from training.data.rows.labels import NIH_FINDINGS
 from training.data.rows.reader import Row
-from training.data.rows.splits import drawn, patients_for
+from training.data.rows.splits import hold_out, patients_for
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 TRAIN_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
@@ -41,15 +40,15 @@ _NO_FINDING = "No Finding"
 
 
 class Cxr14:
-    """The reader of ChestX-ray14."""
+    """Reader of ChestX-ray14."""
 
     name = "cxr14"
 
     def __init__(self, root: Path, protocol: Protocol = "sound") -> None:
-        """Look for the tree in `<root>/cxr14`, or in `root`.
+        """Open the data set in `<root>/cxr14`, or in `root`.
 
         Raises:
-            MissingData: a table, a list or images are not there.
+            MissingData: a table, a list or images are missing.
         """
         self.folder, self.protocol = dataset_files.locate(root, self.name), protocol
         together = dataset_files.is_there(self.folder, "images/")
@@ -61,7 +60,7 @@ class Cxr14:
         self.boxes = self.folder / BOXES
 
     def rows(self) -> Iterator[Row]:
-        """One row an image, in the order of the table."""
+        """Yield one row for each image, in the order of the table."""
         needed = ("Image Index", "Finding Labels", "Patient ID", "View Position")
         lines = list(dataset_files.records(self.csv, needed))
         splits = self._splits({line["Image Index"]: line["Patient ID"] for line in lines})
@@ -69,7 +68,7 @@ class Cxr14:
         for line in lines:
             image = line["Image Index"]
             labels = tuple(filter(None, line["Finding Labels"].split("|")))
-            drawn_here = boxes.get(image, [])
+            image_boxes = boxes.get(image, [])
             yield Row(
                 table=self.name,
                 image=self._images.get(image, f"images/{image}"),
@@ -82,15 +81,15 @@ class Cxr14:
                 age=line.get("Patient Age", ""),
                 licence=LICENCE,
                 licence_class="open",
-                boxes=tuple((label, box) for label, box in drawn_here if box),
+                boxes=tuple((label, box) for label, box in image_boxes if box),
                 left_out=_reason(labels, splits.get(image, ""))
-                or ("" if all(box for _, box in drawn_here) else "malformed box"),
+                or ("" if all(box for _, box in image_boxes) else "malformed box"),
             )
 
     def _splits(self, patients: dict[str, str]) -> dict[str, str]:
-        """Image -> its split, or `several` where both lists name it."""
+        """Return image -> split, or `several` if both lists name the image."""
         train, test = (list(dict.fromkeys(dataset_files.lines(path))) for path in self.lists)
-        held = drawn(len(train), round(_VALID * len(train)))[1]
+        held = hold_out(len(train), round(_VALID * len(train)))[1]
         splits = dict.fromkeys(train, "train") | {train[index]: "valid" for index in held}
         if self.protocol == "sound":
             chosen = patients_for([patients.get(image, "") for image in train], len(held))
@@ -98,7 +97,7 @@ class Cxr14:
         return splits | {image: "several" if image in splits else "test" for image in test}
 
     def _boxes(self) -> dict[str, list[tuple[str, Box | None]]]:
-        """Image -> label and box of each finding that is drawn; None for one that cannot be."""
+        """Return image -> label and box of each annotated finding; None for a malformed box."""
         found: dict[str, list[tuple[str, Box | None]]] = {}
         if not self.boxes.is_file():
             return found
@@ -110,7 +109,7 @@ class Cxr14:
 
     @cached_property
     def _images(self) -> dict[str, str]:
-        """Image -> its path; the folders are listed once."""
+        """Image -> path; the folders are listed once."""
         found: dict[str, str] = {}
         for place in ("images", *(f"{a}images" for a in ARCHIVES), *(a[:-1] for a in ARCHIVES)):
             if (self.folder / place).is_dir():
@@ -119,15 +118,13 @@ class Cxr14:
         return found
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
         return dataset_files.inside(self.folder, path).read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when a table or a list does."""
-        drawn_boxes = [self.boxes] if self.boxes.is_file() else []
-        return b"".join(
-            dataset_files.digest(path) for path in (self.csv, *self.lists, *drawn_boxes)
-        )
+        """Return the digests of the tables and lists."""
+        optional = [self.boxes] if self.boxes.is_file() else []
+        return b"".join(dataset_files.digest(path) for path in (self.csv, *self.lists, *optional))
 
 
 def _reason(labels: tuple[str, ...], split: str) -> str:
@@ -139,10 +136,10 @@ def _reason(labels: tuple[str, ...], split: str) -> str:
 
 
 def _box(numbers: list[str]) -> Box | None:
-    """`x`, `y`, width and height in pixels -> a box, or None where that is none."""
+    """Return the box of x, y, width and height in pixels, or None if they are malformed."""
     try:
         x, y, width, height = map(float, numbers)
     except ValueError:
         return None
-    good = all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0
-    return (x, y, x + width, y + height) if good and x + width > 0 and y + height > 0 else None
+    valid = all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0
+    return (x, y, x + width, y + height) if valid and x + width > 0 and y + height > 0 else None

@@ -1,19 +1,19 @@
-"""RSNA Pneumonia Detection Challenge: who has lung opacities that suggest pneumonia, and where.
+"""RSNA Pneumonia Detection Challenge: boxes of lung opacities that suggest pneumonia.
 
     <root>/rsna/   or <root>/
-        stage_2_train_images/<patientId>.dcm    26,684 images of 1024 x 1024, one a patient
+        stage_2_train_images/<patientId>.dcm    26,684 images of 1024 x 1024, one for each patient
         stage_2_train_labels.csv                patientId, x, y, width, height, Target
         stage_2_detailed_class_info.csv         patientId, class
-    One line a box; x, y is its upper left corner in pixels; a patient without any has one line
-    with Target 0. class is Normal, No Lung Opacity / Not Normal or Lung Opacity.
+    One line for each box; x, y is its upper left corner in pixels; a patient without a box has one
+    line with Target 0. class is Normal, No Lung Opacity / Not Normal or Lung Opacity.
 
-The boxes are the truth of detection, and filled they are the masks of segmentation. A box that is
-listed twice counts once; one that hangs over the edge is cut off there.
+The boxes are the targets of detection, and the filled boxes are the masks of segmentation. A box
+that is listed twice counts once; boxes are clipped at the edge of the image.
 
-Both protocols split alike, for the published split has no fault: patients sorted by their name,
-`train_test_split(test_size=10674, random_state=0)`, what is held out halved, first half for the
-test. Of a tree with fewer patients it is the same share. Names are patients of this challenge: two
-of them may be one patient of ChestX-ray14, from which the images were taken.
+Both protocols use the published split, which has no fault: patients are sorted by name, 10,674 are
+held out by `train_test_split(test_size=10674, random_state=0)`, and the first half of those is the
+test split. A smaller copy of the data set is split in the same proportions. Names identify patients
+of this challenge only: two of them may be one patient of ChestX-ray14, the source of the images.
 
 Source: kaggle.com/c/rsna-pneumonia-detection-challenge/data; the split from the MGCA scripts,
 github.com/HKU-MedAI/MGCA (preprocess/rsna.py).
@@ -39,12 +39,12 @@ IMAGES = "stage_2_train_images/"
 _SOURCE = "kaggle.com/c/rsna-pneumonia-detection-challenge/data, stage 2 (the competition's rules)"
 _LICENCE = "RSNA Pneumonia Detection Challenge terms of use"
 _HELD_OUT = 0.4
-"""10,674 of 26,684, rounded."""
+"""Fraction of the patients held out: 10,674 of 26,684, rounded."""
 
 
 @dataclass
 class _Patient:
-    """What the lines of one patient come to."""
+    """Targets and boxes of one patient; `reason` states why they cannot be used, or is ""."""
 
     targets: set[str] = field(default_factory=set)
     boxes: list[Box] = field(default_factory=list)
@@ -52,15 +52,15 @@ class _Patient:
 
 
 class Rsna:
-    """The reader of the RSNA challenge."""
+    """Reader of the RSNA challenge."""
 
     name = "rsna"
 
     def __init__(self, root: Path, protocol: Protocol = "sound") -> None:
-        """Look for the tree in `<root>/rsna`, or in `root`.
+        """Open the data set in `<root>/rsna`, or in `root`.
 
         Raises:
-            MissingData: a table or the images are not there.
+            MissingData: a table or the images are missing.
         """
         self.folder, self.protocol = dataset_files.locate(root, self.name), protocol
         dataset_files.require(self.folder, ((IMAGES,), (LABELS,), (CLASSES,)), _SOURCE)
@@ -81,7 +81,7 @@ class Rsna:
         return found
 
     def rows(self) -> Iterator[Row]:
-        """One row a patient, in the order of the labels."""
+        """Yield one row for each patient, in the order of the labels."""
         lines = dataset_files.records(self.classes, ("patientId", "class"))
         classes = {line["patientId"]: line["class"] for line in lines}
         names = sorted(self._patients)
@@ -112,7 +112,7 @@ class Rsna:
         )
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image, or a PNG of the filled boxes for `mask:<patientId>`."""
+        """Return the bytes of one image, or a PNG of the filled boxes for `mask:<patientId>`."""
         kind, _, name = path.partition("mask:")
         if kind or name not in self._patients:
             return dataset_files.inside(self.folder, path).read_bytes()
@@ -122,7 +122,7 @@ class Rsna:
         return shapes.png(mask)
 
     def fingerprint(self) -> bytes:
-        """Changes when a table does."""
+        """Return the digests of the tables."""
         return dataset_files.digest(self.labels) + dataset_files.digest(self.classes)
 
 
@@ -133,7 +133,7 @@ def _target_reason(targets: set[str]) -> str:
 
 
 def _add_box(patient: _Patient, line: dict[str, str]) -> None:
-    """Add the box of a line, or note why it cannot be one."""
+    """Add the box of a line, or record why it is malformed."""
     try:
         x, y, width, height = (float(line[key]) for key in ("x", "y", "width", "height"))
     except ValueError:

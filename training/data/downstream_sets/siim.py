@@ -1,21 +1,22 @@
-"""SIIM-ACR Pneumothorax Segmentation.
+"""SIIM-ACR Pneumothorax Segmentation: masks of pneumothorax.
 
     <root>/siim/   or <root>/
         train-rle.csv                           ImageId, EncodedPixels (also " EncodedPixels")
-          or stage_2_train.csv                  the same columns; where it is there, it is taken
+          or stage_2_train.csv                  the same columns; it takes precedence
         dicom-images-train/<study>/<series>/<ImageId>.dcm
-        dicom-images-test/..., stage_2_images/<ImageId>.dcm    where the table names images of them
-    One line a mask: a run-length code (`rle`) of 1024 x 1024 pixels, or -1 for none. An image with
-    several masks has several lines; their union is its mask. 12,047 images in stage 2's table.
+        dicom-images-test/..., stage_2_images/<ImageId>.dcm    if the table names images in them
+    One line for each mask: a run-length code (`rows.siim_rle`) of 1024 x 1024 pixels, or -1 for
+    none. An image with several masks has several lines; their union is its mask. The table of stage
+    2 has 12,047 images.
 
-`sound` splits images: 70 / 15 / 15 % of their sorted names. Nothing says which images are of one
-patient. `mgca` splits lines in the order of the file, `train_test_split(test_size=0.3,
-random_state=0)`, what is held out halved, the first half for the test; so an image with two masks
-may be in two splits, and each knows only the masks whose lines it got. Of its training images
-without a mask only as many take part as there are with one: `RandomState(42).choice`, the first
-draw of the published run. A line counts as without a mask only if it is exactly "-1": the published
-script that makes the split compares with " -1" instead, the one that trains with "-1", and on a
-file with " -1" it fails; here all its images then take part.
+`sound` splits the sorted names of the images, 70 / 15 / 15 %. The release does not state which
+images are of one patient. `mgca` splits lines in the order of the file,
+`train_test_split(test_size=0.3, random_state=0)`, and the first half of the lines held out is the
+test split; an image with two masks may so be in two splits, each with only the masks of its own
+lines. Of the training images without a mask only as many are used as there are with one, drawn by
+`RandomState(42).choice`, the first draw of the published run. A line is without a mask only if it
+is exactly "-1": the published script that makes the split compares with " -1", the one that trains
+with "-1", and a file with " -1" makes it fail; here all images of such a file are used.
 
 Source: kaggle.com/c/siim-acr-pneumothorax-segmentation/data; the split from the MGCA scripts,
 github.com/HKU-MedAI/MGCA (preprocess/siim.py, datasets/segmentation_dataset.py).
@@ -40,20 +41,20 @@ _LICENCE = "SIIM-ACR Pneumothorax Segmentation competition rules"
 _HELD_OUT = 0.3
 _SEED = 42
 
-_Part = tuple[str, str]
-"""A split and an image in it."""
+_SplitImage = tuple[str, str]
+"""Split, and an image in it."""
 
 
 class Siim:
-    """The reader of the SIIM-ACR challenge."""
+    """Reader of the SIIM-ACR challenge."""
 
     name = "siim"
 
     def __init__(self, root: Path, protocol: Protocol = "sound") -> None:
-        """Look for the tree in `<root>/siim`, or in `root`.
+        """Open the data set in `<root>/siim`, or in `root`.
 
         Raises:
-            MissingData: the table or the images are not there.
+            MissingData: the table or the images are missing.
         """
         self.folder, self.protocol = dataset_files.locate(root, self.name), protocol
         dataset_files.require(self.folder, (TABLES, FOLDERS), _SOURCE)
@@ -62,13 +63,13 @@ class Siim:
 
     @cached_property
     def _lines(self) -> list[tuple[str, str]]:
-        """Image and code of each line; the code with its spaces."""
+        """Image and code of each line; the code keeps its spaces."""
         lines = dataset_files.records(self.csv, ("ImageId", "EncodedPixels"), strip=False)
         return [(line["ImageId"].strip(), line["EncodedPixels"]) for line in lines]
 
     @cached_property
-    def _split(self) -> tuple[dict[_Part, list[str]], list[_Part]]:
-        """Codes of each part; and the parts of the training split, in the order of the draw."""
+    def _codes_and_order(self) -> tuple[dict[_SplitImage, list[str]], list[_SplitImage]]:
+        """Codes of each image of a split, and the training images in the order of the draw."""
         if self.protocol == "mgca":
             names = [image for image, _ in self._lines]
             splits, train = in_thirds(len(names), _HELD_OUT)
@@ -77,14 +78,14 @@ class Siim:
             of_image, train = in_thirds(len(names), int(_HELD_OUT * len(names)))
             chosen = dict(zip(names, of_image, strict=True))
             splits = [chosen[image] for image, _ in self._lines]
-        parts: dict[_Part, list[str]] = {}
+        codes: dict[_SplitImage, list[str]] = {}
         for split, (image, code) in zip(splits, self._lines, strict=True):
-            parts.setdefault((split, image), []).append(code)
-        return parts, [("train", names[index]) for index in train]
+            codes.setdefault((split, image), []).append(code)
+        return codes, [("train", names[index]) for index in train]
 
     @cached_property
     def _images(self) -> dict[str, str]:
-        """Image -> its path; the tree is walked once."""
+        """Image -> path; the folders are walked once."""
         found: dict[str, str] = {}
         for folder in FOLDERS:
             for path in sorted((self.folder / folder).rglob("*.dcm")):
@@ -92,23 +93,23 @@ class Siim:
         return found
 
     def rows(self) -> Iterator[Row]:
-        """One row an image of a split, in the order of the table."""
-        undrawn = self._undrawn() if self.protocol == "mgca" else frozenset()
-        for part, codes in self._split[0].items():
-            reason = "not among the negatives that are drawn" if part in undrawn else ""
-            yield self._row(part, codes, reason)
+        """Yield one row for each image of a split, in the order of the table."""
+        unused = self._unused() if self.protocol == "mgca" else frozenset()
+        for image, codes in self._codes_and_order[0].items():
+            reason = "not among the negatives that are drawn" if image in unused else ""
+            yield self._row(image, codes, reason)
 
-    def _undrawn(self) -> frozenset[_Part]:
-        """Parts of the training split without a mask that the published run passes over."""
-        parts, order = self._split
-        negative = [p for p in dict.fromkeys(order) if siim_rle.NONE in parts[p]]
-        positive = {p for p in order if any(code != siim_rle.NONE for code in parts[p])}
+    def _unused(self) -> frozenset[_SplitImage]:
+        """Return the training images without a mask that the published run does not use."""
+        codes, order = self._codes_and_order
+        negative = [p for p in dict.fromkeys(order) if siim_rle.NONE in codes[p]]
+        positive = {p for p in order if any(code != siim_rle.NONE for code in codes[p])}
         count = min(len(positive), len(negative))
         chosen = np.random.RandomState(_SEED).choice(len(negative), count, replace=False)
         return frozenset(negative) - {negative[index] for index in chosen} - positive
 
-    def _row(self, part: _Part, codes: list[str], reason: str) -> Row:
-        split, image = part
+    def _row(self, split_image: _SplitImage, codes: list[str], reason: str) -> Row:
+        split, image = split_image
         boxes, malformed = _boxes(codes)
         present = any(code.strip() != siim_rle.NONE for code in codes)
         return Row(
@@ -130,10 +131,10 @@ class Siim:
         )
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image, or a PNG of all masks for `mask:<split>/<ImageId>`."""
+        """Return the bytes of one image, or a PNG of its mask for `mask:<split>/<ImageId>`."""
         kind, _, name = path.partition("mask:")
         split, _, image = name.partition("/")
-        codes = None if kind else self._split[0].get((split, image))
+        codes = None if kind else self._codes_and_order[0].get((split, image))
         if codes is None:
             return dataset_files.inside(self.folder, path).read_bytes()
         mask = np.zeros((SIDE_PX, SIDE_PX), dtype=bool)
@@ -143,12 +144,12 @@ class Siim:
         return shapes.png(mask)
 
     def fingerprint(self) -> bytes:
-        """Changes when the table does."""
+        """Return the digest of the table."""
         return dataset_files.digest(self.csv)
 
 
 def _boxes(codes: list[str]) -> tuple[list[tuple[float, float, float, float]], str]:
-    """The box around each mask; and why the codes cannot be used, or ""."""
+    """Return the box around each mask, and the reason why the codes cannot be used or ""."""
     given = [code for code in codes if code.strip() != siim_rle.NONE]
     if given and len(given) < len(codes):
         return [], "marked both with and without pneumothorax"

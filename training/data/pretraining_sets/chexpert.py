@@ -3,18 +3,18 @@
     <root>/chexpert/   or <root>/
         train.csv, valid.csv [, test.csv]   Path, Sex, Age, Frontal/Lateral, AP/PA, 14 labels
         train/patient00001/study1/view1_frontal.jpg, valid/...
-    Path is `CheXpert-v1.0/train/...`, `CheXpert-v1.0-small/train/...` or `train/...`: the part from
-    train/, valid/ or test/ on counts. Labels: 1 present, 0 absent, -1 uncertain, blank unmentioned.
+    Path is `CheXpert-v1.0/train/...`, `CheXpert-v1.0-small/train/...` or `train/...`; what precedes
+    train/, valid/ or test/ is ignored. Labels: 1 present, 0 absent, -1 uncertain, blank not stated.
 
     <root>/chexpert_plus/   or <root>/
         df_chexpert_plus_240401.csv   path_to_image, frontal_lateral, ap_pa, deid_patient_id,
                                       report, section_findings, section_impression, age, sex, split
         PNG/train/patient00001/study1/view1_frontal.png   or .jpg, in PNG/, PNG/PNG/ or here
-    path_to_image is `train/patient42142/study5/view1_frontal.jpg` whatever the file is.
+    path_to_image is `train/patient42142/study5/view1_frontal.jpg` in either format.
 
-CheXpert has no reports: its rows carry labels, from which `sentences` makes synthetic text.
-Both are under Stanford's research use agreement. The sections of CheXpert Plus are cleaned as any
-report; a row with neither of them has its `report` split by our rules.
+CheXpert has no reports: its rows carry labels, from which `synthetic_reports` makes sentences.
+Both are under Stanford's research use agreement. The sections of CheXpert Plus are cleaned like any
+report; if a row has neither section, its `report` is split by our rules.
 
 Source: stanfordmlgroup.github.io/competitions/chexpert and github.com/Stanford-AIMI/chexpert-plus;
 the layout of the PNG folder is not described there and was taken from code that reads it.
@@ -26,7 +26,8 @@ from pathlib import Path
 
 from training.data.rows import dataset_files
 from training.data.rows.reader import Row
-from training.data.text.report_sections import clean, join, pair_text, reason_too_short
+from training.data.text.report_cleaning import clean, join, reason_too_short
+from training.data.text.report_sections import pair_text
 
 LICENCE = "Stanford University Dataset Research Use Agreement"
 LABELS = (
@@ -54,15 +55,15 @@ _SEX = {"Female": "F", "Male": "M"}
 
 
 class CheXpert:
-    """The reader of CheXpert."""
+    """Reader of CheXpert."""
 
     name = "chexpert"
 
     def __init__(self, root: Path) -> None:
-        """Look for the tree in `<root>/chexpert`, or in `root`.
+        """Open the data set in `<root>/chexpert`, or in `root`.
 
         Raises:
-            MissingData: train.csv or valid.csv is not there.
+            MissingData: train.csv or valid.csv is missing.
         """
         self.folder = dataset_files.locate(root, self.name)
         self.tables = [
@@ -71,7 +72,7 @@ class CheXpert:
         self.tables += [p for p in (self.folder / "test.csv",) if p.is_file()]
 
     def rows(self) -> Iterator[Row]:
-        """One row an image, training images first."""
+        """Yield one row for each image, training images first."""
         needed = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
         for path in self.tables:
             columns = needed if path.name.split(".")[0] != "test" else ("Path",)
@@ -79,16 +80,16 @@ class CheXpert:
                 yield row_of(self.name, line, path.name.split(".")[0])
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
         return dataset_files.inside(self.folder, path).read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when a table does."""
+        """Return the digests of the tables."""
         return b"".join(dataset_files.digest(path) for path in self.tables)
 
 
 def row_of(table: str, line: dict[str, str], split: str) -> Row:
-    """One line of train.csv, valid.csv or test.csv."""
+    """Return the row of one line of train.csv, valid.csv or test.csv."""
     image, patient = _place(line["Path"])
     values = {name: _value(line[name]) for name in LABELS if line.get(name)}
     return Row(
@@ -115,28 +116,28 @@ def _value(text: str) -> float | None:
 
 
 def _place(path: str) -> tuple[str, str]:
-    """The path from the split's folder on, and the patient in it."""
+    """Return the path from the folder of the split on, and the patient in it."""
     found, patient = _SPLIT_PART.search(path), _PATIENT.search(path)
     return found[1] if found else path, patient[1] if patient else ""
 
 
 def _view(side: str, projection: str, image: str) -> str:
-    """`PA`, `AP`, `LATERAL`, or "FRONTAL" where the projection is not said."""
+    """Return `PA`, `AP`, `LATERAL`, or `FRONTAL` if the projection is not stated."""
     if side == "Lateral" or (not side and "_lateral" in image):
         return "LATERAL"
     return projection if projection in ("AP", "PA") else "FRONTAL"
 
 
 class CheXpertPlus:
-    """The reader of CheXpert Plus."""
+    """Reader of CheXpert Plus."""
 
     name = "chexpert_plus"
 
     def __init__(self, root: Path) -> None:
-        """Look for the tree in `<root>/chexpert_plus`, or in `root`.
+        """Open the data set in `<root>/chexpert_plus`, or in `root`.
 
         Raises:
-            MissingData: the table or the images are not there.
+            MissingData: the table or the images are missing.
         """
         self.folder = dataset_files.locate(root, self.name)
         self.csv = dataset_files.table(self.folder, PLUS_TABLE, _PLUS_SOURCE)
@@ -149,7 +150,7 @@ class CheXpertPlus:
         self.images = found[0]
 
     def rows(self) -> Iterator[Row]:
-        """One row an image, in the order of the table."""
+        """Yield one row for each image, in the order of the table."""
         needed = (
             "path_to_image",
             "frontal_lateral",
@@ -179,13 +180,13 @@ class CheXpertPlus:
             )
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image; of its PNG where the JPEG that the table names is not there."""
+        """Return the bytes of one image, or of its PNG if the JPEG in the table is missing."""
         place = dataset_files.inside(self.images, path)
         png = place.with_suffix(".png")
         return (place if place.exists() or not png.exists() else png).read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when the table does."""
+        """Return the digest of the table."""
         return dataset_files.digest(self.csv)
 
 

@@ -1,17 +1,16 @@
-"""`pairs`: images and texts of any hospital, in one CSV.
+"""`pairs`: images and reports of any hospital, listed in one CSV.
 
     <root>/pairs/   or <root>/
         pairs.csv    image, text, patient, split
         ...          PNG, JPEG or DICOM files, at the paths that `image` gives, relative to here
 
-`text` is a report as it was written, or any text: headers are looked for, and a text without any
-is taken whole. `split` is train, valid (or validate, val) or test; a row without one goes where
-the other rows of its patient are, else by a hash of the patient (90 / 5 / 5 %). Without any split,
-or without the column, all patients are divided so. A patient whose rows stand in several splits is
-left out: what is learnt of him in one would be measured in another.
+`text` is a report as it was written, or any other text: a text without section headers is taken
+whole. `split` is train, valid (or validate, val) or test. A row without one joins the other rows of
+its patient, or is assigned by a hash of the patient (90 / 5 / 5 %). A patient whose rows are in
+several splits is left out, because training rows would otherwise be tested on.
 
 Optional columns: view (PA, AP, L, ...), sex, age, labels ("|"-separated), licence, licence_class
-(open or noncommercial; without it noncommercial, the stricter).
+(open or noncommercial; noncommercial, the stricter, by default).
 """
 
 from collections.abc import Iterator
@@ -20,29 +19,30 @@ from pathlib import Path
 from training.data.rows import dataset_files
 from training.data.rows.reader import Row
 from training.data.rows.splits import split_of
-from training.data.text.report_sections import any_text, reason_too_short
+from training.data.text.report_cleaning import reason_too_short
+from training.data.text.report_sections import any_text
 
 _SOURCE = "you: one line an image, with the columns image, text, patient and split"
 _SPLITS = {"train": "train", "valid": "valid", "validate": "valid", "val": "valid", "test": "test"}
 _SEVERAL = "several"
 
 
-class Pairs:
-    """The reader of `pairs.csv`."""
+class ImageTextCsv:
+    """Reader of `pairs.csv`."""
 
     name = "pairs"
 
     def __init__(self, root: Path) -> None:
-        """Look for `pairs.csv` in `<root>/pairs`, or in `root`.
+        """Open `pairs.csv` in `<root>/pairs`, or in `root`.
 
         Raises:
-            MissingData: it is not there.
+            MissingData: there is no `pairs.csv`.
         """
         self.folder = dataset_files.locate(root, self.name)
         self.csv = dataset_files.table(self.folder, "pairs.csv", _SOURCE)
 
     def rows(self) -> Iterator[Row]:
-        """One row an image, in the order of the table."""
+        """Yield one row for each image, in the order of the table."""
         given = self._splits_of_patients()
         for line in self._lines():
             text, patient = any_text(line["text"]), line["patient"]
@@ -67,7 +67,7 @@ class Pairs:
         return dataset_files.records(self.csv, ("image", "text", "patient"))
 
     def _splits_of_patients(self) -> dict[str, str]:
-        """Patient -> the split that the table gives at least one of his rows."""
+        """Return patient -> split of the rows that have one, or `several` if they differ."""
         given: dict[str, str] = {}
         for line in self._lines():
             split, patient = _SPLITS.get(line.get("split", "").lower()), line["patient"]
@@ -76,17 +76,17 @@ class Pairs:
         return given
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
         return dataset_files.inside(self.folder, path).read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when the table does."""
+        """Return the digest of the table."""
         return dataset_files.digest(self.csv)
 
 
 def _split_reason(line: dict[str, str], split: str) -> str:
-    said = line.get("split", "")
-    if said and said.lower() not in _SPLITS:
+    stated = line.get("split", "")
+    if stated and stated.lower() not in _SPLITS:
         return "unknown split"
     if split == _SEVERAL:
         return "patient in several splits"

@@ -1,18 +1,29 @@
-"""What MIMIC-CXR (DICOM) and MIMIC-CXR-JPG share: views, official split, and reports.
+"""MIMIC-CXR, as DICOM files and as the JPEG images of MIMIC-CXR-JPG, with the same reports.
 
-    mimic-cxr-2.0.0-metadata.csv[.gz]   dicom_id, subject_id, study_id, ViewPosition, ...
-    mimic-cxr-2.0.0-split.csv[.gz]      dicom_id, study_id, subject_id, split
-    mimic-cxr-reports.zip               files/p10/p10000032/s50414267.txt, one a study
+    <root>/mimic_cxr_jpg/   or <root>/
+        files/p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.jpg
 
-Both tables come with MIMIC-CXR-JPG (2.0.0 and 2.1.0 name them alike), the reports with MIMIC-CXR,
-both from PhysioNet under its credentialed health data licence. The reports may be unpacked: into
-`mimic-cxr-reports/`, or so that `files/` stands here.
+    <root>/mimic_cxr_dicom/   or <root>/
+        files/p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.dcm
+        cxr-record-list.csv[.gz]            subject_id, study_id, dicom_id, path
+        cxr-study-list.csv[.gz]             subject_id, study_id, path
 
-Views PA and AP are kept; a lateral, an oblique or an unstated one is left out. All frontal images
-of a study share its report. The split is the official one: train, validate and test.
+    in either
+        mimic-cxr-2.0.0-metadata.csv[.gz]   dicom_id, subject_id, study_id, ViewPosition, ...
+        mimic-cxr-2.0.0-split.csv[.gz]      dicom_id, study_id, subject_id, split
+        mimic-cxr-reports.zip               files/p10/p10000032/s50414267.txt, one for each study;
+                                            also in <root>/
 
-Source: the tables' columns and the tree are described at physionet.org/content/mimic-cxr-jpg/2.1.0
-and physionet.org/content/mimic-cxr/2.1.0.
+Metadata and split come with MIMIC-CXR-JPG (2.0.0 and 2.1.0 name them alike), the reports with
+MIMIC-CXR, both from PhysioNet under its credentialed health data licence. The DICOM release needs
+the metadata too: without them half of the files would be read only to find a lateral view. The
+reports may be unpacked, into `mimic-cxr-reports/` or so that `files/` is here.
+
+Views PA and AP are kept; lateral, oblique and unstated views are left out. All frontal images of a
+study share its report. The split is the official one: train, validate and test.
+
+Source: physionet.org/content/mimic-cxr-jpg/2.1.0 and physionet.org/content/mimic-cxr/2.1.0, section
+Data Description.
 """
 
 import zipfile
@@ -24,7 +35,8 @@ from typing import Protocol
 
 from training.data.rows import dataset_files
 from training.data.rows.reader import Row
-from training.data.text.report_sections import pair_text, reason_too_short
+from training.data.text.report_cleaning import reason_too_short
+from training.data.text.report_sections import pair_text
 
 LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
 METADATA, SPLIT = "mimic-cxr-2.0.0-metadata.csv", "mimic-cxr-2.0.0-split.csv"
@@ -43,17 +55,21 @@ _PROBED_PATIENTS = 200
 
 
 class ReportSource(Protocol):
-    """Where the text of a study is."""
+    """Archive or folder that holds the reports."""
 
     def read(self, path: str) -> bytes:
-        """The bytes of `files/p10/p10000032/s50414267.txt`, or FileNotFoundError."""
+        """Return the bytes of `files/p10/p10000032/s50414267.txt`.
+
+        Raises:
+            FileNotFoundError: there is no such report.
+        """
 
     def fingerprint(self) -> bytes:
-        """Changes when another archive lies there."""
+        """Return bytes that change when the archive does."""
 
 
 class _Folder:
-    """Reports that were unpacked. They are part of a release and not looked at one by one."""
+    """Unpacked reports; they are part of a release and not fingerprinted one by one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -66,7 +82,7 @@ class _Folder:
 
 
 class _Archive:
-    """Reports in the archive that PhysioNet ships."""
+    """Reports in the archive of the release."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -88,16 +104,16 @@ class _Archive:
 
 
 class MimicCxr:
-    """Rows of either release; a subclass says where an image lies."""
+    """Rows of either release; a subclass locates the images."""
 
     name: str
     source: str
 
     def __init__(self, root: Path) -> None:
-        """Look for the tree in `<root>/<name>`, or in `root`.
+        """Open the release in `<root>/<name>`, or in `root`.
 
         Raises:
-            MissingData: a table, the images or the reports are not there.
+            MissingData: a table or the images are missing.
         """
         self.folder = dataset_files.locate(root, self.name)
         self.metadata = dataset_files.table(self.folder, METADATA, JPG_SOURCE)
@@ -107,10 +123,10 @@ class MimicCxr:
 
     @cached_property
     def reports(self) -> ReportSource:
-        """The archive or the folder of reports.
+        """Archive or folder of reports.
 
         Raises:
-            MissingData: neither is there.
+            MissingData: there is neither.
         """
         for folder in (self.folder, self._root):
             if (folder / "mimic-cxr-reports").is_dir():
@@ -125,20 +141,20 @@ class MimicCxr:
         )
 
     def image_path(self, line: dict[str, str]) -> str:
-        """Where the image of a line of the metadata lies."""
+        """Return the path of the image of one line of the metadata."""
         raise NotImplementedError
 
     def report_path(self, subject: str, study: str) -> str:
-        """Where the report of a study lies."""
+        """Return the path of the report of a study."""
         return f"files/p{subject[:2]}/p{subject}/s{study}.txt"
 
     def rows(self) -> Iterator[Row]:
-        """One row an image, in the order of the metadata."""
+        """Yield one row for each image, in the order of the metadata."""
         splits = {
             line["dicom_id"]: _SPLITS.get(line["split"], "")
             for line in dataset_files.records(self.split, ("dicom_id", "split"))
         }
-        report = lru_cache(64)(self._report)  # the images of a study stand together
+        report = lru_cache(64)(self._report)  # the images of a study follow each other
         needed = ("dicom_id", "subject_id", "study_id", "ViewPosition")
         for line in dataset_files.records(self.metadata, needed):
             view, split = line["ViewPosition"].upper(), splits.get(line["dicom_id"], "")
@@ -161,7 +177,7 @@ class MimicCxr:
             )
 
     def _report(self, subject: str, study: str) -> tuple[str, str]:
-        """The text of a study, and why it cannot be used."""
+        """Return the text of a study, and the reason why it cannot be used or ""."""
         try:
             text = pair_text(
                 dataset_files.decode(self.reports.read(self.report_path(subject, study)))
@@ -175,17 +191,69 @@ class MimicCxr:
         return text, reason_too_short(text)
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
         return dataset_files.inside(self.folder, path).read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when a table or the archive of reports does; see `cache` for the images."""
+        """Return the digests of the tables and of the archive of reports."""
         parts = (
             dataset_files.digest(self.metadata),
             dataset_files.digest(self.split),
             self.reports.fingerprint(),
         )
         return b"".join(parts)
+
+
+class MimicCxrJpg(MimicCxr):
+    """Reader of MIMIC-CXR-JPG."""
+
+    name = "mimic_cxr_jpg"
+    source = JPG_SOURCE
+
+    def image_path(self, line: dict[str, str]) -> str:
+        """Return `files/p10/p10000032/s50414267/<dicom_id>.jpg`."""
+        subject, study = line["subject_id"], line["study_id"]
+        return f"files/p{subject[:2]}/p{subject}/s{study}/{line['dicom_id']}.jpg"
+
+
+class MimicCxrDicom(MimicCxr):
+    """Reader of MIMIC-CXR, with DICOM files."""
+
+    name = "mimic_cxr_dicom"
+    source = DICOM_SOURCE
+
+    def __init__(self, root: Path) -> None:
+        """Open the release in `<root>/mimic_cxr_dicom`, or in `root`.
+
+        Raises:
+            MissingData: a table or the images are missing.
+        """
+        super().__init__(root)
+        self.record_list = dataset_files.table(self.folder, "cxr-record-list.csv", DICOM_SOURCE)
+        self.study_list = dataset_files.table(self.folder, "cxr-study-list.csv", DICOM_SOURCE)
+
+    @cached_property
+    def _images(self) -> dict[str, str]:
+        lines = dataset_files.records(self.record_list, ("dicom_id", "path"))
+        return {line["dicom_id"]: line["path"] for line in lines}
+
+    @cached_property
+    def _studies(self) -> dict[str, str]:
+        lines = dataset_files.records(self.study_list, ("study_id", "path"))
+        return {line["study_id"]: line["path"] for line in lines}
+
+    def image_path(self, line: dict[str, str]) -> str:
+        """Return the path in the record list; a file that is not listed does not exist."""
+        return self._images.get(line["dicom_id"], f"{line['dicom_id']}.dcm")
+
+    def report_path(self, subject: str, study: str) -> str:
+        """Return the path in the study list."""
+        return self._studies.get(study) or super().report_path(subject, study)
+
+    def fingerprint(self) -> bytes:
+        """Return the digests of the tables, the lists and the archive of reports."""
+        lists = dataset_files.digest(self.record_list) + dataset_files.digest(self.study_list)
+        return super().fingerprint() + lists
 
 
 def _view_reason(view: str) -> str:

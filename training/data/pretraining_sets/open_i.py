@@ -1,4 +1,4 @@
-"""Open-i: the chest X-rays of Indiana University (IU X-ray), in either of the two forms.
+"""Open-i: the chest X-rays of Indiana University (IU X-ray), in either of two releases.
 
 From Open-i itself                         <root>/open_i/   or <root>/
     ecgen-radiology/1.xml ...                  also in reports/ or NLMCXR_reports/
@@ -12,9 +12,10 @@ From Kaggle (raddar/chest-xrays-indiana-university)
     indiana_projections.csv                    1,1_IM-0001-4001.dcm.png,Frontal
     images/images_normalized/1_IM-0001-4001.dcm.png
 
-An image's name ends in the same `IM-0001-4001` in both; the study's number is in front of it.
-Every study is another patient's, as far as the release tells, and there is no official split: one
-is made of the studies, as for `pairs`. De-identification left `XXXX`; cleaning takes it out.
+The name of an image ends in the same `IM-0001-4001` in both, preceded by the number of the study.
+The releases name no patients, so each study counts as a patient of its own. There is no official
+split; studies are split by a hash, as for `pairs`. De-identification left `XXXX` in the reports,
+which cleaning removes.
 
 Source: openi.nlm.nih.gov/faq#collection, kaggle.com/datasets/raddar/chest-xrays-indiana-university.
 """
@@ -27,7 +28,7 @@ from xml.etree import ElementTree
 from training.data.rows import dataset_files
 from training.data.rows.reader import Row
 from training.data.rows.splits import split_of
-from training.data.text.report_sections import clean, join, reason_too_short
+from training.data.text.report_cleaning import clean, join, reason_too_short
 
 LICENCE = "CC BY-NC-ND 4.0"
 _SOURCE = "Open-i (openi.nlm.nih.gov/faq#collection) or Kaggle (chest-xrays-indiana-university)"
@@ -39,15 +40,15 @@ _NAME = re.compile(r"CXR(\d+)_")
 
 
 class OpenI:
-    """The reader of both forms."""
+    """Reader of both releases."""
 
     name = "open_i"
 
     def __init__(self, root: Path) -> None:
-        """Look for the tree in `<root>/open_i`, or in `root`.
+        """Open the data set in `<root>/open_i`, or in `root`.
 
         Raises:
-            MissingData: the projections or the reports are not there.
+            MissingData: the projections or the reports are missing.
         """
         self.folder = dataset_files.locate(root, self.name)
         self.projections = dataset_files.table(
@@ -61,17 +62,17 @@ class OpenI:
             )
 
     def rows(self) -> Iterator[Row]:
-        """One row an image, by study."""
+        """Yield one row for each image, by study."""
         return self._from_xml(self.xml) if self.xml is not None else self._from_csv()
 
     def _from_csv(self) -> Iterator[Row]:
         needed = ("uid", "findings", "impression")
-        said = {
+        texts = {
             line["uid"]: join(clean(line["impression"]), clean(line["findings"]))
             for line in dataset_files.records(self.csv, needed)
         }
         for line in self._projections():
-            text = said.get(line["uid"])
+            text = texts.get(line["uid"])
             reason = "report missing" if text is None else reason_too_short(text)
             yield self._row(line["uid"], line["filename"], line["projection"], text or "", reason)
 
@@ -116,14 +117,14 @@ class OpenI:
         )
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
         for place in _PNG_PLACES:
             if (found := dataset_files.inside(self.folder / place, path)).is_file():
                 return found.read_bytes()
         raise FileNotFoundError(path)
 
     def fingerprint(self) -> bytes:
-        """Changes when a table does; of the XML files, when one is added or goes."""
+        """Return the digests of the tables, or the names of the XML files."""
         if self.xml is None:
             return dataset_files.digest(self.projections) + dataset_files.digest(self.csv)
         names = "\n".join(sorted(path.name for path in self.xml.glob("*.xml")))
@@ -131,11 +132,11 @@ class OpenI:
 
 
 def _parse(data: bytes) -> ElementTree.Element:
-    """The root of a report's XML.
+    """Parse the XML of a report.
 
     Raises:
-        ValueError: it declares entities, which can grow without bound, or is no report by its size.
-        ParseError: it is not well formed.
+        ValueError: the file declares entities, which can grow without bound, or is too large.
+        ParseError: the file is not well formed.
     """
     if len(data) > _MAX_XML_BYTES or b"<!ENTITY" in data:
         raise ValueError("too large, or with entities")
@@ -143,8 +144,8 @@ def _parse(data: bytes) -> ElementTree.Element:
 
 
 def _text_of(tree: ElementTree.Element) -> str:
-    said = {
+    sections = {
         part.get("Label", "").upper(): clean("".join(part.itertext()))
         for part in tree.iter("AbstractText")
     }
-    return join(said.get("IMPRESSION", ""), said.get("FINDINGS", ""))
+    return join(sections.get("IMPRESSION", ""), sections.get("FINDINGS", ""))

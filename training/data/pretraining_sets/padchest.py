@@ -7,10 +7,10 @@
         0/<ImageID>, 1/<ImageID>, ...   as the archives unpack, by ImageDir; or images/<ImageID>
 
 Projection PA, AP and AP_horizontal (lying) are frontal; L, COSTAL, EXCLUDE and others are left out.
-The report is taken as it is: the authors stemmed and tokenised it (`sin hallazg patolog .`), so it
-is no running Spanish, and no section is marked. An English text encoder does not know it.
+The report is used unchanged: the authors stemmed and tokenised it (`sin hallazg patolog .`), so it
+is not running Spanish, and it has no sections. An English text encoder does not know these words.
 
-There is no official split: one is made of the patients, as for `pairs`.
+There is no official split; patients are split by a hash, as for `pairs`.
 
 Source: github.com/auriml/Rx-thorax-automatic-captioning (fields), arXiv 1901.07441.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from training.data.rows import dataset_files
 from training.data.rows.reader import Row
 from training.data.rows.splits import split_of
-from training.data.text.report_sections import reason_too_short
+from training.data.text.report_cleaning import reason_too_short
 
 TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 LICENCE = "PadChest Dataset Research Use Agreement"
@@ -31,21 +31,21 @@ _VIEWS = {"PA": "PA", "AP": "AP", "AP_horizontal": "AP Supine"}
 
 
 class PadChest:
-    """The reader of PadChest."""
+    """Reader of PadChest."""
 
     name = "padchest"
 
     def __init__(self, root: Path) -> None:
-        """Look for the tree in `<root>/padchest`, or in `root`.
+        """Open the data set in `<root>/padchest`, or in `root`.
 
         Raises:
-            MissingData: the table is not there.
+            MissingData: the table is missing.
         """
         self.folder = dataset_files.locate(root, self.name)
         self.csv = dataset_files.table(self.folder, TABLE, _SOURCE)
 
     def rows(self) -> Iterator[Row]:
-        """One row an image, in the order of the table."""
+        """Yield one row for each image, in the order of the table."""
         needed = ("ImageID", "ImageDir", "PatientID", "Projection", "Report", "Labels")
         for line in dataset_files.records(self.csv, needed):
             text, patient = " ".join(line["Report"].split()), line["PatientID"]
@@ -67,19 +67,19 @@ class PadChest:
             )
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image, from its numbered folder or from images/."""
+        """Return the bytes of one image, from its numbered folder or from images/."""
         place = dataset_files.inside(self.folder, path)
         if not place.exists():
             place = self.folder / "images" / place.name
         return place.read_bytes()
 
     def fingerprint(self) -> bytes:
-        """Changes when the table does."""
+        """Return the digest of the table."""
         return dataset_files.digest(self.csv)
 
 
 def _labels(text: str) -> tuple[str, ...]:
-    """The labels of `['pneumonia', ' infiltrates']`; none of what is no such list."""
+    """Parse labels such as `['pneumonia', ' infiltrates']`; anything else has none."""
     try:
         found = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -90,7 +90,7 @@ def _labels(text: str) -> tuple[str, ...]:
 
 
 def _age(study_date: str, birth: str) -> str:
-    """Years between the year of birth and `20140915`, or ""."""
+    """Return the years from the year of birth to a date such as `20140915`, or ""."""
     year, born = study_date[:4], birth.partition(".")[0]
     if not (year.isdigit() and born.isdigit()):
         return ""

@@ -1,8 +1,8 @@
-"""Files of a data set on disk: where it lies, its tables, and paths that may not leave it.
+"""Files of a data set on disk: its folder, its tables, and paths that must stay inside it.
 
 root/<name>/...  or  root/...     `locate`: the folder of a data set
-a.csv, a.csv.gz                   `table`, `records`: one dict a line
-a path out of a table             `inside`: never out of the folder
+a.csv, a.csv.gz                   `table`, `records`: one dict for each line
+a path given by a table           `inside`: refused if it leaves the folder
 """
 
 import csv
@@ -17,31 +17,31 @@ _FIELD_LIMIT = 4 * 2**20
 
 
 class MissingData(FileNotFoundError):
-    """A file that a data set cannot do without is not there; the message says where to get it."""
+    """A required file of a data set is missing; the message says where to get it."""
 
 
 class DataError(OSError):
-    """A data set is there, but is not what it should be."""
+    """A data set is present but malformed."""
 
 
 class PathRefused(OSError):
-    """A path in a table leads out of the data set."""
+    """A path given by a table leads out of the data set."""
 
 
 class AnnotationRefused(OSError):
-    """What is drawn on an image cannot be there; the message is the reason, without values."""
+    """An annotation is impossible for its image; the message gives the reason, without values."""
 
 
 def locate(root: Path, name: str) -> Path:
-    """`<root>/<name>` where that is a folder, else `root`: data sets may share a root or not."""
+    """Return `<root>/<name>` if it is a folder, else `root`, which may hold a single data set."""
     return root / name if (root / name).is_dir() else root
 
 
 def table(folder: Path, name: str, source: str) -> Path:
-    """The path of `<name>` or `<name>.gz`.
+    """Return the path of `<name>` or `<name>.gz`.
 
     Raises:
-        MissingData: neither is there; the message gives `source`, where it comes from.
+        MissingData: there is neither; the message gives the `source` of the file.
     """
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
@@ -50,35 +50,35 @@ def table(folder: Path, name: str, source: str) -> Path:
 
 
 def require(folder: Path, parts: Sequence[tuple[str, ...]], source: str) -> None:
-    """Check that a data set is whole, and name everything that is not there at once.
+    """Check that a data set is complete.
 
     Args:
-        folder: of the data set.
-        parts: each the names that it may have; one ending in `/` is a folder, others are files,
-            also gzipped.
-        source: where they come from.
+        folder: folder of the data set.
+        parts: alternative names of each part; a name that ends in `/` is a folder, any other a
+            file, gzipped or not.
+        source: where the data set comes from.
 
     Raises:
-        MissingData: parts are missing.
+        MissingData: parts are missing; the message names all of them.
     """
     missing = [names for names in parts if not any(is_there(folder, name) for name in names)]
     if missing:
-        told = "; ".join(" or ".join(names) for names in missing)
-        raise MissingData(f"missing in {folder}: {told}. It comes from {source}")
+        listed = "; ".join(" or ".join(names) for names in missing)
+        raise MissingData(f"missing in {folder}: {listed}. It comes from {source}")
 
 
 def is_there(folder: Path, name: str) -> bool:
-    """Whether a file, gzipped or not, or a folder (`name/`) is there."""
+    """Return whether a file, gzipped or not, or a folder (`name/`) exists."""
     if name.endswith("/"):
         return (folder / name).is_dir()
     return (folder / name).is_file() or (folder / f"{name}.gz").is_file()
 
 
 def required_folder(folder: Path, name: str, source: str) -> Path:
-    """The path of a folder.
+    """Return the path of a folder.
 
     Raises:
-        MissingData: it is not there; the message gives `source`, where it comes from.
+        MissingData: there is no such folder; the message gives its `source`.
     """
     if not (folder / name).is_dir():
         raise MissingData(f"no folder {name}/ in {folder}. It comes from {source}")
@@ -86,17 +86,18 @@ def required_folder(folder: Path, name: str, source: str) -> Path:
 
 
 def records(path: Path, needed: Sequence[str], *, strip: bool = True) -> Iterator[dict[str, str]]:
-    """The lines of a CSV, gzipped or not; fields that are missing are empty.
+    """Yield the lines of a CSV, gzipped or not, as dicts; missing fields are empty.
+
+    Fields are UTF-8, with or without a byte order mark; a field that is not is read as
+    Windows-1252.
 
     Args:
-        path: of the CSV.
-        needed: names of columns, without the spaces around them.
-        strip: take away the spaces around fields.
-
-    Fields are UTF-8, with or without a byte order mark; one that is not is read as Windows-1252.
+        path: path of the CSV.
+        needed: names of required columns, without surrounding spaces.
+        strip: remove the spaces around fields.
 
     Raises:
-        DataError: a needed column is missing, or the file breaks off or is no CSV.
+        DataError: a required column is missing, or the file is truncated or is not a CSV.
     """
     csv.field_size_limit(_FIELD_LIMIT)
     reader: csv.DictReader[str] | None = None
@@ -113,10 +114,10 @@ def records(path: Path, needed: Sequence[str], *, strip: bool = True) -> Iterato
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, gzipped or not, without blank ones.
+    """Yield the non-blank lines of a text file, gzipped or not.
 
     Raises:
-        DataError: the file breaks off.
+        DataError: the file is truncated.
     """
     try:
         with _open(path) as file:
@@ -130,7 +131,7 @@ def lines(path: Path) -> Iterator[str]:
 def _open(path: Path) -> TextIO:
     encoding, errors = "utf-8-sig", "surrogateescape"
     if path.suffix == ".gz":
-        # with mode "rt" it is a text file
+        # gzip.open is typed as a union; with mode "rt" it returns a text file.
         return cast(TextIO, gzip.open(path, "rt", encoding=encoding, errors=errors, newline=""))
     return path.open(newline="", encoding=encoding, errors=errors)
 
@@ -142,8 +143,8 @@ def _check_columns(path: Path, present: Sequence[str], needed: Sequence[str]) ->
 
 
 def _text(value: str | None, strip: bool) -> str:
-    """A field; bytes that are no UTF-8 read as Windows-1252."""
-    if value is None:  # the line was too short
+    """Return a field as text; bytes that are not UTF-8 are read as Windows-1252."""
+    if value is None:  # the line has fewer fields than the header
         return ""
     if not value.isascii() and any("\udc80" <= letter <= "\udcff" for letter in value):
         value = decode(value.encode("utf-8", "surrogateescape"))
@@ -151,7 +152,7 @@ def _text(value: str | None, strip: bool) -> str:
 
 
 def decode(data: bytes) -> str:
-    """Text of unknown encoding: UTF-8 if it is valid, else Windows-1252. Never fails."""
+    """Decode text of unknown encoding: UTF-8 if it is valid, else Windows-1252. Never fails."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -159,13 +160,13 @@ def decode(data: bytes) -> str:
 
 
 def inside(folder: Path, path: str) -> Path:
-    """`<folder>/<path>` for a path that a table gives.
+    """Return `<folder>/<path>` for a path given by a table.
 
-    Symbolic links are followed: a data set is often linked together from several disks, and
-    they are made by its owner, unlike what stands in a table.
+    Symbolic links are followed: data sets are often linked together from several disks, and the
+    links are made by the owner of the data, unlike the contents of a table.
 
     Raises:
-        PathRefused: it is absolute, empty, has a part `..` or a character that no path has.
+        PathRefused: the path is empty or absolute, or contains `..`, a backslash or a NUL.
     """
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
@@ -174,6 +175,6 @@ def inside(folder: Path, path: str) -> Path:
 
 
 def digest(path: Path) -> bytes:
-    """SHA-256 of one file."""
+    """Return the SHA-256 digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

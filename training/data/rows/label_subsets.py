@@ -1,7 +1,8 @@
-"""Which labels a run may see: fixed, nested, by patient.
+"""Labelled subsets of a training split, for runs on a fraction of the labels.
 
-The patients of each class are shuffled once by the seed, and a fraction takes the first of
-each: 1 % lies inside 10 %, and no patient is ever half in.
+The patients of each class are shuffled once by the seed, and a fraction takes the first ones of
+each class. So the 1 % subset is contained in the 10 % subset, and a subset holds all rows of a
+patient or none.
 """
 
 import math
@@ -9,29 +10,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FEWEST = 2
-"""Patients of each class that the smallest fraction holds, where there are as many."""
+MIN_PATIENTS = 2
+"""Smallest number of patients of each class in a subset, where there are as many."""
 
 
 def labelled_subset(
     patients: Sequence[str], positive: Sequence[bool], fraction: float, seed: int
 ) -> list[int]:
-    """Indices of the rows whose labels may be used, ascending.
+    """Return the indices of the rows whose labels may be used, ascending.
 
     Args:
-        patients: of each row.
-        positive: the class of each row; a patient is positive with one positive row. All
-            equal where there are no classes.
-        fraction: of the patients of each class, in (0, 1]; rounded up, at least `FEWEST`.
-        seed: equal seeds give nested subsets for growing fractions.
+        patients: patient of each row.
+        positive: class of each row; a patient with a positive row is positive. All equal if
+            there are no classes.
+        fraction: fraction of the patients of each class, in (0, 1]; the number of patients is
+            rounded up and at least `MIN_PATIENTS`.
+        seed: for one seed, a larger fraction contains every smaller one.
     """
-    of_patient: dict[str, bool] = {}
+    is_positive: dict[str, bool] = {}
     for patient, has in zip(patients, positive, strict=True):
-        of_patient[patient] = of_patient.get(patient, False) or has
+        is_positive[patient] = is_positive.get(patient, False) or has
     chosen: set[str] = set()
     for group in (False, True):
-        members = sorted(p for p, has in of_patient.items() if has is group)
+        members = sorted(p for p, has in is_positive.items() if has is group)
         order = np.random.default_rng((seed, int(group))).permutation(len(members))
-        count = max(FEWEST, math.ceil(fraction * len(members)))
+        count = max(MIN_PATIENTS, math.ceil(fraction * len(members)))
         chosen |= {members[i] for i in order[:count]}
     return [i for i, patient in enumerate(patients) if patient in chosen]

@@ -1,6 +1,6 @@
-"""What the labels of each table say about each finding: present, absent, or not known.
+"""Findings of a row, from the labels of its data set: present, absent, or not known.
 
-A finding that a table does not label is not known, never absent: a child with pneumonia in
+A finding that a data set does not label is not known, never absent: a child with pneumonia in
 the Kermany set may well have an effusion.
 """
 
@@ -32,7 +32,7 @@ COVIDX_FINDINGS = {
     "pneumonia": "Pneumonia other than COVID-19",
     "COVID-19": "COVID-19",
 }
-"""Class as COVIDx spells it -> finding. They exclude each other."""
+"""Class, as COVIDx spells it -> finding. The classes exclude each other."""
 UNCERTAIN_AS_PRESENT = {
     "Atelectasis": True,
     "Cardiomegaly": False,
@@ -40,11 +40,11 @@ UNCERTAIN_AS_PRESENT = {
     "Edema": True,
     "Pleural Effusion": True,
 }
-"""The five labels of the CheXpert competition -> whether an uncertain one counts as present."""
+"""Label of the CheXpert competition -> True if an uncertain label counts as present."""
 
 
 def truth(row: Row) -> dict[str, bool]:
-    """Finding -> whether it is present; a finding that is not known is left out."""
+    """Return finding -> present or absent; findings that are not known are left out."""
     if row.table == "kermany_224":
         return {
             "Pneumonia": "pneumonia" in row.labels,
@@ -64,11 +64,11 @@ def truth(row: Row) -> dict[str, bool]:
 
 
 def is_normal(row: Row) -> bool:
-    """Whether the row is labelled as free of any finding."""
+    """Return whether the row is labelled as free of any finding."""
     return bool({"normal", "Normal", "No Finding"} & set(row.labels))
 
 
 def complete_boxes(row: Row) -> frozenset[str]:
-    """Labels whose boxes are all known: there is none where the row has none."""
+    """Return the labels whose boxes are all known, so that a row without any has none."""
     normal = frozenset({"Lung opacity"}) if is_normal(row) else frozenset()
     return normal | frozenset(row.complete)

@@ -1,7 +1,10 @@
-"""Masks of anatomy on the model's grid, as bits of one byte a pixel.
+"""Masks of structures on the model's grid, packed as one byte for each pixel.
 
-masks of a row --`MASK_SOURCES`--> structures --placed as the image was--> bits
+masks of a row --`MASK_SOURCES`--> structures --placed like the image--> bits
 one mask of both lungs --connected components--> left and right lung
+
+Bit i of a byte is 1 inside the structure `STRUCTURES[i]`; `IGNORE` marks pixels that are not
+annotated.
 """
 
 import io
@@ -17,7 +20,7 @@ from training.data.rows.reader import Reader, Row
 
 LUNGS = ("Left lung", "Right lung")
 ORGANS = (*LUNGS, "Cardiomediastinum")
-"""There is one of each, and the bounds of its mask are its box."""
+"""Structures that occur once, so that the bounds of the mask are the box."""
 STRUCTURES = (*ORGANS, "Lung opacity", "Pneumothorax", "Foreign object")
 IGNORE = 1 << 7
 MASK_SOURCES = {
@@ -30,6 +33,7 @@ MASK_SOURCES = {
     "Pneumothorax": "Pneumothorax",
     "Foreign object": "Foreign object",
 }
+"""Name of a mask in a data set -> structure."""
 BOX_SOURCES = {
     "Left Lung": "Left lung",
     "Right Lung": "Right lung",
@@ -42,7 +46,10 @@ BOX_SOURCES = {
 
 
 def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.uint8], set[str]]:
-    """Mask bits on the grid, and the structures that are annotated, be it as absent."""
+    """Return the mask bits, size x size uint8, and the structures that are annotated.
+
+    An annotated structure may be absent: its bit is then 0 everywhere.
+    """
     bits = np.zeros((geometry.size, geometry.size), dtype=np.uint8)
     known: set[str] = set()
     found: dict[str, NDArray[np.uint8]] = {}
@@ -53,6 +60,7 @@ def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.
     if row.lung_mask and not set(LUNGS) <= set(found):
         found |= split_lungs(read_mask(reader.read(row.lung_mask))) or {}
     for name, mask in found.items():
+        # Masks are 255 inside, 0 outside and 127 where nothing is annotated.
         inside = _place(mask > 191, geometry) > 0.5
         unsure = _place((mask > 63) & (mask <= 191), geometry) > 0.5
         bits |= inside.astype(np.uint8) << STRUCTURES.index(name) | unsure * np.uint8(IGNORE)
@@ -61,35 +69,36 @@ def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.
 
 
 def read_mask(data: bytes) -> NDArray[np.uint8]:
-    """Bytes of a PNG -> rows x columns, uint8: 255 inside, 0 outside, 127 not annotated."""
+    """Decode a PNG mask to rows x columns, uint8: 255 inside, 0 outside, 127 not annotated."""
     with as_malformed_input("the mask cannot be decoded"), Image.open(io.BytesIO(data)) as image:
         DEFAULT_LIMITS.check_pixels(image.height, image.width)
         return np.asarray(image.convert("L"))
 
 
 def split_lungs(mask: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]] | None:
-    """One mask of both lungs -> one of each, by connected component.
+    """Split one mask of both lungs into one mask for each lung.
 
-    The patient's right lung lies on the left of the image. Components are given to a side
-    by the centroid's position relative to the two largest ones.
+    The patient's right lung lies on the left of the image. Each connected component is assigned
+    to a side by its centroid, relative to the midpoint between the two largest components.
 
     Returns:
-        `Left lung` and `Right lung`, or None where the lungs cannot be told apart: fewer
-        than two components, or two that lie one above the other.
+        `Left lung` and `Right lung`, rows x columns uint8, or None if the lungs cannot be told
+        apart: fewer than two components of similar size, or two that lie one above the other.
     """
     labelled, count = ndimage.label(mask > 191)
     if count < 2:
         return None
     index = np.arange(1, count + 1)
     area = ndimage.sum_labels(np.ones_like(labelled), labelled, index)
-    order = np.argsort(area)[::-1]
+    order = np.argsort(area)[::-1]  # largest component first
     if area[order[1]] < 0.15 * area[order[0]]:
         return None
-    centres = np.array(ndimage.center_of_mass(mask > 191, labelled, index))[:, 1]
+    centres = np.array(ndimage.center_of_mass(mask > 191, labelled, index))[:, 1]  # columns
     first, second = sorted(centres[order[:2]])
     if second - first < 0.15 * mask.shape[1]:
         return None
     is_left = centres > (first + second) / 2
+    # Component 0 is the background, which belongs to neither side.
     of_left = np.concatenate([[False], is_left])[labelled]
     inside = labelled > 0
     return {
@@ -99,9 +108,10 @@ def split_lungs(mask: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]] | None:
 
 
 def _place(mask: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.float32]:
-    """A mask placed on the grid as its image was: coverage of each cell, 0 to 1.
+    """Return the coverage of each grid cell by a mask, size x size, 0 to 1.
 
-    The mask may have another resolution than the image, as long as it covers the same view.
+    The mask is resized and placed like its image. It may have another resolution than the image,
+    as long as it covers the same field of view.
     """
     image = Image.fromarray(mask.astype(np.float32))
     small = image.resize((geometry.width, geometry.height), Image.Resampling.BILINEAR)

@@ -1,13 +1,13 @@
-"""Shapes that are drawn on a radiograph: their boxes, and masks of them.
+"""Shapes annotated on a radiograph, with their boxes and masks.
 
     "0 x0 y0 x1 y1"            a rectangle, by two corners
-    "1 x0 y0 x1 y1"            the ellipse in it
+    "1 x0 y0 x1 y1"            the ellipse inscribed in a rectangle
     "2 x0 y0 x1 y1 x2 y2 ..."  a polygon; several shapes are joined by ";"
 
 Coordinates count from the outer corner of the first pixel, as in `radiograph.geometry`: a box is
-half-open, and a rectangle from 2 to 5 covers the pixels 2, 3 and 4. Pillow draws. It fills the
-ellipse in the same pixels, and of a polygon also those that its outline touches: it comes out up to
-one pixel wider, to the right and at the bottom. What hangs over the edge of the image is cut off.
+half-open, and a rectangle from 2 to 5 covers the pixels 2, 3 and 4. Masks are drawn by Pillow,
+which also fills the pixels that the outline of a polygon touches: a polygon comes out up to one
+pixel wider, to the right and at the bottom. Shapes are clipped at the edge of the image.
 
 Source: the annotation format of Object-CXR, github.com/hlk-1135/object-CXR.
 """
@@ -30,29 +30,29 @@ _MOST_SHAPES, _MOST_NUMBERS = 1000, 20_000
 
 
 class MalformedShape(AnnotationRefused):
-    """An annotation that is none of the three shapes, or not on its image."""
+    """An annotation is none of the three shapes, or lies outside its image."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape: its kind, "0", "1" or "2", and its numbers x0, y0, x1, y1, ..."""
+    """One shape: its kind, "0", "1" or "2", and its coordinates x0, y0, x1, y1, ..."""
 
     kind: str
     numbers: tuple[float, ...]
 
     @property
     def box(self) -> Box:
-        """The half-open box around it."""
+        """Half-open box around the shape."""
         xs, ys = self.numbers[0::2], self.numbers[1::2]
         return min(xs), min(ys), max(xs), max(ys)
 
 
 def parse(annotation: str) -> tuple[Shape, ...]:
-    """The shapes of one image; none for an empty annotation.
+    """Parse the shapes of one image; an empty annotation has none.
 
     Raises:
-        MalformedShape: an unknown kind, too few or an odd number of coordinates, one that is no
-            number or lies far outside of any image, no area, or more than any image has.
+        MalformedShape: the kind is unknown, the number of coordinates is wrong, a coordinate is
+            not a number or far outside any image, a shape has no area, or there are too many.
     """
     parts = [part for part in annotation.split(";") if part.strip()]
     if len(parts) > _MOST_SHAPES:
@@ -81,11 +81,11 @@ def _shape(text: str) -> Shape:
 
 
 def draw(shapes: Iterable[Shape], rows: int, columns: int) -> NDArray[np.bool_]:
-    """A mask of all shapes together, rows x columns.
+    """Draw the union of all shapes as a mask, rows x columns.
 
     Raises:
-        InputTooLarge: more pixels than a radiograph may have.
-        MalformedShape: a shape lies outside of the image.
+        InputTooLarge: the image has more pixels than a radiograph may have.
+        MalformedShape: a shape lies outside the image.
     """
     DEFAULT_LIMITS.check_pixels(rows, columns)
     image = Image.new("L", (columns, rows))
@@ -94,6 +94,7 @@ def draw(shapes: Iterable[Shape], rows: int, columns: int) -> NDArray[np.bool_]:
         x0, y0, x1, y1 = shape.box
         if x1 <= 0 or y1 <= 0 or x0 >= columns or y0 >= rows:
             raise MalformedShape("annotation outside of the image")
+        # Pillow includes the last corner, a half-open box does not.
         corners = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
         if shape.kind == "0":
             pen.rectangle(corners, fill=255)
@@ -105,7 +106,7 @@ def draw(shapes: Iterable[Shape], rows: int, columns: int) -> NDArray[np.bool_]:
 
 
 def png(mask: NDArray[np.bool_]) -> bytes:
-    """A mask as the PNG that `masks.read_mask` reads: 255 inside, 0 outside."""
+    """Encode a mask as a PNG for `masks.read_mask`: 255 inside, 0 outside."""
     buffer = io.BytesIO()
     Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

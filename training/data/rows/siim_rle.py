@@ -1,7 +1,8 @@
-"""Run-length codes of masks, as SIIM-ACR writes them.
+"""Run-length codes of masks in the SIIM-ACR format.
 
-    "387620 23 996 33 ..."   pairs of how many pixels to leave out since the last run, and the
-                             length of the run; pixels are counted from 0, down each column
+    "387620 23 996 33 ..."   pairs: number of pixels between the end of the last run and this
+                             run, and length of the run; pixels are counted from 0, down each
+                             column
     "-1"                     no mask
 
 Source: the data page of kaggle.com/c/siim-acr-pneumothorax-segmentation (relative starts).
@@ -14,26 +15,27 @@ from training.data.rows.dataset_files import AnnotationRefused
 
 NONE = "-1"
 _DIGITS = 9
-"""No image has a pixel whose number is longer; longer numbers are not even read."""
+"""Largest number of digits of a pixel number in any image; longer ones are not parsed."""
 
 
 class MalformedRuns(AnnotationRefused):
-    """A run-length code that cannot be one of this image."""
+    """A run-length code is impossible for its image."""
 
 
 def runs(code: str, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each run starts and where the pixel after it is, in column-major order.
+    """Return the first pixel of each run and the pixel after its last, in column-major order.
 
     Args:
-        code: the pairs; not "-1".
-        rows, columns: of the mask.
+        code: pairs of numbers; not "-1".
+        rows, columns: size of the mask.
 
     Raises:
-        MalformedRuns: no pairs of whole numbers, or past the last pixel.
+        MalformedRuns: the code is not pairs of whole numbers, or goes past the last pixel.
     """
     words = code.split()
     if not words or len(words) % 2 or not all(_is_count(word) for word in words):
         raise MalformedRuns("malformed run-length code")
+    # Gaps and lengths alternate, so their running sum alternates between starts and stops.
     ends = np.cumsum(np.array(words, dtype=np.int64))
     starts, stops = ends[0::2], ends[1::2]
     if stops[-1] > rows * columns:
@@ -46,12 +48,13 @@ def _is_count(word: str) -> bool:
 
 
 def mask(code: str, rows: int, columns: int) -> NDArray[np.bool_]:
-    """The mask, rows x columns.
+    """Decode the mask, rows x columns.
 
     Raises:
         MalformedRuns: see `runs`.
     """
     starts, stops = runs(code, rows, columns)
+    # +1 at each start and -1 at each stop; the running sum is positive inside the runs.
     steps = np.zeros(rows * columns + 1, dtype=np.int32)
     np.add.at(steps, starts, 1)
     np.add.at(steps, stops, -1)
@@ -60,7 +63,7 @@ def mask(code: str, rows: int, columns: int) -> NDArray[np.bool_]:
 
 
 def bounds(code: str, rows: int, columns: int) -> tuple[float, float, float, float] | None:
-    """The half-open box (x0, y0, x1, y1) around the mask; None where no run has a pixel.
+    """Return the half-open box (x0, y0, x1, y1) around the mask; None if it is empty.
 
     Raises:
         MalformedRuns: see `runs`.
@@ -70,7 +73,8 @@ def bounds(code: str, rows: int, columns: int) -> tuple[float, float, float, flo
     starts, last = starts[filled], stops[filled] - 1
     if not len(starts):
         return None
-    wraps = bool((starts // rows != last // rows).any())  # such a run has a whole column's ends
+    # A run that continues in the next column reaches the bottom of one and the top of the other.
+    wraps = bool((starts // rows != last // rows).any())
     top, bottom = (0, rows) if wraps else ((starts % rows).min(), (last % rows).max() + 1)
     left, right = (starts // rows).min(), (last // rows).max() + 1
     return float(left), float(top), float(right), float(bottom)

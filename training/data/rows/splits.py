@@ -1,8 +1,8 @@
-"""Splits as rules: where a data set has none, ours by patient, the published ones by their seed.
+"""Rules that split a data set into training, validation and test rows.
 
-split_of          90 / 5 / 5 % of the patients, a function of the patient alone
-patients_for      whole patients with together so many images: what is held out by a count
-drawn, in_thirds  scikit-learn's draw with random_state=0, as published scripts make it
+split_of             90 / 5 / 5 % of the patients, for data sets without an official split
+patients_for         whole patients who together have a given number of images
+hold_out, in_thirds  the draw of scikit-learn with random_state=0, as published scripts make it
 """
 
 import hashlib
@@ -15,10 +15,10 @@ _VALID, _TEST = 0.05, 0.05
 
 
 def split_of(patient: str) -> str:
-    """`train` for 90 % of the patients, `valid` and `test` for 5 % each.
+    """Return `train` for 90 % of the patients, `valid` and `test` for 5 % each.
 
-    It does not depend on the order or number of rows, so that a data set that grows keeps every
-    patient where it was.
+    The split depends on the name of the patient alone, so that a data set that grows keeps every
+    patient in its split.
     """
     share = _number(patient) / 2**64
     if share < _TEST:
@@ -27,13 +27,14 @@ def split_of(patient: str) -> str:
 
 
 def patients_for(patients: Sequence[str], images: int) -> frozenset[str]:
-    """Patients that together have `images` images, or a few less where it does not come out even.
+    """Return patients who together have `images` images, or slightly fewer.
 
-    Patients come in the order of a hash; one with more images than are still wanted is passed over.
+    Patients are taken in the order of a hash; one with more images than are still missing is
+    skipped.
 
     Args:
-        patients: of each image.
-        images: wanted.
+        patients: patient of each image.
+        images: number of images to hold out.
     """
     chosen: set[str] = set()
     for patient, count in sorted(Counter(patients).items(), key=lambda one: _number(one[0])):
@@ -48,17 +49,17 @@ def _number(patient: str) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
-def drawn(count: int, held_out: int | float) -> tuple[list[int], list[int]]:
-    """Indices of what stays and of what is held out, in the order that scikit-learn draws them.
+def hold_out(count: int, held_out: int | float) -> tuple[list[int], list[int]]:
+    """Return the indices of the items that stay and of those held out, in the order of the draw.
 
     Args:
-        count: of the items.
-        held_out: how many, or as a float their share.
+        count: number of items.
+        held_out: number of items to hold out, or as a float their fraction.
 
     Raises:
-        DataError: there are too few to be divided.
+        DataError: there are too few items to split.
     """
-    from sklearn.model_selection import train_test_split  # slow to import, rarely needed
+    from sklearn.model_selection import train_test_split  # slow to import, needed by few
 
     try:
         stays, held = train_test_split(range(count), test_size=held_out, random_state=0)
@@ -68,13 +69,20 @@ def drawn(count: int, held_out: int | float) -> tuple[list[int], list[int]]:
 
 
 def in_thirds(count: int, held_out: int | float) -> tuple[list[str], list[int]]:
-    """The split of each item: what is held out is halved, its first half for the test.
+    """Split items into `train`, `valid` and `test`; the first half held out is for the test.
+
+    Args:
+        count: number of items.
+        held_out: number of items outside the training split, or as a float their fraction.
 
     Returns:
-        the split of each item; and the indices of the training split in the order of the draw.
+        The split of each item, and the indices of the training items in the order of the draw.
+
+    Raises:
+        DataError: there are too few items to split.
     """
-    train, rest = drawn(count, held_out)
-    test, valid = drawn(len(rest), 0.5)
+    train, rest = hold_out(count, held_out)
+    test, valid = hold_out(len(rest), 0.5)
     splits = ["train"] * count
     for name, part in (("test", test), ("valid", valid)):
         for index in part:

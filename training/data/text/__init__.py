@@ -1,1 +1,9 @@
-"""Text of a row: report sections, synthetic reports, phrases and prompts."""
+"""Text of a row: its report, synthetic sentences, grounding phrases and zero-shot prompts.
+
+report_sections     findings and impression of a free-text report
+report_cleaning     cleaning of a section, and the shortest text to train on
+synthetic_reports   sentences from labels, for rows without a report
+grounding_phrases   concepts and their wordings
+zero_shot_prompts   prompts of findings
+token_lengths       number of tokens of each report
+"""

@@ -1,25 +1,15 @@
-"""Phrases for phrase-region alignment: words, and what they mean on a radiograph.
+"""Phrases for phrase-region alignment: concepts of a radiograph and their wordings.
 
-    concept  "left lung"            -> many wordings
-             region of the concept  -> from the lung masks, by simple geometry
+    concept  "left lung"  -> many wordings, from templates
 
-The text encoder sees wordings only; nothing here is used at serving time. Zones, heart,
-mediastinum and hemidiaphragms are derived from the two lung masks and are approximations,
-not annotations. `DEVELOPMENT` wordings are not trained on, but their neighbours are (some came in
-after a run had failed there). `HELD_OUT` wordings are measured on and nothing else: no template,
-weight or run is chosen by them.
+`training.data.batches.region_targets` gives each concept its region. The text encoder sees only
+the wordings; nothing here is used at serving time. `DEVELOPMENT` wordings are not trained on, but
+similar ones are (some were added after a run had failed on them). `HELD_OUT` wordings are used for
+measurement only: no template, weight or run is chosen by them.
 """
 
 import random
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-
-import torch
-from torch import Tensor
-
-from training.data.rows.labels import is_normal, truth
-from training.data.rows.reader import Row
 
 OTHER = {"left": "right", "right": "left"}
 _LUNG_NOUNS = (
@@ -178,12 +168,12 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
         "laptop keyboard",
     ),
 }  # fmt: skip
-"""Written by somebody who had not seen the templates above; those trained on were taken out."""
+"""Wordings by an author who had not seen the templates; the templates do not produce them."""
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A wording and the concept it stands for."""
+    """A wording and its concept."""
 
     text: str
     concept: str
@@ -227,6 +217,7 @@ def _wordings() -> dict[str, list[str]]:
 
 
 REGION_WORDINGS = _wordings()
+"""Concept that has a region -> wordings."""
 _GROUPS: tuple[tuple[float, dict[str, list[str]]], ...] = (
     (0.28, {f"{side} lung": REGION_WORDINGS[f"{side} lung"] for side in OTHER}),
     (0.24, {name: words for name, words in REGION_WORDINGS.items() if name[-5:] != " lung"}),
@@ -236,10 +227,11 @@ _GROUPS: tuple[tuple[float, dict[str, list[str]]], ...] = (
     (0.06, {"device": list(_DEVICES)}),
     (0.14, {"absent": list(_ABSENT)}),
 )
+"""Probability of each group of concepts, and its wordings by concept."""
 
 
 def draw(count: int, rng: random.Random) -> list[Phrase]:
-    """Phrases for one batch: the two lungs always, the rest at random."""
+    """Draw the phrases of one batch: the two lungs, and the others at random."""
     phrases = [Phrase(rng.choice(REGION_WORDINGS[c]), c) for c in ("left lung", "right lung")]
     weights = [weight for weight, _ in _GROUPS]
     for group in rng.choices([concepts for _, concepts in _GROUPS], weights, k=count - 2):
@@ -249,131 +241,5 @@ def draw(count: int, rng: random.Random) -> list[Phrase]:
 
 
 def _spelling(text: str, rng: random.Random) -> str:
-    """Now and then an upper-case first letter or a full stop; the tokenizer folds the case."""
+    """Return the text, in one of five cases with a full stop."""
     return f"{text}." if rng.random() < 0.2 else text
-
-
-def presence(row: Row, concept: str) -> bool | None:
-    """Whether a frontal radiograph shows the concept; None where nothing says."""
-    if concept in REGION_WORDINGS or concept == "visible":
-        return True
-    if concept == "absent":
-        return False
-    if concept == "normal":
-        known = row.table in {"kermany_224", "nih_subset"}
-        return is_normal(row) if known else None
-    if concept == "device":
-        return False if row.table == "kermany_224" and is_normal(row) else None
-    if row.table == "kermany_224" and is_normal(row):
-        return False
-    return truth(row).get(concept)
-
-
-@dataclass(frozen=True)
-class Lungs:
-    """Lung masks of a batch and what geometry derives from them, all B x h x w or B x h."""
-
-    left: Tensor
-    right: Tensor
-
-    def region(self, concept: str) -> Tensor:
-        """B x h x w bool: where the concept lies, for any key of `REGION_WORDINGS`."""
-        return _REGIONS[concept](self)
-
-    def side(self, side: str) -> Tensor:
-        """The mask of one lung."""
-        return self.left if side == "left" else self.right
-
-
-def _extent(mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """First and one past the last row (dim 1) or column (dim 2) of each mask, B x 1 x 1."""
-    hit = mask.any(dim=3 - dim)
-    size = hit.shape[1]
-    index = torch.arange(size, device=mask.device).expand_as(hit)
-    first = torch.where(hit, index, size).amin(dim=1)
-    last = torch.where(hit, index + 1, 0).amax(dim=1)
-    return first.float().view(-1, 1, 1), last.float().view(-1, 1, 1)
-
-
-def _grid(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column of each cell's centre, 1 x h x 1 and 1 x 1 x w."""
-    _, height, width = mask.shape
-    rows = torch.arange(height, device=mask.device).view(1, -1, 1) + 0.5
-    return rows, torch.arange(width, device=mask.device).view(1, 1, -1) + 0.5
-
-
-def _zone(lungs: Lungs, side: str, low: float, high: float) -> Tensor:
-    """The part of a lung between two shares of its height, from the top."""
-    mask = lungs.side(side)
-    top, bottom = _extent(mask, 1)
-    share = (_grid(mask)[0] - top) / (bottom - top).clamp_min(1)
-    return mask & (share >= low) & (share < high)
-
-
-def _hemidiaphragm(lungs: Lungs, side: str) -> Tensor:
-    """A band around the lower border of a lung."""
-    mask = lungs.side(side)
-    height = mask.shape[1]
-    index = torch.arange(height, device=mask.device).view(1, -1, 1)
-    lowest = torch.where(mask, index, -height).amax(dim=1, keepdim=True)
-    top, bottom = _extent(mask, 1)
-    low = index > top + 0.6 * (bottom - top)
-    return low & ((index - lowest).abs() <= max(1, height // 28))
-
-
-def _costophrenic(lungs: Lungs, side: str) -> Tensor:
-    """The lower fifth of a lung, its lateral 40 percent."""
-    base = _zone(lungs, side, 0.75, 1.01)
-    left, right = _extent(base, 2)
-    share = (_grid(base)[1] - left) / (right - left).clamp_min(1)
-    return base & ((share > 0.6) if side == "left" else (share < 0.4))
-
-
-def _between(lungs: Lungs, low: float, high: float, into_right: float, into_left: float) -> Tensor:
-    """Between the inner borders of the lungs, reaching into each by a share of its width."""
-    rows, columns = _grid(lungs.left)
-    both = lungs.left | lungs.right
-    top, bottom = _extent(both, 1)
-    right_start, _ = _extent(lungs.right, 2)
-    _, left_end = _extent(lungs.left, 2)
-    inner_right = _inner(lungs.right, last=True)
-    inner_left = _inner(lungs.left, last=False)
-    start = inner_right - into_right * (inner_right - right_start)
-    end = inner_left + into_left * (left_end - inner_left)
-    share = (rows - top) / (bottom - top).clamp_min(1)
-    return (columns > start) & (columns < end) & (share >= low) & (share < high)
-
-
-def _inner(mask: Tensor, *, last: bool) -> Tensor:
-    """The inner border of a lung, by row, averaged over its rows: B x 1 x 1."""
-    width = mask.shape[2]
-    index = torch.arange(width, device=mask.device).view(1, 1, -1)
-    hit = mask.any(dim=2)
-    border = (
-        torch.where(mask, index + 1, 0).amax(dim=2)
-        if last
-        else torch.where(mask, index, width).amin(dim=2)
-    )
-    total = (border * hit).sum(dim=1).float() / hit.sum(dim=1).clamp_min(1)
-    return total.view(-1, 1, 1)
-
-
-def _regions() -> Mapping[str, Callable[[Lungs], Tensor]]:
-    thirds = {"upper": (0.0, 1 / 3), "middle": (1 / 3, 2 / 3), "lower": (2 / 3, 1.01)}
-    regions: dict[str, Callable[[Lungs], Tensor]] = {
-        "left lung": lambda lungs: lungs.left,
-        "right lung": lambda lungs: lungs.right,
-        "both lungs": lambda lungs: lungs.left | lungs.right,
-        "heart": partial(_between, low=0.45, high=1.01, into_right=0.12, into_left=0.5),
-        "mediastinum": partial(_between, low=0.1, high=1.01, into_right=0.0, into_left=0.0),
-        "trachea": partial(_between, low=0.0, high=0.35, into_right=0.0, into_left=0.0),
-    }
-    for side in OTHER:
-        for zone, (low, high) in thirds.items():
-            regions[f"{side} {zone} zone"] = partial(_zone, side=side, low=low, high=high)
-        regions[f"{side} hemidiaphragm"] = partial(_hemidiaphragm, side=side)
-        regions[f"{side} costophrenic angle"] = partial(_costophrenic, side=side)
-    return regions
-
-
-_REGIONS = _regions()

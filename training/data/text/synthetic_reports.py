@@ -1,7 +1,7 @@
-"""Synthetic sentences: reports made from class labels, for rows that have no report.
+"""Synthetic reports, made from class labels for rows that have no report.
 
-They are not clinical text. A model card that names a training set with such rows says so,
-and `Report.synthetic` marks each one.
+They are not clinical text. `Report.synthetic` marks each of them, and the model card counts the
+rows of a training set that have one.
 """
 
 import random
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from training.data.rows.reader import Row
 
-_FINDINGS: dict[str, tuple[str, ...]] = {
+_SENTENCES: dict[str, tuple[str, ...]] = {
     "normal": (
         "The lungs are clear. No acute cardiopulmonary abnormality.",
         "Normal chest radiograph.",
@@ -46,27 +46,27 @@ _FINDINGS: dict[str, tuple[str, ...]] = {
     "Pneumonia": ("Findings of pneumonia.", "Opacity consistent with pneumonia."),
     "Pneumothorax": ("Pneumothorax.", "There is a pneumothorax."),
 }
-_FINDINGS |= {  # as CheXpert spells them
+_SENTENCES |= {  # labels as CheXpert spells them
     "Enlarged Cardiomediastinum": ("The cardiomediastinal silhouette is enlarged.",),
     "Lung Opacity": ("There is an opacity in the lung.", "Lung opacity."),
     "Lung Lesion": ("There is a lesion in the lung.",),
-    "Pleural Effusion": _FINDINGS["Effusion"],
+    "Pleural Effusion": _SENTENCES["Effusion"],
     "Pleural Other": ("Pleural abnormality.",),
     "Fracture": ("There is a fracture.",),
     "Support Devices": ("Support devices are in place.",),
 }
-_FINDINGS["No Finding"] = _FINDINGS["normal"]
+_SENTENCES["No Finding"] = _SENTENCES["normal"]
 _SEX = {"M": "male", "F": "female"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """Text that belongs to a radiograph.
+    """Text paired with a radiograph.
 
     Attributes:
-        text: what the text encoder reads.
-        synthetic: made from labels here, not written by a clinician.
-        key: equal for two reports that say the same, so that neither contradicts the other.
+        text: input of the text encoder.
+        synthetic: True if made from labels, not written by a clinician.
+        key: equal for reports that say the same, which are not negatives of each other.
     """
 
     text: str
@@ -75,23 +75,23 @@ class Report:
 
 
 def report(row: Row, rng: random.Random) -> Report | None:
-    """The row's own text where it has one, else sentences from its labels, else None."""
+    """Return the report of a row, or sentences from its labels, or None if it has neither."""
     if row.text:
         return Report(row.text, synthetic=False, key=row.text)
     if row.answers:
         statements = [f"{question} {answer}." for question, answer in row.answers]
         picked = rng.sample(statements, min(3, len(statements)))
         return Report(" ".join(picked), synthetic=False, key=row.image)
-    known = [name for name in row.labels if name in _FINDINGS]
+    known = [name for name in row.labels if name in _SENTENCES]
     if not known:
         return None
-    sentences = [rng.choice(_FINDINGS[name]) for name in known]
+    sentences = [rng.choice(_SENTENCES[name]) for name in known]
     rng.shuffle(sentences)
     return Report(" ".join([*_technique(row, rng), *sentences]), True, "|".join(sorted(known)))
 
 
 def _technique(row: Row, rng: random.Random) -> list[str]:
-    """A sentence on projection and patient, now and then."""
+    """Return a sentence on projection and patient, for half of the frontal rows."""
     if row.view not in {"PA", "AP"} or rng.random() < 0.5:
         return []
     age = f" of a {row.age} year old {_SEX[row.sex]}" if row.age and row.sex in _SEX else ""
@@ -99,6 +99,6 @@ def _technique(row: Row, rng: random.Random) -> list[str]:
 
 
 def text_ids(reports: Sequence[Report]) -> Tensor:
-    """B int64, equal for reports that say the same, on every process and in every run."""
+    """Return B int64 identifiers, equal for equal keys in every process and every run."""
     digests = [blake2b(r.key.encode(), digest_size=8).digest() for r in reports]
     return torch.tensor([int.from_bytes(d, signed=True) for d in digests], dtype=torch.int64)

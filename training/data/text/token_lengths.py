@@ -1,6 +1,6 @@
-"""How many tokens each report has, counted once and kept beside the cache.
+"""Number of tokens of each report, counted once and kept next to the cache.
 
-<folder>/lengths-<digest of tokenizer and texts>.npy   int32, one a report
+<folder>/lengths-<digest of tokenizer and texts>.npy   int32, one for each report
 """
 
 import hashlib
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-_AT_ONCE = 4096
+_BATCH = 4096
 
 
 def token_counts(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int, folder: Path
 ) -> NDArray[np.int32]:
-    """Tokens of each text, cut at `max_tokens`.
+    """Return the number of tokens of each text, at most `max_tokens`, int32.
 
     Args:
-        tokenizer: of the text encoder, a fast one.
+        tokenizer: fast tokenizer of the text encoder.
         texts: reports.
-        max_tokens: longer ones are cut.
-        folder: where the counts are kept for the next run.
+        max_tokens: number of tokens after which a report is cut.
+        folder: folder in which the counts are kept for the next run.
     """
     path = folder / f"lengths-{_digest(tokenizer, texts)}.npy"
     if not path.is_file():
@@ -44,7 +44,7 @@ def _digest(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> str:
 
 def _count(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> NDArray[np.int32]:
     counts: list[int] = []
-    for start in range(0, len(texts), _AT_ONCE):
-        encoded = tokenizer(list(texts[start : start + _AT_ONCE]), truncation=False, padding=False)
+    for start in range(0, len(texts), _BATCH):
+        encoded = tokenizer(list(texts[start : start + _BATCH]), truncation=False, padding=False)
         counts += [len(ids) for ids in encoded["input_ids"]]
     return np.array(counts, dtype=np.int32)

@@ -1,9 +1,9 @@
-"""Prompts of zero-shot answers: for each finding, wordings of its presence and of its absence.
+"""Prompts of zero-shot classification, which state the presence and the absence of a finding.
 
     wordings of a finding x sentences -> positive and negative prompts
 
-Written for this project, in the words of reports, before any figure was measured with them; no
-prompt was chosen by a data set.
+The prompts were written for this project in the language of reports, before anything was measured
+with them; none was selected on a data set.
 """
 
 from dataclasses import dataclass
@@ -43,22 +43,22 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "Pneumonia": ("pneumonia", "lung opacity of an infection", "opacity suspicious of pneumonia"),
     "Pneumothorax": ("pneumothorax", "air in the pleural space", "collapsed lung with pleural air"),
 }
-"""Prompts of each label, by the names of `training.data.rows.labels`."""
+"""Finding, as in `training.data.rows.labels` -> wordings."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Sentences that say that a finding is there, and that it is not."""
+    """Sentences that state the presence and the absence of a finding."""
 
     positive: tuple[str, ...]
     negative: tuple[str, ...]
 
 
 def prompts_of(finding: str) -> Prompts:
-    """The prompts of a finding.
+    """Return the prompts of a finding.
 
     Raises:
-        DataError: there are none.
+        DataError: the finding has no prompts.
     """
     if finding not in WORDINGS:
         raise DataError(f"no prompts for {finding!r}; there are for {', '.join(sorted(WORDINGS))}")

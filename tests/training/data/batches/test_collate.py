@@ -1,4 +1,4 @@
-"""What a batch holds for each head, without augmentation, from a miniature table."""
+"""Targets of each head in a batch without augmentation, from a miniature table."""
 
 from pathlib import Path
 
@@ -9,10 +9,8 @@ from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.augmentation import AugmentConfig
-from training.data.batches.collate import Batch, load_batch, region_targets
-from training.data.batches.row_selection import training_pool
+from training.data.batches.collate import Batch, load_batch
 from training.data.cache.cache import Cache, open_cache
-from training.data.text.grounding_phrases import Phrase
 
 STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, noise=0)
 LABELS = (
@@ -59,33 +57,3 @@ def test_boxes_are_bounds_of_masks_or_drawn_or_known_to_be_none(batch: Batch) ->
 def test_opacities_of_a_pneumonia_without_boxes_are_not_known(cache: Cache) -> None:
     batch = load_batch(cache, [2], LABELS, STILL, torch.Generator().manual_seed(0))
     assert batch.boxes_known.tolist() == [[True, False]]
-
-
-def test_regions_come_from_masks_boxes_and_labels(cache: Cache, batch: Batch) -> None:
-    phrases = [Phrase(c, c) for c in ("left lung", "Pneumonia", "absent", "Cardiomegaly")]
-    targets = region_targets(cache.samples[:2], batch, phrases, 16)
-    assert targets.maps[0, 0, 2:12, 10:14].all()
-    assert targets.maps[0, 1, 3:7, 3:6].all()
-    assert not targets.maps[:, 2].any()
-    assert targets.presence.tolist() == [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
-    assert targets.presence_known.tolist() == [[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
-    assert targets.weight[0, 3].max() == 0.0
-    assert targets.weight[1, 3].min() == 1.0
-
-
-def test_a_pneumonia_somewhere_teaches_only_where_it_is_not(cache: Cache) -> None:
-    batch = load_batch(cache, [2], LABELS, STILL, torch.Generator().manual_seed(0))
-    targets = region_targets([cache.samples[2]], batch, [Phrase("pneumonia", "Pneumonia")], 16)
-    assert targets.presence.item() == 1.0
-    assert targets.maps.max() == 0.0
-    assert targets.weight[0, 0, 2:12, 10:14].max() == 0.0
-    assert targets.weight[0, 0, :, 15].min() == 1.0
-
-
-def test_rare_rows_stand_in_the_pool_more_than_once(
-    cache: Cache, text_encoder: Path, tmp_path: Path
-) -> None:
-    config = tiny_runs.finetune_config(tmp_path, tiny_runs.model_config(text_encoder))
-    repeat = {"boxes:Lung opacity": 3, "table:kermany_224": 2}
-    pool = training_pool(cache, config.model_copy(update={"repeat": repeat}))
-    assert pool == [0, 0, 0, 1, 1, 2, 2, 3, 3]

@@ -27,7 +27,7 @@ from tests.builders.training.tiny_sets import write, write_pairs
 from training.config.run import PairsConfig
 from training.data.cache import build, worker_pool
 from training.data.cache.cache import Cache, open_cache
-from training.data.cache.render import RECORD, Chunk, render_chunk
+from training.data.cache.chunks import RECORD, Chunk, render_chunk
 from training.data.rows.dataset_files import DataError
 from training.data.rows.reader import Row
 
@@ -177,9 +177,9 @@ from pathlib import Path
 if __name__ == "__main__":
     from radiograph.preprocess import PreprocessSpec
     from training.config.run import PairsConfig
-    from training.data import building
+    from training.data.cache import build
     from training.data.cache.cache import open_cache
-    building._CHUNK_BYTES = 0
+    build._CHUNK_BYTES = 0
     root = Path(sys.argv[1])
     config = PairsConfig(root=root / "data", tables=("pairs",), licences=("noncommercial",))
     open_cache(config, PreprocessSpec(size_px=64), root / "cache", workers=1)

@@ -12,7 +12,7 @@ from tests.builders.training.tiny_runs import SIZE_PX, picture, png, record
 from training.config.run import PairsConfig
 from training.data.cache import cache as cache_module
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.masks import IGNORE, STRUCTURES, split_lungs
+from training.data.rows.masks import IGNORE, STRUCTURES
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)
 NAME = "covid_cxr"
@@ -129,11 +129,3 @@ def test_a_changed_image_or_mask_has_another_cache(tmp_path: Path) -> None:
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no_table"):
         open_cache(PairsConfig(root=tmp_path, tables=("no_table",)), SPEC, tmp_path / "cache")
-
-
-@pytest.mark.parametrize("second", [(slice(0, 0), slice(0, 0)), (slice(40, 60), slice(5, 25))])
-def test_lungs_that_cannot_be_told_apart_are_not_split(second: tuple[slice, slice]) -> None:
-    mask = np.zeros((SIZE_PX, SIZE_PX), dtype=np.uint8)
-    mask[5:30, 5:25] = 255
-    mask[second] = 255
-    assert split_lungs(mask) is None

@@ -5,14 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.builders.training.tiny_sets import REPORT, SAID
-from training.data.rows.dataset_files import decode
-from training.data.text.report_sections import (
-    any_text,
-    clean,
-    pair_text,
-    reason_too_short,
-    sections,
-)
+from training.data.text.report_cleaning import reason_too_short
+from training.data.text.report_sections import any_text, pair_text, sections
 
 
 def test_impression_comes_first_and_findings_follow() -> None:
@@ -89,40 +83,9 @@ def test_a_report_that_says_nothing_is_empty(text: str) -> None:
     assert reason_too_short(pair_text(text)) == "empty report"
 
 
-def test_a_report_of_two_words_is_too_short() -> None:
-    assert reason_too_short("No change ___ 12") == "report shorter than 3 words"
-    assert reason_too_short("No acute process") == ""
-
-
-@pytest.mark.parametrize(
-    ("raw", "cleaned"),
-    [
-        ("1. Effusion on left.\n2. Normal heart", "Effusion on left. Normal heart"),
-        ("1.EFFUSION\n2.HEART NORMAL", "EFFUSION. HEART NORMAL"),
-        ("(1) Effusion\n(2) Normal heart", "Effusion. Normal heart"),
-        ("Effusion is small. 2. Heart is normal.", "Effusion is small. Heart is normal."),
-        ("- Effusion\n- Normal heart", "Effusion. Normal heart"),
-        ("Tip of the tube at T\n4. Lungs clear.", "Tip of the tube at T 4. Lungs clear."),
-        ("1.5 cm nodule", "1.5 cm nodule"),
-        ("Compared to ___, unchanged", "Compared to, unchanged"),
-        ("Chest film of [**2101-1-1**] (___), normal", "Chest film of, normal"),
-        ("Inferior XXXX XXXX are normal", "Inferior are normal"),
-        ("Lungs\n   are\tclear .", "Lungs are clear."),
-    ],
-)
-def test_cleaning_keeps_the_wording(raw: str, cleaned: str) -> None:
-    assert clean(raw) == cleaned
-
-
 def test_a_text_without_headers_is_taken_whole() -> None:
     assert any_text("Heart is large.\n\nLungs clear") == "Heart is large. Lungs clear"
     assert any_text(REPORT) == SAID
-
-
-def test_bytes_that_are_no_utf8_are_read_as_windows_1252() -> None:
-    assert decode(b"FINDINGS: caf\xe9 au lait \x96 stable") == "FINDINGS: café au lait – stable"
-    assert decode(b"\xef\xbb\xbfFINDINGS: clear") == "FINDINGS: clear"
-    assert decode(b"\x81\xff") != ""
 
 
 @pytest.mark.parametrize("part", ["_", "1. ", "[**", "(", "IMPRESSION: ", "A ", "=\n", "\n", ",;"])
