@@ -1,4 +1,4 @@
-"""Negotiation, run lengths, phrases and numbers of answers, each on its own."""
+"""Run lengths, phrases and numbers of answers, each on its own."""
 
 import json
 
@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from starlette.exceptions import HTTPException
 
 from radiograph.errors import UnusablePhrase
 from radiograph.postprocess.heads import Finding
 from radiograph.preprocess import PreprocessSpec
-from service.api.http.negotiation import negotiate
 from service.decoding.decode import ImageFacts
 from service.encoders import coco_rle
 from service.encoders.json_encoder import encode
@@ -56,36 +54,6 @@ def test_run_lengths_within_the_box_are_the_same(
 def test_run_lengths_are_those_of_coco() -> None:
     mask = np.array([[0, 1], [1, 1], [0, 1]], dtype=bool)
     assert coco_rle.encode(mask) == [1, 1, 1, 3]
-
-
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [
-        (None, "application/json"),
-        ("", "application/json"),
-        ("*/*", "application/json"),
-        ("image/png", "image/png"),
-        ("image/*", "image/png"),
-        ("IMAGE/PNG", "image/png"),
-        ("text/html, application/xhtml+xml, image/avif, */*;q=0.8", "application/json"),
-        ("application/json;q=0.5, image/png", "image/png"),
-        ("image/png;q=0.1, */*;q=0.5", "application/json"),
-        ("application/json;q=0, */*", "image/png"),
-        ("image/png;q=nan, application/json;q=0.1", "application/json"),
-    ],
-)
-def test_accept_chooses_the_format(accept: str | None, expected: str) -> None:
-    assert negotiate(accept) == expected
-
-
-@pytest.mark.parametrize(
-    "accept",
-    ["application/dicom", 'multipart/related; type="application/dicom"', "*/*;q=0", ";;;", ","],
-)
-def test_accept_that_nothing_fits_is_406(accept: str) -> None:
-    with pytest.raises(HTTPException) as caught:
-        negotiate(accept)
-    assert caught.value.status_code == 406
 
 
 @given(st.text())

@@ -19,7 +19,7 @@ _MAX_BOUNDARY_BYTES = 70  # RFC 2046 section 5.1.1
 _MAX_HEADER_COUNT = 32
 _MAX_HEADER_BYTES = 4096
 """Largest size of all headers of one part."""
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 128 * 1024
 """Bytes that are parsed at a time. A caller that stops iterating saves the work for the rest."""
 
 

@@ -1,6 +1,5 @@
 """A job from its body to its answers, over the interface."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from radiograph.errors import ModelNotFound
 from service.api.schemas import inference, jobs
-from service.inference.results import ModelIdentity
-from service.jobs.item_predictor import ItemPredictor
-from service.jobs.job import JobQuery
 from tests.builders.files import sample_files
 from tests.builders.jobs.job_bodies import ZIP, form, pacs_export, radiograph, related, zip_file
 from tests.builders.jobs.job_clients import accepted, finished, results
@@ -196,63 +191,3 @@ async def test_a_database_that_does_not_answer_switches_off_jobs_alone(
     check(job, 503, "jobs-unavailable")
     assert "word" not in job.text
     assert single.status_code == 200
-
-
-def query_for(identity: ModelIdentity) -> JobQuery:
-    return JobQuery(
-        tasks=(),
-        phrases=(),
-        method=None,
-        heatmap="png",
-        overlay=False,
-        model=identity.name,
-        version=identity.version,
-        digest=identity.digest,
-    )
-
-
-@pytest.mark.parametrize("change", [{"version": 9}, {"model": "other"}, {"digest": "f" * 64}])
-async def test_a_version_that_is_gone_is_not_replaced_by_another(
-    start: Start, change: dict[str, Any]
-) -> None:
-    async with start() as (app, _):
-        components = app.state.components
-        query = query_for(components.registry.lookup.ready().identity)
-        predictor = ItemPredictor(components.registry, components.predictor)
-        assert (await predictor.predict(THREE[0], "application/dicom", query)).data
-        gone = query.model_copy(update=change)
-        with pytest.raises(ModelNotFound):
-            await predictor.predict(THREE[0], "application/dicom", gone)
-
-
-async def test_a_job_ends_with_the_version_that_it_was_accepted_for(
-    start: Start, root: Path
-) -> None:
-    async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, client):
-        registry = app.state.components.registry
-        predictor = ItemPredictor(registry, app.state.components.predictor)
-        query = query_for(registry.lookup.ready().identity)
-        first = await predictor.predict(THREE[0], "application/dicom", query)
-        await asyncio.to_thread(registry.promote, "tiny", "stable", 2, 1)
-        later = await predictor.predict(THREE[0], "application/dicom", query)
-        predictor.release_idle()
-        again = await predictor.predict(THREE[0], "application/dicom", query)  # loaded anew
-        predictor.release_idle()
-        reply = await client.post("/classify", content=THREE[0])
-    versions = [json.loads(answer.data)["model"]["version"] for answer in (first, later, again)]
-    assert versions == [1, 1, 1]
-    assert reply.headers["x-model-version"] == "tiny/2"
-    assert json.loads(first.data)["findings"] == json.loads(again.data)["findings"]
-
-
-async def test_a_version_is_freed_when_no_item_needs_it(start: Start, root: Path) -> None:
-    async with start(models_dir=root, watch_interval_s=0, keep_retired=0) as (app, _):
-        registry = app.state.components.registry
-        predictor = ItemPredictor(registry, app.state.components.predictor)
-        query = query_for(registry.lookup.ready().identity)
-        await predictor.predict(THREE[0], "application/dicom", query)
-        held = registry.lookup.find().loaded
-        await asyncio.to_thread(registry.promote, "tiny", "stable", 2, 1)
-        assert not held.is_free
-        predictor.release_idle()
-        assert held.is_free

@@ -1,19 +1,13 @@
 """Requests that share a batch get the answers that they would get alone."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from radiograph.errors import MalformedInput, ModelNotFound, UnusablePhrase
-from radiograph.manifest import Task
-from radiograph.readers.read import DICOM
-from service.dataplane.query import PredictionQuery, Upload
-from service.deadline import Deadline
-from service.errors import BackendFailure, DeadlineExceeded
+from service.errors import BackendFailure
 from service.observability.observer import NullObserver
 from tests.builders.files import sample_files
 from tests.builders.service.gate import Gate, build
@@ -160,47 +154,3 @@ async def test_the_parts_of_a_request_are_told_to_the_observer(start: Start) -> 
     assert {"receive", "read", "preprocess", "queue", "trunk", "heads", "encode"} < watching.stages
     assert watching.statistics == [{"mean", "std", "out_of_domain"}]
     assert watching.labels == [{"Lung opacity", "No finding"}]
-
-
-async def test_a_file_is_analysed_without_a_request(start: Start) -> None:
-    watching = Watching()
-    async with start(observer=watching) as (app, client):
-        question = PredictionQuery((Task.GROUND,), ("bright",))
-        answer = await app.state.components.predictor.predict(
-            Upload(body(1), DICOM), question, request_id="job-1"
-        )
-        reply = await client.post("/ground?phrase=bright", content=body(1), headers=HEADERS)
-    written = json.loads(answer.data)
-    assert (said(written), written["request_id"]) == (said(reply.json()), "job-1")
-    assert (str(answer.model), answer.media_type) == ("tiny/1", "application/json")
-    assert watching.keys == {"job", "ground"}
-
-
-async def test_what_cannot_be_analysed_is_raised(start: Start) -> None:
-    async with start() as (app, _):
-        analyse = app.state.components.predictor.predict
-        segment = PredictionQuery((Task.SEGMENT,))
-        with pytest.raises(MalformedInput):
-            await analyse(Upload(b"garbage", DICOM), segment)
-        with pytest.raises(ModelNotFound):
-            await analyse(Upload(body(1), DICOM), PredictionQuery((Task.SEGMENT,), model="other"))
-        with pytest.raises(UnusablePhrase):
-            await analyse(Upload(body(1), DICOM), PredictionQuery((Task.GROUND,)))
-        with pytest.raises(DeadlineExceeded):
-            await analyse(Upload(body(1), DICOM), segment, deadline=Deadline(0))
-
-
-async def test_jobs_take_no_place_from_requests(start: Start, gates: list[Gate]) -> None:
-    async with start(build(gates), workers=1, waiting=0) as (app, client):
-        gates[0].shut()
-        job = asyncio.create_task(
-            app.state.components.predictor.predict(
-                Upload(body(1), DICOM), PredictionQuery((Task.SEGMENT,))
-            )
-        )
-        await gates[0].reached()
-        assert app.state.components.admission.active == 0
-        asking = asyncio.create_task(client.post("/segment", content=body(1), headers=HEADERS))
-        gates[0].open.set()
-        assert (await asking).status_code == 200
-        assert str((await job).model) == "tiny/1"

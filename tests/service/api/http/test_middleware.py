@@ -1,0 +1,56 @@
+"""Outermost layer: request identifiers, traces, response headers and log lines."""
+
+import logging
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+DICOM = {"content-type": "application/dicom"}
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def test_an_answer_carries_its_headers(
+    client: httpx.AsyncClient, rectangle_dicom: bytes
+) -> None:
+    headers = DICOM | {"x-request-id": "abc-1", "traceparent": TRACE}
+    response = await client.post("/segment", content=rectangle_dicom, headers=headers)
+    assert response.headers["x-request-id"] == response.json()["request_id"] == "abc-1"
+    assert response.headers["traceparent"] == TRACE
+    assert response.headers["x-model-version"] == "tiny/1"
+    assert response.headers["cache-control"] == "no-store"
+    stages = dict(re.findall(r"(\w+);dur=([0-9.]+)", response.headers["server-timing"]))
+    assert {"receive", "read", "preprocess", "trunk", "heads", "results", "encode"} < set(stages)
+    assert sum(map(float, stages.values())) <= 2 * float(stages["total"])
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "line\\nbreak", "é", "../etc", "-"])
+async def test_a_request_id_that_is_not_sane_is_replaced(
+    client: httpx.AsyncClient, given: str
+) -> None:
+    response = await client.get("/health/live", headers=[(b"x-request-id", given.encode())])
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
+
+
+async def test_a_trace_that_is_malformed_is_not_passed_on(client: httpx.AsyncClient) -> None:
+    response = await client.get("/health/live", headers={"traceparent": "00-zz"})
+    assert "traceparent" not in response.headers
+
+
+async def test_the_log_has_one_line_for_a_request_and_no_phrase(
+    client: httpx.AsyncClient, rectangle_dicom: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "g2d.request"):
+        headers = DICOM | {"x-request-id": "abc-2"}
+        await client.post("/v1/ground?phrase=elephant", content=rectangle_dicom, headers=headers)
+        await client.post("/nothing/Doe?name=Jane")
+        await client.get("/health/live")
+    lines: list[dict[str, Any]] = [vars(record)["fields"] for record in caplog.records]
+    assert [(line["route"], line["status"]) for line in lines] == [
+        ("/v1/ground", 200),
+        ("unmatched", 404),
+    ]
+    assert lines[0]["id"] == "abc-2"
+    assert (lines[0]["model"], len(lines[0]["digest"])) == ("tiny/1", 64)
+    assert not re.search("elephant|Jane|Doe|4711", str(lines) + caplog.text)

@@ -1,0 +1,99 @@
+"""Endpoints of jobs: idempotency keys, lists, and identifiers that do not exist."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.builders.jobs.job_bodies import ZIP, form, radiograph, zip_file
+from tests.builders.jobs.job_clients import accepted, finished
+from tests.builders.service.problem_check import check
+from tests.fixtures.service import Start
+
+ONE = zip_file({"1": radiograph()})
+KEY = {"idempotency-key": "6f1d1b8e-3c1f"}
+
+
+async def test_the_same_key_and_request_make_one_job(client: httpx.AsyncClient) -> None:
+    first = await client.post("/v1/jobs", content=ONE, headers=ZIP | KEY)
+    address = first.headers["location"]
+    await finished(client, address)
+    again = await client.post("/v1/jobs", content=ONE, headers=ZIP | KEY)
+    assert (again.status_code, again.headers["location"]) == (200, address)
+    listed = (await client.get("/v1/jobs", headers=KEY)).json()
+    assert [job["id"] for job in listed["jobs"]] == [address.rpartition("/")[2]]
+
+
+async def test_a_form_sent_again_is_the_same_whatever_its_boundary(
+    client: httpx.AsyncClient,
+) -> None:
+    addresses = set()
+    for boundary in ("one", "another"):
+        body, headers = form([("1", radiograph())], boundary=boundary)
+        response = await client.post("/v1/jobs", content=body, headers=headers | KEY)
+        addresses.add(response.headers["location"])
+    assert len(addresses) == 1
+
+
+@pytest.mark.parametrize("other", ["query", "body", "phrase"])
+async def test_the_same_key_with_another_request_is_422(
+    client: httpx.AsyncClient, other: str
+) -> None:
+    body, headers = form([("1", radiograph())], ["left"])
+    await accepted(client, body, headers | KEY, "?tasks=ground")
+    query = "?tasks=ground,segment" if other == "query" else "?tasks=ground"
+    number, phrase = (1 if other == "body" else 0), ("right" if other == "phrase" else "left")
+    body, headers = form([("1", radiograph(number))], [phrase])
+    response = await client.post(f"/v1/jobs{query}", content=body, headers=headers | KEY)
+    check(response, 422, "idempotency-key-reused")
+
+
+async def test_duplicates_at_the_same_moment_make_one_job(start: Start) -> None:
+    async with start(jobs_list=True, jobs_uploads=8) as (_, client):
+        requests = [client.post("/v1/jobs", content=ONE, headers=ZIP | KEY) for _ in range(8)]
+        responses = await asyncio.gather(*requests)
+        assert {response.status_code for response in responses} <= {200, 202}
+        assert len({response.headers["location"] for response in responses}) == 1
+        assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
+
+
+async def test_jobs_are_not_listed_to_everybody_unless_the_operator_says_so(
+    client: httpx.AsyncClient,
+) -> None:
+    await accepted(client, ONE, ZIP)
+    check(await client.get("/v1/jobs"), 403, "listing-off")
+    assert (await client.get("/v1/jobs", headers=KEY)).json() == {"jobs": []}
+
+
+@pytest.mark.parametrize("name", ["0" * 32, "x", "0" * 31, "%00", "A" * 32, "0" * 5000, "'; --"])
+async def test_an_id_that_is_none_is_404(client: httpx.AsyncClient, name: str) -> None:
+    for path in (f"/v1/jobs/{name}", f"/v1/jobs/{name}/results", f"/v1/jobs/{name}/results/1"):
+        response = await client.get(path)
+        assert response.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("results/2", (404, "result-not-found")),
+        ("results/0", (422, "invalid-parameters")),
+        ("results/99999999999", (422, "invalid-parameters")),
+        ("results/x", (422, "invalid-parameters")),
+        ("items?limit=0", (422, "invalid-parameters")),
+        ("items?after=-1", (422, "invalid-parameters")),
+        ("items?state=lost", (422, "invalid-parameters")),
+    ],
+)
+async def test_a_part_of_a_job_that_is_none_is_refused(
+    client: httpx.AsyncClient, path: str, expected: tuple[int, str]
+) -> None:
+    address = await accepted(client, ONE, ZIP)
+    check(await client.get(f"{address}/{path}"), *expected)
+
+
+async def test_answers_that_nobody_offers_are_406(client: httpx.AsyncClient) -> None:
+    address = await accepted(client, ONE, ZIP)
+    await finished(client, address)
+    for path in ("results", "results/1"):
+        refused = await client.get(f"{address}/{path}", headers={"accept": "text/html"})
+        check(refused, 406, "not-acceptable")
