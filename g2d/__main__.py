@@ -1,4 +1,4 @@
-"""`python -m g2d`, and the script `g2d`."""
+"""Entry point of `python -m g2d` and of the script `g2d`."""
 
 from g2d.cli import app
 

@@ -1,4 +1,4 @@
-"""The sub-commands for checkpoints of the released G2D code: into a run, and out of one."""
+"""`g2d import-checkpoint` and `g2d export-checkpoint`: checkpoints of the released G2D code."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,19 +7,21 @@ import typer
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="The checkpoint: .pth, .ckpt or .safetensors.")],
-    out: Annotated[Path, typer.Option(help="Folder of the new run, runs/NAME.")],
+    file: Annotated[Path, typer.Argument(help="Checkpoint file: .pth, .ckpt or .safetensors.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run, such as runs/NAME.")],
     config: Annotated[
-        str, typer.Option(help="A pre-training's YAML or name: says what the model is.")
+        str, typer.Option(help="YAML file or name of the pre-training configuration of the model.")
     ] = "g2d_released",
 ) -> None:
-    """Make a run of a checkpoint of the released G2D code: encoder, encoder-decoder or all.
+    """Import a checkpoint of the released G2D code.
+
+    The new run holds the encoder, the encoder and decoder, or the whole model.
 
     \b
     g2d import-checkpoint G2D_encoder_decoder.pth --out runs/released
-    g2d finetune my.yaml            with `pretrained: runs/released/last.ckpt`
+    g2d finetune my.yaml            where my.yaml has `pretrained: runs/released/last.ckpt`
 
-    Nothing in the file is run. A name, a shape or a value that does not fit refuses the whole.
+    No code in the file is executed. A name, shape or value that does not match refuses the file.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from training.checkpoint_conversion.from_released import LayoutMismatch
     from training.checkpoint_conversion.from_released import import_checkpoint as run
@@ -45,13 +47,16 @@ def import_checkpoint(
 
 
 def export_checkpoint(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, runs/NAME.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
     out: Annotated[Path, typer.Option(help="File to write: .pth or .safetensors.")],
     layout: Annotated[
-        Literal["encoder", "encoder-decoder", "full"], typer.Option(help="How much of the model.")
+        Literal["encoder", "encoder-decoder", "full"],
+        typer.Option(help="Part of the model to write."),
     ] = "encoder-decoder",
 ) -> None:
-    """Write a run's weights as the released G2D code names them.
+    """Export a run for the released G2D code.
+
+    The weights are written under the names that the released code reads.
 
     \b
     g2d export-checkpoint runs/g2d_paper --out g2d_encoder.pth --layout encoder

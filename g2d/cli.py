@@ -1,10 +1,10 @@
-"""The command line: which sub-commands there are, and how a failure is told.
+"""The command line: its sub-commands, and how failures are reported.
 
     g2d NAME ... -> Commands.get_command -> import g2d.<module> -> its function
 
-A sub-command's module is imported when it is called for or when its help is shown. A failure
-that the project raises on purpose is one line on standard error and exit status 2, the status
-of a wrong command line; anything else is a defect and keeps its traceback.
+The module of a sub-command is imported when the command is called or its help is shown. An error
+that the project raises on purpose is reported in one line on standard error with exit status 2,
+as a wrong command line is; any other exception is a defect and keeps its traceback.
 """
 
 import importlib
@@ -35,7 +35,7 @@ COMMANDS = {
     "import-checkpoint": "g2d.checkpoints:import_checkpoint",
     "export-checkpoint": "g2d.checkpoints:export_checkpoint",
 }
-"""Sub-command -> module:attribute, a function or a `typer.Typer`, in the order of the help."""
+"""Module and attribute (a function or a `typer.Typer`) of each sub-command, in help order."""
 
 EXTRAS = {
     "onnxruntime": "serve",
@@ -50,18 +50,18 @@ EXTRAS = {
     "safetensors": "train",
     "yaml": "train",
 }
-"""Package that a sub-command may miss -> the extra of this distribution that brings it."""
+"""Extra of this distribution that installs each package that a sub-command may lack."""
 
 
 class Commands(TyperGroup):
-    """Sub-commands that are imported one by one; failures told in one line."""
+    """Group of sub-commands that are imported on demand; errors are reported in one line."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the framework's signature
-        """Names of the sub-commands whose module is installed."""
+        """Return the names of the sub-commands whose module is installed."""
         return [name for name, place in COMMANDS.items() if _installed(place)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the same
-        """One sub-command, or None when there is none of that name."""
+        """Return a sub-command, or None if there is none of that name."""
         place = COMMANDS.get(cmd_name)
         return None if place is None or not _installed(place) else _load(cmd_name, place)
 
@@ -69,34 +69,36 @@ class Commands(TyperGroup):
         """Run the sub-command.
 
         Raises:
-            typer.Exit: it failed for a reason that one line can tell.
+            typer.Exit: the sub-command failed with an error that was reported in one line.
         """
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # whoever read our output has left; the framework's matter
+        except BrokenPipeError:  # the reader of our output is gone; typer handles it
             raise
         except (RadiographError, OSError) as error:
-            raise _told(str(error) or type(error).__name__) from error
+            raise _report(str(error) or type(error).__name__) from error
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in EXTRAS:
                 raise
             extra = f"pip install '{DISTRIBUTION}[{EXTRAS[package]}]'"
-            raise _told(f"this command needs {package}: {extra}") from error
+            raise _report(f"this command needs {package}: {extra}") from error
 
 
-def _told(message: str) -> typer.Exit:
-    """Say why in one line, whatever the message holds, and give the exit to raise."""
+def _report(message: str) -> typer.Exit:
+    """Print a message as one line on standard error and return the exit to raise."""
     line = " ".join(message.split())
     typer.echo(f"g2d: error: {line}", err=True)
     return typer.Exit(2)
 
 
 def _installed(place: str) -> bool:
+    """Return whether the module of a sub-command can be imported."""
     return importlib.util.find_spec(place.partition(":")[0]) is not None
 
 
 def _load(name: str, place: str) -> Any:
+    """Import a sub-command and give it its name; None if the module does not define it."""
     module, _, attribute = place.partition(":")
     target = getattr(importlib.import_module(module), attribute, None)
     if target is None:
@@ -113,18 +115,18 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
-    pretty_exceptions_enable=False,  # it would show values, and so perhaps a patient's
+    pretty_exceptions_enable=False,  # they would show local variables, which may hold patient data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if not wanted:
+def _print_version(requested: bool) -> None:
+    if not requested:
         return
     try:
         typer.echo(f"g2d {metadata.version(DISTRIBUTION)}")
     except metadata.PackageNotFoundError:
-        typer.echo("g2d (run from its sources, not installed)")
+        typer.echo("g2d (not installed; running from source)")
     raise typer.Exit
 
 
@@ -137,23 +139,28 @@ def main(
         ),
     ] = False,
 ) -> None:
-    """Chest radiographs: labels, masks, boxes and grounded phrases.
+    """Analyse chest radiographs: findings, masks, boxes and grounded phrases.
 
     \b
-    Answer one radiograph, or serve the shipped model:
+    Analyse one radiograph, or start the service with the shipped model:
       g2d predict chest.dcm --task segment --out overlay.png
       g2d serve
       curl --data-binary @chest.dcm -H 'Content-Type: application/dicom' localhost:8000/segment
 
     \b
-    See what is there, move a name to another version, and back:
+    List the model versions, point an alias to another version, and undo it:
       g2d models list
       g2d models alias g2d-cxr stable 2
       g2d models rollback g2d-cxr
 
     \b
-    Make a version:
-      g2d pretrain ... ; g2d finetune ... ; g2d evaluate ... ; g2d export ... ; g2d publish ...
+    Train and publish a version:
+      g2d prepare small_pretrain
+      g2d pretrain small_pretrain
+      g2d finetune small_finetune
+      g2d evaluate runs/small_finetune
+      g2d export runs/small_finetune
+      g2d publish runs/small_finetune
 
-    `g2d COMMAND --help` tells more of each.
+    Run `g2d COMMAND --help` for the options and examples of a command.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are

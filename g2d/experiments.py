@@ -16,42 +16,59 @@ OPEN = "open"
 """Every table of `tables_open.yaml`."""
 
 
-Number = Annotated[str, typer.Argument(help="1, 2a, 2b, 3, 4, 5, 7, 8; or open, for several.")]
+Number = Annotated[
+    str,
+    typer.Argument(
+        help="Table of the paper: 1, 2a, 2b, 3, 4, 5, 7 or 8; or open, for the open data sets."
+    ),
+]
 Data = Annotated[
-    Path | None, typer.Option(help="Folder of the data sets; that of the pre-training by default.")
+    Path | None, typer.Option(help="Folder of the data sets. Default: that of the pre-training.")
 ]
 Pretrained = Annotated[
-    Path | None, typer.Option(help="Checkpoint of a pre-training: the rows of G2D.")
+    Path | None, typer.Option(help="Checkpoint of the pre-training for the rows of G2D.")
 ]
 Arms = Annotated[
     list[str] | None,
-    typer.Option("--arm", help="NAME=CHECKPOINT of an ablation that is there; again for more."),
+    typer.Option("--arm", help="Checkpoint of an ablation, as NAME=CHECKPOINT; repeat for more."),
 ]
 Fractions = Annotated[
     list[float] | None,
-    typer.Option("--fraction", help="Of the labels; again for more. All by default."),
+    typer.Option(
+        "--fraction", help="Fraction of the labels; repeat for more. Default: all fractions."
+    ),
 ]
-Seeds = Annotated[str, typer.Option(help="Of the fine-tunings, such as 0,1,2.")]
-Protocols = Annotated[Literal["sound", "mgca", "both"], typer.Option(help="Of split and measure.")]
+Seeds = Annotated[str, typer.Option(help="Seeds of the fine-tunings, such as 0,1,2.")]
+Protocols = Annotated[
+    Literal["sound", "mgca", "both"], typer.Option(help="Protocol of splits and metrics.")
+]
 Detectors = Annotated[
-    Literal["yolov3", "fcos", "centre"], typer.Option(help="Of the detection head.")
+    Literal["yolov3", "fcos", "centre"], typer.Option(help="Architecture of the detection head.")
 ]
-Only = Annotated[list[str] | None, typer.Option(help="A data set, such as siim; again for more.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Data set to restrict the table to, such as siim; repeat for more."),
+]
 Devices = Annotated[
-    int, typer.Option(min=1, help="That share each step; under torchrun, its count holds.")
+    int, typer.Option(min=1, help="Number of devices that share each step; ignored under torchrun.")
 ]
 Recipes = Annotated[
     str | None,
-    typer.Option(help="A YAML file, or the name of a shipped one; tables, or tables_open."),
+    typer.Option(help="YAML file, or name of a shipped one. Default: tables, or tables_open."),
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder of all results; runs/NAME of the recipes.")]
-Cache = Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")]
-Write = Annotated[Path | None, typer.Option(help="A page whose generated part is written anew.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder of all results. Default: runs/NAME, after the recipes.")
+]
+Cache = Annotated[Path, typer.Option(help="Folder in which preprocessed radiographs are cached.")]
+Write = Annotated[Path | None, typer.Option(help="Markdown page whose generated part is replaced.")]
 KeepWeights = Annotated[
-    bool, typer.Option(help="Of each fine-tuning once it is measured, to publish it.")
+    bool, typer.Option(help="Keep the weights of each fine-tuning, to publish them.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the cells and what is missing; do nothing.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Print the cells of the table and what is missing; compute nothing."
+    ),
 ]
 
 
@@ -73,7 +90,9 @@ def table(
     keep_weights: KeepWeights = True,
     dry_run: DryRun = False,
 ) -> None:
-    """Fill a table of the G2D paper: fine-tune and measure what is missing, print all of it.
+    """Reproduce a table of the G2D paper.
+
+    Fine-tunes and measures the cells that are missing, then prints the whole table.
 
     \b
     g2d table 1 --data /data --pretrained runs/g2d_paper/last.ckpt --dry-run
@@ -81,8 +100,8 @@ def table(
     g2d table 4 --data /data --pretrained runs/g2d_paper/last.ckpt --fraction 0.01 --only rsna
     g2d table open --seeds 0,1,2 --no-keep-weights --write docs/results.md
 
-    A data set that is not there is named in the table and stops nothing. Killed or stopped, the
-    same command goes on with what is missing. See docs/tables.md.
+    A missing data set is named in the table and does not stop the command. If the command is
+    interrupted, run it again to continue. See docs/tables.md.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from training.config.files import describe_error
     from training.experiments.plan import PRETRAINED, Asked

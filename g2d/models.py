@@ -1,4 +1,4 @@
-"""`g2d models`: look into the model repository, move its aliases, render it for Triton.
+"""`g2d models`: inspect the model repository, change its aliases, render it for Triton.
 
 list | show | verify | alias | rollback -> radiograph.repository.repository
                 verify -> service.backends.golden with ONNX Runtime, where it is installed
@@ -21,36 +21,40 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""List, check and point to the versions in the model repository.
+    help="""Manage the versions in the model repository.
 
     \b
-    g2d models list                        what is there, and what points to it
-    g2d models show g2d-cxr                tasks, labels, data and figures of `stable`
-    g2d models verify                      every file and every golden output
-    g2d models alias g2d-cxr stable 3      serve version 3; a running service takes it up
-    g2d models rollback g2d-cxr            back to what `stable` was before
-    g2d models triton --out triton         the same models as Triton wants them
+    g2d models list                      list all versions and the aliases that point to them
+    g2d models show g2d-cxr              show tasks, labels, data and metrics of `stable`
+    g2d models verify                    verify all files and replay the golden outputs
+    g2d models alias g2d-cxr stable 3    serve version 3; a running service picks it up
+    g2d models rollback g2d-cxr          point `stable` back to its previous version
+    g2d models triton --out triton       render the models for a Triton server
     """,
 )
 
 ModelsDir = Annotated[
     Path,
-    typer.Option("--models-dir", envvar="G2D_MODELS_DIR", help="The repository: NAME/VERSION/."),
+    typer.Option("--models-dir", envvar="G2D_MODELS_DIR", help="Folder of the model repository."),
 ]
-Name = Annotated[str, typer.Argument(help="The model, such as g2d-cxr.")]
-Reference = Annotated[str, typer.Argument(help="A version number or an alias.")]
+Name = Annotated[str, typer.Argument(help="Name of the model, such as g2d-cxr.")]
+Reference = Annotated[str, typer.Argument(help="Version number or alias.")]
 Expected = Annotated[
     int | None,
-    typer.Option(min=0, help="Refuse unless the alias points to this version (0: to none)."),
+    typer.Option(
+        min=0, help="Version that the alias must point to now; 0 means none. Otherwise refuse."
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 DEFAULT_DIR = Path("models")
 
 
 @app.command("list")
 def list_versions(models_dir: ModelsDir = DEFAULT_DIR, as_json: AsJson = False) -> None:
-    """Every version, what points to it, and whether its manifest can be read.
+    """List all versions with their aliases and tasks.
+
+    A version whose manifest is invalid is listed with the reason.
 
     \b
     g2d models list
@@ -79,12 +83,12 @@ def show(
     models_dir: ModelsDir = DEFAULT_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """What one version is: tasks and labels, training data, figures, digest.
+    """Show tasks, labels, data and metrics of a version.
 
     \b
     g2d models show g2d-cxr
     g2d models show g2d-cxr 3 --json
-    """  # noqa: D301 - the same
+    """  # noqa: D301 - as above
     repository = Repository(models_dir)
     version = repository.resolve(name, reference)
     manifest = repository.load_manifest(name, version)
@@ -99,25 +103,28 @@ def show(
 
 @app.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(help="The model; without it, all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the model. Default: all models.")
+    ] = None,
     reference: Annotated[
-        str | None, typer.Argument(help="A version number or an alias; without it, all.")
+        str | None, typer.Argument(help="Version number or alias. Default: all versions.")
     ] = None,
     models_dir: ModelsDir = DEFAULT_DIR,
     golden: Annotated[
-        bool, typer.Option(help="Replay the golden outputs, not the digests alone.")
+        bool, typer.Option(help="Replay the golden outputs as well as checking the digests.")
     ] = True,
 ) -> None:
-    """Hold versions against their manifests: every digest, then every golden output.
+    """Verify the files and outputs of versions.
 
-    The golden outputs need ONNX Runtime (extra `serve` or `gpu`); where it is not installed,
-    the digests alone are checked and the line says so. Exit status 2 when one does not hold.
+    Every file is compared with its digest in the manifest, then the golden outputs are replayed.
+    The replay needs ONNX Runtime (extra `serve` or `gpu`). Without it, only the digests are
+    checked and the output says so. The exit status is 2 if a version fails verification.
 
     \b
     g2d models verify
     g2d models verify g2d-cxr canary
     g2d models verify g2d-cxr 3 --no-golden
-    """  # noqa: D301 - the same
+    """  # noqa: D301 - as above
     repository = Repository(models_dir)
     failed = 0
     chosen = _chosen(repository, name, reference)
@@ -128,23 +135,25 @@ def verify(
             failed += 1
             typer.echo(f"{error}", err=True)
     if failed:
-        raise InvalidVersion(f"{failed} of {len(chosen)} versions do not hold")
+        raise InvalidVersion(f"{failed} of {len(chosen)} versions failed verification")
 
 
 @app.command()
 def alias(
     name: Name,
-    alias: Annotated[str, typer.Argument(help="The alias, such as stable or canary.")],
-    version: Annotated[int, typer.Argument(min=1, help="The version it shall point to.")],
+    alias: Annotated[str, typer.Argument(help="Name of the alias, such as stable or canary.")],
+    version: Annotated[int, typer.Argument(min=1, help="Version that the alias will point to.")],
     models_dir: ModelsDir = DEFAULT_DIR,
     expected: Expected = None,
 ) -> None:
-    """Point an alias to a version whose files hold.
+    """Point an alias to a version.
+
+    The digests of the version are verified first. A running service picks the change up.
 
     \b
     g2d models alias g2d-cxr canary 4
     g2d models alias g2d-cxr stable 4 --expected 3
-    """  # noqa: D301 - the same
+    """  # noqa: D301 - as above
     repository = Repository(models_dir)
     repository.verify(name, version)
     repository.set_alias(name, alias, version, expected)
@@ -154,47 +163,60 @@ def alias(
 @app.command()
 def rollback(
     name: Name,
-    alias: Annotated[str, typer.Argument(help="The alias.")] = DEFAULT_ALIAS,
+    alias: Annotated[str, typer.Argument(help="Name of the alias.")] = DEFAULT_ALIAS,
     models_dir: ModelsDir = DEFAULT_DIR,
     expected: Expected = None,
 ) -> None:
-    """Point an alias back to where it pointed before; again, and it goes further back.
+    """Point an alias back to its previous version.
+
+    Each further call goes back by one more version.
 
     \b
     g2d models rollback g2d-cxr
     g2d models rollback g2d-cxr canary --expected 4
-    """  # noqa: D301 - the same
+    """  # noqa: D301 - as above
     version = Repository(models_dir).rollback(name, alias, expected)
     typer.echo(f"{name}: {alias} -> {version}")
 
 
 @app.command()
 def triton(
-    out: Annotated[Path, typer.Option("--out", file_okay=False, help="Triton's model repository.")],
-    name: Annotated[str | None, typer.Option("--name", help="The model; without it, all.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", file_okay=False, help="Folder of the Triton model repository to write."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model. Default: all models.")
+    ] = None,
     models_dir: ModelsDir = DEFAULT_DIR,
     previous: Annotated[
-        bool, typer.Option("--previous", help="Keep where roll-backs would go as well.")
+        bool,
+        typer.Option("--previous", help="Render the versions that a roll-back would restore too."),
     ] = False,
     watch: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Go on, and look for a change every so many seconds."),
+        typer.Option(
+            min=0.1, help="Keep running and check for changes at this interval in seconds."
+        ),
     ] = None,
 ) -> None:
-    """Render what the aliases point to as a Triton model repository.
+    """Render the aliased versions as a Triton model repository.
 
-    Trunk, text side and heads become Triton models for its ONNX Runtime backend, and each task
-    an ensemble: NAME-TASK of `stable`, NAME-ALIAS-TASK of any other alias; NAME-analyze gives
-    every answer at once. Run it again when an alias moved, or let it --watch, then reload
-    Triton; what did not change is left as it is. A service with G2D_BACKEND=triton reloads it.
+    Trunk, text encoder and heads become models for the ONNX Runtime backend of Triton, and each
+    task becomes an ensemble: NAME-TASK for `stable`, NAME-ALIAS-TASK for any other alias, and
+    NAME-analyze for all tasks at once. After a change of an alias, run the command again, or use
+    --watch, and reload Triton; unchanged models are left as they are. A service with
+    G2D_BACKEND=triton reloads Triton by itself.
 
     \b
     g2d models triton --out /srv/g2d/triton
     g2d models triton --out triton --name g2d-cxr
     g2d models triton --out triton --previous --watch 2
-    """  # noqa: D301 - the same
+    """  # noqa: D301 - as above
     from service.backends.triton import (
-        repository_view,  # the service's side, for this sub-command only
+        repository_view,  # imports the service, for this sub-command only
     )
 
     repository = Repository(models_dir)
@@ -213,7 +235,7 @@ def _pause(seconds: float) -> bool:
 
 
 def _aliases(repository: Repository, name: str) -> dict[str, int]:
-    """Aliases for a listing: corrupt ones are said so beside it, and hide no version."""
+    """Return the aliases for a listing; report corrupt aliases and go on without them."""
     try:
         return repository.aliases(name)
     except RadiographError as error:
@@ -224,7 +246,7 @@ def _aliases(repository: Repository, name: str) -> dict[str, int]:
 def _row(
     repository: Repository, name: str, version: int, aliases: dict[str, int]
 ) -> dict[str, Any]:
-    """One version as a listing shows it."""
+    """Return the entry of one version in a listing."""
     row: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -256,25 +278,25 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _description(manifest: ModelManifest) -> list[str]:
-    """What a person wants to know of a version, line by line."""
+    """Return the description of a version, line by line."""
     lines = [f"use       {manifest.intended_use}"]
     lines += [f"trained   commit {manifest.provenance.commit[:12]}"]
     for name, head in manifest.heads.items():
-        what = ", ".join(label.name for label in head.labels) or f"any phrase ({head.method})"
-        lines.append(f"head      {name} ({head.kind.value}): {what}")
+        labels = ", ".join(label.name for label in head.labels) or f"any phrase ({head.method})"
+        lines.append(f"head      {name} ({head.kind.value}): {labels}")
     for use in manifest.provenance.data:
         rows = ", ".join(f"{count} {split}" for split, count in use.rows.items())
         lines.append(f"data      {use.name} ({use.licence}): {rows}")
     for m in manifest.provenance.metrics:
-        figure = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}], n = {m.n}"
-        lines.append(f"measured  {m.data} {m.split}: {m.metric} of {m.label} {figure}")
+        value = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}], n = {m.n}"
+        lines.append(f"measured  {m.data} {m.split}: {m.metric} of {m.label} {value}")
     return lines
 
 
 def _chosen(
     repository: Repository, name: str | None, reference: str | None
 ) -> list[tuple[str, int]]:
-    """The versions that a `verify` means."""
+    """Return the model and version pairs that `verify` checks."""
     if name is not None and reference is not None:
         return [(name, repository.resolve(name, reference))]
     names = repository.names() if name is None else [name]
@@ -285,26 +307,26 @@ def _chosen(
 
 
 def _verify(repository: Repository, name: str, version: int, golden: bool) -> str:
-    """Check one version and say in words what was checked."""
+    """Verify one version and return a description of what was checked."""
     repository.verify(name, version)
     if not golden:
-        return "digests hold"
+        return "digests match"
     manifest = repository.load_manifest(name, version)
     try:
         difference = _replay(repository.folder(name, version), manifest)
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        return "digests hold; golden outputs not replayed, ONNX Runtime is not installed"
+        return "digests match; golden outputs not replayed, because ONNX Runtime is not installed"
     except InvalidVersion as error:
         raise InvalidVersion(f"{name}/{version}: {error}") from error
     tolerance = manifest.golden.tolerance
-    return f"digests hold; golden outputs within {difference:.1e} (allowed {tolerance:.1e})"
+    return f"digests match; golden outputs within {difference:.1e} (allowed {tolerance:.1e})"
 
 
 def _replay(folder: Path, manifest: ModelManifest) -> float:
-    """The largest difference of the golden outputs on this machine's CPU."""
-    from service.backends import golden  # the service's side, loaded by this sub-command only
+    """Return the largest difference of the golden outputs on the CPU of this machine."""
+    from service.backends import golden  # imports the service, for this sub-command only
     from service.backends.ort import OrtBackend, Sessions
     from service.backends.ort_options import OrtOptions
     from service.host import available_cpus

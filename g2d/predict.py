@@ -1,4 +1,4 @@
-"""`g2d predict`: answer one file in this process, as the service would."""
+"""`g2d predict`: analyse one file in this process, as the service would."""
 
 import uuid
 from pathlib import Path
@@ -14,35 +14,39 @@ if TYPE_CHECKING:  # the service is imported when the command runs, not for `g2d
 
 
 def predict(
-    file: Annotated[Path, typer.Argument(help="A radiograph: DICOM, PNG or JPEG.")],
+    file: Annotated[Path, typer.Argument(help="Radiograph to analyse: DICOM, PNG or JPEG.")],
     task: Annotated[
         list[Task] | None,
-        typer.Option(help="What to answer; may be repeated. Without it, all there is."),
+        typer.Option(help="Task to perform; repeat for more. Default: all tasks of the model."),
     ] = None,
     phrase: Annotated[
-        list[str] | None, typer.Option(help="What to look for; may be repeated.")
+        list[str] | None, typer.Option(help="Phrase to locate in the image; repeat for more.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write an overlay to this PNG file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="PNG file to which an overlay is written.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
-    version: Annotated[str | None, typer.Option(help="Number or alias.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version number or alias. Default: stable.")
+    ] = None,
     method: Annotated[
-        Literal["aligned", "zero_shot"] | None, typer.Option(help="Which grounding answers.")
+        Literal["aligned", "zero_shot"] | None,
+        typer.Option(help="Grounding method. Default: the first one that the model offers."),
     ] = None,
     heatmap: Annotated[
-        Literal["png", "float", "none"], typer.Option(help="How heat maps are written.")
+        Literal["png", "float", "none"], typer.Option(help="Encoding of heat maps in the JSON.")
     ] = "none",
-    models_dir: Annotated[
-        Path | None, typer.Option(help="The model repository, NAME/VERSION/.")
-    ] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of the model repository.")] = None,
 ) -> None:
-    """Answer one radiograph: JSON on standard output, an overlay with --out.
+    """Analyse one radiograph and print the result as JSON.
 
     \b
     g2d predict chest.dcm
     g2d predict chest.dcm --task segment --out overlay.png
     g2d predict chest.png --phrase 'left lung' --phrase 'right lower lobe opacity'
 
-    The JSON is that of the service. Exit status 2 when the file cannot be answered.
+    The JSON has the format of the service. --out also writes an overlay as PNG. The exit status
+    is 2 if the file cannot be analysed.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from service.encoders import json_encoder, png_overlay
     from service.settings import Settings
@@ -65,7 +69,7 @@ def _answer(
     settings: "Settings",
     preview_px: int | None,
 ) -> "AnalysisResult":
-    """Load one version, with every check that the service makes, and ask it."""
+    """Load one version with all checks of the service and analyse the file with it."""
     from radiograph.repository.repository import Repository
     from service.backends import factory
     from service.inference.types import AnalysisRequest

@@ -7,30 +7,34 @@ import typer
 
 
 def serve(
-    models_dir: Annotated[
-        Path | None, typer.Option(help="The model repository, NAME/VERSION/.")
-    ] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of the model repository.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     provider: Annotated[
         Literal["cpu", "cuda", "tensorrt"] | None,
-        typer.Option(help="What computes. Asked for and not there is an error."),
+        typer.Option(help="Hardware that computes. It is an error if it is not available."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads within one graph; the CPUs there are.")
+        int | None,
+        typer.Option(help="Number of threads for one graph. Default: all available CPUs."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Batches computed at one time.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of batches that are computed at the same time.")
+    ] = None,
 ) -> None:
-    """Start the service: JSON and overlays for one radiograph a request.
+    """Start the HTTP service.
 
     \b
     g2d serve
     g2d serve --port 9000 --provider cuda
     curl --data-binary @chest.dcm -H 'Content-Type: application/dicom' localhost:8000/segment
 
-    Every setting has an environment variable as well (G2D_PORT, G2D_MODELS_DIR, ...;
-    service/settings.py lists them); an option goes before its variable. The page at / tries a
-    radiograph in a browser, /docs describes the interface, /health/ready says when it answers.
+    A request holds one radiograph and is answered with JSON or an overlay. The page at / lets you
+    try a radiograph in the browser, /docs describes the interface, and /health/ready tells when
+    the service is ready.
+
+    Every setting has an environment variable, such as G2D_PORT or G2D_MODELS_DIR; they are listed
+    in service/settings.py. An option takes precedence over its variable.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     import sys
 
@@ -52,13 +56,13 @@ def serve(
     )
     logs.configure(settings.server.log_level)
     malloc.share_arenas()
-    sys.setswitchinterval(0.001)  # the event loop gets its turn sooner while answers are written
+    sys.setswitchinterval(0.001)  # threads that write answers yield to the event loop sooner
     uvicorn.run(
         create_app(settings, tracing=tracing_setup.from_environment()),
         host=settings.server.host,
         port=settings.server.port,
-        log_config=None,  # uvicorn's records go through our handler
-        access_log=False,  # its lines hold the query, and so perhaps a phrase
+        log_config=None,  # the records of uvicorn go through our handler
+        access_log=False,  # access lines hold the query, which may contain a phrase
         server_header=False,
         timeout_graceful_shutdown=settings.server.stop_grace_s,
         ws="none",

@@ -6,44 +6,52 @@ from typing import Annotated, Literal
 
 import typer
 
-Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one.")]
-Run = Annotated[Path, typer.Argument(help="Folder of a run, runs/NAME.")]
+Config = Annotated[str, typer.Argument(help="YAML file, or name of a shipped configuration.")]
+Run = Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder of the run; runs/NAME of the configuration.")
+    Path | None,
+    typer.Option(help="Folder of the run. Default: runs/NAME, after the configuration."),
 ]
-Cache = Annotated[Path, typer.Option(help="Where preprocessed radiographs are kept.")]
+Cache = Annotated[Path, typer.Option(help="Folder in which preprocessed radiographs are cached.")]
 DEFAULT_CACHE = Path("runs/cache")
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", help="key=value in place of the configuration's; again for more."),
+    typer.Option("--set", help="Change of the configuration, as key=value; repeat for more."),
 ]
 DEFAULT_WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def prepare(
     config: Annotated[
-        str, typer.Argument(help="A YAML file, the name of a shipped one, or of a data set.")
+        str, typer.Argument(help="YAML file, or name of a shipped configuration or of a data set.")
     ],
     cache: Cache = DEFAULT_CACHE,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes; 0 is none but this one.")
+        int, typer.Option(min=0, help="Number of worker processes; 0 works in this process.")
     ] = DEFAULT_WORKERS,
     again: Annotated[
-        bool, typer.Option("--again", help="Build it anew, where files came or were changed.")
+        bool,
+        typer.Option(
+            "--again", help="Rebuild the cache, for example after files were added or changed."
+        ),
     ] = False,
     changes: Changes = None,
     data: Annotated[
-        Path | None, typer.Option(help="Of a data set: the folder that it lies in, or its own.")
+        Path | None,
+        typer.Option(help="Folder of the data set, or its parent folder; for data sets only."),
     ] = None,
     protocol: Annotated[
         Literal["sound", "mgca"],
-        typer.Option(help="Of a data set: our split, or the published one with its faults."),
+        typer.Option(help="Split: ours (sound) or the published one (mgca); for data sets only."),
     ] = "sound",
     size: Annotated[
-        int, typer.Option(min=32, max=2048, help="Of a data set: side of the images in pixels.")
+        int,
+        typer.Option(
+            min=32, max=2048, help="Side of the cached images in pixels; for data sets only."
+        ),
     ] = 224,
 ) -> None:
-    """Read every radiograph of a configuration once, and say what was left out and why.
+    """Preprocess and cache the radiographs of a configuration.
 
     \b
     g2d prepare small_pretrain
@@ -51,11 +59,12 @@ def prepare(
     g2d prepare rsna --data /data/rsna
     g2d prepare siim --data /data --protocol mgca --size 224
 
-    Of a data set it first names every file that is missing, and counts its splits beside the
-    paper's. docs/downstream_sets.md tells what each set must look like.
+    Reports which rows are left out, and why. For a data set, it first names every file that is
+    missing and prints the sizes of the splits beside those of the paper. The required layout of
+    each data set is described in docs/downstream_sets.md.
 
-    Training does the same when it starts, with one process; the cache serves every later run.
-    Killed or stopped, the same command goes on with what is left to do.
+    Training does the same in one process when it starts, and later runs use the same cache. If
+    the command is interrupted, run it again to continue.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from training.config.files import describe_error, is_configuration, load_any
     from training.data.cache.cache import open_cache
@@ -85,21 +94,25 @@ def prepare(
 def pretrain(
     config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE, changes: Changes = None
 ) -> None:
-    """Pre-train G2D: image-report contrast in parallel with pseudo segmentation.
+    """Pre-train G2D on radiographs and their reports.
+
+    Image-report contrast and pseudo segmentation are trained in parallel.
 
     \b
-    g2d pretrain small_pretrain      two CPU cores, about 20 minutes
-    g2d pretrain g2d_paper           the paper's recipe, for GPUs
+    g2d pretrain small_pretrain      takes about 20 minutes on two CPU cores
+    g2d pretrain g2d_paper           the recipe of the paper, for GPUs
     g2d pretrain g2d_paper --set threshold=gmm --out runs/gmm
 
-    Killed or stopped, the same command goes on from the last checkpoint.
+    If the command is interrupted, run it again to continue from the last checkpoint.
     """  # noqa: D301 - as above
     from training.config.files import describe_error, load
     from training.config.pretrain import PretrainConfig
     from training.pretrain.pretrain import pretrain as run
 
     if changes and out is None:
-        raise typer.BadParameter("a changed configuration is another run: name its folder, --out")
+        raise typer.BadParameter(
+            "--set changes the configuration: give the run its own folder with --out"
+        )
     try:
         chosen = load(config, PretrainConfig, changes or ())
     except ValueError as error:
@@ -108,12 +121,14 @@ def pretrain(
 
 
 def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> None:
-    """Fine-tune heads on a pre-trained trunk: findings, masks, boxes, phrase regions.
+    """Fine-tune heads on a pre-trained trunk.
+
+    A head predicts findings, masks, boxes or regions of phrases.
 
     \b
-    g2d finetune small_finetune      two CPU cores, about an hour and a quarter
+    g2d finetune small_finetune      takes about 75 minutes on two CPU cores
 
-    Killed or stopped, the same command goes on from the last checkpoint.
+    If the command is interrupted, run it again to continue from the last checkpoint.
     """  # noqa: D301 - as above
     from training.config.files import load
     from training.config.finetune import FinetuneConfig
@@ -125,21 +140,27 @@ def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> N
 
 def evaluate(
     run: Run,
-    split: Annotated[str, typer.Option(help="test, or valid to choose between runs.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="Split to measure: test, or valid to choose between runs.")
+    ] = "test",
     threshold: Annotated[
-        str, typer.Option(help="Of each finding: youden, or sensitivity:0.95.")
+        str,
+        typer.Option(help="Rule for the threshold of each finding: youden, or sensitivity:0.95."),
     ] = "youden",
 ) -> None:
-    """Calibrate on the validation split, measure on the test split, with intervals.
+    """Calibrate a run and measure it on the test split.
+
+    Temperatures and thresholds are fitted on the validation split. Metrics are printed with 95 %
+    intervals.
 
     \b
     g2d evaluate runs/small_finetune
     g2d evaluate runs/small_finetune --split valid
     g2d evaluate runs/small_finetune --threshold sensitivity:0.95
-    g2d evaluate runs/small_pretrain          its zero-shot map alone
+    g2d evaluate runs/small_pretrain          measures its zero-shot grounding only
 
-    Writes assessment.json and statistics.npz into the run; with another split than test it
-    prints only, and the held-out phrases stay unseen.
+    Writes assessment.json and statistics.npz into the folder of the run. With a split other than
+    test it only prints, and does not use the held-out phrases.
     """  # noqa: D301 - as above
     from training.evaluation.assessment import RunFolder, assess, measure
     from training.evaluation.calibration import ThresholdRule
@@ -166,18 +187,22 @@ def export(
     whole_trunk: Annotated[
         bool,
         typer.Option(
-            "--whole-trunk", help="With maps that no head of the run reads, for heads to come."
+            "--whole-trunk",
+            help="Keep feature maps that no head of the run reads, for later heads.",
         ),
     ] = False,
 ) -> None:
-    """Export to ONNX and compare with PyTorch; a difference over 1e-4 is refused.
+    """Export a run to ONNX and compare it with PyTorch.
+
+    A difference above 1e-4 is refused.
 
     \b
     g2d export runs/small_finetune
 
-    Writes runs/NAME/export: no text side where no head reads phrases, no decoder where the heads
-    read the encoder alone. Printed are the difference that counts (probabilities of logits,
-    features relative beyond 1) and that of the raw numbers.
+    Writes runs/NAME/export, without the text encoder if no head reads phrases, and without the
+    decoder if the heads read the encoder only. For every output it prints the difference that is
+    checked (of probabilities for logits, relative for features above 1) and that of the raw
+    values.
     """  # noqa: D301 - as above
     import shutil
     from dataclasses import replace
@@ -198,28 +223,42 @@ def export(
 def publish(
     run: Run,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "g2d-cxr",
-    models: Annotated[Path, typer.Option(help="The model repository.")] = Path("models"),
-    alias: Annotated[str, typer.Option(help="Alias of the new version; '' for none.")] = "stable",
+    models: Annotated[Path, typer.Option(help="Folder of the model repository.")] = Path("models"),
+    alias: Annotated[
+        str, typer.Option(help="Alias to point to the new version; '' for none.")
+    ] = "stable",
     accept: Annotated[
         list[str] | None,
-        typer.Option(help="A metric that may be worse than in stable; the card will say so."),
+        typer.Option(
+            help="Metric that may be worse than in stable; it is named in the model card."
+        ),
     ] = None,
     head: Annotated[
-        str | None, typer.Option(help="Publish this head alone, onto the version of --base.")
+        str | None,
+        typer.Option(help="Publish this head only, added to the version given by --base."),
     ] = None,
     head_as: Annotated[
-        str | None, typer.Option("--as", help="Name of that head in the version.")
+        str | None,
+        typer.Option(
+            "--as", help="Name of the head in the new version. Default: the value of --head."
+        ),
     ] = None,
-    base: Annotated[str, typer.Option(help="The version that --head is added to.")] = "stable",
+    base: Annotated[
+        str, typer.Option(help="Version to which --head is added, by number or alias.")
+    ] = "stable",
 ) -> None:
-    """Publish an evaluated and exported run as the next version; a gate that fails refuses.
+    """Publish a run as the next version of a model.
+
+    The run must have been evaluated and exported. It is refused if a check fails, such as a
+    metric that is worse than that of the stable version.
 
     \b
     g2d evaluate runs/small_finetune && g2d export runs/small_finetune
     g2d publish runs/small_finetune --alias canary
     g2d publish runs/new_finding --head findings --as new_finding
 
-    The version appears whole or not at all; `g2d models rollback` takes the alias back.
+    The version appears completely or not at all. `g2d models rollback` undoes the change of the
+    alias.
     """  # noqa: D301 - as above
     from training.evaluation.assessment import RunFolder
     from training.evaluation.trained_model import load_run
@@ -242,22 +281,26 @@ def ablation(
     out: Out = None,
     cache: Cache = DEFAULT_CACHE,
     write: Annotated[
-        Path | None, typer.Option(help="A page whose generated part is written anew.")
+        Path | None, typer.Option(help="Markdown page whose generated part is replaced.")
     ] = None,
     table_only: Annotated[
-        bool, typer.Option("--table-only", help="Compute nothing; what is missing is named.")
+        bool,
+        typer.Option("--table-only", help="Compute nothing; name the results that are missing."),
     ] = False,
     picture: Annotated[
-        Path | None, typer.Option(help="A PNG of what the decoders see in two open radiographs.")
+        Path | None,
+        typer.Option(help="PNG file to write, with the decoder maps of two open radiographs."),
     ] = None,
 ) -> None:
-    """Compare pre-trainings: lungs and pneumonia at 1, 10 and 100 percent of the labels.
+    """Compare pre-trainings with each other.
+
+    Lungs and pneumonia are learned from 1, 10 and 100 percent of the labels.
 
     \b
-    g2d ablation ablation --write docs/ablation.md      two CPU cores, about two hours
-    g2d ablation ablation --table-only                  what is there by now
+    g2d ablation ablation --write docs/ablation.md      takes about two hours on two CPU cores
+    g2d ablation ablation --table-only                  prints the results so far
 
-    Killed or stopped, the same command goes on with what is missing.
+    If the command is interrupted, run it again to continue.
     """  # noqa: D301 - as above
     from training.config.files import load_ablation
     from training.experiments import ablation as experiment

@@ -1,4 +1,4 @@
-"""The sub-command zero-shot: figures of a pre-training without any training."""
+"""`g2d zero-shot`: measure a pre-trained run without any fine-tuning."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,37 +8,42 @@ import typer
 
 
 class Asked(StrEnum):
-    """What the run is asked for."""
+    """Task of the zero-shot evaluation."""
 
     CLASSIFY = "classify"
     GROUND = "ground"
 
 
 class Protocol(StrEnum):
-    """Which split, rows and thresholds."""
+    """Protocol that defines the split, the rows and the thresholds."""
 
     SOUND = "sound"
     MGCA = "mgca"
 
 
 def zero_shot(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, runs/NAME.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
     data: Annotated[Path, typer.Option(help="Folder of the data sets.")],
-    table: Annotated[str, typer.Option(help="The data set, such as rsna.")],
-    task: Annotated[Asked, typer.Option(help="Findings, or where they are.")] = Asked.CLASSIFY,
+    table: Annotated[str, typer.Option(help="Name of the data set, such as rsna.")],
+    task: Annotated[
+        Asked, typer.Option(help="Classify findings, or ground them in the image.")
+    ] = Asked.CLASSIFY,
     protocol: Annotated[
-        Protocol, typer.Option(help="mgca adds the published way of measuring.")
+        Protocol,
+        typer.Option(help="Protocol of splits and metrics; mgca adds the published metrics."),
     ] = Protocol.SOUND,
 ) -> None:
-    """Ask a pre-trained run for findings, or where they are, by prompts alone.
+    """Evaluate a pre-trained run without fine-tuning.
+
+    Findings are classified, or located in the image, by text prompts only.
 
     \b
     g2d zero-shot runs/small_pretrain --data ../shared/data --table nih_subset
     g2d zero-shot runs/g2d_paper --data /data --table siim --task ground
     g2d zero-shot runs/g2d_paper --data /data --table rsna --protocol mgca
 
-    Thresholds are chosen on the validation split, figures are of the test split with 95 %
-    intervals over patients.
+    Thresholds are chosen on the validation split. Metrics are measured on the test split, with
+    95 % intervals over patients.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from training.evaluation.trained_model import load_run
     from training.evaluation.zero_shot_classification import classify, prepare

@@ -1,4 +1,4 @@
-"""The command tells failures in one line, loads only what it needs, and teaches by its help."""
+"""The command reports failures in one line, imports only what it needs, and has helpful help."""
 
 import errno
 import json
@@ -37,7 +37,7 @@ def g2d(*arguments: str, models: Path | None = None) -> Result:
 
 
 def failed(result: Result, message: str) -> None:
-    """The command line failed as one that is wrong does, and said why in one line."""
+    """Check that the command failed with status 2 and one line on standard error."""
     assert result.exit_code == 2
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
@@ -67,7 +67,7 @@ def test_the_list_is_json_when_asked(repository: Repository) -> None:
     assert rows[0]["digest"] == repository.digest(NAME, 1)
 
 
-def test_the_list_survives_what_is_corrupt_and_names_it(repository: Repository) -> None:
+def test_the_list_names_corrupt_versions_and_goes_on(repository: Repository) -> None:
     (repository.folder(NAME, 1) / "manifest.json").write_text("{")
     (repository.root / NAME / "aliases.json").write_text("")
     result = g2d("models", "list", models=repository.root)
@@ -77,7 +77,7 @@ def test_the_list_survives_what_is_corrupt_and_names_it(repository: Repository) 
     assert f"{NAME}  2" in result.stdout
 
 
-def test_no_models_is_said_and_is_no_failure(tmp_path: Path) -> None:
+def test_an_empty_repository_is_reported_and_is_not_a_failure(tmp_path: Path) -> None:
     result = g2d("models", "list", models=tmp_path)
     assert (result.exit_code, result.stdout) == (0, "")
     assert "no model in" in result.stderr
@@ -104,13 +104,13 @@ def test_an_alias_is_moved_and_rolled_back(repository: Repository) -> None:
     assert repository.resolve(NAME) == 1
 
 
-def test_an_alias_that_moved_meanwhile_is_left_alone(repository: Repository) -> None:
+def test_an_alias_that_was_changed_meanwhile_is_left_alone(repository: Repository) -> None:
     result = g2d("models", "alias", NAME, "stable", "1", "--expected", "1", models=repository.root)
     failed(result, "points to version 2, not to 1")
     assert repository.resolve(NAME) == 2
 
 
-def test_an_alias_is_not_moved_to_a_version_that_does_not_verify(repository: Repository) -> None:
+def test_an_alias_is_not_moved_to_a_version_that_fails_verification(repository: Repository) -> None:
     (repository.folder(NAME, 1) / "golden.npz").write_bytes(b"altered")
     failed(g2d("models", "alias", NAME, "stable", "1", models=repository.root), "digest")
     assert repository.resolve(NAME) == 2
@@ -118,23 +118,23 @@ def test_an_alias_is_not_moved_to_a_version_that_does_not_verify(repository: Rep
 
 def test_verify_checks_the_digests_of_every_version(repository: Repository) -> None:
     result = g2d("models", "verify", "--no-golden", models=repository.root)
-    assert result.stdout == f"{NAME}/1: digests hold\n{NAME}/2: digests hold\n"
+    assert result.stdout == f"{NAME}/1: digests match\n{NAME}/2: digests match\n"
 
 
-def test_verify_names_each_version_that_does_not_hold(repository: Repository) -> None:
+def test_verify_names_each_version_that_fails_verification(repository: Repository) -> None:
     (repository.folder(NAME, 1) / "golden.npz").write_bytes(b"altered")
     result = g2d("models", "verify", "--no-golden", models=repository.root)
     assert result.exit_code == 2
-    assert result.stdout == f"{NAME}/2: digests hold\n"
+    assert result.stdout == f"{NAME}/2: digests match\n"
     first, last = result.stderr.splitlines()
     assert first.startswith(f"{NAME}/1: golden.npz does not have the digest")
-    assert last == "g2d: error: 1 of 2 versions do not hold"
+    assert last == "g2d: error: 1 of 2 versions failed verification"
 
 
 def test_verify_replays_the_golden_outputs(tiny_models: Path) -> None:
     result = g2d("models", "verify", models=tiny_models)
     assert result.exit_code == 0
-    assert result.stdout.startswith("tiny/1: digests hold; golden outputs within ")
+    assert result.stdout.startswith("tiny/1: digests match; golden outputs within ")
 
 
 def test_verify_refuses_golden_outputs_that_differ(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_verify_says_when_the_runtime_is_not_installed(
     monkeypatch.delitem(sys.modules, "service.backends.ort", raising=False)
     result = g2d("models", "verify", NAME, "1", models=repository.root)
     assert result.exit_code == 0
-    assert "golden outputs not replayed, ONNX Runtime is not installed" in result.stdout
+    assert "golden outputs not replayed, because ONNX Runtime is not installed" in result.stdout
 
 
 def test_verify_with_nothing_to_verify_fails(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_verify_with_nothing_to_verify_fails(tmp_path: Path) -> None:
         ("verify", "nobody"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(
+def test_a_missing_model_version_or_alias_is_reported_in_one_line(
     repository: Repository, arguments: tuple[str, ...]
 ) -> None:
     failed(g2d("models", *arguments, models=repository.root), "")
@@ -231,7 +231,7 @@ def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch, failure: Except
     assert g2d("fail").exception is failure
 
 
-def test_the_version_is_told_from_an_installation_and_from_the_sources() -> None:
+def test_the_version_is_printed() -> None:
     result = g2d("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("g2d ")
@@ -249,7 +249,7 @@ def test_a_command_whose_module_is_not_installed_is_not_offered(
         assert "No such command" in g2d(name).stderr
 
 
-def test_every_command_of_an_installed_module_is_there_and_has_help() -> None:
+def test_every_command_of_an_installed_module_has_help_with_an_example() -> None:
     context = typer.Context(typer.main.get_command(app))
     group = typer.main.get_command(app)
     assert isinstance(group, cli.Commands)

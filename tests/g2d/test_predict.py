@@ -75,7 +75,9 @@ def test_a_failure_of_predict_is_one_line(
     assert result.stderr.count("\n") == 1
 
 
-def test_a_file_that_is_no_radiograph_is_said_so(tiny_models: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_radiograph_is_named_as_such(
+    tiny_models: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "letter.pdf"
     path.write_bytes(b"%PDF-1.7")
     result = g2d(tiny_models, "predict", str(path))
