@@ -51,7 +51,7 @@ def prepare(
         ),
     ] = 224,
 ) -> None:
-    """Preprocess and cache the radiographs of a configuration.
+    """Preprocess radiographs and cache them for training.
 
     \b
     g2d prepare small_pretrain

@@ -1,4 +1,4 @@
-"""`g2d predict` and `g2d serve`: one file answered in this process; failures in one line."""
+"""`g2d predict`: one file is analysed in this process; failures are one line."""
 
 import json
 from pathlib import Path
@@ -83,12 +83,3 @@ def test_a_file_that_is_not_a_radiograph_is_named_as_such(
     result = g2d(tiny_models, "predict", str(path))
     assert (result.exit_code, result.stdout) == (2, "")
     assert "a file is one of application/dicom" in result.stderr
-
-
-def test_serve_refuses_settings_without_a_usable_value(
-    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.observability.logs.configure", lambda level: None)
-    result = g2d(tiny_models, "serve", "--port", "70000")
-    assert result.exit_code == 2
-    assert "G2D_PORT" in result.stderr
