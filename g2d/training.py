@@ -210,12 +210,12 @@ def export(
     from training.evaluation.assessment import RunFolder
     from training.evaluation.trained_model import load_run
     from training.export.onnx_export import export as run_export
-    from training.export.onnx_export import write_parity
+    from training.export.onnx_export import write_export
 
     folder = RunFolder(run).export
     shutil.rmtree(folder, ignore_errors=True)
     exported = run_export(replace(load_run(run), whole_trunk=whole_trunk), folder)
-    write_parity(exported)
+    write_export(exported)
     for output, value in exported.parity.items():
         typer.echo(f"{output:28} {value:.1e}  raw {exported.raw[output]:.1e}")
 

@@ -21,9 +21,9 @@ from onnx import GraphProto, numpy_helper
 from torch import Tensor, nn
 
 from training.config.model import EncoderConfig
+from training.heads.classification import ClassifyHead
 from training.model.attention_pool import AttentionPool
-from training.model.g2d import ImageFeatures
-from training.model.heads import ClassifyHead, trunk_outputs
+from training.model.g2d import ImageFeatures, trunk_outputs
 from training.model.image_encoder import build_unet, run_unet
 
 PREFIX = "g2d."

@@ -5,7 +5,7 @@
 One run, one machine, one model (ResNet-50 U-Net, BERT-base, random weights), the same rows.
 The variants take turns round by round; a ratio compares the two sides of one round, and the
 median of the rounds is given. Ours runs through the loop's own code: sampler, reading ahead,
-augmentation, objective, clipping, optimiser, journal. Its reader starts anew in every round, so
+augmentation, objective, clipping, optimiser, history. Its reader starts anew in every round, so
 that the first batch of each is waited for in full.
 """
 
@@ -33,7 +33,7 @@ from training.data.rows.reader import Row
 from training.engine import trainer
 from training.engine.checkpoint import Plan
 from training.engine.distributed import launch
-from training.engine.history import Journal
+from training.engine.history import History
 from training.engine.optimiser import set_up
 from training.model.text_encoder import build_tokenizer, locate
 from training.pretrain.objective import Pretraining
@@ -62,23 +62,23 @@ class Ours:
         self.task = PretrainTask(config, cache, folder)
         self.plan = Plan(folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size)
         model, optimiser = set_up(self.fabric, self.task.module, config.optimiser, config.engine)
-        self.stepping = trainer.Trainer(
-            self.fabric, model, optimiser, self.task, self.plan, config.optimiser
+        self.trainer = trainer.Trainer(
+            self.fabric, model, optimiser, self.task, self.plan, config.optimiser, config.engine
         )
         self.done = 0
 
     def round(self, steps: int) -> Round:
         """So many steps, and the share of their time that waited for data."""
-        journal = Journal(self.fabric, self.plan.folder, [], self.config.batch_size, scaled=False)
+        history = History(self.fabric, self.plan.folder, [], self.config.batch_size, scaled=False)
         plan = replace(self.plan, steps=self.done + steps)
         start = time.perf_counter()
         reader = trainer.batches_from(self.fabric, self.task, plan, self.config.engine, self.done)
         with closing(reader) as batches:
             for step in range(self.done, plan.steps):
-                self.stepping.step(step, batches, journal)
+                self.trainer.step(step, batches, history)
         self.done = plan.steps
         seconds = time.perf_counter() - start
-        return Round(steps * self.config.batch_size / seconds, journal.waited_s / seconds)
+        return Round(steps * self.config.batch_size / seconds, history.data_wait_s / seconds)
 
 
 def released_round(released: ReleasedLoop, steps: int) -> Round:

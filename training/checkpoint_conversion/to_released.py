@@ -14,7 +14,7 @@ from torch import Tensor
 from radiograph.errors import ModelError
 from training.checkpoint_conversion.from_released import UNREAD_FILE
 from training.checkpoint_conversion.layout import Layout, released_names
-from training.engine.checkpoint import chosen, read_checkpoint
+from training.engine.checkpoint import preferred_checkpoint, read_checkpoint
 
 
 class NotInLayout(ModelError):
@@ -51,7 +51,7 @@ def export_checkpoint(run: Path, out: Path, layout: Layout) -> Written:
     """
     if out.exists():
         raise FileExistsError(f"{out} is there already; choose a new --out")
-    path = chosen(run) if run.is_dir() else run
+    path = preferred_checkpoint(run) if run.is_dir() else run
     weights = read_checkpoint(path).weights
     ours = {k.removeprefix("g2d."): v for k, v in weights.items() if k.startswith("g2d.")}
     kept = path.parent / UNREAD_FILE

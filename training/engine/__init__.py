@@ -1,1 +1,4 @@
-"""The trainer: loop, optimiser, checkpoints, model selection, loggers and distributed launch."""
+"""The training engine: loop, optimiser, checkpoints, model selection, loggers, processes.
+
+task (data, losses) + configuration -> trainer -> checkpoint, history, experiment loggers
+"""

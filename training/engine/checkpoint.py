@@ -1,11 +1,11 @@
-"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+"""Checkpoints: the complete state of a run, so that it can resume as if it had never stopped.
 
     last.ckpt = model, optimiser, scaler, random generators, position, choice, configuration, commit
-    best.ckpt = model, configuration, commit; where a run chooses by validation (`choosing`)
+    best.ckpt = model, configuration, commit; only of runs that select by validation
 
-The learning rate, the order of the rows, augmentation and dropout are functions of the seed
-and the position, which therefore restores them; the states of the random generators are kept
-for whatever a task may draw outside of its steps.
+Learning rate, order of the rows, augmentation and dropout are functions of the seed and the
+position. The states of the random generators are saved for numbers that a task draws outside of
+its steps.
 """
 
 import os
@@ -29,17 +29,17 @@ CHECKPOINT = "last.ckpt"
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run is and where it writes.
+    """Length and folder of a run.
 
     Attributes:
-        folder: of the run; holds `last.ckpt` and `history.jsonl`.
-        steps: in all.
+        folder: folder of the run; holds `last.ckpt` and `history.jsonl`.
+        steps: number of optimiser steps.
         checkpoint_every: steps between two checkpoints.
-        seed: of everything random.
-        config: written into each checkpoint, as JSON.
-        log_every: steps between two lines of the log; None is `checkpoint_every`.
-        accumulate: micro-batches of a step.
-        rows: of a micro-batch of one process; 0 where the batches are not counted.
+        seed: seed of everything random.
+        config: configuration as JSON, which is written into each checkpoint.
+        log_every: steps between two lines of the history; None is `checkpoint_every`.
+        accumulate: micro-batches per step.
+        rows: rows in a micro-batch of one process; 0 if rows are not counted.
     """
 
     folder: Path
@@ -54,12 +54,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says of its run.
+    """Weights and origin of a run.
 
     Attributes:
-        weights: of the module that was trained.
-        config: of the run, JSON.
-        commit: that the run was started from, or `unknown`.
+        weights: state dict of the module that was trained.
+        config: configuration of the run as JSON.
+        commit: commit that the run was started from, or `unknown`.
     """
 
     weights: dict[str, Tensor]
@@ -67,14 +67,14 @@ class Checkpoint:
     commit: str
 
 
-def chosen(folder: Path) -> Path:
-    """The checkpoint that a run's folder stands for: the best one where it chose, else the last."""
+def preferred_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint that represents a run: the best if it selects one, else the last."""
     best = folder / BEST
     return best if best.is_file() else folder / CHECKPOINT
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; nothing in it is executed."""
+    """Read a checkpoint; no code in it is executed."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     return Checkpoint(state["model"], state["config"], state.get("commit", "unknown"))
 
@@ -86,19 +86,19 @@ def save(
     optimiser: Optimizer,
     step: int,
     commit: str,
-    choosing: ModelSelector | None = None,
+    selector: ModelSelector | None = None,
 ) -> None:
-    """Write the checkpoint beside the old one, then put it in its place.
+    """Write a checkpoint, and replace the previous one once it is complete.
 
     Args:
-        fabric, plan, model, optimiser, choosing: of the run.
-        step: steps done.
-        commit: that the run was started from.
+        fabric, plan, model, optimiser, selector: parts of the run.
+        step: number of steps done.
+        commit: commit that the run was started from.
     """
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "step": step}
     state |= {"config": plan.config, "commit": commit, "position": _position(fabric, plan, step)}
     state |= {"scaler": fabric.strategy.precision.state_dict(), "rng": _generators()}
-    state |= {"choice": choosing.state()} if choosing else {}
+    state |= {"choice": selector.state()} if selector else {}
     partial = plan.folder / f"{CHECKPOINT}.partial"
     fabric.save(partial, state)
     if fabric.is_global_zero:
@@ -112,9 +112,12 @@ def resume(
     model: nn.Module,
     optimiser: Optimizer,
     plan: Plan,
-    choosing: ModelSelector | None = None,
+    selector: ModelSelector | None = None,
 ) -> tuple[int, str]:
-    """Steps already done, and the commit that the run was started from.
+    """Restore the state of a run from its folder.
+
+    Returns:
+        The number of steps already done, and the commit that the run was started from.
 
     Raises:
         ValueError: the folder holds a run of another configuration, or one whose steps saw
@@ -132,13 +135,13 @@ def resume(
     fabric.load(path, {"model": model, "optimiser": optimiser}, weights_only=True)
     fabric.strategy.precision.load_state_dict(before.get("scaler") or {})
     _restore_generators(before.get("rng", {}))
-    if choosing is not None:
-        choosing.restore(before["choice"])
+    if selector is not None:
+        selector.restore(before["choice"])
     return int(before["step"]), str(before.get("commit", "unknown"))
 
 
 def _position(fabric: Fabric, plan: Plan, step: int) -> dict[str, int]:
-    """Where in the data a run is: steps, and how many rows make one."""
+    """Return the position in the data: number of steps, and the rows of one step."""
     joined = plan.rows * fabric.world_size
     return {"step": step, "world": fabric.world_size, "joined": joined} | {
         "accumulate": plan.accumulate,
@@ -148,7 +151,7 @@ def _position(fabric: Fabric, plan: Plan, step: int) -> dict[str, int]:
 
 
 def _check_batch(fabric: Fabric, plan: Plan, before: dict[str, int]) -> None:
-    """A run may go on with other processes as long as a step sees the same rows."""
+    """Raise an error unless a step sees as many rows as before; the processes may differ."""
     now = _position(fabric, plan, 0)
     if all(before[key] == now[key] for key in ("world", "joined", "accumulate")):
         return
@@ -168,11 +171,14 @@ def _check_batch(fabric: Fabric, plan: Plan, before: dict[str, int]) -> None:
 
 
 def _same_run(before: str, now: str, *, batch_size: bool) -> bool:
-    """Whether two configurations learn the same: the engine may differ, and keys that are new.
+    """Return whether two configurations train the same; the engine does not count.
+
+    Both are validated, so that keys that a newer version has added do not count either.
 
     Args:
-        before, now: JSON.
-        batch_size: whether it counts; not where the position says how many rows a step saw.
+        before, now: configurations as JSON.
+        batch_size: False if a different batch size is allowed, because the position of the
+            checkpoint tells how many rows a step saw.
     """
     if before == now:
         return True
@@ -186,7 +192,7 @@ def _same_run(before: str, now: str, *, batch_size: bool) -> bool:
 
 
 def _generators() -> dict[str, Any]:
-    """States of Python's and PyTorch's global generators; numpy's is not used."""
+    """Return the states of the global generators of Python and PyTorch; numpy's is not used."""
     state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()

@@ -1,4 +1,4 @@
-"""Processes and devices of a run: one here, or those that torchrun or SLURM started."""
+"""Processes and devices of a run: one process, or those that torchrun or SLURM started."""
 
 import os
 import warnings
@@ -15,14 +15,15 @@ from training.config.engine import EngineConfig
 
 
 def launch(config: EngineConfig, precision: str) -> Fabric:
-    """Start or join the processes of a run; each of them goes on from here.
+    """Start or join the processes of a run; each of them returns from this function.
 
     Args:
-        config: of the engine. Under torchrun and SLURM the launcher's counts hold.
-        precision: as Lightning names it.
+        config: devices and strategy. Under torchrun and SLURM, the launcher's counts override
+            those of the configuration.
+        precision: precision, as Lightning names it.
 
     Raises:
-        ValueError: fsdp, or synchronised batch norm, without a GPU.
+        ValueError: fsdp or synchronised batch norm is configured without a GPU.
     """
     devices, nodes = started_by_launcher() or (config.devices, config.nodes)
     fabric = Fabric(
@@ -34,8 +35,9 @@ def launch(config: EngineConfig, precision: str) -> Fabric:
     )
     if config.sync_batchnorm and fabric.device.type != "cuda":
         raise ValueError("batch norm is synchronised on CUDA devices only")
-    # Inputs keep their precision: autocast casts where it should, and the thresholds of the pseudo
-    # mask are taken from the images. Lightning would cast all, and refuses frozen dataclasses.
+    # Inputs keep their precision: autocast casts where needed, and the thresholds of the pseudo
+    # mask are computed from the images. Lightning would cast every tensor, and cannot replace the
+    # fields of frozen dataclasses.
     fabric.strategy.precision.convert_input = _unchanged  # type: ignore[method-assign]
     fabric.launch()
     return fabric
@@ -46,7 +48,7 @@ def _unchanged(data: Any) -> Any:
 
 
 def started_by_launcher() -> tuple[int, int] | None:
-    """Processes a node and nodes, as torchrun or srun counted them; None without a launcher."""
+    """Return processes per node and nodes as torchrun or srun counts them; None without either."""
     env = os.environ
     if "TORCHELASTIC_RUN_ID" in env:
         local = int(env["LOCAL_WORLD_SIZE"])
@@ -58,15 +60,15 @@ def started_by_launcher() -> tuple[int, int] | None:
 
 
 def strategy_of(config: EngineConfig, processes: int) -> Strategy | str:
-    """How so many processes work together."""
+    """Return the strategy by which the given number of processes works together."""
     if config.strategy == "fsdp":
-        # One whole file, as of any other run, so that it resumes on other devices.
+        # A full state dict, as in any other run, so that the run can resume on other devices.
         return FSDPStrategy(
             auto_wrap_policy={BertLayer}, state_dict_type="full", use_orig_params=True
         )
     if processes == 1 and config.strategy == "auto":
         return "auto"
-    # A decoder before its loss begins, and heads without a label in a batch, get no gradient.
+    # Unused parameters: the decoder before its loss starts, and heads without a label in a batch.
     warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
-    # The others wait while the first process looks at a validation split or measures.
+    # A long timeout: the other processes wait while the first one validates.
     return DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=2))

@@ -1,7 +1,7 @@
-"""What a run tells: `history.jsonl`, loggers, and how fast it goes.
+"""The history of a run: losses, throughput and validations, in `history.jsonl` and the loggers.
 
-Losses stay on the device, one small tensor a step; `note` reads them all at once, which is
-the only time that the host waits for the device, and refuses what is not finite.
+Losses stay on the device, one small tensor per step. `History.write` reads them all at once,
+which is the only time that the host waits for the device, and raises if one is not finite.
 """
 
 import json
@@ -15,113 +15,129 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from training.engine.loggers import Log
+from training.engine.loggers import ExperimentLogger
 
 HISTORY = "history.jsonl"
 TIMES = ("minutes", "images_per_s", "data_wait")
 """Keys of a line that depend on the machine."""
 
 
-class Journal:
-    """Collects the values of steps and writes their means."""
+class History:
+    """Collects the values of steps and writes their means.
+
+    Attributes:
+        data_wait_s: seconds that steps have waited for their data since the last line.
+    """
 
     def __init__(
-        self, fabric: Fabric, folder: Path, logs: Sequence[Log], rows: int, *, scaled: bool
+        self,
+        fabric: Fabric,
+        folder: Path,
+        loggers: Sequence[ExperimentLogger],
+        rows: int,
+        *,
+        scaled: bool,
     ) -> None:
-        """Begin to take time.
+        """Start the clock.
 
         Args:
-            fabric: whose processes' means are written, by the first of them.
-            folder: of the run.
-            logs: of the first process; none elsewhere.
-            rows: that a step of all processes sees.
-            scaled: a gradient scaler leaves out steps whose gradients are not finite.
+            fabric: processes of the run; the first of them writes the means over all.
+            folder: folder of the run.
+            loggers: loggers of the first process; none on the others.
+            rows: rows that a step of all processes sees.
+            scaled: True if a gradient scaler skips the steps whose gradients are not finite.
         """
-        self._fabric, self._folder, self._logs, self._rows = fabric, folder, logs, rows
+        self._fabric, self._folder, self._loggers, self._rows = fabric, folder, loggers, rows
         self._scaled = scaled
         self._names: list[str] = []
         self._values: list[Tensor] = []
-        self._seen: dict[str, float] = {}
+        self._validation: dict[str, float] = {}
         self._began = self._last = time.monotonic()
-        self.waited_s = 0.0
-        """Seconds that steps waited for their data since the last note."""
+        self.data_wait_s = 0.0
 
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Keep the values of one step, without reading them."""
+    def add_step(self, values: Mapping[str, Tensor]) -> None:
+        """Keep the values of one step on the device, without reading them."""
         self._names = list(values)
         self._values.append(torch.stack([value.detach().float() for value in values.values()]))
 
-    def saw(self, values: Mapping[str, float]) -> None:
-        """Keep what a look at the validation split gave for the next line."""
-        self._seen = dict(values)
+    def add_validation(self, values: Mapping[str, float]) -> None:
+        """Keep the values of a validation for the next line."""
+        self._validation = dict(values)
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting_for_data(self) -> Iterator[None]:
         """Count the time inside as time that the step waited for its data."""
         start = time.monotonic()
         yield
-        self.waited_s += time.monotonic() - start
+        self.data_wait_s += time.monotonic() - start
 
-    def note(self, step: int, rate: float) -> None:
-        """Write the means of all steps since the last note.
+    def write(self, step: int, lr: float) -> None:
+        """Write a line with the means of all steps since the last line.
 
         Args:
-            step: steps done.
-            rate: learning rate of the last of them.
+            step: number of steps done.
+            lr: learning rate of the last of them.
 
         Raises:
             FloatingPointError: a loss, or without a scaler a gradient, was not finite.
         """
-        each = torch.as_tensor(self._fabric.all_reduce(torch.stack(self._values)))  # their mean
-        table = [dict(zip(self._names, row, strict=True)) for row in each.tolist()]
-        self._check(step - len(table), table)
+        # steps x values; the mean over the processes
+        means = torch.as_tensor(self._fabric.all_reduce(torch.stack(self._values)))
+        table = [dict(zip(self._names, row, strict=True)) for row in means.tolist()]
+        self._check_finite(step - len(table), table)
         used = [row for row in table if math.isfinite(row["gradient_norm"])]
         line = {
             name: round(sum(row[name] for row in used) / max(1, len(used)), 5)
             for name in self._names
         }
-        line |= {"rate": rate} | self._pace(len(table)) | self._seen
-        self._seen = {}
+        line |= {"rate": lr} | self._throughput(len(table)) | self._validation
+        self._validation = {}
         if self._scaled:
             line["skipped_steps"] = len(table) - len(used)
-        self._write({"step": step} | line)
+        self._write_line({"step": step} | line)
         self._values.clear()
 
-    def picture(self, step: int, panel: Tensor) -> None:
-        """Show a panel, H x W x 3 uint8."""
-        for log in self._logs:
-            log.picture(step, panel.numpy())
+    def log_panel(self, step: int, panel: Tensor) -> None:
+        """Send a panel, H x W x 3 uint8, to the loggers."""
+        for logger in self._loggers:
+            logger.log_image(step, panel.numpy())
 
-    def _check(self, first: int, table: Sequence[Mapping[str, float]]) -> None:
+    def close(self) -> None:
+        """Close the loggers."""
+        for logger in self._loggers:
+            logger.close()
+
+    def _check_finite(self, first: int, table: Sequence[Mapping[str, float]]) -> None:
         for step, row in enumerate(table, first):
             if not math.isfinite(row["total"]):
                 raise FloatingPointError(f"step {step}: the loss is {row['total']}")
             if not self._scaled and not math.isfinite(row["gradient_norm"]):
                 raise FloatingPointError(f"step {step}: the gradient is {row['gradient_norm']}")
 
-    def _pace(self, steps: int) -> dict[str, float]:
+    def _throughput(self, steps: int) -> dict[str, float]:
+        """Return the times of the last steps, and restart the clock for the next line."""
         now = time.monotonic()
         seconds = max(now - self._last, 1e-9)
-        pace = {
+        times = {
             "minutes": round((now - self._began) / 60, 2),
             "images_per_s": round(steps * self._rows / seconds, 2),
-            "data_wait": round(self.waited_s / seconds, 4),
+            "data_wait": round(self.data_wait_s / seconds, 4),
         }
-        self._last, self.waited_s = now, 0.0
-        return pace
+        self._last, self.data_wait_s = now, 0.0
+        return times
 
-    def _write(self, line: dict[str, float]) -> None:
+    def _write_line(self, line: dict[str, float]) -> None:
         if not self._fabric.is_global_zero:
             return
         with (self._folder / HISTORY).open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
-        for log in self._logs:
-            log.scalars(int(line["step"]), {k: v for k, v in line.items() if k != "step"})
+        for logger in self._loggers:
+            logger.log_scalars(int(line["step"]), {k: v for k, v in line.items() if k != "step"})
 
 
-def forget_after(folder: Path, step: int) -> None:
-    """Drop the lines of steps that a killed run wrote after its last checkpoint."""
+def drop_lines_after(folder: Path, step: int) -> None:
+    """Drop the lines of later steps, which a killed run wrote after its last checkpoint."""
     path = folder / HISTORY
     if not path.is_file():
         return
@@ -132,7 +148,7 @@ def forget_after(folder: Path, step: int) -> None:
 
 
 def _step_of(line: str) -> float:
-    """Of one line; infinite for one that was cut off when the run was killed."""
+    """Return the step of one line; infinity for a line that a kill cut off."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

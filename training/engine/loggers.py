@@ -1,7 +1,7 @@
-"""Where a run is watched: TensorBoard by default, MLflow and Weights & Biases by extra.
+"""Experiment loggers: TensorBoard by default, MLflow and Weights & Biases as optional extras.
 
-A resumed run goes on in the same place, and what was logged after its last checkpoint is
-replaced. Nothing is sent anywhere unless `mlflow` or `wandb` is configured.
+A resumed run continues in the same place and replaces the values that were logged after its last
+checkpoint. Nothing leaves the machine unless `mlflow` or `wandb` is configured.
 """
 
 import importlib
@@ -13,37 +13,37 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 PANEL = "image_attention_pseudo-mask_prediction"
 
 
-class Log(Protocol):
-    """One place that a run tells its progress to."""
+class ExperimentLogger(Protocol):
+    """A place to which a run writes its progress."""
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Values after so many steps."""
+    def log_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log values by name after a number of steps."""
 
-    def picture(self, step: int, panel: Picture) -> None:
-        """H x W x 3 after so many steps."""
+    def log_image(self, step: int, image: Image) -> None:
+        """Log an image, H x W x 3, after a number of steps."""
 
     def close(self) -> None:
-        """Write what is not yet written."""
+        """Write everything that is still buffered."""
 
 
-def open_log(name: str, folder: Path, start: int, config: Mapping[str, Any]) -> Log:
-    """Open one log.
+def open_logger(name: str, folder: Path, start: int, config: Mapping[str, Any]) -> ExperimentLogger:
+    """Open a logger.
 
     Args:
         name: `tensorboard`, `mlflow` or `wandb`.
-        folder: of the run.
-        start: steps already done; later ones were lost with a killed run.
-        config: of the run.
+        folder: folder of the run.
+        start: number of steps already done; those that were logged beyond it are lost.
+        config: configuration of the run.
 
     Raises:
         ModuleNotFoundError: the package is not installed; the message says what to install.
     """
-    kinds: dict[str, Callable[[Path, int, Mapping[str, Any]], Log]]
-    kinds = {"tensorboard": TensorBoardLog, "mlflow": MlflowLog, "wandb": WandbLog}
+    kinds: dict[str, Callable[[Path, int, Mapping[str, Any]], ExperimentLogger]]
+    kinds = {"tensorboard": TensorBoardLogger, "mlflow": MlflowLogger, "wandb": WandbLogger}
     return kinds[name](folder, start, config)
 
 
@@ -56,77 +56,77 @@ def _module(name: str, extra: str) -> ModuleType:
         ) from error
 
 
-class TensorBoardLog:
+class TensorBoardLogger:
     """Event files under `<run>/tensorboard`, read by `tensorboard --logdir runs`."""
 
     def __init__(self, folder: Path, start: int, config: Mapping[str, Any]) -> None:
-        """Open an event file; `start` hides what an earlier one holds beyond it."""
+        """Open an event file that hides the later steps of earlier files."""
         writer = _module("tensorboardX", "train").SummaryWriter
         purge = start + 1 if start else None
         self._writer = writer(str(folder / "tensorboard"), purge_step=purge)
         if not start:
             self._writer.add_text("config", f"```\n{dict(config)}\n```", 0)
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """One curve a value."""
+    def log_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to the curve of each value."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, panel: Picture) -> None:
-        """Under the images."""
-        self._writer.add_image(PANEL, panel, step, dataformats="HWC")
+    def log_image(self, step: int, image: Image) -> None:
+        """Add an image under the name of the panel."""
+        self._writer.add_image(PANEL, image, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Flush and close."""
+        """Flush and close the event file."""
         self._writer.close()
 
 
-class MlflowLog:
-    """A run on the tracking server of MLFLOW_TRACKING_URI, or under the working folder."""
+class MlflowLogger:
+    """A run on the tracking server of MLFLOW_TRACKING_URI, or under the working directory."""
 
     def __init__(self, folder: Path, start: int, config: Mapping[str, Any]) -> None:
-        """Begin a run named after the folder, or go on with the one it began before."""
+        """Start a run named after the folder, or continue the run that the folder names."""
         self._mlflow = _module("mlflow", "mlflow")
-        noted = folder / "mlflow_run_id"
-        known = noted.read_text() if start and noted.is_file() else None
-        run = self._mlflow.start_run(run_id=known, run_name=None if known else folder.name)
-        noted.write_text(run.info.run_id)
-        if not known:
+        id_file = folder / "mlflow_run_id"
+        run_id = id_file.read_text() if start and id_file.is_file() else None
+        run = self._mlflow.start_run(run_id=run_id, run_name=None if run_id else folder.name)
+        id_file.write_text(run.info.run_id)
+        if not run_id:
             self._mlflow.log_dict(dict(config), "config.json")
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """As metrics."""
+    def log_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the values as metrics."""
         self._mlflow.log_metrics(dict(values), step=step)
 
-    def picture(self, step: int, panel: Picture) -> None:
-        """As a file of the run."""
-        self._mlflow.log_image(panel, f"panels/step-{step:07}.png")
+    def log_image(self, step: int, image: Image) -> None:
+        """Log the image as a file of the run."""
+        self._mlflow.log_image(image, f"panels/step-{step:07}.png")
 
     def close(self) -> None:
         """End the run."""
         self._mlflow.end_run()
 
 
-class WandbLog:
-    """A run in the project of WANDB_PROJECT; WANDB_MODE=offline keeps it in the folder."""
+class WandbLogger:
+    """A run in the project of WANDB_PROJECT; with WANDB_MODE=offline it stays in the folder."""
 
     def __init__(self, folder: Path, start: int, config: Mapping[str, Any]) -> None:
-        """Begin a run named after the folder, or go on with the one it began before."""
+        """Start a run named after the folder, or continue the run that the folder names."""
         self._wandb = _module("wandb", "wandb")
-        noted = folder / "wandb_run_id"
-        known = noted.read_text() if start and noted.is_file() else None
+        id_file = folder / "wandb_run_id"
+        run_id = id_file.read_text() if start and id_file.is_file() else None
         self._run = self._wandb.init(
-            dir=str(folder), name=folder.name, config=dict(config), id=known, resume="allow"
+            dir=str(folder), name=folder.name, config=dict(config), id=run_id, resume="allow"
         )
-        noted.write_text(self._run.id)
+        id_file.write_text(self._run.id)
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """As one entry of the history."""
+    def log_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the values as one entry of the history."""
         self._run.log(dict(values), step=step)
 
-    def picture(self, step: int, panel: Picture) -> None:
-        """Beside the values of the step."""
-        self._run.log({PANEL: self._wandb.Image(panel)}, step=step)
+    def log_image(self, step: int, image: Image) -> None:
+        """Log the image beside the values of the step."""
+        self._run.log({PANEL: self._wandb.Image(image)}, step=step)
 
     def close(self) -> None:
         """Finish the run."""

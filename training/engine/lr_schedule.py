@@ -1,17 +1,17 @@
-"""The learning rate of each step: a function of its number alone, so that resumed runs agree."""
+"""The learning rate as a function of the step alone, so that a resumed run agrees."""
 
 import math
 
 from training.config.engine import OptimiserConfig
 
 
-def rate(step: int, steps: int, config: OptimiserConfig) -> float:
-    """Linear warm-up, then a cosine to zero, or one after another; a factor on the rate.
+def lr_factor(step: int, steps: int, config: OptimiserConfig) -> float:
+    """Return the factor on the learning rate: linear warm-up, then cosine decay to zero.
 
     Args:
-        step: of the optimiser, from 0.
-        steps: of the whole run.
-        config: how long the warm-up is, and when the cosine starts again.
+        step: optimiser step, from 0.
+        steps: number of steps of the whole run.
+        config: length of the warm-up, and after how many steps the cosine restarts.
     """
     start = round(steps * config.warmup)
     if step < start:

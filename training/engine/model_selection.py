@@ -1,10 +1,11 @@
-"""Choose the best weights of a run by looks at the validation split, and end it in time.
+"""Selection of the best weights of a run by validation, and early stopping.
 
-    every so many steps: look -> better? -> best.ckpt
-                              -> `patience` looks without a better one -> the run ends
+    every few steps: validate -> better than before? -> best.ckpt
+                              -> `patience` validations without improvement -> the run ends
 
-The first process looks, and the others do as it says. What was seen so far is a part of every
-checkpoint, so that a run that was killed chooses as one that was not.
+Only the first process validates; the others receive its value. The state of the selection is a
+part of every checkpoint, so that a run that was killed selects the same weights as one that ran
+through.
 """
 
 import math
@@ -22,13 +23,13 @@ BEST = "best.ckpt"
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What the looks of a run came to.
+class BestValidation:
+    """The best validation of a run so far. The names of the fields are keys of checkpoints.
 
     Attributes:
-        value: of the best look; None before the first.
-        step: after how many steps it was.
-        since: looks after it.
+        value: value of that validation; None before the first.
+        step: number of steps that had been done.
+        since: number of validations since then.
     """
 
     value: float | None = None
@@ -37,65 +38,74 @@ class Choice:
 
 
 class ModelSelector:
-    """Looks at the validation split as often as the configuration says."""
+    """Validates as often as the configuration says, and keeps the best weights.
 
-    def __init__(self, config: ChooseConfig, look: Callable[[], float]) -> None:
-        """Begin without a look.
+    Attributes:
+        config: criterion, interval and patience.
+        best: the best validation so far.
+    """
+
+    def __init__(self, config: ChooseConfig, measure: Callable[[], float]) -> None:
+        """Start without a validation.
 
         Args:
-            config: how often, and for how long.
-            look: measures the module as it is; the first process calls it.
+            config: criterion, interval and patience.
+            measure: measures the module in its current state; only the first process calls it.
         """
-        self.config, self._look = config, look
-        self.choice = Choice()
+        self.config, self._measure = config, measure
+        self.best = BestValidation()
 
     @property
-    def ended(self) -> bool:
-        """Whether the run has not become better for long enough."""
-        return self.config.patience is not None and self.choice.since >= self.config.patience
+    def exhausted(self) -> bool:
+        """True if the patience has run out."""
+        return self.config.patience is not None and self.best.since >= self.config.patience
 
     def due(self, step: int, steps: int) -> bool:
-        """Whether to look after so many steps, of how many in all."""
+        """Return whether to validate after `step` of `steps` steps."""
         return step % self.config.every == 0 or step == steps
 
-    def look(
-        self, fabric: Fabric, folder: Path, model: nn.Module, step: int, about: dict[str, Any]
+    def validate(
+        self, fabric: Fabric, folder: Path, model: nn.Module, step: int, extra: dict[str, Any]
     ) -> dict[str, float]:
-        """Look, and keep the weights where they are the best so far, the first of equals.
+        """Validate, and save the weights if they are better than all before.
 
-        A value that is not finite is never the best.
+        A value that is not finite is never the best. Of equal values, the first is the best.
 
         Args:
-            fabric: of the run.
-            folder: of the run.
-            model: as the optimiser knows it.
-            step: steps done.
-            about: what is written beside the weights.
+            fabric: processes of the run.
+            folder: folder of the run.
+            model: module as the optimiser knows it.
+            step: number of steps done.
+            extra: entries that are written beside the weights.
 
         Returns:
-            For the log: the value of this look, and the best one.
+            Values for the history: that of this validation, and the step of the best one.
         """
-        value = self._look() if fabric.is_global_zero else 0.0
+        value = self._measure() if fabric.is_global_zero else 0.0
         value = float(fabric.broadcast(value))
-        best = self.choice.value
-        if math.isfinite(value) and (best is None or self._better(value, best)):
-            self.choice = Choice(value, step)
-            state = {"model": model, "step": step, "valid": value, **about}
+        if self._improves(value):
+            self.best = BestValidation(value, step)
+            state = {"model": model, "step": step, "valid": value, **extra}
             partial = folder / f"{BEST}.partial"
             fabric.save(partial, state)
             if fabric.is_global_zero:
                 partial.replace(folder / BEST)
         else:
-            self.choice = Choice(best, self.choice.step, self.choice.since + 1)
-        return {f"valid_{self.config.by}": value, "best_step": float(self.choice.step)}
+            self.best = BestValidation(self.best.value, self.best.step, self.best.since + 1)
+        return {f"valid_{self.config.by}": value, "best_step": float(self.best.step)}
 
-    def _better(self, value: float, best: float) -> bool:
+    def _improves(self, value: float) -> bool:
+        if not math.isfinite(value):
+            return False
+        best = self.best.value
+        if best is None:
+            return True
         return value < best if self.config.by == "loss" else value > best
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return asdict(self.choice)
+        """Return the state for a checkpoint."""
+        return asdict(self.best)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's."""
-        self.choice = Choice(**state)
+        """Continue from the state in a checkpoint."""
+        self.best = BestValidation(**state)

@@ -15,7 +15,17 @@ from training.config.engine import EngineConfig, OptimiserConfig
 def set_up(
     fabric: Fabric, module: nn.Module, schedule: OptimiserConfig, engine: EngineConfig
 ) -> tuple[nn.Module, Optimizer]:
-    """Module and optimiser on the device, for the processes of the run."""
+    """Move a module to its device and build its optimiser, for all processes of the run.
+
+    Args:
+        fabric: launched processes and their device.
+        module: module to train.
+        schedule: learning rates and weight decay.
+        engine: compilation and synchronised batch norm.
+
+    Returns:
+        The wrapped module in training mode, and the wrapped optimiser.
+    """
     module.to(memory_format=torch.channels_last)
     if engine.sync_batchnorm:
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -36,7 +46,14 @@ def build_optimiser(
     *,
     fused: bool = True,
 ) -> AdamW:
-    """AdamW; the text encoder, by the prefix of its names, may have its own rate."""
+    """Build AdamW; the text encoder may have its own learning rate.
+
+    Args:
+        parameters: parameters by name; those without a gradient are left out.
+        config: learning rates and weight decay.
+        text_prefix: prefix of the names of the text encoder's parameters.
+        fused: True uses PyTorch's fused implementation.
+    """
     trained = {name: p for name, p in parameters.items() if p.requires_grad}
     text = [p for name, p in trained.items() if name.startswith(text_prefix)]
     other = [p for name, p in trained.items() if not name.startswith(text_prefix)]
@@ -46,18 +63,24 @@ def build_optimiser(
 
 
 def clip(fabric: Fabric, model: nn.Module, optimiser: Optimizer, norm: float | None) -> Tensor:
-    """Scale the gradients down to a norm, or not; gives the norm that they had, unread."""
+    """Clip the gradients and return the norm that they had before, as a tensor on the device.
+
+    Args:
+        fabric, model, optimiser: parts of the run.
+        norm: largest norm of the gradients; None only measures it.
+    """
     norm = math.inf if norm is None else norm
     if isinstance(fabric.strategy, FSDPStrategy):
         found = fabric.clip_gradients(model, optimiser, max_norm=norm, error_if_nonfinite=False)
         return torch.as_tensor(found)
-    # Fabric does not clip for a fused optimiser with a scaler, which PyTorch can: it would
-    # have to unscale by itself only what is still scaled.
-    if (scaler := _scaler(fabric)) is not None:
+    # Fabric refuses to clip for a fused optimiser with a scaler, because both would unscale the
+    # gradients. PyTorch's scaler knows what it has unscaled already.
+    if (scaler := gradient_scaler(fabric)) is not None:
         scaler.unscale_(getattr(optimiser, "optimizer", optimiser))
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     return nn.utils.clip_grad_norm_(parameters, norm, error_if_nonfinite=False)
 
 
-def _scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
+def gradient_scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
+    """Return the gradient scaler of half precision; None for any other precision."""
     return getattr(fabric.strategy.precision, "scaler", None)

@@ -11,9 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.manifest import HeadSpec, Label, Task
+from radiograph.manifest import HeadSpec, Task
 from radiograph.postprocess.boxes import iou
-from radiograph.terminology import code_of
 from training.data.rows.labels import truth
 from training.data.rows.masks import ORGANS
 from training.evaluation.predictions import Prediction, detections, head_output
@@ -27,8 +26,6 @@ from training.metrics import (
 )
 from training.metrics.arrays import FloatArray
 
-GROUND_HEADS = {"regions": "aligned", "similarity": "zero_shot"}
-KINDS = {"findings": Task.CLASSIFY, "anatomy": Task.SEGMENT, "boxes": Task.DETECT}
 DETECT_IOU = 0.5
 USABLE_F1 = 0.3
 """A box label that stays below it on validation is withheld."""
@@ -109,40 +106,20 @@ def calibrate(
         rule: of the findings' thresholds.
     """
     specs = specs_of(model)
-    parts: dict[str, _Calibration] = {
-        name: _PARTS[name](model, spec, rule) for name, spec in specs.items() if name in KINDS
+    calibrations: dict[str, _Calibration] = {
+        name: _CALIBRATIONS[spec.kind](model, (name, spec), rule)
+        for name, spec in specs.items()
+        if spec.kind in _CALIBRATIONS
     }
     for seen in valid:
-        for part in parts.values():
-            part.add(seen)
-    return specs | {name: part.head() for name, part in parts.items()}
+        for calibration in calibrations.values():
+            calibration.add(seen)
+    return specs | {name: calibration.head() for name, calibration in calibrations.items()}
 
 
 def specs_of(model: TrainedModel) -> dict[str, HeadSpec]:
-    """The heads before anything is chosen for them."""
-    specs: dict[str, HeadSpec] = {}
-    config = model.config
-    labels = {"findings": config.findings, "anatomy": config.masks, "boxes": config.boxes}
-    for name, kind in KINDS.items():
-        if name in model.heads:
-            specs[name] = _head(model, name, kind, tuple(labels[name]))
-    for name, method in GROUND_HEADS.items():
-        if name in model.heads:
-            specs[name] = _head(model, name, Task.GROUND, (), method)
-    return specs
-
-
-def _head(
-    model: TrainedModel, name: str, kind: Task, labels: tuple[str, ...], method: str | None = None
-) -> HeadSpec:
-    return HeadSpec(
-        kind=kind,
-        file=f"heads/{name}.onnx",
-        inputs=model.heads[name].inputs,
-        labels=tuple(Label(name=label, code=code_of(label)) for label in labels),
-        method=method,
-        form=getattr(model.heads[name], "form", "grid"),
-    )
+    """Return the manifest entries of the heads before calibration, by their names."""
+    return {name: head.spec(model.config) for name, head in model.heads.items()}
 
 
 def _with_thresholds(head: HeadSpec, chosen: Sequence[float], rule: str) -> HeadSpec:
@@ -156,13 +133,16 @@ def _with_thresholds(head: HeadSpec, chosen: Sequence[float], rule: str) -> Head
 class _Findings:
     """Temperature over all labels, then a threshold for each by the rule."""
 
-    def __init__(self, model: TrainedModel, head: HeadSpec, rule: ThresholdRule) -> None:
-        self._model, self._head, self._rule = model, head, rule
+    def __init__(
+        self, model: TrainedModel, head: tuple[str, HeadSpec], rule: ThresholdRule
+    ) -> None:
+        self._model, self._rule = model, rule
+        self._name, self._head = head
         self._logits: list[FloatArray] = []
         self._truths: list[Mapping[str, bool]] = []
 
     def add(self, seen: Prediction) -> None:
-        self._logits.append(head_output(self._model, "findings", seen)["logits"])
+        self._logits.append(head_output(self._model, self._name, seen)["logits"])
         self._truths.append(truth(seen.row))
 
     def head(self) -> HeadSpec:
@@ -191,15 +171,22 @@ class _Masks:
     GRID = np.arange(0.2, 0.81, 0.05)
     RULE = "best mean Dice on the validation split, for each label; 1.0, withheld, where poor"
 
-    def __init__(self, model: TrainedModel, head: HeadSpec, rule: ThresholdRule) -> None:  # noqa: ARG002 - of findings
-        self._model, self._head = model, head
-        self._scores: dict[str, list[list[float]]] = {label.name: [] for label in head.labels}
-        self._present: dict[str, list[bool]] = {label.name: [] for label in head.labels}
+    def __init__(
+        self,
+        model: TrainedModel,
+        head: tuple[str, HeadSpec],
+        rule: ThresholdRule,  # noqa: ARG002 - for findings
+    ) -> None:
+        self._model = model
+        self._name, self._head = head
+        names = [label.name for label in self._head.labels]
+        self._scores: dict[str, list[list[float]]] = {name: [] for name in names}
+        self._present: dict[str, list[bool]] = {name: [] for name in names}
 
     def add(self, seen: Prediction) -> None:
         if not seen.masks:
             return
-        logits = head_output(self._model, "anatomy", seen)["logits"]
+        logits = head_output(self._model, self._name, seen)["logits"]
         for k, label in enumerate(self._head.labels):
             if label.name in seen.masks:
                 probability = (0.5 + 0.5 * np.tanh(logits[k] / 2)).astype(np.float32)
@@ -232,12 +219,18 @@ class _Boxes:
     GRID = np.arange(0.1, 0.91, 0.05)
     RULE = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where that is poor"
 
-    def __init__(self, model: TrainedModel, head: HeadSpec, rule: ThresholdRule) -> None:  # noqa: ARG002 - as above
-        self._model, self._head = model, head
-        self._found: dict[str, list[BoxesOfImage]] = {label.name: [] for label in head.labels}
+    def __init__(
+        self,
+        model: TrainedModel,
+        head: tuple[str, HeadSpec],
+        rule: ThresholdRule,  # noqa: ARG002 - for findings
+    ) -> None:
+        self._model = model
+        self._name, self._head = head
+        self._found: dict[str, list[BoxesOfImage]] = {x.name: [] for x in self._head.labels}
 
     def add(self, seen: Prediction) -> None:
-        for label, (boxes,) in detections(self._model, self._head, [seen]).items():
+        for label, (boxes,) in detections(self._model, (self._name, self._head), [seen]).items():
             if boxes is not None:
                 self._found[label].append(boxes)
 
@@ -253,11 +246,9 @@ class _Boxes:
         )
 
 
-_PARTS: dict[str, Callable[[TrainedModel, HeadSpec, ThresholdRule], _Calibration]] = {
-    "findings": _Findings,
-    "anatomy": _Masks,
-    "boxes": _Boxes,
-}
+_CALIBRATIONS: dict[
+    Task, Callable[[TrainedModel, tuple[str, HeadSpec], ThresholdRule], _Calibration]
+] = {Task.CLASSIFY: _Findings, Task.SEGMENT: _Masks, Task.DETECT: _Boxes}
 
 
 def _f1(images: Sequence[BoxesOfImage], cut: float) -> float:

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from radiograph.manifest import HeadSpec, Metric
+from radiograph.manifest import HeadSpec, Metric, Task
 from training.data.text.grounding_phrases import DEVELOPMENT, HELD_OUT
-from training.evaluation.calibration import GROUND_HEADS
 from training.evaluation.evaluators.classification import FindingsMeasure
 from training.evaluation.evaluators.detection import BoxesMeasure
 from training.evaluation.evaluators.estimates import Measure
@@ -62,13 +61,14 @@ def _measures(
     data: str,
     wordings: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[str, Measure]]:
-    """By the head that is measured."""
-    if "findings" in specs:
-        yield "findings", FindingsMeasure(model, specs["findings"], data)
-    if "anatomy" in specs:
-        yield "anatomy", MasksMeasure(model, specs["anatomy"], data)
-    if "boxes" in specs:
-        yield "boxes", BoxesMeasure(model, specs["boxes"], data)
-    for head in GROUND_HEADS:
-        if head in specs:
-            yield head, GroundingMeasure(model, (head, specs[head]), data, wordings)
+    """Yield the name of each head with its evaluator, which its kind determines."""
+    for name, spec in specs.items():
+        match spec.kind:
+            case Task.CLASSIFY:
+                yield name, FindingsMeasure(model, (name, spec), data)
+            case Task.SEGMENT:
+                yield name, MasksMeasure(model, (name, spec), data)
+            case Task.DETECT:
+                yield name, BoxesMeasure(model, (name, spec), data)
+            case Task.GROUND:
+                yield name, GroundingMeasure(model, (name, spec), data, wordings)

@@ -190,16 +190,17 @@ def head_output(model: TrainedModel, name: str, seen: Prediction) -> Raw:
 
 
 def detections(
-    model: TrainedModel, head: HeadSpec, images: Sequence[Prediction]
+    model: TrainedModel, head: tuple[str, HeadSpec], images: Sequence[Prediction]
 ) -> dict[str, list[BoxesOfImage | None]]:
     """Label -> for each image its boxes down to a low score; None where the truth is not known."""
-    low = head.model_copy(
-        update={"labels": tuple(x.model_copy(update={"threshold": 0.05}) for x in head.labels)}
+    name, spec = head
+    low = spec.model_copy(
+        update={"labels": tuple(x.model_copy(update={"threshold": 0.05}) for x in spec.labels)}
     )
-    found: dict[str, list[BoxesOfImage | None]] = {label.name: [] for label in head.labels}
+    found: dict[str, list[BoxesOfImage | None]] = {label.name: [] for label in spec.labels}
     for seen in images:
-        answer = heads.detect(low, head_output(model, "boxes", seen), seen.geometry)
-        for label in head.labels:
+        answer = heads.detect(low, head_output(model, name, seen), seen.geometry)
+        for label in spec.labels:
             if label.name not in seen.boxes:
                 found[label.name].append(None)
                 continue

@@ -21,16 +21,17 @@ from training.checkpoint_conversion.layout import ALIGNMENT
 from training.config.files import RunConfig
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.engine.checkpoint import chosen, read_checkpoint
+from training.engine.checkpoint import preferred_checkpoint, read_checkpoint
 from training.evaluation.weight_rounding import round_weights
 from training.finetune.module import Finetuning
+from training.heads.grounding import SimilarityHead
+from training.heads.head import PHRASES, Head
+from training.heads.registry import HEADS
 from training.metrics.arrays import FloatArray
-from training.model.heads import SimilarityHead, trunk_outputs
+from training.model.g2d import trunk_outputs
 from training.model.text_encoder import build_tokenizer, tokenize
 
 Raw = dict[str, FloatArray]
-PHRASES = "phrase_features"
-"""What a head reads that answers phrases."""
 _RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
 _OF_A_MODEL = ("g2d.", "heads.")
 """What the names of weights begin with that outlive the training."""
@@ -73,7 +74,7 @@ class TrainedModel:
 
     config: FinetuneConfig
     module: Finetuning
-    heads: dict[str, nn.Module]
+    heads: dict[str, Head]
     tokenizer: PreTrainedTokenizerBase
     runs: tuple[PastRun, ...]
     whole_trunk: bool = False
@@ -81,7 +82,7 @@ class TrainedModel:
     @property
     def reads_text(self) -> bool:
         """Whether a head reads phrases; without one no text side is published."""
-        return any(PHRASES in head.inputs for head in self.heads.values())  # type: ignore[operator]
+        return any(PHRASES in head.inputs for head in self.heads.values())
 
     @property
     def decodes(self) -> bool:
@@ -104,7 +105,7 @@ class TrainedModel:
 
         What was evaluated or exported before the run was trained on has another one.
         """
-        read = {"findings", "exclusive", "masks", "boxes", "preprocess"}
+        read = {"preprocess"}.union(*(head.settings for head in HEADS))
         found = hashlib.sha256(self.config.model_dump_json(include=read).encode())
         for name, tensor in sorted(self.module.state_dict().items()):
             found.update(name.encode())
@@ -137,14 +138,18 @@ class TrainedModel:
             The features that heads with phrases read and `global_features`; and by head the raw
             outputs of those without phrases.
         """
-        reads = {name: set(head.inputs) for name, head in self.heads.items()}  # type: ignore[arg-type]
+        reads = {name: set(head.inputs) for name, head in self.heads.items()}
         asked = [read for read in reads.values() if PHRASES in read]
         kept = {"global_features"}.union(*asked) - {PHRASES}
         decode = any(each.startswith("decoder_") for read in reads.values() for each in read)
         with full_precision():
             image_features = self.module.g2d.image(self._there(image), decode=decode)
             features = trunk_outputs(image_features, self.module.reads)
-            raw = {n: self._run(n, features) for n, read in reads.items() if PHRASES not in read}
+            raw = {
+                name: head.outputs(features)
+                for name, head in self.heads.items()
+                if PHRASES not in head.inputs
+            }
         return (
             {name: value.cpu().numpy() for name, value in features.items() if name in kept},
             {name: {k: v.cpu().numpy() for k, v in out.items()} for name, out in raw.items()},
@@ -162,14 +167,9 @@ class TrainedModel:
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """One head's raw outputs from the features that it reads."""
         with full_precision():
-            answer = self._run(name, {key: self._there(value) for key, value in inputs.items()})
+            there = {key: self._there(value) for key, value in inputs.items()}
+            answer = self.heads[name].outputs(there)
         return {key: value.cpu().numpy() for key, value in answer.items()}
-
-    def _run(self, name: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        head = self.heads[name]
-        names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
-        answer: dict[str, Tensor] = head(*(inputs[key] for key in names))
-        return answer
 
     def _there(self, array: FloatArray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -197,7 +197,7 @@ def load_run(checkpoint: Path) -> TrainedModel:
         FileNotFoundError: there is none.
         TaskNotOffered: it has no head, and a text side that was never aligned with its images.
     """
-    path = chosen(checkpoint) if checkpoint.is_dir() else checkpoint
+    path = preferred_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
     read = read_checkpoint(path)
     this = _RUN.validate_json(read.config)
     config = this if isinstance(this, FinetuneConfig) else _without_heads(this, path)
@@ -211,9 +211,9 @@ def load_run(checkpoint: Path) -> TrainedModel:
     module.load_state_dict({k: v for k, v in read.weights.items() if k.startswith(_OF_A_MODEL)})
     round_weights(module)
     module.eval().requires_grad_(requires_grad=False)
-    heads = dict(module.heads.items())
+    heads: dict[str, Head] = {**module.trained_heads}
     if (why := never_aligned(runs)) is None:
-        heads["similarity"] = SimilarityHead(module.g2d, module.temperature).eval()
+        heads[SimilarityHead.name] = SimilarityHead(module.g2d, module.temperature).eval()
     elif not heads:
         raise TaskNotOffered(why)
     return TrainedModel(config, module, heads, build_tokenizer(model.text), runs)

@@ -17,7 +17,7 @@ from training.engine.checkpoint import CHECKPOINT, read_checkpoint
 from training.experiments.ablation import Folder, has_decoder
 from training.experiments.ablation_probes import FINDING
 from training.pretrain.objective import Pretraining
-from training.pretrain.panels import panel
+from training.pretrain.panels import draw_panel
 
 
 def draw(config: AblationConfig, out: Path, cache_folder: Path, file: Path) -> None:
@@ -33,7 +33,7 @@ def draw(config: AblationConfig, out: Path, cache_folder: Path, file: Path) -> N
     done = [run / CHECKPOINT for run in runs if (run / CHECKPOINT).is_file()]
     if not done:
         raise FileNotFoundError(f"{out} holds no pre-training with a decoder")
-    panels = [panel(_read(checkpoint), images).numpy() for checkpoint in done]
+    panels = [draw_panel(_read(checkpoint), images).numpy() for checkpoint in done]
     Image.fromarray(np.concatenate(panels)).save(file, optimize=True)
 
 

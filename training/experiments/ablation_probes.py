@@ -25,7 +25,7 @@ from training.experiments.probe_segment import (
     measure_dice,
     train_decoder,
 )
-from training.finetune.frozen_features import encode
+from training.finetune.frozen_features import encode_rows
 
 FINDING = "Pneumonia"
 
@@ -59,10 +59,10 @@ class Encoded:
         with_maps = self._rows(config.segment.tables, has_lungs)
         without = sorted(set(self._rows(config.classify.tables, has_finding)) - set(with_maps))
         spec = config.pretrain.preprocess
-        self._maps = encode(unet, cache, with_maps, spec, maps=True)
+        self._maps = encode_rows(unet, cache, with_maps, spec, maps=True)
         self._deep = dict(zip(with_maps, self._maps.deep, strict=True))
         if without:
-            plain = encode(unet, cache, without, spec, maps=False)
+            plain = encode_rows(unet, cache, without, spec, maps=False)
             self._deep |= dict(zip(without, plain.deep, strict=True))
 
     def annotated(self, table: str, split: str) -> Annotated:

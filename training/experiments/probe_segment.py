@@ -20,10 +20,10 @@ from training.data.batches.sampler import batch_rows
 from training.data.cache.cache import Cache
 from training.data.rows.masks import IGNORE, LUNGS
 from training.engine import seeding
-from training.finetune.frozen_features import BATCH, Features
+from training.finetune.frozen_features import BATCH, EncodedRows
+from training.heads.segmentation import SegmentHead
 from training.losses.segmentation import known_mask_loss
 from training.metrics import dice
-from training.model.heads import SegmentHead
 from training.model.image_encoder import restart_decoder
 
 
@@ -39,7 +39,7 @@ class Annotated:
         structures: whose masks every row has; one map each.
     """
 
-    features: Features
+    features: EncodedRows
     rows: tuple[int, ...]
     places: Tensor
     bits: Tensor
@@ -47,7 +47,7 @@ class Annotated:
 
     def maps(self, positions: Sequence[int]) -> list[Tensor]:
         """What the decoder reads, of some rows."""
-        return self.features.at(self.places[torch.as_tensor(positions)])
+        return self.features.decoder_input(self.places[torch.as_tensor(positions)])
 
     def masks(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Masks B x K x S x S and what counts of them, B x 1 x S x S, of some rows."""
@@ -64,11 +64,11 @@ class Annotated:
 
 
 def annotated(
-    features: Features, cache: Cache, rows: Sequence[int], structures: tuple[str, ...] = LUNGS
+    features: EncodedRows, cache: Cache, rows: Sequence[int], structures: tuple[str, ...] = LUNGS
 ) -> Annotated:
     """Those rows with their masks; each must have a mask of every structure."""
     bits = torch.from_numpy(np.stack([cache.masks[row] for row in rows]))
-    return Annotated(features, tuple(rows), features.places(rows), bits, structures)
+    return Annotated(features, tuple(rows), features.positions(rows), bits, structures)
 
 
 class DecoderProbe(nn.Module):
@@ -82,7 +82,7 @@ class DecoderProbe(nn.Module):
         self.head = SegmentHead(width, structures)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps from `Features.at` -> logits B x K x S x S."""
+        """Maps from `EncodedRows.decoder_input` -> logits B x K x S x S."""
         logits: Tensor = self.head(self.decoder(maps))["logits"]
         return logits
 

@@ -1,1 +1,1 @@
-"""Export of PyTorch models to ONNX, with the proof of parity."""
+"""Export of a run to ONNX, and the checks that its graphs agree with PyTorch."""

@@ -1,9 +1,9 @@
-"""Decisions: whether the raw outputs of two runtimes lead to the same answers.
+"""Parity of decisions: the raw outputs of two runtimes lead to the same answers.
 
-raw outputs of both -> radiograph.postprocess at fixed thresholds -> findings, masks, boxes, phrases
+    raw outputs of both -> radiograph.postprocess at fixed thresholds -> decisions -> differences
 
-Numbers that differ by a little may lie on either side of a threshold: what is within `NEAR` of
-one is no difference.
+Two numbers that differ by very little may lie on either side of a threshold. Values within `NEAR`
+of a threshold therefore do not count as a difference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,24 +14,26 @@ from numpy.typing import NDArray
 from radiograph.geometry import Geometry
 from radiograph.manifest import HeadSpec, Task
 from radiograph.postprocess import heads
+from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.heads import Detection, Outputs
 
 NEAR = 1e-3
-"""Of a probability, and of a box's edges in sides of the grid."""
+"""Tolerance of a probability, and of the edges of a box in sides of the grid."""
 THRESHOLDS = {Task.CLASSIFY: 0.5, Task.SEGMENT: 0.5, Task.DETECT: 0.3}
+"""Thresholds of all labels of a head, by its kind."""
 
 
-def other_decisions(
+def different_decisions(
     specs: Mapping[str, HeadSpec],
     ours: Mapping[str, NDArray[np.float32]],
     theirs: Mapping[str, NDArray[np.float32]],
     size_px: int,
 ) -> list[str]:
-    """What is decided differently, in words; nothing where all is the same.
+    """Describe every decision that differs; the list is empty if all are the same.
 
     Args:
-        specs: heads by name; their thresholds are not looked at.
-        ours, theirs: `<head>.<output>` -> raw outputs of the same images, batch axis first.
+        specs: heads by name; their own thresholds are not used.
+        ours, theirs: `<head>.<output>` -> raw outputs for the same images, batch axis first.
         size_px: side of the grid.
     """
     grid = Geometry.fit(size_px, size_px, size_px)
@@ -39,29 +41,30 @@ def other_decisions(
     for name, spec in specs.items():
         images = len(ours[f"{name}.logits"])
         for number in range(images):
-            pair = [
+            one, other = (
                 {output: both[f"{name}.{output}"][number] for output in spec.outputs}
                 for both in (ours, theirs)
-            ]
-            found += [f"{name}: {words}" for words in _other(spec, pair[0], pair[1], grid)]
+            )
+            found += [f"{name}: {text}" for text in _differences(spec, one, other, grid)]
     return found
 
 
-def _other(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> list[str]:
+def _differences(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> list[str]:
+    """Describe the decisions of one head that differ for one image."""
     match head.kind:
         case Task.CLASSIFY:
-            return _findings(_at(head, 0.0), ours, theirs)
+            return _findings(_with_threshold(head), ours, theirs)
         case Task.SEGMENT:
-            return _masks(_at(head, 0.0), ours, theirs, grid)
+            return _masks(_with_threshold(head), ours, theirs, grid)
         case Task.DETECT:
             return [*_boxes(head, ours, theirs, grid), *_boxes(head, theirs, ours, grid)]
         case Task.GROUND:
             return _phrases(head, ours, theirs, grid)
 
 
-def _at(head: HeadSpec, more: float) -> HeadSpec:
-    """The head with every threshold that of its kind, and a little more."""
-    threshold = THRESHOLDS[head.kind] + more
+def _with_threshold(head: HeadSpec, offset: float = 0.0) -> HeadSpec:
+    """Return the head with the threshold of its kind, plus an offset, for every label."""
+    threshold = THRESHOLDS[head.kind] + offset
     labels = tuple(x.model_copy(update={"threshold": threshold}) for x in head.labels)
     return head.model_copy(update={"labels": labels})
 
@@ -76,7 +79,7 @@ def _findings(head: HeadSpec, ours: Outputs, theirs: Outputs) -> list[str]:
 
 
 def _masks(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> list[str]:
-    """Pixels that are not the same, where the probability is not near the threshold."""
+    """Count the pixels that differ although their probability is not near the threshold."""
     pairs = zip(
         heads.segment(head, ours, grid, None),
         heads.segment(head, theirs, grid, None),
@@ -85,34 +88,35 @@ def _masks(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> li
     )
     found = []
     for one, other, logits in pairs:
-        probability = (0.5 + 0.5 * np.tanh(logits / head.temperature / 2)).astype(np.float32)
-        clear = np.abs(grid.map_to_source(probability) - THRESHOLDS[Task.SEGMENT]) > NEAR
+        probability = grid.map_to_source(sigmoid(logits, head.temperature).astype(np.float32))
+        clear = np.abs(probability - THRESHOLDS[Task.SEGMENT]) > NEAR
         if pixels := int(((one.mask != other.mask) & clear).sum()):
             found.append(f"{one.name} in {pixels} pixels")
     return found
 
 
 def _boxes(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> list[str]:
-    """Boxes clearly above the threshold that the other side has nowhere."""
-    others = heads.detect(_at(head, -NEAR), theirs, grid)
+    """List the boxes clearly above the threshold that the other side does not have."""
+    others = heads.detect(_with_threshold(head, -NEAR), theirs, grid)
     return [
         f"{one.name} {tuple(round(edge, 2) for edge in one.box)} at {one.score:.4f} is one side's"
-        for one in heads.detect(_at(head, NEAR), ours, grid)
-        if not _has(others, one, grid.size)
+        for one in heads.detect(_with_threshold(head, NEAR), ours, grid)
+        if not _contains(others, one, grid.size)
     ]
 
 
-def _has(others: Sequence[Detection], one: Detection, size: int) -> bool:
+def _contains(boxes: Sequence[Detection], box: Detection, size: int) -> bool:
+    """Return whether one of the boxes is the given box, within the tolerance."""
     return any(
-        other.name == one.name
-        and abs(other.score - one.score) <= NEAR
-        and np.abs(np.subtract(other.box, one.box)).max() <= NEAR * size
-        for other in others
+        other.name == box.name
+        and abs(other.score - box.score) <= NEAR
+        and np.abs(np.subtract(other.box, box.box)).max() <= NEAR * size
+        for other in boxes
     )
 
 
 def _phrases(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> list[str]:
-    """Phrases that are in the image for one side only."""
+    """List the phrases that only one side finds in the image."""
     names = [f"phrase {number}" for number in range(len(ours["presence"]))]
     sides = (heads.ground(head, outputs, names, grid) for outputs in (ours, theirs))
     return [

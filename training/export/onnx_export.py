@@ -1,13 +1,11 @@
-"""Export a fine-tuned run to ONNX, and prove that ONNX answers as PyTorch does.
+"""Export of a fine-tuned run to ONNX, checked against PyTorch.
 
-    run -> trunk.onnx, text.onnx + tokenizer.json, heads/<head>.onnx, golden.npz, export.json
+    run -> trunk.onnx, text.onnx + tokenizer.json, heads/<head>.onnx, golden.npz -> parity
+        -> export.json
 
-A run without a head that reads phrases has no text side, and one whose heads read the encoder
-alone has no decoder in its trunk: neither is written.
-
-`export.json` holds the largest difference of every output over images and phrases
-that are not the golden ones, as it is read (`difference`) and of the raw numbers. One that is
-read and over the tolerance is `PublishRefused`, as is an answer that is decided otherwise.
+The text side is not written if no head reads phrases, and the trunk has no decoder if all heads
+read the encoder alone. The check uses images and phrases other than the golden ones. An export is
+refused if an output differs by more than the tolerance, or if a decision differs.
 """
 
 import json
@@ -26,35 +24,37 @@ from radiograph.errors import PublishRefused
 from training.evaluation.assessment import RunFolder
 from training.evaluation.calibration import specs_of
 from training.evaluation.trained_model import TrainedModel, Trunk
-from training.export.decision_parity import other_decisions
+from training.export.decision_parity import different_decisions
 from training.export.parity import (
     TOLERANCE,
-    _both_answers,
-    _feeds,
-    _phrase_features,
-    _refuse_difference,
+    both_outputs,
     difference,
-    torch_answers,
+    feeds_of,
+    phrase_features,
+    refuse_difference,
+    torch_outputs,
 )
-from training.export.weight_compression import compact
+from training.export.weight_compression import compress_weights
+from training.heads.head import PHRASES, Head
 from training.model.text_encoder import Tokens, tokenize
 from training.progress import track
 
 OPSET = 18
-_PHRASES = ("left lung", "the heart is enlarged", "opacity at the base of the right lung")
+_TEST_PHRASES = ("left lung", "the heart is enlarged", "opacity at the base of the right lung")
+_GOLDEN_PHRASES = ("left lung",)
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written.
+class ExportedRun:
+    """The files of an export and how well they agree with PyTorch.
 
     Attributes:
-        folder: with every file of the version but manifest and model card.
-        parity: output -> largest difference (see `difference`) between PyTorch and ONNX.
+        folder: folder with every file of the version except manifest and model card.
+        parity: output -> largest difference between PyTorch and ONNX (see `difference`).
         raw: output -> largest absolute difference, such as that of a logit of -30.
-        trunk_outputs: names, in the graph's order.
+        trunk_outputs: names of the trunk's outputs, in the order of the graph.
         head_inputs: head -> names of the features that it reads.
-        weights: digest of the model that was exported; empty where that was not noted.
+        weights: digest of the model that was exported; empty if it was not recorded.
     """
 
     folder: Path
@@ -65,52 +65,36 @@ class Exported:
     weights: str = ""
 
 
-def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> Exported:
-    """Write the graphs and check them.
+def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> ExportedRun:
+    """Write the graphs and check them against PyTorch.
 
     Args:
-        model: the run.
-        folder: empty or new.
+        model: run to export.
+        folder: folder that is empty or does not exist.
         tolerance: largest difference allowed.
 
     Raises:
-        PublishRefused: an output differs by more than `tolerance`, or an answer is another.
+        PublishRefused: an output differs by more than `tolerance`, or a decision differs.
     """
-    (folder / "heads").mkdir(parents=True, exist_ok=True)
-    size = model.config.preprocess.size_px
-    images = test_images(2, size, seed=0)
-    tokens = _tokens(model, _PHRASES)
-    with torch.inference_mode():
-        features = model.features(images)
-        everything = features | _phrase_features(model, tokens)
-    _export_trunk(model, images, tuple(features), folder / "trunk.onnx")
-    if tokens is not None:
-        _export_text(model, tokens, folder)
-    for name in track(sorted(model.heads), "exporting heads"):
-        _export_head(model.heads[name], everything, folder / "heads" / f"{name}.onnx")
+    images = test_images(2, model.config.preprocess.size_px, seed=0)
+    tokens = _tokens(model, _TEST_PHRASES)
+    trunk_outputs = _write_graphs(model, images, tokens, folder)
     _write_golden(folder, model)
-    ours, theirs = _both_answers(folder, model, images, tokens)
+    ours, theirs = both_outputs(folder, model, images, tokens)
     parity = {name: difference(name, ours[name], theirs[name]) for name in sorted(ours)}
     raw = {name: float(np.abs(ours[name] - theirs[name]).max()) for name in sorted(ours)}
-    head_inputs = {name: tuple(head.inputs) for name, head in model.heads.items()}  # type: ignore[arg-type]
-    exported = Exported(folder, parity, raw, tuple(features), head_inputs, model.digest)
-    _refuse_difference(parity, tolerance)
-    if other := other_decisions(specs_of(model), ours, theirs, size):
-        raise PublishRefused(f"ONNX decides otherwise than PyTorch: {'; '.join(other[:8])}")
-    return exported
-
-
-def _tokens(model: TrainedModel, phrases: Sequence[str]) -> Tokens | None:
-    """None where no head reads phrases."""
-    if not model.reads_text:
-        return None
-    return tokenize(model.tokenizer, phrases, model.module.model.text.max_tokens)
+    refuse_difference(parity, tolerance)
+    differing = different_decisions(specs_of(model), ours, theirs, model.config.preprocess.size_px)
+    if differing:
+        raise PublishRefused(f"ONNX decides otherwise than PyTorch: {'; '.join(differing[:8])}")
+    head_inputs = {name: head.inputs for name, head in model.heads.items()}
+    return ExportedRun(folder, parity, raw, trunk_outputs, head_inputs, model.digest)
 
 
 def test_images(count: int, size: int, seed: int) -> Tensor:
-    """Smooth random pictures in the model's input range, count x 1 x size x size.
+    """Return smooth random images in the input range of the model, count x 1 x size x size.
 
-    No radiograph is needed to see whether two runtimes agree, and none is given away.
+    Two runtimes can be compared without a radiograph, so that none has to be published.
     """
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.standard_normal((count, 1, 9, 9)).astype(np.float32))
@@ -119,7 +103,38 @@ def test_images(count: int, size: int, seed: int) -> Tensor:
     return (smooth + 0.05 * fine).clamp(-1, 1)
 
 
-def _onnx(
+def _tokens(model: TrainedModel, phrases: Sequence[str]) -> Tokens | None:
+    """Return the tokens of phrases; None if no head reads phrases."""
+    if not model.reads_text:
+        return None
+    return tokenize(model.tokenizer, phrases, model.module.model.text.max_tokens)
+
+
+def _write_graphs(
+    model: TrainedModel, images: Tensor, tokens: Tokens | None, folder: Path
+) -> tuple[str, ...]:
+    """Write every graph, and return the names of the trunk's outputs.
+
+    Args:
+        model: run to export.
+        images, tokens: inputs that the graphs are traced with.
+        folder: folder of the export.
+    """
+    (folder / "heads").mkdir(parents=True, exist_ok=True)
+    with torch.inference_mode():
+        features = model.features(images)
+        head_features = features | phrase_features(model, tokens)
+    outputs = tuple(features)
+    axes = {name: {0: "images"} for name in ("image", *outputs)}
+    _write_onnx(Trunk(model), [images], (["image"], outputs), axes, folder / "trunk.onnx")
+    if tokens is not None:
+        _write_text_side(model, tokens, folder)
+    for name in track(sorted(model.heads), "exporting heads"):
+        _write_head(model.heads[name], head_features, folder / "heads" / f"{name}.onnx")
+    return outputs
+
+
+def _write_onnx(
     module: nn.Module,
     inputs: Sequence[Tensor],
     names: tuple[Sequence[str], Sequence[str]],
@@ -127,9 +142,19 @@ def _onnx(
     path: Path,
     embedding_rows: int | None = None,
 ) -> None:
+    """Trace a module, compress its weights and write the graph.
+
+    Args:
+        module: module to export.
+        inputs: inputs that it is traced with.
+        names: names of its inputs and of its outputs.
+        axes: input or output -> number and name of each axis of variable length.
+        path: file to write.
+        embedding_rows: rows of the word-embedding table, if the module has one.
+    """
     input_names, output_names = names
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's remarks on its own future
+        warnings.simplefilter("ignore")  # the exporter announces its own deprecation
         torch.onnx.export(
             module.eval(),
             tuple(inputs),
@@ -139,38 +164,31 @@ def _onnx(
             dynamic_axes={key: dict(value) for key, value in axes.items()},
             opset_version=OPSET,
             dynamo=False,
-            # EVAL would fold batch norms into weights that then no longer round exactly
+            # EVAL would fold batch norms into weights, which then no longer round exactly.
             training=torch.onnx.TrainingMode.PRESERVE,
         )
-    graph = compact(onnx.load(path), embedding_rows)
+    graph = compress_weights(onnx.load(path), embedding_rows)
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 
 
-def _export_trunk(
-    model: TrainedModel, images: Tensor, outputs: tuple[str, ...], path: Path
-) -> None:
-    axes = {name: {0: "images"} for name in ("image", *outputs)}
-    _onnx(Trunk(model), [images], (["image"], outputs), axes, path)
-
-
-def _export_text(model: TrainedModel, tokens: Tokens, folder: Path) -> None:
-    """Text encoder and tokenizer."""
+def _write_text_side(model: TrainedModel, tokens: Tokens, folder: Path) -> None:
+    """Write text encoder and tokenizer."""
     ids = {0: "phrases", 1: "tokens"}
-    axes = {"input_ids": ids, "attention_mask": ids, "phrase_features": {0: "phrases"}}
-    bert = model.module.g2d.lm_model
-    rows = bert.bert.embeddings.word_embeddings.num_embeddings
-    names = (["input_ids", "attention_mask"], ["phrase_features"])
+    axes = {"input_ids": ids, "attention_mask": ids, PHRASES: {0: "phrases"}}
+    encoder = model.module.g2d.lm_model
+    rows = encoder.bert.embeddings.word_embeddings.num_embeddings
+    names = (["input_ids", "attention_mask"], [PHRASES])
     inputs = [tokens.input_ids, tokens.attention_mask]
-    _onnx(bert, inputs, names, axes, folder / "text.onnx", rows)
+    _write_onnx(encoder, inputs, names, axes, folder / "text.onnx", rows)
     model.tokenizer.backend_tokenizer.no_truncation()
     model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
 
 
-class _Outputs(nn.Module):
-    """A head whose dictionary of outputs becomes a tuple, as ONNX wants it."""
+class _TupleOutputs(nn.Module):
+    """A head whose outputs are a tuple, because the exporter takes no dictionaries."""
 
-    def __init__(self, head: nn.Module) -> None:
+    def __init__(self, head: Head) -> None:
         super().__init__()
         self.head = head
 
@@ -178,42 +196,41 @@ class _Outputs(nn.Module):
         return tuple(self.head(*inputs).values())
 
 
-def _export_head(head: nn.Module, features: Mapping[str, Tensor], path: Path) -> None:
-    names: tuple[str, ...] = head.inputs  # type: ignore[assignment]
-    inputs = [features[name] for name in names]
+def _write_head(head: Head, features: Mapping[str, Tensor], path: Path) -> None:
+    """Write the graph of one head."""
+    names, inputs = head.inputs, head.select(features)
     with torch.inference_mode():
         outputs = tuple(head(*inputs))
-    axes = {name: {0: "phrases" if name == "phrase_features" else "images"} for name in names}
+    axes = {name: {0: "phrases" if name == PHRASES else "images"} for name in names}
     axes |= {name: {0: "images"} for name in outputs}
-    if "phrase_features" in names:
+    if PHRASES in names:
         for name in outputs:
             axes[name] = {0: "images", 1: "phrases"}
-    _onnx(_Outputs(head), inputs, (names, outputs), axes, path)
+    _write_onnx(_TupleOutputs(head), inputs, (names, outputs), axes, path)
 
 
 def _write_golden(folder: Path, model: TrainedModel) -> None:
-    """One image, one phrase where a head reads phrases, and what PyTorch answers."""
+    """Write one image, one phrase if a head reads phrases, and the outputs of PyTorch for them."""
     images = test_images(1, model.config.preprocess.size_px, seed=1)
-    tokens = _tokens(model, ["left lung"])
-    feeds = _feeds(images, tokens)
-    arrays: dict[str, Any] = {**feeds, **torch_answers(model, images, tokens)}
+    tokens = _tokens(model, _GOLDEN_PHRASES)
+    arrays: dict[str, Any] = {**feeds_of(images, tokens), **torch_outputs(model, images, tokens)}
     np.savez_compressed(folder / "golden.npz", **arrays)
 
 
-def write_parity(exported: Exported) -> None:
+def write_export(exported: ExportedRun) -> None:
     """Write `export.json` beside the graphs."""
-    described = {
+    content = {
         "parity": exported.parity,
         "raw": exported.raw,
         "trunk_outputs": exported.trunk_outputs,
         "head_inputs": exported.head_inputs,
         "weights": exported.weights,
     }
-    (exported.folder / "export.json").write_text(json.dumps(described, indent=2))
+    (exported.folder / "export.json").write_text(json.dumps(content, indent=2))
 
 
-def read_export(run: RunFolder) -> Exported:
-    """What `g2d export` wrote.
+def read_export(run: RunFolder) -> ExportedRun:
+    """Read the export that `g2d export` wrote into a run.
 
     Raises:
         PublishRefused: the run was not exported.
@@ -221,12 +238,12 @@ def read_export(run: RunFolder) -> Exported:
     path = run.export / "export.json"
     if not path.is_file():
         raise PublishRefused(f"{run.path} was not exported: g2d export {run.path}")
-    described = json.loads(path.read_text())
-    return Exported(
+    content = json.loads(path.read_text())
+    return ExportedRun(
         run.export,
-        described["parity"],
-        described["raw"],
-        tuple(described["trunk_outputs"]),
-        {name: tuple(inputs) for name, inputs in described["head_inputs"].items()},
-        described.get("weights", ""),
+        content["parity"],
+        content["raw"],
+        tuple(content["trunk_outputs"]),
+        {name: tuple(inputs) for name, inputs in content["head_inputs"].items()},
+        content.get("weights", ""),
     )

@@ -1,9 +1,9 @@
-"""Store an ONNX graph small without changing what it computes.
+"""Compression of the weights of an ONNX graph without a change of its results.
 
-Large float32 weights become float16 behind a Cast, and the word-embedding table int8 rows
-behind a Gather, a Cast and a scale. The runtime folds the Casts of weights when it loads,
-so it computes in float32 as before. Weights that were rounded beforehand
-(`inference.round_weights`) are stored exactly.
+Large float32 weights become float16 followed by a Cast, and the word-embedding table becomes int8
+rows followed by a Gather, a Cast and a scale. The runtime folds the Casts of weights when it
+loads the graph, so that it computes in float32 as before. Weights that were rounded beforehand
+(`training.evaluation.weight_rounding`) are stored exactly.
 """
 
 import numpy as np
@@ -13,12 +13,15 @@ from onnx import TensorProto, helper, numpy_helper
 from training.evaluation.weight_rounding import STORED_AS_HALF, to_int8_rows
 
 
-def compact(model: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.ModelProto:
-    """Shrink the weights of a graph, in place.
+def compress_weights(model: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.ModelProto:
+    """Compress the weights of a graph in place, and return it.
 
     Args:
-        model: the graph; weights inside, not beside it.
-        embedding_rows: number of rows of the table to store as int8, or None.
+        model: graph with its weights inside, not in external files.
+        embedding_rows: number of rows of the table to store as int8; None if there is no table.
+
+    Raises:
+        ValueError: the table is read by anything but a single Gather.
     """
     graph = model.graph
     for tensor in list(graph.initializer):
@@ -33,6 +36,7 @@ def compact(model: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.M
 
 
 def _store_half(graph: onnx.GraphProto, tensor: onnx.TensorProto, values: np.ndarray) -> None:
+    """Replace a float32 weight by a float16 weight and a Cast."""
     name, half = tensor.name, f"{tensor.name}.half"
     graph.initializer.remove(tensor)
     graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), half))
@@ -43,7 +47,7 @@ def _store_rows(graph: onnx.GraphProto, tensor: onnx.TensorProto, values: np.nda
     """Replace `Gather(table, ids)` by a Gather of int8 rows times a Gather of their scales.
 
     Raises:
-        ValueError: the table is read otherwise than by one Gather.
+        ValueError: the table is read by anything but a single Gather.
     """
     readers = [node for node in graph.node if tensor.name in node.input]
     if len(readers) != 1 or readers[0].op_type != "Gather":
@@ -55,13 +59,13 @@ def _store_rows(graph: onnx.GraphProto, tensor: onnx.TensorProto, values: np.nda
     graph.initializer.append(numpy_helper.from_array(rows, f"{name}.rows"))
     graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
     ids, output = gather.input[1], gather.output[0]
-    position = list(graph.node).index(gather)
+    position = list(graph.node).index(gather)  # nodes must stay in topological order
     graph.node.remove(gather)
-    new = [
+    nodes = [
         helper.make_node("Gather", [f"{name}.rows", ids], [f"{output}.rows"]),
         helper.make_node("Gather", [f"{name}.scale", ids], [f"{output}.scale"]),
         helper.make_node("Cast", [f"{output}.rows"], [f"{output}.cast"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{output}.cast", f"{output}.scale"], [output]),
     ]
-    for offset, node in enumerate(new):
+    for offset, node in enumerate(nodes):
         graph.node.insert(position + offset, node)

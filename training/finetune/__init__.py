@@ -1,1 +1,1 @@
-"""What can be trained: pre-training and fine-tuning."""
+"""Fine-tuning: task heads on the G2D trunk, from a configuration to a checkpoint."""

@@ -1,7 +1,7 @@
-"""Fine-tuning: heads on the G2D trunk, trained together, so that one pass serves them all.
+"""Fine-tuning: heads on the G2D trunk, trained together so that one pass serves them all.
 
 checkpoint of a pre-training -> G2D + heads -> sum of the heads' losses
-                                          (+ the image-report loss, to keep the alignment)
+                                               (+ the image-report loss, for the alignment)
 """
 
 import random
@@ -22,147 +22,178 @@ from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
 from training.data.text.grounding_phrases import draw
 from training.data.text.synthetic_reports import report, text_ids
-from training.engine import seeding, trainer
+from training.engine import trainer
 from training.engine.distributed import launch
 from training.engine.model_selection import ModelSelector
-from training.finetune.frozen_features import MOST_BYTES, Features, encode, maps_bytes
-from training.finetune.module import Finetuning, HeadsBatch, ReportBatch, load_pretrained
+from training.engine.seeding import batch_seed, rank_seed, seed_everything
+from training.finetune.frozen_features import MAX_BYTES, EncodedRows, bytes_per_image, encode_rows
+from training.finetune.initial_weights import load_pretrained
+from training.finetune.module import FinetuneBatch, Finetuning, ReportBatch
 from training.finetune.validation import validate
+from training.heads.head import HeadsBatch
 from training.model.text_encoder import NO_TOKENS, Tokens, build_tokenizer, tokenize
 
 
 class FinetuneTask:
-    """Radiographs with what is known of them, and the losses of the heads."""
+    """Radiographs with everything that is known about them, and the losses of the heads.
+
+    Attributes:
+        config: configuration of the run.
+        cache: all rows of the data sets.
+        pool: rows of one epoch, indices into the cache.
+        module: the module that is trained.
+    """
 
     def __init__(self, config: FinetuneConfig, cache: Cache) -> None:
-        """Args: config: of the run; cache: whose training rows take part."""
+        """Select the training rows and build the module.
+
+        Args:
+            config: configuration of the run.
+            cache: rows of the data sets of the run.
+        """
         self.config, self.cache = config, cache
         self.pool = training_pool(cache, config)
         self.module: Finetuning = load_pretrained(config)
         self.tokenizer, self._lock = build_tokenizer(self.module.model.text), Lock()
-        self._features: Features | None = None
+        self._encoded: EncodedRows | None = None
 
     @property
     def rows(self) -> int:
-        """In one epoch."""
+        """Number of rows in one epoch."""
         return len(self.pool)
 
-    def fill(self, rows: int) -> None:
-        """Repeat the pool where it is smaller than a step of so many rows."""
+    def repeat_pool(self, rows: int) -> None:
+        """Repeat the pool until it has at least the given number of rows."""
         self.pool *= max(1, -(-rows // len(self.pool)))
 
-    def loader(self, world: int) -> Callable[[MicroBatchIndex], HeadsBatch]:
-        """A turn -> its rows with all targets; phrases and reports are drawn for all processes."""
+    def loader(self, world: int) -> Callable[[MicroBatchIndex], FinetuneBatch]:
+        """Return the function from the index of a micro-batch to the batch with all targets.
+
+        Phrases and reports are drawn for the joined batch of all processes.
+        """
         config = self.config
         joined = config.batch_size * world
         sampler = Sampler(self.pool, joined, config.seed, config.engine.accumulate)
         self.encode(self.pool)
 
-        def load(turn: MicroBatchIndex) -> HeadsBatch:
-            seed = config.seed * 1_000_003 + turn.number
-            everyones = sampler.rows(turn)
-            return self.batch(everyones, share(everyones, turn), config.augment, seed, turn.rank)
+        def load(index: MicroBatchIndex) -> FinetuneBatch:
+            seed = batch_seed(config.seed, index.number)
+            joined_rows = sampler.rows(index)
+            own = share(joined_rows, index)
+            return self.batch(joined_rows, own, config.augment, seed, index.rank)
 
         return load
 
     def batch(
-        self, everyones: Sequence[int], mine: Sequence[int], how: Augmentation, seed: int, rank: int
-    ) -> HeadsBatch:
-        """Rows with all targets.
+        self,
+        joined: Sequence[int],
+        own: Sequence[int],
+        augmentation: Augmentation,
+        seed: int,
+        rank: int,
+    ) -> FinetuneBatch:
+        """Load the rows of one process with all targets.
 
         Args:
-            everyones: the joined batch, indices into the cache.
-            mine: positions in it of this process's rows.
-            how: they are augmented.
-            seed: of the phrases and reports, equal on all processes, and with `rank` of the
-                augmentation.
-            rank: of this process.
+            joined: rows of the joined batch of all processes, indices into the cache.
+            own: positions in it of the rows of this process.
+            augmentation: augmentation of the images.
+            seed: seed of the phrases and reports, which are the same on all processes, and
+                together with `rank` of the augmentation.
+            rank: number of this process.
         """
         config, rng = self.config, random.Random(seed)
-        generator = torch.Generator().manual_seed(seed + _RANKS_APART * rank)
+        generator = torch.Generator().manual_seed(rank_seed(seed, rank))
         phrases = draw(config.phrases_per_batch, rng) if config.regions else []
-        drawn = [report(self.cache.samples[i].row, rng) for i in everyones if config.aligns]
-        rows = [everyones[i] for i in mine]
+        drawn = [report(self.cache.samples[i].row, rng) for i in joined if config.aligns]
+        rows = [joined[i] for i in own]
         labels = (config.findings, config.masks, config.boxes)
-        batch = load_batch(self.cache, rows, labels, how, generator)
+        radiographs = load_batch(self.cache, rows, labels, augmentation, generator)
         samples = [self.cache.samples[i] for i in rows]
-        regions = region_targets(samples, batch, phrases, config.preprocess.size_px // 4)
-        said = [(n, r) for n, i in enumerate(mine) if config.aligns and (r := drawn[i])]
-        tokens = self._tokens([r.text for _, r in said])
-        reports = ReportBatch([n for n, _ in said], tokens, text_ids([r for _, r in said]))
-        phrase_tokens = self._tokens([p.text for p in phrases])
-        encoded = self._features.encoded(rows) if self._features else None
-        return HeadsBatch(batch, phrase_tokens, regions, reports, encoded)
+        regions = region_targets(samples, radiographs, phrases, config.preprocess.size_px // 4)
+        labelled = HeadsBatch(radiographs, self._tokens([p.text for p in phrases]), regions)
+        reports = [(n, r) for n, i in enumerate(own) if config.aligns and (r := drawn[i])]
+        tokens = self._tokens([r.text for _, r in reports])
+        ids = text_ids([r for _, r in reports])
+        encoded = self._encoded.select(rows) if self._encoded else None
+        return FinetuneBatch(labelled, ReportBatch([n for n, _ in reports], tokens, ids), encoded)
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         if not texts:
             return NO_TOKENS
-        with self._lock:  # the tokenizer keeps its padding in itself
+        with self._lock:  # the tokenizer holds its padding as state
             return tokenize(self.tokenizer, texts, self.module.model.text.max_tokens)
 
     def encode(self, rows: Sequence[int]) -> None:
-        """Run a frozen encoder once over these rows and those looked at.
+        """Run a frozen encoder once over the given rows and those of the validation.
 
-        Nothing is kept where augmentation changes the images, or where memory is too small.
+        Nothing is kept if augmentation changes the images, or if the maps would take more than
+        `MAX_BYTES`; the encoder then runs in every step.
         """
         config, unet = self.config, self.module.g2d.img_model
-        if not config.freezes_encoder or config.augment.kind != "none" or self._features:
+        if not config.freezes_encoder or config.augment.kind != "none" or self._encoded:
             return
-        wanted = sorted(set(rows) | set(self.looked_at))
-        maps, least = self.module.reads_maps, 2 if self.module.decodes else 8
-        each = maps_bytes(unet, config.preprocess.size_px, least) if maps else 0
-        if each * len(wanted) <= MOST_BYTES:
-            self._features = encode(
-                unet, self.cache, wanted, config.preprocess, maps=maps, least=least
+        needed = sorted(set(rows) | set(self.validation_rows))
+        # The decoder reads every map, a detector those from stride 8 on.
+        maps, first_stride = self.module.reads_maps, 2 if self.module.decodes else 8
+        size = bytes_per_image(unet, config.preprocess.size_px, first_stride) if maps else 0
+        if size * len(needed) <= MAX_BYTES:
+            self._encoded = encode_rows(
+                unet, self.cache, needed, config.preprocess, maps=maps, first_stride=first_stride
             )
-            self.module.train(self.module.training)  # the decoder was in evaluation mode too
+            self.module.train(self.module.training)  # the decoder was put into evaluation mode too
 
     def losses(
         self,
         model: Callable[..., dict[str, Tensor]],
-        batch: HeadsBatch,
-        turn: MicroBatchIndex,  # noqa: ARG002 - of the contract of a task
+        batch: FinetuneBatch,
+        index: MicroBatchIndex,  # noqa: ARG002 - part of the protocol of a task
     ) -> trainer.Losses:
-        """The losses of `Finetuning`."""
-        return model(batch.images, batch.phrases, batch.regions, batch.reports, batch.encoded)
+        """Return the losses of `Finetuning`."""
+        return model(batch)
 
-    def picture(self, batch: HeadsBatch) -> Tensor | None:  # noqa: ARG002 - likewise
-        """None: heads are looked at through `g2d evaluate`."""
+    def panel(self, batch: FinetuneBatch) -> Tensor | None:  # noqa: ARG002 - likewise
+        """Return None: a fine-tuning logs no images."""
         return None
 
     @cached_property
-    def looked_at(self) -> list[int]:
-        """Rows of the validation split that the run is chosen by, evenly spread over it."""
+    def validation_rows(self) -> list[int]:
+        """Rows of the validation split that the run selects by, spread evenly over the split."""
         choose = self.config.choose
         if choose is None:
             return []
         rows = self.cache.where("valid")
-        known = [i for i in rows if is_labelled(self.cache.samples[i], self.config)]
-        count = min(choose.limit or len(known), len(known))
-        if not known:
+        labelled = [i for i in rows if is_labelled(self.cache.samples[i], self.config)]
+        count = min(choose.limit or len(labelled), len(labelled))
+        if not labelled:
             raise ValueError("no validation row has a label that a head of this run asks for")
-        return [known[n * len(known) // count] for n in range(count)]
+        return [labelled[n * len(labelled) // count] for n in range(count)]
 
-    def look(self) -> float:
-        """How good the module is on the validation split; see `ChooseConfig.by`."""
-        config, rows = self.config, self.looked_at
+    def validate(self) -> float:
+        """Return the value of the module on the validation split; see `ChooseConfig.by`."""
+        config, rows = self.config, self.validation_rows
         size = config.batch_size
-        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-        still, seed = NoAugmentConfig(kind="none"), config.seed
-        batches = (self.batch(part, range(len(part)), still, seed, 0) for part in parts)
+        chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+        unchanged, seed = NoAugmentConfig(kind="none"), config.seed
+        batches = (self.batch(chunk, range(len(chunk)), unchanged, seed, 0) for chunk in chunks)
         return validate(self.module, batches)
 
 
-_RANKS_APART = 1_000_000_007
-"""So that no two processes augment alike."""
-
-
 def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
-    """Run or resume a fine-tuning; gives the path of its checkpoint, the best where it chose."""
+    """Run or resume a fine-tuning.
+
+    Args:
+        config: configuration of the run.
+        out: folder of the run.
+        cache_folder: folder of preprocessed radiographs.
+
+    Returns:
+        The path of its checkpoint: the best if the run selects one, else the last.
+    """
     fabric = launch(config.engine, config.precision)
-    seeding.seed_everything(config.seed)
+    seed_everything(config.seed)
     with fabric.rank_zero_first():
         task = FinetuneTask(config, open_cache(config.data, config.preprocess, cache_folder))
-    task.fill(config.batch_size * fabric.world_size * config.engine.accumulate)
-    choosing = ModelSelector(config.choose, task.look) if config.choose else None
-    return trainer.train(config, fabric, task, out, choosing)
+    task.repeat_pool(config.batch_size * fabric.world_size * config.engine.accumulate)
+    selector = ModelSelector(config.choose, task.validate) if config.choose else None
+    return trainer.train(config, fabric, task, out, selector)

@@ -1,9 +1,9 @@
-"""How good the heads of a run are on the validation split, on the model's grid, to choose by.
+"""The value by which a run selects its weights, measured on the model's grid.
 
-batches without augmentation -> loss | AUROC | Dice | average precision
+    batches without augmentation -> loss | AUROC | Dice | average precision
 
-Quick and without calibration: the reported metrics come from `training.evaluation.evaluate`, in
-source pixels.
+It is quick and uncalibrated. The metrics that are reported come from
+`training.evaluation.evaluate`, in source pixels.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,114 +13,123 @@ import torch
 from torch import Tensor
 
 from radiograph.geometry import Geometry
-from radiograph.manifest import HeadSpec, Label, Task
+from radiograph.manifest import Label
 from radiograph.postprocess import heads
 from training.data.batches.prefetch import each_tensor
-from training.finetune.module import Finetuning, HeadsBatch
+from training.finetune.module import FinetuneBatch, Finetuning
+from training.heads.classification import ClassifyHead
+from training.heads.detector import DetectorHead
+from training.heads.segmentation import SegmentHead
 from training.metrics import BoxesOfImage, auroc, average_precision, dice
 
-Batches = Iterable[HeadsBatch]
-LOWEST_SCORE = 0.05
-"""Boxes below it are not looked at."""
+Batches = Iterable[FinetuneBatch]
+MIN_SCORE = 0.05
+"""Boxes with a lower score do not enter the average precision."""
 
 
 @torch.no_grad()
 def validate(module: Finetuning, batches: Batches) -> float:
-    """What the run is chosen by; the module comes back in training mode.
+    """Return the value that the run selects by; the module is in training mode afterwards.
 
     Args:
-        module: where it is.
-        batches: on the host.
+        module: module on its device.
+        batches: batches on the host.
 
     Raises:
-        ValueError: the configuration chooses by nothing.
+        ValueError: the configuration selects by nothing.
     """
     if module.config.choose is None:
         raise ValueError("the run does not choose")
     device = next(module.parameters()).device
     module.eval()
     try:
-        there = (each_tensor(batch, lambda tensor: tensor.to(device)) for batch in batches)
-        return _LOOKS[module.config.choose.by](module, there)
+        moved = (each_tensor(batch, lambda tensor: tensor.to(device)) for batch in batches)
+        return _CRITERIA[module.config.choose.by](module, moved)
     finally:
         module.train()
 
 
-def _loss(module: Finetuning, batches: Batches) -> float:
-    """Mean of the batches' losses, by their rows."""
+def _mean_loss(module: Finetuning, batches: Batches) -> float:
+    """Return the mean loss of the batches, weighted by their rows."""
     total, rows = 0.0, 0
     for batch in batches:
-        losses = module(batch.images, batch.phrases, batch.regions, batch.reports, batch.encoded)
-        count = len(batch.images.images)
-        total, rows = total + float(losses["total"]) * count, rows + count
+        count = len(batch.images)
+        total, rows = total + float(module(batch)["total"]) * count, rows + count
     return total / rows
 
 
-def _auroc(module: Finetuning, batches: Batches) -> float:
-    """Mean over the findings that are both present and absent; 0.5 where none is."""
+def _mean_auroc(module: Finetuning, batches: Batches) -> float:
+    """Return the mean over the findings that are both present and absent; 0.5 without one."""
     logits: list[Tensor] = []
     positive: list[Tensor] = []
     known: list[Tensor] = []
     for batch in batches:
-        logits.append(_answers(module, batch)["findings"]["logits"].cpu())
-        positive.append(batch.images.findings.cpu() > 0.5)
-        known.append(batch.images.findings_known.cpu())
+        truth = batch.labelled.radiographs
+        logits.append(_outputs(module, batch, ClassifyHead.name)["logits"].cpu())
+        positive.append(truth.findings.cpu() > 0.5)
+        known.append(truth.findings_known.cpu())
     scores, true, counts = (torch.cat(each).numpy() for each in (logits, positive, known))
+    # N x K arrays, transposed to one column for each finding
     columns = zip(scores.T.astype(float), true.T, counts.T, strict=True)
-    found = [auroc(column[k], truth[k]) for column, truth, k in columns]
-    finite = [value for value in found if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else 0.5
+    return _finite_mean([auroc(column[k], t[k]) for column, t, k in columns], default=0.5)
 
 
-def _dice(module: Finetuning, batches: Batches) -> float:
-    """Of each annotated structure of each image at probability 0.5, then the mean; 0 of none."""
-    found: list[float] = []
+def _mean_dice(module: Finetuning, batches: Batches) -> float:
+    """Return the mean Dice at probability 0.5 of all annotated structures; 0 without one."""
+    values: list[float] = []
     for batch in batches:
-        answer = (_answers(module, batch)["anatomy"]["logits"] > 0).cpu().numpy()
-        true, counted = batch.images.masks.cpu().numpy() > 0.5, batch.images.counted.cpu().numpy()
-        for image, structure in batch.images.masks_known.cpu().nonzero().tolist():
+        truth = batch.labelled.radiographs
+        predicted = (_outputs(module, batch, SegmentHead.name)["logits"] > 0).cpu().numpy()
+        true, counted = truth.masks.cpu().numpy() > 0.5, truth.counted.cpu().numpy()
+        for image, structure in truth.masks_known.cpu().nonzero().tolist():
             inside = counted[image, 0] > 0.5
-            found.append(dice(answer[image, structure], true[image, structure], inside))
-    return float(np.mean(found)) if found else 0.0
+            values.append(dice(predicted[image, structure], true[image, structure], inside))
+    return float(np.mean(values)) if values else 0.0
 
 
-def _ap50(module: Finetuning, batches: Batches) -> float:
-    """Mean over the labels that are drawn somewhere; 0 where none is."""
-    config, size = module.config, module.config.preprocess.size_px
-    labels = tuple(Label(name=name, threshold=LOWEST_SCORE) for name in config.boxes)
-    form = module.heads["boxes"].form
-    spec = HeadSpec.model_validate(
-        {"kind": Task.DETECT, "file": "x", "inputs": (), "labels": labels, "form": form}
-    )
-    grid = Geometry.fit(size, size, size)
+def _mean_ap50(module: Finetuning, batches: Batches) -> float:
+    """Return the mean average precision of the labels that are drawn somewhere; 0 without one."""
+    name, size = DetectorHead.name, module.config.preprocess.size_px
+    labels = tuple(Label(name=name, threshold=MIN_SCORE) for name in module.config.boxes)
+    spec = module.trained_heads[name].spec_of(labels)
+    grid = Geometry.fit(size, size, size)  # source pixels are those of the grid
     found: dict[str, list[BoxesOfImage]] = {label.name: [] for label in labels}
     for batch in batches:
-        answer = {k: v.cpu().numpy() for k, v in _answers(module, batch)["boxes"].items()}
-        for n, known in enumerate(batch.images.boxes_known.tolist()):
-            boxes = heads.detect(spec, {key: value[n] for key, value in answer.items()}, grid)
+        truth = batch.labelled.radiographs
+        raw = {k: v.cpu().numpy() for k, v in _outputs(module, batch, name).items()}
+        for n, known in enumerate(truth.boxes_known.tolist()):
+            boxes = heads.detect(spec, {key: value[n] for key, value in raw.items()}, grid)
             for number, label in enumerate(labels):
                 if known[number]:
-                    drawn = batch.images.boxes[n].get(number, torch.zeros(0, 4)) * size
-                    mine = [box for box in boxes if box.name == label.name]
-                    found[label.name].append(
-                        BoxesOfImage(
-                            tuple(box.score for box in mine),
-                            tuple(box.box for box in mine),
-                            tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in drawn.tolist()),
-                        )
-                    )
+                    true = truth.boxes[n].get(number, torch.zeros(0, 4)) * size
+                    found[label.name].append(_boxes_of(label.name, boxes, true))
     each = [average_precision(images, 0.5) for images in found.values()]
-    finite = [value for value in each if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else 0.0
+    return _finite_mean(each, default=0.0)
 
 
-def _answers(module: Finetuning, batch: HeadsBatch) -> dict[str, dict[str, Tensor]]:
-    return module.answers(module.features(batch.images.images, batch.encoded))
+def _boxes_of(label: str, predicted: Iterable[heads.Detection], true: Tensor) -> BoxesOfImage:
+    """Return the predicted and true boxes of one label in one image, in pixels of the grid."""
+    of_label = [box for box in predicted if box.name == label]
+    return BoxesOfImage(
+        tuple(box.score for box in of_label),
+        tuple(box.box for box in of_label),
+        tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in true.tolist()),
+    )
 
 
-_LOOKS: dict[str, Callable[[Finetuning, Batches], float]] = {
-    "loss": _loss,
-    "auroc": _auroc,
-    "dice": _dice,
-    "ap50": _ap50,
+def _finite_mean(values: list[float], default: float) -> float:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else default
+
+
+def _outputs(module: Finetuning, batch: FinetuneBatch, head: str) -> dict[str, Tensor]:
+    return module.outputs(module.features(batch.images, batch.encoded))[head]
+
+
+_CRITERIA: dict[str, Callable[[Finetuning, Batches], float]] = {
+    "loss": _mean_loss,
+    "auroc": _mean_auroc,
+    "dice": _mean_dice,
+    "ap50": _mean_ap50,
 }
+"""Values of `choose.by` and how they are measured."""

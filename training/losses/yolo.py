@@ -1,7 +1,9 @@
-"""The loss of YOLOv3 (Redmon & Farhadi 2018, section 2): coordinates, objectness, classes.
+"""Targets and loss of YOLOv3: coordinates, objectness and classes.
 
-boxes -> the best of all nine priors -> one cell of one map is positive
-      -> priors that overlap a box otherwise by more than a half are ignored, the rest empty
+    boxes -> the best of all nine priors -> one cell of one map is positive
+          -> other priors that overlap a box by more than a half are ignored, the rest are empty
+
+Source: Redmon and Farhadi, YOLOv3: An Incremental Improvement, 2018, section 2.
 """
 
 import math
@@ -12,24 +14,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.model.yolo_head import PRIORS, Anchors
+Priors = Sequence[tuple[float, float]]
+"""Widths and heights of the priors of one map, in sides of the image."""
 
-IGNORED_FROM = 0.5
-"""Overlap of a prior with a box from which on it is not told that it is empty."""
-COORDINATES, EMPTY = 2.5, 0.5
+PRIORS: tuple[Priors, ...] = tuple(
+    tuple((width / 416, height / 416) for width, height in scale)
+    for scale in (
+        ((10, 13), (16, 30), (33, 23)),
+        ((30, 61), (62, 45), (59, 119)),
+        ((116, 90), (156, 198), (373, 326)),
+    )
+)
+"""Priors of the maps of strides 8, 16 and 32.
+
+They are the paper's, which are in pixels of 416, as the same share of an image of any size.
+"""
+IGNORE_IOU = 0.5
+"""IoU of a prior with a box above which the prior is not trained to be empty."""
+COORDINATES_WEIGHT, EMPTY_WEIGHT = 2.5, 0.5
 """Weights of the coordinates and of the objectness of empty priors, as in MGCA's protocol."""
 
 
 @dataclass(frozen=True)
 class YoloTargets:
-    """What one map should answer.
+    """Targets of one map.
 
     Attributes:
         positive: B x A x h x w bool, priors that hold a box.
-        empty: likewise, priors whose objectness should be 0.
+        empty: B x A x h x w bool, priors whose objectness should be 0.
         boxes: B x A x 4 x h x w: x, y in the cell (0 to 1), logarithms of width and height over
-            the prior's; where `positive`.
-        labels: B x A x K x h x w in {0, 1}; likewise.
+            the prior's; defined where `positive`.
+        labels: B x A x K x h x w in {0, 1}; defined where `positive`.
     """
 
     positive: Tensor
@@ -42,49 +57,58 @@ def yolo_targets(
     boxes: Sequence[dict[int, Tensor]],
     known: Tensor,
     shapes: Sequence[tuple[int, int]],
-    priors: Sequence[Anchors] = PRIORS,
+    priors: Sequence[Priors] = PRIORS,
 ) -> list[YoloTargets]:
-    """Targets of every map.
+    """Return the targets of every map.
 
     Args:
         boxes: for each image, label -> M x 4 boxes in sides of the image.
-        known: B x K bool, whether all boxes of a label are known. Where one of an image is not,
-            none of its priors is called empty.
+        known: B x K bool, True if all boxes of a label are known. If one label of an image is
+            not known, none of the image's priors counts as empty.
         shapes: h, w of the maps.
-        priors: of each map, in sides.
+        priors: priors of each map, in sides of the image.
     """
-    targets = [_nothing(known, len(p), shape) for p, shape in zip(priors, shapes, strict=True)]
+    targets = [_no_boxes(known, len(p), shape) for p, shape in zip(priors, shapes, strict=True)]
     for image, of_label in enumerate(boxes):
         drawn = [(label, box) for label, rows in of_label.items() for box in rows.tolist()]
         if drawn:
-            _leave_out(targets, image, torch.tensor([box for _, box in drawn]), priors)
+            _ignore_overlapping(targets, image, torch.tensor([box for _, box in drawn]), priors)
         for label, box in drawn:
-            _place(targets, image, label, box, priors)
+            _assign(targets, image, label, box, priors)
+    # Assignment walks over single cells, so it runs on the host; only the result is moved.
     return [
         YoloTargets(*(t.to(known.device) for t in (x.positive, x.empty, x.boxes, x.labels)))
         for x in targets
     ]
 
 
-def _nothing(known: Tensor, priors: int, shape: tuple[int, int]) -> YoloTargets:
-    """Empty where every label of the image is known."""
+def _no_boxes(known: Tensor, priors: int, shape: tuple[int, int]) -> YoloTargets:
+    """Return targets without a box: empty in the images whose labels are all known."""
     batch, labels = known.shape
     cells = (batch, priors, *shape)
-    whole = known.cpu().all(dim=1).view(batch, 1, 1, 1)
+    complete = known.cpu().all(dim=1).view(batch, 1, 1, 1)
     return YoloTargets(
         positive=torch.zeros(cells, dtype=torch.bool),
-        empty=whole.expand(cells).clone(),
+        empty=complete.expand(cells).clone(),
         boxes=torch.zeros(batch, priors, 4, *shape),
         labels=torch.zeros(batch, priors, labels, *shape),
     )
 
 
-def _leave_out(
-    targets: Sequence[YoloTargets], image: int, boxes: Tensor, priors: Sequence[Anchors]
+def _ignore_overlapping(
+    targets: Sequence[YoloTargets], image: int, boxes: Tensor, priors: Sequence[Priors]
 ) -> None:
-    """Do not call empty a prior that, about the centre of its cell, overlaps a box well."""
+    """Clear `empty` where a prior, placed at the centre of its cell, overlaps a box well.
+
+    Args:
+        targets: targets of every map, changed in place.
+        image: position in the batch.
+        boxes: M x 4 boxes of the image, in sides.
+        priors: priors of each map.
+    """
     for target, prior in zip(targets, priors, strict=True):
         height, width = target.empty.shape[2:]
+        # All of the following broadcast to A x h x w x M.
         y = ((torch.arange(height) + 0.5) / height).view(1, -1, 1, 1)
         x = ((torch.arange(width) + 0.5) / width).view(1, 1, -1, 1)
         half_w, half_h = (torch.tensor(prior) / 2).view(-1, 1, 1, 2, 1).unbind(3)
@@ -93,34 +117,40 @@ def _leave_out(
         down = torch.minimum(y + half_h, y1) - torch.maximum(y - half_h, y0)
         common = across.clamp_min(0) * down.clamp_min(0)
         union = 4 * half_w * half_h + (x1 - x0) * (y1 - y0) - common
-        target.empty[image] &= ((common / union) <= IGNORED_FROM).all(dim=3)
+        target.empty[image] &= ((common / union) <= IGNORE_IOU).all(dim=3)
 
 
-def _place(
+def _assign(
     targets: Sequence[YoloTargets],
     image: int,
     label: int,
     box: Sequence[float],
-    priors: Sequence[Anchors],
+    priors: Sequence[Priors],
 ) -> None:
-    """Give a box to the prior whose shape is most like it."""
+    """Assign a box to the prior whose shape is most similar, in the cell of the box's centre."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     scale, number = best_prior(width, height, priors)
     target, prior = targets[scale], priors[scale][number]
     rows, columns = target.positive.shape[2:]
     x, y = (x0 + x1) / 2 * columns, (y0 + y1) / 2 * rows
+    # A centre on the last edge belongs to the last cell.
     column, row = (min(max(int(at), 0), n - 1) for at, n in ((x, columns), (y, rows)))
-    where = (image, number, slice(None), row, column)
+    cell = (image, number, slice(None), row, column)
     target.positive[image, number, row, column] = True
     target.empty[image, number, row, column] = False
     growth = (math.log(width / prior[0]), math.log(height / prior[1]))
-    target.boxes[where] = torch.tensor([x - column, y - row, *growth])
-    target.labels[where][label] = 1.0
+    target.boxes[cell] = torch.tensor([x - column, y - row, *growth])
+    target.labels[cell][label] = 1.0
 
 
-def best_prior(width: float, height: float, priors: Sequence[Anchors]) -> tuple[int, int]:
-    """Map and number of the prior that overlaps a box best, their centres being one."""
+def best_prior(width: float, height: float, priors: Sequence[Priors]) -> tuple[int, int]:
+    """Return the map and the number of the prior with the largest IoU at a common centre.
+
+    Args:
+        width, height: size of the box, in sides of the image.
+        priors: priors of each map.
+    """
     each = [(s, n, prior) for s, scale in enumerate(priors) for n, prior in enumerate(scale)]
     common = [min(width, w) * min(height, h) for _, _, (w, h) in each]
     overlaps = [
@@ -134,35 +164,36 @@ def best_prior(width: float, height: float, priors: Sequence[Anchors]) -> tuple[
 def yolo_loss(
     maps: Sequence[Tensor], targets: Sequence[YoloTargets], known: Tensor
 ) -> dict[str, Tensor]:
-    """Losses of one batch, each a sum over the priors by the number of boxes.
+    """Return the losses of one batch, each a sum over the priors divided by the number of boxes.
 
     Args:
-        maps: each B x A x (5 + K) x h x w, as from `YoloHead.maps`.
-        targets: from `yolo_targets`.
-        known: B x K bool; labels that are not known of an image cost nothing.
+        maps: B x A x (5 + K) x h x w each, from `YoloHead.maps`.
+        targets: targets from `yolo_targets`.
+        known: B x K bool; a label that is not known in an image has no loss there.
 
     Returns:
         `coordinates` (cross-entropy of the place in the cell, squared error of the logarithms),
         `objectness` and `classes` (cross-entropy).
     """
     count = torch.stack([target.positive.sum() for target in targets]).sum().clamp_min(1)
-    each = [_level(level.float(), t, known) for level, t in zip(maps, targets, strict=True)]
-    coordinates, objectness, classes = (torch.stack(part).sum() for part in zip(*each, strict=True))
+    each = [_map_loss(level.float(), t, known) for level, t in zip(maps, targets, strict=True)]
+    coordinates, objectness, classes = (torch.stack(term).sum() for term in zip(*each, strict=True))
     return {
-        "coordinates": COORDINATES * coordinates / count,
+        "coordinates": COORDINATES_WEIGHT * coordinates / count,
         "objectness": objectness / count,
         "classes": classes / count,
     }
 
 
-def _level(level: Tensor, target: YoloTargets, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over one map: coordinates, objectness, classes."""
+def _map_loss(level: Tensor, target: YoloTargets, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the sums over one map: coordinates, objectness and classes."""
     at = target.positive
-    found, wanted = level.movedim(2, -1)[at], target.boxes.movedim(2, -1)[at]
+    # Channels last, then only the M positive priors: M x (5 + K), M x 4 and M x K.
+    predicted, boxes = level.movedim(2, -1)[at], target.boxes.movedim(2, -1)[at]
     labels, image = target.labels.movedim(2, -1)[at], at.nonzero()[:, 0]
-    place = F.binary_cross_entropy_with_logits(found[:, :2], wanted[:, :2], reduction="sum")
-    growth = F.mse_loss(found[:, 2:4], wanted[:, 2:], reduction="sum")
-    full = F.softplus(-found[:, 4]).sum()
+    place = F.binary_cross_entropy_with_logits(predicted[:, :2], boxes[:, :2], reduction="sum")
+    growth = F.mse_loss(predicted[:, 2:4], boxes[:, 2:], reduction="sum")
+    full = F.softplus(-predicted[:, 4]).sum()  # -log sigmoid of the objectness
     empty = F.softplus(level[:, :, 4][target.empty]).sum()
-    classes = F.binary_cross_entropy_with_logits(found[:, 5:], labels, reduction="none")
-    return place + growth, full + EMPTY * empty, (classes * known[image]).sum()
+    classes = F.binary_cross_entropy_with_logits(predicted[:, 5:], labels, reduction="none")
+    return place + growth, full + EMPTY_WEIGHT * empty, (classes * known[image]).sum()

@@ -1,10 +1,11 @@
-r"""What G2D pre-training minimises: L_VLA + L_PA on radiographs and their reports (section 3).
+r"""The objective of G2D pre-training: L_VLA + L_PA on radiographs and their reports.
 
-images -> encoder -> pool -> embedding --L_VLA-- report embedding
-                 \-> decoder -> mask logits --L_PA-- pseudo mask(attention, image)
-                                        or  --MSE--- image, the ablation
+    images -> encoder -> pool -> embedding --L_VLA-- report embedding
+                     \-> decoder -> mask logits --L_PA-- pseudo mask(attention, image)
+                                            or  --MSE--- image, as an ablation
 
-Nothing here asks the device for a value: the step goes on while the device computes.
+Source: G2D (Liu et al., NeurIPS 2024), section 3. No operation here reads a value from the
+device, so the host never waits for it.
 """
 
 from torch import Tensor, nn
@@ -23,33 +24,33 @@ from training.model.text_encoder import Tokens
 
 
 class Pretraining(nn.Module):
-    """The model and its losses in one forward, so that precision and DDP wrap it whole."""
+    """The model and its losses in one forward pass, which precision and DDP can wrap as a whole."""
 
     def __init__(self, config: PretrainConfig) -> None:
-        """Build the model that the configuration describes; train no decoder without a loss."""
+        """Build the model of a configuration; a decoder without a loss is frozen."""
         super().__init__()
         self.config = config
         self.g2d = G2D(config.model, config.preprocess.size_px)
         if config.decoder_loss == "none":
             unet = self.g2d.img_model
-            for part in (unet.decoder, unet.segmentation_head):
-                part.requires_grad_(requires_grad=False)
+            for module in (unet.decoder, unet.segmentation_head):
+                module.requires_grad_(requires_grad=False)
 
     def forward(
         self, images: Tensor, tokens: Tokens, text_ids: Tensor | None, step: int
     ) -> dict[str, Tensor]:
-        """Losses of one batch; their mean over all processes is the loss of the joined batch.
+        """Return the losses of one batch; the mean over processes is that of the joined batch.
 
         Args:
             images: B x 1 x S x S intensities in [0, 1].
-            tokens: of the B reports.
-            text_ids: B int64, equal for reports that say the same; None counts each as different.
+            tokens: tokens of the B reports.
+            text_ids: B int64, equal for reports that say the same; None if all count as different.
             step: number of the optimiser step, from 0.
 
         Returns:
-            `vla`; `pa` or `reconstruction` unless the decoder is not trained; `total`, in which
-            the decoder's loss counts from its step on. Before that its weight is 0 and not its
-            place, so that every process has a gradient for every weight.
+            `vla`; `pa` or `reconstruction` if the decoder is trained; and `total`, in which the
+            decoder's loss counts from its first step on. Before that step its weight is 0, and
+            it stays in the sum so that every process has a gradient for every weight.
         """
         config = self.config
         decodes = config.decoder_loss != "none"
@@ -73,18 +74,21 @@ class Pretraining(nn.Module):
         if self.config.decoder_loss == "reconstruction":
             return "reconstruction", reconstruction_loss(logits, images)
         mask = self.target(features.attention, images)
-        if self.config.shuffle_masks:  # by one place: every image gets the mask of another one
+        if self.config.shuffle_masks:  # rolled by one: every image gets the mask of another
             mask = mask.roll(1, dims=0)
         released = self.config.mask_loss == "released"
         loss = released_alignment_loss if released else pseudo_alignment_loss
         return "pa", loss(logits, mask)
 
     def target(self, attention: Tensor, images: Tensor) -> Tensor:
-        """The pseudo mask that the decoder is trained on, B x mask_channels x S x S.
+        """Return the pseudo mask that the decoder is trained on.
 
         Args:
             attention: B x heads x S/32 x S/32 scores of the pool.
             images: B x 1 x S x S intensities in [0, 1].
+
+        Returns:
+            B x mask_channels x S x S in [0, 1].
         """
         config = self.config
         return pseudo_mask(

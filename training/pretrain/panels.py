@@ -1,6 +1,6 @@
-"""What the model makes of a few radiographs, side by side, for the log.
+"""Panels for the experiment loggers: predictions of a pre-training for a few radiographs.
 
-image | attention over the image | pseudo mask | prediction     one radiograph a line
+image | attention over the image | pseudo mask | prediction     (one row per radiograph)
 """
 
 import torch
@@ -12,30 +12,31 @@ from training.pretrain.objective import Pretraining
 
 
 @torch.no_grad()
-def panel(module: Pretraining, images: Tensor) -> Tensor:
-    """The panel of some radiographs.
+def draw_panel(module: Pretraining, images: Tensor) -> Tensor:
+    """Draw the panel of some radiographs.
 
     Args:
-        module: in any mode; it is left in that mode, and no statistics of it change.
+        module: module in any mode, which is restored; its running statistics do not change.
         images: B x 1 x S x S intensities in [0, 1].
 
     Returns:
-        B * S x 4 * S x 3 uint8 on the host.
+        (B * S) x (4 * S) x 3 uint8 on the host.
     """
     mode, config = module.training, module.config
     module.eval()
     decodes = config.decoder_loss != "none"
     features = module.g2d.image(normalise(images, config.preprocess), decode=decodes)
     mask = module.target(features.attention, images).mean(dim=1, keepdim=True)
-    answer = torch.zeros_like(images)
+    prediction = torch.zeros_like(images)
     if decodes:
         logits = module.g2d.mask_logits(features).float().mean(dim=1, keepdim=True)
         is_mask = config.decoder_loss == "pseudo_segmentation"
-        answer = logits.sigmoid() if is_mask else logits.clamp(0, 1)
+        prediction = logits.sigmoid() if is_mask else logits.clamp(0, 1)
     module.train(mode)
-    heat = _over(images, features.attention.float().mean(dim=1, keepdim=True))
-    columns = [_gray(images), heat, _gray(mask), _gray(answer)]
-    rows = torch.cat(columns, dim=3).permute(0, 2, 3, 1)
+    overlay = _overlay(images, features.attention.float().mean(dim=1, keepdim=True))
+    columns = [_gray(images), overlay, _gray(mask), _gray(prediction)]
+    rows = torch.cat(columns, dim=3)  # B x 3 x S x 4S
+    rows = rows.permute(0, 2, 3, 1)  # B x S x 4S x 3, channels last as loggers take images
     return (rows.flatten(0, 1).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
 
@@ -43,8 +44,8 @@ def _gray(images: Tensor) -> Tensor:
     return images.float().expand(-1, 3, -1, -1)
 
 
-def _over(images: Tensor, attention: Tensor) -> Tensor:
-    """The image in blue and green, attention between its least and its greatest in red."""
+def _overlay(images: Tensor, attention: Tensor) -> Tensor:
+    """Return the image in green and blue, and the attention of each image, rescaled, in red."""
     heat = F.interpolate(attention, images.shape[-2:], mode="bilinear", align_corners=False)
     low, high = heat.amin((2, 3), keepdim=True), heat.amax((2, 3), keepdim=True)
     heat = (heat - low) / (high - low).clamp_min(1e-12)

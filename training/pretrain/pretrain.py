@@ -1,4 +1,7 @@
-"""G2D pre-training: radiographs and their reports -> steps on the losses of `objective`."""
+"""G2D pre-training: radiographs and their reports, trained on the losses of `objective`.
+
+cache -> pairs of image and report -> augmentation on the device -> losses -> trainer
+"""
 
 import csv
 import random
@@ -19,14 +22,15 @@ from training.data.cache.cache import Cache, open_cache
 from training.data.rows.reader import Row
 from training.data.text.synthetic_reports import report, text_ids
 from training.data.text.token_lengths import token_counts
-from training.engine import seeding, trainer
+from training.engine import trainer
 from training.engine.distributed import launch
+from training.engine.seeding import batch_seed, rank_seed, seed_everything
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 from training.pretrain.objective import Pretraining
-from training.pretrain.panels import panel
+from training.pretrain.panels import draw_panel
 
 SILENT = "without_text.csv"
-"""In the run folder: radiographs that have nothing to be read beside them."""
+"""File in the run folder that names the radiographs without any text."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ class Pairs:
 
     Attributes:
         images: B x 1 x S x S uint8.
-        tokens: of the B reports, padded to the longest.
-        text_ids: B int64, or None where no two reports count as saying the same.
+        tokens: tokens of the B reports, padded to the longest.
+        text_ids: B int64, equal for reports that say the same; None if all count as different.
     """
 
     images: Tensor
@@ -45,27 +49,35 @@ class Pairs:
 
 
 def load_images(cache: Cache, rows: list[int]) -> Tensor:
-    """B x 1 x S x S uint8, as they lie in the cache."""
+    """Load images as they are in the cache, B x 1 x S x S uint8."""
     return torch.from_numpy(np.stack([cache.images[i] for i in rows])).unsqueeze(1)
 
 
 class PretrainTask:
-    """Pairs of radiograph and report, and what is minimised on them."""
+    """Pairs of radiograph and report, and their losses.
+
+    Attributes:
+        config: configuration of the run.
+        cache: all rows of the data sets.
+        pool: training rows with a text, indices into the cache.
+        silent: training rows with neither a report nor a label that a sentence is made from.
+        rows: number of rows in one epoch.
+        module: the module that is trained.
+    """
 
     def __init__(self, config: PretrainConfig, cache: Cache, lengths_folder: Path) -> None:
-        """Build the model, and measure the reports where batches are sorted by length.
+        """Build the model, and count the tokens of the reports if batches are sorted by length.
 
         Args:
-            config: of the run.
-            cache: whose training rows with a report take part.
-            lengths_folder: where the reports' lengths are kept.
+            config: configuration of the run.
+            cache: rows of the data sets; the training rows with a text take part.
+            lengths_folder: folder in which the lengths of the reports are kept.
         """
         self.config, self.cache = config, cache
         samples = cache.samples
         train = cache.where("train")
         self.pool = [i for i in train if report(samples[i].row, random.Random(0))]
         self.silent = [samples[i].row for i in sorted(set(train) - set(self.pool))]
-        """Training rows with neither a report nor a label that a sentence is made from."""
         self.rows = len(self.pool)
         self.tokenizer = build_tokenizer(config.model.text)
         self.lengths = None
@@ -77,63 +89,67 @@ class PretrainTask:
         self.module = Pretraining(config)
 
     def loader(self, world: int) -> Callable[[MicroBatchIndex], Pairs]:
-        """A turn -> its pairs; reports are drawn for the joined batch, then shared out."""
+        """Return the function from the index of a micro-batch to its pairs.
+
+        Reports are drawn for the joined batch of all processes, and then shared out.
+        """
         config, engine = self.config, self.config.engine
         joined = config.batch_size * world
         sampler = Sampler(
             self.pool, joined, config.seed, engine.accumulate, engine.bucket, self.lengths
         )
-        lock = Lock()  # the tokenizer keeps its padding in itself
+        lock = Lock()  # the tokenizer holds its padding as state
 
-        def load(turn: MicroBatchIndex) -> Pairs:
-            rows = sampler.rows(turn)
-            rng = random.Random(_seed(config, turn))
+        def load(index: MicroBatchIndex) -> Pairs:
+            rows = sampler.rows(index)
+            rng = random.Random(batch_seed(config.seed, index.number))
             drawn = [report(self.cache.samples[i].row, rng) for i in rows]
-            mine = share(rows, turn)
-            reports = [r for i in mine if (r := drawn[i])]
+            own = share(rows, index)
+            reports = [r for i in own if (r := drawn[i])]
             with lock:
                 texts, text = [r.text for r in reports], config.model.text
                 tokens = tokenize(self.tokenizer, texts, text.max_tokens, text.padding)
             ids = text_ids(reports) if config.same_text_is_positive else None
-            return Pairs(load_images(self.cache, [rows[i] for i in mine]), tokens, ids)
+            return Pairs(load_images(self.cache, [rows[i] for i in own]), tokens, ids)
 
         return load
 
     def losses(
-        self, model: Callable[..., dict[str, Tensor]], batch: Pairs, turn: MicroBatchIndex
+        self, model: Callable[..., dict[str, Tensor]], batch: Pairs, index: MicroBatchIndex
     ) -> trainer.Losses:
-        """Augment on the device, then the losses of `Pretraining`."""
-        seed = _seed(self.config, turn) + _RANKS_APART * turn.rank
+        """Augment the images on the device and return the losses of `Pretraining`."""
+        seed = rank_seed(batch_seed(self.config.seed, index.number), index.rank)
         generator = torch.Generator().manual_seed(seed)
         images = batch.images.float() / 255
-        changed = augment(images, None, self.config.augment, generator).images
-        return model(changed, batch.tokens, batch.text_ids, turn.step)
+        augmented = augment(images, None, self.config.augment, generator).images
+        return model(augmented, batch.tokens, batch.text_ids, index.step)
 
-    def picture(self, batch: Pairs) -> Tensor | None:
-        """Image, attention, pseudo mask and prediction of the first rows."""
-        return panel(self.module, batch.images[:4].float() / 255)
-
-
-_RANKS_APART = 1_000_000_007
-"""So that no two processes augment alike."""
-
-
-def _seed(config: PretrainConfig, turn: MicroBatchIndex) -> int:
-    return config.seed * 1_000_003 + turn.number
+    def panel(self, batch: Pairs) -> Tensor | None:
+        """Return image, attention, pseudo mask and prediction of the first rows."""
+        return draw_panel(self.module, batch.images[:4].float() / 255)
 
 
 def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
-    """Run or resume a pre-training; gives the path of its last checkpoint."""
+    """Run or resume a pre-training.
+
+    Args:
+        config: configuration of the run.
+        out: folder of the run.
+        cache_folder: folder of preprocessed radiographs.
+
+    Returns:
+        The path of its last checkpoint.
+    """
     fabric = launch(config.engine, config.precision)
-    seeding.seed_everything(config.seed)
-    task = prepared(config, fabric, cache_folder)
+    seed_everything(config.seed)
+    task = prepare_task(config, fabric, cache_folder)
     if fabric.is_global_zero:
-        name_silent(task.silent, out)
+        write_silent(task.silent, out)
     return trainer.train(config, fabric, task, out)
 
 
-def name_silent(rows: Sequence[Row], out: Path) -> None:
-    """Count the radiographs without any text on the terminal, and name them in the run folder."""
+def write_silent(rows: Sequence[Row], out: Path) -> None:
+    """Print the number of radiographs without any text, and list them in the run folder."""
     if not rows:
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -142,8 +158,8 @@ def name_silent(rows: Sequence[Row], out: Path) -> None:
     print(f"left out, neither report nor known label: {len(rows)}, named in {out / SILENT}")
 
 
-def prepared(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> PretrainTask:
-    """The task of a configuration; the first process builds the cache, the others wait."""
+def prepare_task(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> PretrainTask:
+    """Build the task; the first process builds the cache while the others wait."""
     with fabric.rank_zero_first():
         cache = open_cache(config.data, config.preprocess, cache_folder)
         return PretrainTask(config, cache, cache_folder)

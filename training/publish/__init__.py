@@ -1,1 +1,1 @@
-"""An evaluated and exported run becomes a version in the repository, through gates."""
+"""Publication: an evaluated and exported run becomes a version in the repository, through gates."""

@@ -1,6 +1,8 @@
-"""Gates: what keeps a run from becoming a version, told from its figures and its exported files.
+"""Gates: checks that a run must pass to be published.
 
-Figures of one head are held against those of the same head, data set and label in `stable`.
+    weights of run, evaluation and export agree -> metrics not below `stable` -> golden replay
+
+Metrics of a head are compared with those of the same head, data set and label in `stable`.
 """
 
 import math
@@ -11,10 +13,14 @@ import numpy as np
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric
-from training.export.parity import answers, difference
+from training.evaluation.assessment import Assessment, RunFolder
+from training.evaluation.trained_model import TrainedModel
+from training.export.onnx_export import ExportedRun
+from training.export.parity import difference, onnx_outputs
 from training.metrics.mgca_protocol import SUFFIX
 
 GOLDEN_TOLERANCE = 2e-3
+"""Largest difference of a golden output, here and when the service loads the version."""
 NEVER_GATES = frozenset(
     {
         "sensitivity",
@@ -26,47 +32,56 @@ NEVER_GATES = frozenset(
         "dice, where present",
     }
 )
-"""Metrics that may move: those at a threshold move with the rule that chose it, of a calibration
-error lower is better, and one that is of fewer images than another repeats it."""
+"""Metrics that never refuse a publication.
+
+Those at a threshold change with the rule that chose it, a calibration error is better if it is
+lower, and a Dice of fewer images repeats the Dice of all.
+"""
 
 
 def gates(metric: str) -> bool:
-    """Whether a metric below the interval in `stable` refuses a publication; higher is better.
+    """Return whether a metric below the interval in `stable` refuses a publication.
 
-    Those of the published protocol never do: their faults move them too.
+    Metrics of the published protocol never do, because its faults change them too.
     """
     return metric not in NEVER_GATES and not metric.endswith(SUFFIX)
 
 
 def with_heads(metrics: Iterable[Metric], heads: Mapping[str, HeadSpec]) -> tuple[Metric, ...]:
-    """Each figure with its head: of one that names none, the first that fits."""
+    """Return the metrics with their heads; one that names no head gets the first that fits."""
     return tuple(
         m if m.head else m.model_copy(update={"head": _head_of(m, heads)}) for m in metrics
     )
 
 
 def _head_of(metric: Metric, heads: Mapping[str, HeadSpec]) -> str | None:
+    """Return the first head of the kind of a metric, preferably one with its label."""
     fitting = {
         name: {label.name for label in head.labels}
         for name, head in heads.items()
         if head.kind is metric.task and (head.method is None or f"({head.method})" in metric.metric)
     }
     named = [name for name, labels in fitting.items() if metric.label in labels]
-    return next(iter([*named, *fitting]), None)  # a figure of several labels names none of them
+    return next(iter([*named, *fitting]), None)  # a metric over all labels fits by its kind alone
 
 
 def refuse_worse(
     new: tuple[Metric, ...], old: tuple[Metric, ...], accept: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Refuse a metric that `gates` and lies below the 95 % interval of the version in `stable`.
+    """Compare the metrics of a run with the 95 % intervals of the version in `stable`.
 
-    Figures of one head are held against each other, so that two heads of a kind stay apart.
+    Metrics are compared within one head, so that two heads of a kind stay apart.
+
+    Args:
+        new: metrics of the run, with their heads.
+        old: metrics of the version in `stable`, with their heads.
+        accept: names of metrics that may be worse.
 
     Returns:
-        Those that are worse and accepted, in words.
+        A description of each metric that is worse and accepted.
 
     Raises:
-        PublishRefused: naming each that is not accepted.
+        PublishRefused: a metric is worse and not accepted; the message names each.
     """
     lows = {(m.head, *about(m)): m.low for m in old}
     worse = [
@@ -74,27 +89,44 @@ def refuse_worse(
         for m in new
         if gates(m.metric) and m.value < (low := lows.get((m.head, *about(m)), -math.inf))
     ]
-    said = {
+    descriptions = {
         f"{' '.join(about(m))}: {m.value} is below {low} ({m.head})": m.metric for m, low in worse
     }
-    if refused := [words for words, metric in said.items() if metric not in accept]:
+    if refused := [words for words, metric in descriptions.items() if metric not in accept]:
         raise PublishRefused("worse than the version in stable: " + "; ".join(refused))
-    return tuple(said)
+    return tuple(descriptions)
 
 
 def about(metric: Metric) -> tuple[str, str, str]:
-    """What a figure of a head is of: data set, label, metric."""
+    """Return data set, label and name of a metric, which identify it within a head."""
     return metric.data, metric.label, metric.metric
 
 
 def refuse_other_golden(folder: Path) -> None:
-    """Replay the golden inputs through ONNX.
+    """Run the golden inputs of an export through ONNX Runtime.
 
     Raises:
         PublishRefused: an output differs from the recorded one.
     """
     with np.load(folder / "golden.npz", allow_pickle=False) as golden:
         recorded = dict(golden)
-    for output, value in answers(folder, recorded).items():
+    for output, value in onnx_outputs(folder, recorded).items():
         if not difference(output, recorded[output], value) <= GOLDEN_TOLERANCE:
             raise PublishRefused(f"golden output {output} differs")
+
+
+def refuse_stale(
+    model: TrainedModel, run: RunFolder, assessment: Assessment, exported: ExportedRun
+) -> None:
+    """Check that evaluation and export are of the weights that the run has now.
+
+    Raises:
+        PublishRefused: one of them is of other weights; the message names the command to repeat.
+    """
+    digests = {"evaluate": assessment.weights, "export": exported.weights}
+    for command, weights in digests.items():
+        if weights != model.digest:
+            raise PublishRefused(
+                f"{run.path} has other weights now than those of its last `g2d {command}`: "
+                f"g2d {command} {run.path}"
+            )

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a version is, what it was trained and measured on, what it cannot do."""
+"""MODEL_CARD.md: description, training data, metrics and limits of a version."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ import yaml
 from radiograph.manifest import HeadSpec, Label, Provenance, Task
 
 IMPORTED = "imported weights"
-"""Name of the line in the data that says which file weights came from."""
+"""Name of the line of the data that names an imported checkpoint."""
 _CANNOT = """\
 - It is not a medical device. It has been validated on no clinical population.
 - Sets differ in age, source and encoding. A label that comes from one set only may partly
@@ -25,7 +25,7 @@ _CANNOT_GROUND = {
   far from the paper's figures.""",
 }
 _MARKS = re.compile(r"([\\|`*<\[])")
-"""What would end a cell, or begin code, emphasis, HTML or a link."""
+"""Characters that end a cell, or begin code, emphasis, HTML or a link."""
 
 
 def model_card(
@@ -35,7 +35,15 @@ def model_card(
     heads: Mapping[str, HeadSpec],
     provenance: Provenance,
 ) -> str:
-    """The card's Markdown."""
+    """Return the card as Markdown.
+
+    Args:
+        name: name of the model.
+        intended_use: intended use, in words.
+        licence: licence of the weights.
+        heads: heads by name.
+        provenance: data, configurations and metrics.
+    """
     return "\n".join(
         [
             f"# {name}",
@@ -100,7 +108,7 @@ def _starting_weights(provenance: Provenance) -> str:
 
 
 def _cannot(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
-    """What only versions with such heads cannot do."""
+    """Yield the limits that depend on the heads of the version."""
     for method, words in _CANNOT_GROUND.items():
         if any(head.method == method for head in heads.values()):
             yield words
@@ -116,7 +124,7 @@ def _cannot(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Text that a table of Markdown shows as it is: no row, link or tag begins in it."""
+    """Return text that a Markdown table shows literally, without a new row, link or tag."""
     return _MARKS.sub(r"\\\1", " ".join(text.split()))
 
 

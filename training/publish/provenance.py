@@ -1,4 +1,4 @@
-"""Provenance of a version: configurations, data, licences and imported weights."""
+"""Provenance of a version: commit, configurations, data, licences and imported weights."""
 
 import random
 from collections import Counter
@@ -13,22 +13,26 @@ from training.data.catalog import TITLES, open_reader
 from training.data.text.synthetic_reports import report
 from training.evaluation.assessment import Assessment
 from training.evaluation.trained_model import PastRun, TrainedModel
-from training.export.onnx_export import Exported
+from training.export.onnx_export import ExportedRun
 from training.git_commit import current_commit
 from training.publish.model_card import IMPORTED
 
 LICENCE = "Apache-2.0"
-
-
 IMPORTED_LICENCE = "that of the checkpoint that was imported"
-
-
 SYNTHETIC = "reports are synthetic sentences made from the class labels"
 
 
-def _provenance(
-    model: TrainedModel, assessment: Assessment, exported: Exported, accepted: tuple[str, ...]
+def provenance_of(
+    model: TrainedModel, assessment: Assessment, exported: ExportedRun, accepted: tuple[str, ...]
 ) -> Provenance:
+    """Return the provenance of a version that is published from a run.
+
+    Args:
+        model: the run.
+        assessment: its evaluation.
+        exported: its export.
+        accepted: descriptions of the metrics that are worse than before and accepted.
+    """
     return Provenance(
         commit=current_commit(),
         configuration=configurations(model.runs),
@@ -40,7 +44,7 @@ def _provenance(
 
 
 def configurations(runs: Sequence[PastRun]) -> dict[str, str]:
-    """`1_pretrain.yaml`, `2_finetune.yaml`, ...: what every run was configured as."""
+    """Return the configuration of every run as YAML: `1_pretrain.yaml`, `2_finetune.yaml`, ..."""
     return {
         f"{number}_{run.config.kind}.yaml": f"# started from commit {run.commit}\n"
         + yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
@@ -49,7 +53,7 @@ def configurations(runs: Sequence[PastRun]) -> dict[str, str]:
 
 
 def imported_weights(runs: Sequence[PastRun]) -> tuple[DataUse, ...]:
-    """The checkpoint of somebody else that the first run is, as a line of the data."""
+    """Return the imported checkpoint that the first run consists of, as a line of the data."""
     first = runs[0].config
     source = first.imported if isinstance(first, PretrainConfig) else None
     if source is None:
@@ -59,12 +63,12 @@ def imported_weights(runs: Sequence[PastRun]) -> tuple[DataUse, ...]:
 
 
 def licence_of(runs: Sequence[PastRun]) -> str:
-    """Of the weights: ours to give only where no others went into them."""
+    """Return the licence of the weights, which is ours only if no imported weights are in them."""
     return IMPORTED_LICENCE if imported_weights(runs) else LICENCE
 
 
 def _data_uses(config: FinetuneConfig) -> list[DataUse]:
-    """Rows used of each table, by split, with their licences."""
+    """Return the rows that were used of each table, by split, with their licences."""
     uses = []
     for name in config.data.tables:
         table = open_reader(config.data.root, name, config.data.protocol)
@@ -73,15 +77,15 @@ def _data_uses(config: FinetuneConfig) -> list[DataUse]:
             for row in table.rows()
             if row.licence_class in config.data.licences and not row.reason_left_out
         ]
-        made = [
+        synthetic = [
             row
             for row in rows
-            if (said := report(row, random.Random(0))) is not None and said.synthetic
+            if (text := report(row, random.Random(0))) is not None and text.synthetic
         ]
         licences = " | ".join(
             name for name, _ in Counter(row.licence for row in rows).most_common()
         )
-        note = f"{len(made)} of {len(rows)} {SYNTHETIC}" if made else ""
+        note = f"{len(synthetic)} of {len(rows)} {SYNTHETIC}" if synthetic else ""
         uses.append(
             DataUse(
                 name=TITLES.get(name, name),

@@ -1,14 +1,12 @@
-"""Publish a run: its exported files, what was measured, and a model card become a version.
+"""Publication of a run as a version: export, metrics and a model card, checked by the gates.
 
-    run/ -> assess (calibrate, measure) -> assessment.json, statistics.npz
-         -> export (parity)             -> export/
-    both note the digest of the model that they are of
+    run/ -> g2d evaluate -> assessment.json, statistics.npz
+         -> g2d export   -> export/
          -> gates -> radiograph.repository.repository.publish -> models/<name>/<n>/
 
-Gates: evaluation and export are of the run as it is now, no label is in two heads of a kind,
-every ONNX output equals PyTorch within 1e-4 (as `export.difference` reads it), the
-golden outputs come out again, and no metric is below the interval that the version in
-`stable` has for it.
+The gates: evaluation and export are of the weights that the run has now; no label is in two heads
+of a kind; every ONNX output equals PyTorch's within 1e-4 (see `training.export.parity`); the
+golden outputs are reproduced; and no metric is below the interval of the version in `stable`.
 """
 
 import datetime
@@ -16,7 +14,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from radiograph.errors import ModelNotFound, PublishRefused
+from radiograph.errors import ModelNotFound
 from radiograph.manifest import (
     GoldenSpec,
     HeadSpec,
@@ -32,56 +30,62 @@ from radiograph.repository.head_publishing import refuse_repeated_labels
 from radiograph.repository.repository import Repository, digest_files
 from training.evaluation.assessment import Assessment, RunFolder, read_assessment
 from training.evaluation.trained_model import TrainedModel
-from training.export.onnx_export import Exported
-from training.publish.gates import GOLDEN_TOLERANCE, refuse_other_golden, refuse_worse, with_heads
+from training.export.onnx_export import ExportedRun
+from training.publish.gates import (
+    GOLDEN_TOLERANCE,
+    refuse_other_golden,
+    refuse_stale,
+    refuse_worse,
+    with_heads,
+)
 from training.publish.model_card import model_card
-from training.publish.provenance import _provenance, licence_of
+from training.publish.provenance import licence_of, provenance_of
 
-GIVES = {
+ANSWERS = {
     Task.CLASSIFY: "labels",
     Task.SEGMENT: "masks",
     Task.DETECT: "boxes",
     Task.GROUND: "phrase grounding",
 }
+"""Answers to each task, in the words of the intended use."""
 
 
 def publish(
     model: TrainedModel,
     run: RunFolder,
-    exported: Exported,
+    exported: ExportedRun,
     models: Path,
     name: str,
     alias: str,
     accept: Sequence[str] = (),
 ) -> int:
-    """Check the gates and publish; gives the number of the new version.
+    """Check the gates and publish the run.
 
     Args:
         model: the run.
         run: its folder, evaluated.
-        exported: its graphs, within the tolerance.
-        models: the repository's root.
-        name: of the model.
-        alias: that the new version gets; empty for none.
-        accept: metrics, such as `pointing (zero_shot)`, that may be worse than in `stable`;
-            those that are stand in the manifest and the card.
+        exported: its export, within the tolerance.
+        models: root of the repository.
+        name: name of the model.
+        alias: alias that the new version gets; empty for none.
+        accept: metrics, such as `pointing (zero_shot)`, that may be worse than in `stable`.
+            Manifest and card name those that are.
+
+    Returns:
+        The number of the new version.
 
     Raises:
-        PublishRefused: a gate failed; nothing was published.
+        PublishRefused: a gate refused the run; nothing was published.
     """
     assessment = read_assessment(run)
-    refuse_of_other_weights(model, run, assessment, exported)
+    refuse_stale(model, run, assessment, exported)
     refuse_repeated_labels(assessment.heads)
     repository = Repository(models)
     metrics = with_heads(assessment.metrics, assessment.heads)
     accepted = refuse_worse(metrics, _metrics_in_stable(repository, name), accept)
     refuse_other_golden(exported.folder)
-    stage = run.path / "stage"
-    shutil.rmtree(stage, ignore_errors=True)
-    shutil.copytree(exported.folder, stage)
-    (stage / "export.json").unlink(missing_ok=True)
-    shutil.copy(run.statistics, stage / "statistics.npz")
-    provenance = _provenance(model, assessment, exported, accepted)
+    provenance = provenance_of(model, assessment, exported, accepted)
+    stage = _stage(run, exported)
     licence = licence_of(model.runs)
     card = model_card(name, intended_use(assessment.heads), licence, assessment.heads, provenance)
     (stage / "MODEL_CARD.md").write_text(card)
@@ -95,33 +99,18 @@ def publish(
 
 
 def intended_use(heads: Mapping[str, HeadSpec]) -> str:
-    """What a version with these heads is for."""
+    """Return the intended use of a version with these heads, in words."""
     kinds = {head.kind for head in heads.values()}
-    *most, last = [word for task, word in GIVES.items() if task in kinds]
-    what = f"{', '.join(most)} and {last}" if most else last
+    *most, last = [words for task, words in ANSWERS.items() if task in kinds]
+    answers = f"{', '.join(most)} and {last}" if most else last
     return (
-        f"Research on frontal chest radiographs: {what}. Not a medical device; not for diagnosis."
+        f"Research on frontal chest radiographs: {answers}. "
+        "Not a medical device; not for diagnosis."
     )
 
 
-def refuse_of_other_weights(
-    model: TrainedModel, run: RunFolder, assessment: Assessment, exported: Exported
-) -> None:
-    """Refuse what was evaluated or exported of another run, or before this one was trained on.
-
-    Raises:
-        PublishRefused: naming what to do again.
-    """
-    made = {"evaluate": assessment.weights, "export": exported.weights}
-    for command, weights in made.items():
-        if weights != model.digest:
-            raise PublishRefused(
-                f"{run.path} has other weights now than those of its last `g2d {command}`: "
-                f"g2d {command} {run.path}"
-            )
-
-
 def _metrics_in_stable(repository: Repository, name: str) -> tuple[Metric, ...]:
+    """Return the metrics of the version in `stable`; none if there is no such version."""
     try:
         number = repository.resolve(name, "stable")
     except ModelNotFound:
@@ -130,17 +119,34 @@ def _metrics_in_stable(repository: Repository, name: str) -> tuple[Metric, ...]:
     return with_heads(manifest.provenance.metrics, manifest.heads)
 
 
+def _stage(run: RunFolder, exported: ExportedRun) -> Path:
+    """Copy the files of the version into a fresh folder of the run, and return it."""
+    stage = run.path / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(exported.folder, stage)
+    (stage / "export.json").unlink(missing_ok=True)
+    shutil.copy(run.statistics, stage / "statistics.npz")
+    return stage
+
+
 def _manifest(
     model: TrainedModel,
     assessment: Assessment,
-    exported: Exported,
+    exported: ExportedRun,
     provenance: Provenance,
     stage: Path,
     identity: tuple[str, int],
 ) -> ModelManifest:
+    """Return the manifest of the version.
+
+    Args:
+        model, assessment, exported, provenance: the run and what is known about it.
+        stage: folder with every file of the version.
+        identity: name of the model and number of the version.
+    """
     name, number = identity
-    most = model.module.model.text.max_tokens
-    text = TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=most)
+    max_tokens = model.module.model.text.max_tokens
+    text = TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=max_tokens)
     return ModelManifest(
         name=name,
         version=number,

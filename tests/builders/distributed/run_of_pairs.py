@@ -19,7 +19,7 @@ from training.config.pretrain import PretrainConfig
 from training.data.batches.sampler import MicroBatchIndex
 from training.engine import seeding, trainer
 from training.engine.distributed import launch
-from training.pretrain.pretrain import Pairs, PretrainTask, prepared
+from training.pretrain.pretrain import Pairs, PretrainTask, prepare_task
 
 
 def _fix(module: nn.Module) -> None:
@@ -33,11 +33,11 @@ def _deadly(task: PretrainTask, kill_at: int) -> None:
     losses = task.losses
 
     def kill_or_go_on(
-        model: Callable[..., dict[str, Tensor]], batch: Pairs, turn: MicroBatchIndex
+        model: Callable[..., dict[str, Tensor]], batch: Pairs, index: MicroBatchIndex
     ) -> object:
-        if turn.step == kill_at:
+        if index.step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return losses(model, batch, turn)
+        return losses(model, batch, index)
 
     task.losses = kill_or_go_on  # type: ignore[method-assign,assignment]
 
@@ -48,7 +48,7 @@ def run(
     """Run or resume it in this process."""
     fabric = launch(config.engine, config.precision)
     seeding.seed_everything(config.seed)
-    task = prepared(config, fabric, cache)
+    task = prepare_task(config, fabric, cache)
     if fixed:
         _fix(task.module)
     _deadly(task, kill_at)

@@ -4,20 +4,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from radiograph.geometry import Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.heads import detect
 from training.config.model import EncoderConfig
 from training.data.batches.collate import Batch
-from training.finetune.box_losses import box_losses
+from training.data.batches.region_targets import RegionTargets
+from training.heads.head import HeadsBatch, TrainableHead
 from training.metrics import BoxesOfImage, average_precision
 from training.model.image_encoder import build_unet, encode
+from training.model.text_encoder import NO_TOKENS
 
 SIZE_PX = 64
 CHANNELS = (128, 256, 512)
-"""Of a ResNet-18 at strides 8, 16, 32."""
+"""Channels of a ResNet-18 at strides 8, 16, 32."""
+NO_REGIONS = RegionTargets(*(torch.zeros(0) for _ in range(4)))
+"""Targets of a batch without phrases."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,10 @@ class Drawn:
     boxes: Tensor
     features: dict[str, Tensor]
 
-    def batch(self, rows: list[int]) -> tuple[dict[str, Tensor], Batch]:
-        """Maps and truth of some of the images, with one label."""
+    def batch(self, rows: list[int]) -> tuple[dict[str, Tensor], HeadsBatch]:
+        """Return the maps and the targets of some of the images, with one label."""
         count, nothing = len(rows), torch.zeros(len(rows), 0)
-        batch = Batch(
+        radiographs = Batch(
             images=self.images[rows],
             findings=nothing,
             findings_known=nothing.bool(),
@@ -49,7 +53,8 @@ class Drawn:
             bits=torch.zeros(count, SIZE_PX, SIZE_PX, dtype=torch.uint8),
             opacities=[torch.zeros(0, 4)] * count,
         )
-        return {name: level[rows] for name, level in self.features.items()}, batch
+        maps = {name: level[rows] for name, level in self.features.items()}
+        return maps, HeadsBatch(radiographs, NO_TOKENS, NO_REGIONS)
 
 
 def draw(count: int, seed: int) -> Drawn:
@@ -74,13 +79,13 @@ def draw(count: int, seed: int) -> Drawn:
     )
 
 
-def train(head: nn.Module, drawn: Drawn, steps: int, lr: float = 2e-3) -> None:
+def train(head: TrainableHead, drawn: Drawn, steps: int, lr: float = 2e-3) -> None:
     """Batches of 16, in their order; leaves the head in evaluation mode."""
     optimiser = torch.optim.AdamW(head.parameters(), lr=lr)
     head.train()
     for step in range(steps):
         rows = [(16 * step + n) % len(drawn.images) for n in range(16)]
-        losses = box_losses(head, *drawn.batch(rows))
+        losses = head.losses(*drawn.batch(rows))
         optimiser.zero_grad()
         sum(losses.values(), torch.zeros(())).backward()
         for group in optimiser.param_groups:
@@ -90,7 +95,7 @@ def train(head: nn.Module, drawn: Drawn, steps: int, lr: float = 2e-3) -> None:
 
 
 @torch.no_grad()
-def precision(head: nn.Module, drawn: Drawn) -> float:
+def precision(head: TrainableHead, drawn: Drawn) -> float:
     """Average precision at IoU 0.5, through `radiograph.postprocess.heads`."""
     rows = list(range(len(drawn.images)))
     features, _ = drawn.batch(rows)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -32,13 +31,12 @@ from training.evaluation.calibration import calibrate
 from training.evaluation.ood_statistics import statistics
 from training.evaluation.predictions import predict_split
 from training.evaluation.trained_model import TrainedModel, load_run
-from training.export.onnx_export import Exported, export
+from training.export.onnx_export import ExportedRun, export
 from training.export.parity import TOLERANCE, run_graph
 from training.finetune.finetune import FinetuneTask, finetune
-from training.finetune.module import load_pretrained
-from training.model import heads as heads_module
-from training.model.fcos_head import FcosHead
-from training.model.yolo_head import YoloHead
+from training.finetune.initial_weights import load_pretrained
+from training.heads.fcos import FcosHead
+from training.heads.yolo import YoloHead
 from training.publish.publish_head import Target, publish_one_head
 from training.publish.publish_version import publish
 
@@ -70,7 +68,7 @@ def _config(root: Path, text_encoder: Path, detector: str) -> FinetuneConfig:
 def narrow() -> Iterator[None]:
     """The paper's widths are 20 million weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads_module, "YoloHead", partial(YoloHead, widths=(16, 32, 64)))
+        patch.setattr(YoloHead, "widths", (16, 32, 64))
         yield
 
 
@@ -93,7 +91,7 @@ def model(run: Path) -> TrainedModel:
 
 
 @pytest.fixture(scope="module")
-def exported(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> ExportedRun:
     """Its graphs. Do not write to them."""
     return export(model, tmp_path_factory.mktemp("graphs") / "export")
 
@@ -133,7 +131,7 @@ def _start(config: FinetuneConfig) -> dict[str, Tensor]:
 
 
 def test_the_trunk_gives_the_maps_that_are_read_of_encoder_or_decoder(
-    exported: Exported, finetuned: Path
+    exported: ExportedRun, finetuned: Path
 ) -> None:
     assert exported.trunk_outputs == (*MAPS, *ALWAYS)
     graph = onnx.load(exported.folder / "trunk.onnx").graph
@@ -142,14 +140,14 @@ def test_the_trunk_gives_the_maps_that_are_read_of_encoder_or_decoder(
     assert tuple(load_run(finetuned).trunk(image)) == (*DECODER, *ALWAYS)
 
 
-def test_onnx_finds_what_pytorch_finds(exported: Exported) -> None:
+def test_onnx_finds_what_pytorch_finds(exported: ExportedRun) -> None:
     assert {"boxes.boxes", "boxes.logits", "trunk.encoder_16"} <= set(exported.parity)
     assert max(exported.parity.values()) <= TOLERANCE
     with np.load(exported.folder / "golden.npz") as golden:
         assert (1 / (1 + np.exp(-golden["boxes.logits"])) > 0.3).sum() > 10
 
 
-def test_any_number_of_images_is_one_batch(model: TrainedModel, exported: Exported) -> None:
+def test_any_number_of_images_is_one_batch(model: TrainedModel, exported: ExportedRun) -> None:
     images = np.random.default_rng(0).normal(size=(3, 1, SIZE_PX, SIZE_PX)).astype(np.float32)
     features = model.trunk(images)
     found = run_graph(exported.folder / "heads" / "boxes.onnx", features)
@@ -166,8 +164,8 @@ def test_only_maps_that_are_read_are_kept_of_a_frozen_encoder(run: Path, tmp_pat
     sides = [level.shape[-1] for level in batch.encoded.maps]
     assert sides == [SIZE_PX // stride for stride in (8, 16, 32)]
     task.module.eval()
-    kept = task.module.features(batch.images.images, batch.encoded)
-    live = task.module.features(batch.images.images)
+    kept = task.module.features(batch.images, batch.encoded)
+    live = task.module.features(batch.images)
     for name in MAPS:
         assert torch.allclose(kept[name], live[name], rtol=2e-3, atol=2e-3)  # kept as float16
 
@@ -206,14 +204,14 @@ def folder(model: TrainedModel, tmp_path: Path) -> RunFolder:
 
 
 @pytest.fixture
-def models(model: TrainedModel, folder: RunFolder, exported: Exported, tmp_path: Path) -> Path:
+def models(model: TrainedModel, folder: RunFolder, exported: ExportedRun, tmp_path: Path) -> Path:
     """A repository with the run as its only version."""
     publish(model, folder, exported, tmp_path / "models", "tiny", "stable")
     return tmp_path / "models"
 
 
 def test_the_head_alone_goes_onto_a_version_that_gives_the_maps(
-    model: TrainedModel, folder: RunFolder, exported: Exported, models: Path
+    model: TrainedModel, folder: RunFolder, exported: ExportedRun, models: Path
 ) -> None:
     target = Target(models, "tiny", "stable", "boxes", "canary")
     assert publish_one_head(model, folder, exported, "boxes", target) == 2

@@ -23,8 +23,8 @@ from training.engine.model_selection import BEST
 from training.evaluation.trained_model import PastRun, load_run, never_aligned
 from training.finetune import finetune as finetune_module
 from training.finetune.finetune import FinetuneTask, finetune
-from training.finetune.module import load_pretrained
-from training.model.heads import against_the_rest
+from training.finetune.initial_weights import load_pretrained
+from training.heads.classification import one_against_rest
 from training.pretrain.pretrain import pretrain
 
 STILL = NoAugmentConfig(kind="none")
@@ -113,7 +113,7 @@ def test_features_that_were_kept_give_the_losses_of_the_frozen_encoder(
     kept.encode(kept.pool)
     live = FinetuneTask(config, kept.cache)
     live.module.load_state_dict(kept.module.state_dict())
-    monkeypatch.setattr(finetune_module, "MOST_BYTES", 0)
+    monkeypatch.setattr(finetune_module, "MAX_BYTES", 0)
     live.encode(live.pool)
     found = []
     for task in (kept, live):
@@ -190,13 +190,13 @@ def test_each_way_to_choose_keeps_a_checkpoint_that_answers(
     assert torch.allclose(kept["heads.anatomy.conv.bias"], best["heads.anatomy.conv.bias"])
 
 
-def test_looks_are_at_labelled_validation_rows_evenly_spread(
+def test_validation_uses_labelled_rows_spread_evenly(
     config: FinetuneConfig, tmp_path: Path
 ) -> None:
     choosing = _changed(config, choose={"by": "dice", "every": 1, "limit": 2})
     task = FinetuneTask(choosing, _cache(choosing, tmp_path))
-    assert task.looked_at == [4, 6]
-    assert 0.0 <= task.look() <= 1.0
+    assert task.validation_rows == [4, 6]
+    assert 0.0 <= task.validate() <= 1.0
 
 
 def test_nothing_to_choose_by_is_refused(config: FinetuneConfig, tmp_path: Path) -> None:
@@ -204,12 +204,12 @@ def test_nothing_to_choose_by_is_refused(config: FinetuneConfig, tmp_path: Path)
         _changed(config, choose={"by": "auroc", "every": 1})
     unlabelled = _changed(config, masks=("Cardiomediastinum",), choose={"by": "dice", "every": 1})
     with pytest.raises(ValueError, match="no validation row"):
-        _ = FinetuneTask(unlabelled, _cache(unlabelled, tmp_path)).looked_at
+        _ = FinetuneTask(unlabelled, _cache(unlabelled, tmp_path)).validation_rows
 
 
 def test_sigmoids_of_exclusive_logits_are_the_softmax() -> None:
     scores = torch.tensor([[2.0, -1.0, 0.5], [80.0, -80.0, 0.0]])
-    assert torch.allclose(against_the_rest(scores).sigmoid(), scores.softmax(dim=1))
+    assert torch.allclose(one_against_rest(scores).sigmoid(), scores.softmax(dim=1))
 
 
 def test_findings_that_exclude_each_other_cost_their_cross_entropy(
@@ -222,7 +222,7 @@ def test_findings_that_exclude_each_other_cost_their_cross_entropy(
     batch = task.batch([0, 2], range(2), STILL, 0, 0)
     task.module.eval()
     loss = task.losses(task.module, batch, MicroBatchIndex(0))["findings"]
-    features = task.module.features(batch.images.images)["global_features"]
+    features = task.module.features(batch.images)["global_features"]
     scores = task.module.heads["findings"].linear(features)  # type: ignore[operator]
     assert loss.item() == pytest.approx(F.cross_entropy(scores, torch.tensor([0, 0])).item())
 

@@ -18,7 +18,7 @@ from training.engine.checkpoint import read_checkpoint
 from training.engine.history import TIMES
 from training.evaluation.trained_model import load_run
 from training.finetune.finetune import finetune
-from training.finetune.module import load_pretrained
+from training.finetune.initial_weights import load_pretrained
 from training.git_commit import current_commit
 from training.pretrain.pretrain import SILENT, pretrain
 

@@ -18,7 +18,7 @@ from training.config.engine import EngineConfig
 from training.config.pretrain import PretrainConfig
 from training.engine import loggers
 from training.pretrain.objective import Pretraining
-from training.pretrain.panels import panel
+from training.pretrain.panels import draw_panel
 
 
 def _events(folder: Path) -> list[Any]:
@@ -33,9 +33,9 @@ def _events(folder: Path) -> list[Any]:
 
 
 def test_tensorboard_keeps_values_and_panels_of_their_steps(tmp_path: Path) -> None:
-    log = loggers.open_log("tensorboard", tmp_path, 0, {"seed": 3})
-    log.scalars(5, {"total": 1.5})
-    log.picture(5, np.zeros((4, 16, 3), np.uint8))
+    log = loggers.open_logger("tensorboard", tmp_path, 0, {"seed": 3})
+    log.log_scalars(5, {"total": 1.5})
+    log.log_image(5, np.zeros((4, 16, 3), np.uint8))
     log.close()
     values = [(e.step, v) for e in _events(tmp_path) for v in e.summary.value]
     scalars = [(step, v.tag, v.simple_value) for step, v in values if v.tag == "total"]
@@ -51,7 +51,7 @@ def test_a_logger_that_is_not_installed_names_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ModuleNotFoundError, match=rf"g2d-radiograph\[{name}\]"):
-        loggers.open_log(name, tmp_path, 0, {})
+        loggers.open_logger(name, tmp_path, 0, {})
 
 
 class _Calls(ModuleType):
@@ -85,9 +85,9 @@ def test_a_resumed_run_goes_on_in_the_same_place(
     fake = _Calls(name)
     monkeypatch.setitem(sys.modules, name, fake)
     for start in (0, 4):
-        log = loggers.open_log(name, tmp_path, start, {"seed": 3})
-        log.scalars(start + 1, {"total": 1.5})
-        log.picture(start + 1, np.zeros((4, 16, 3), np.uint8))
+        log = loggers.open_logger(name, tmp_path, start, {"seed": 3})
+        log.log_scalars(start + 1, {"total": 1.5})
+        log.log_image(start + 1, np.zeros((4, 16, 3), np.uint8))
         log.close()
     assert [named[key] for _, named in fake.of(begin)] == [None, "r1"]
     told = fake.of("log_metrics" if name == "mlflow" else "log")
@@ -110,7 +110,7 @@ def test_a_panel_shows_four_pictures_and_leaves_the_model_as_it_was(
     )
     before = {name: value.clone() for name, value in module.state_dict().items()}
     images = torch.rand(2, 1, SIZE_PX, SIZE_PX)
-    shown = panel(module, images)
+    shown = draw_panel(module, images)
     assert (shown.shape, shown.dtype) == ((2 * SIZE_PX, 4 * SIZE_PX, 3), torch.uint8)
     first = shown[:SIZE_PX, :SIZE_PX]  # the image, in three equal channels
     torch.testing.assert_close(

@@ -10,10 +10,10 @@ from tests.builders.training.killing import killed_at_its_first_checkpoint
 from training.config.engine import EngineConfig, OptimiserConfig
 from training.config.finetune import ChooseConfig
 from training.data.batches.sampler import MicroBatchIndex
-from training.engine import trainer
-from training.engine.checkpoint import CHECKPOINT, Plan, chosen, read_checkpoint
-from training.engine.model_selection import BEST, Choice, ModelSelector
+from training.engine.checkpoint import CHECKPOINT, Plan, preferred_checkpoint, read_checkpoint
+from training.engine.model_selection import BEST, BestValidation, ModelSelector
 from training.engine.optimiser import set_up
+from training.engine.trainer import Trainer
 
 STILL = EngineConfig(accelerator="cpu", workers=0, loggers=())
 RATE = OptimiserConfig(lr=0.1, warmup=0.0)
@@ -29,15 +29,15 @@ class _Slope:
         self.rows = 1
 
     def loader(self, world: int) -> object:
-        return lambda turn: torch.ones(1, 1)
+        return lambda index: torch.ones(1, 1)
 
-    def losses(self, model: nn.Module, batch: Tensor, turn: MicroBatchIndex) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: Tensor, index: MicroBatchIndex) -> dict[str, Tensor]:
         return {"total": model(batch).sum()}
 
-    def picture(self, batch: Tensor) -> None:
+    def panel(self, batch: Tensor) -> None:
         return None
 
-    def look(self) -> float:
+    def validate(self) -> float:
         self.asked += 1
         return self.values[self.asked - 1]
 
@@ -46,8 +46,8 @@ def _run(task: _Slope, config: ChooseConfig, folder: Path, steps: int, every: in
     fabric = Fabric(accelerator="cpu", devices=1)
     plan = Plan(folder, steps, every, 0, "{}")
     model, optimiser = set_up(fabric, task.module, RATE, STILL)
-    choosing = ModelSelector(config, task.look)
-    trainer.run(fabric, model, optimiser, task, plan, RATE, STILL, choosing)  # type: ignore[arg-type]
+    selector = ModelSelector(config, task.validate)
+    Trainer(fabric, model, optimiser, task, plan, RATE, STILL, selector).run()  # type: ignore[arg-type]
 
 
 def _weight(path: Path) -> float:
@@ -64,7 +64,7 @@ def test_the_best_look_is_kept_and_the_first_of_equals(tmp_path: Path) -> None:
     _run(task, ChooseConfig(by="auroc", every=2), tmp_path, 8)
     assert task.asked == 4
     assert _best(tmp_path) == {"step": 4, "valid": 0.9}
-    assert chosen(tmp_path) == tmp_path / BEST
+    assert preferred_checkpoint(tmp_path) == tmp_path / BEST
     assert _weight(tmp_path / CHECKPOINT) < _weight(tmp_path / BEST) < 1.0
 
 
@@ -108,10 +108,10 @@ def test_what_was_seen_stands_in_the_history(tmp_path: Path) -> None:
 
 def test_a_state_goes_round_a_checkpoint() -> None:
     one = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
-    one.choice = Choice(0.25, 7, 2)
+    one.best = BestValidation(0.25, 7, 2)
     other = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
     other.restore(one.state())
-    assert other.choice == one.choice
+    assert other.best == one.best
 
 
 def test_what_is_not_finite_is_never_the_best(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from training.experiments.probe_segment import (
     measure_dice,
     train_decoder,
 )
-from training.finetune.frozen_features import Features, encode, fresh_unet, read_unet
+from training.finetune.frozen_features import EncodedRows, encode_rows, fresh_unet, read_unet
 from training.model.text_encoder import Tokens
 from training.pretrain.objective import Pretraining
 from training.pretrain.pretrain import pretrain
@@ -52,9 +52,9 @@ def unet() -> smp.Unet:
     return fresh_unet(ENCODER, 0)
 
 
-def _features(unet: smp.Unet, cache: Cache) -> Features:
+def _features(unet: smp.Unet, cache: Cache) -> EncodedRows:
     spec = PreprocessSpec(size_px=SIZE_PX)
-    return encode(unet, cache, range(len(cache.samples)), spec, maps=True)
+    return encode_rows(unet, cache, range(len(cache.samples)), spec, maps=True)
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:
@@ -71,7 +71,7 @@ def test_features_decode_to_what_the_whole_network_answers(unet: smp.Unet, cache
     image = torch.from_numpy(cache.images[5].copy()).float()[None, None] / 255
     with torch.no_grad():
         maps = unet.encoder(((image - spec.mean) / spec.std).expand(-1, 3, -1, -1))
-        decoded = unet.decoder(features.at(torch.tensor([5])))
+        decoded = unet.decoder(features.decoder_input(torch.tensor([5])))
         torch.testing.assert_close(decoded, unet.decoder(maps), rtol=0.02, atol=0.02)  # float16
     torch.testing.assert_close(features.deep[5], maps[-1].mean(dim=(2, 3))[0])
 
@@ -169,7 +169,7 @@ def test_dice_is_of_each_image_and_leaves_ignored_pixels_out() -> None:
     logits = torch.full((2, 2, 4, 4), -1.0)
     logits[:, 0, 0, :2] = 1.0  # half of the left lung
     logits[:, 1, 1] = 1.0  # all of the right lung
-    nothing = Features((0, 1), torch.zeros(2, 1), (), 4)
+    nothing = EncodedRows((0, 1), torch.zeros(2, 1), (), 4)
     split = Annotated(nothing, (0, 1), torch.arange(2), bits, LUNGS)
     # first image: (2/3 + 1) / 2; second: 1, its other half is not counted
     found = measure_dice(_Fixed(logits), split)  # type: ignore[arg-type]

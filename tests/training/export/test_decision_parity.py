@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from radiograph.manifest import HeadSpec, Label
-from training.export.decision_parity import other_decisions
+from training.export.decision_parity import different_decisions
 
 SIZE_PX = 32
 Answers = dict[str, NDArray[np.float32]]
@@ -30,8 +30,8 @@ def changed(answers: Answers, name: str, at: tuple[int, ...], value: float) -> A
 
 def told(spec: dict[str, HeadSpec], one: Answers, other: Answers) -> list[str]:
     """The same in both directions."""
-    found = other_decisions(spec, one, other, SIZE_PX)
-    assert len(other_decisions(spec, other, one, SIZE_PX)) == len(found)
+    found = different_decisions(spec, one, other, SIZE_PX)
+    assert len(different_decisions(spec, other, one, SIZE_PX)) == len(found)
     return found
 
 

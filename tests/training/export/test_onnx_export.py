@@ -14,7 +14,7 @@ from training.engine.checkpoint import CHECKPOINT
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.export import onnx_export as export_module
 from training.export.onnx_export import export
-from training.export.parity import TOLERANCE, answers
+from training.export.parity import TOLERANCE, onnx_outputs
 
 HEADS = {"anatomy", "boxes", "findings", "regions", "similarity"}
 
@@ -51,7 +51,7 @@ def test_the_golden_answers_come_out_of_the_exported_files(
         stored = {name: golden[name] for name in golden.files}
     feeds = {name: stored.pop(name) for name in ("image", "input_ids", "attention_mask")}
     assert feeds["image"].shape == (1, 1, SIZE_PX, SIZE_PX)
-    found = answers(tmp_path, feeds)
+    found = onnx_outputs(tmp_path, feeds)
     assert set(found) == set(stored)
     assert max(np.abs(found[name] - stored[name]).max() for name in stored) <= TOLERANCE
 
@@ -71,7 +71,7 @@ def test_a_changed_weight_is_refused(
                 tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
         return graph
 
-    monkeypatch.setattr(export_module, "compact", spoil)
+    monkeypatch.setattr(export_module, "compress_weights", spoil)
     with pytest.raises(PublishRefused, match="differs from PyTorch"):
         export(model, tmp_path)
 
@@ -87,6 +87,6 @@ def test_a_graph_that_decides_otherwise_is_refused_whatever_the_tolerance(
             graph.graph.node.append(onnx.helper.make_node("Neg", ["turned"], ["logits"]))
         return graph
 
-    monkeypatch.setattr(export_module, "compact", turn)
+    monkeypatch.setattr(export_module, "compress_weights", turn)
     with pytest.raises(PublishRefused, match=r"decides otherwise.*anatomy: Left lung in "):
         export(model, tmp_path, tolerance=1e6)

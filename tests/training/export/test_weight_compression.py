@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from training.evaluation.weight_rounding import to_int8_rows
-from training.export.weight_compression import compact
+from training.export.weight_compression import compress_weights
 
 ROWS = 50
 IDS = np.array([[0, 7, 49]], dtype=np.int64)
@@ -50,7 +50,7 @@ def _answer(model: onnx.ModelProto) -> NDArray[np.float32]:
 
 
 def test_a_compacted_graph_answers_the_same_and_is_smaller() -> None:
-    before, after = _graph(), compact(_graph(), ROWS)
+    before, after = _graph(), compress_weights(_graph(), ROWS)
     np.testing.assert_allclose(_answer(after), _answer(before), rtol=0, atol=1e-6)
     assert after.ByteSize() < 0.6 * before.ByteSize()
     types = {tensor.name: tensor.data_type for tensor in after.graph.initializer}
@@ -63,13 +63,13 @@ def test_small_weights_stay_as_they_are() -> None:
     model.graph.initializer[1].CopyFrom(
         numpy_helper.from_array(np.ones((32, 4), dtype=np.float32), "weight")
     )
-    names = [tensor.name for tensor in compact(model, ROWS).graph.initializer]
+    names = [tensor.name for tensor in compress_weights(model, ROWS).graph.initializer]
     assert "weight" in names
 
 
 def test_a_table_with_two_readers_is_refused() -> None:
     with pytest.raises(ValueError, match="one Gather"):
-        compact(_graph(readers=2), ROWS)
+        compress_weights(_graph(readers=2), ROWS)
 
 
 def test_int8_rows_are_within_half_a_step_and_zeros_stay_zeros() -> None:

@@ -14,7 +14,7 @@ from training.evaluation.calibration import calibrate
 from training.evaluation.ood_statistics import statistics
 from training.evaluation.predictions import predict_split
 from training.evaluation.trained_model import TrainedModel, load_run
-from training.export.onnx_export import Exported, export, read_export, write_parity
+from training.export.onnx_export import ExportedRun, export, read_export, write_export
 from training.finetune.finetune import finetune
 from training.publish.gates import refuse_other_golden, refuse_worse, with_heads
 from training.publish.publish_head import Target, publish_one_head
@@ -50,11 +50,11 @@ def run(model: TrainedModel, tmp_path: Path) -> RunFolder:
         weights=model.digest,
     )
     folder.assessment.write_text(done.model_dump_json())
-    write_parity(export(model, folder.export))
+    write_export(export(model, folder.export))
     return folder
 
 
-def _publish(model: TrainedModel, run: RunFolder, exported: Exported, models: Path) -> int:
+def _publish(model: TrainedModel, run: RunFolder, exported: ExportedRun, models: Path) -> int:
     return publish(model, run, exported, models, "tiny", "stable")
 
 
@@ -163,7 +163,7 @@ def new_finding(model: TrainedModel, finetuned: Path, tmp_path: Path) -> Trained
     return load_run(finetune(config, tmp_path / "new", tmp_path / "cache"))
 
 
-def _evaluated(model: TrainedModel, folder: RunFolder) -> Exported:
+def _evaluated(model: TrainedModel, folder: RunFolder) -> ExportedRun:
     seen = list(predict_split(model, "train", ("open",)))
     done = Assessment(
         heads=calibrate(model, seen),
@@ -174,7 +174,7 @@ def _evaluated(model: TrainedModel, folder: RunFolder) -> Exported:
     )
     folder.path.mkdir(exist_ok=True)
     folder.assessment.write_text(done.model_dump_json())
-    write_parity(export(model, folder.export))
+    write_export(export(model, folder.export))
     return read_export(folder)
 
 

@@ -29,9 +29,10 @@ Statistics = dict[str, Statistic]
 class FindingsMeasure:
     """Calibrated probabilities of every finding, and the truth as far as it is known."""
 
-    def __init__(self, model: TrainedModel, head: HeadSpec, data: str) -> None:
+    def __init__(self, model: TrainedModel, head: tuple[str, HeadSpec], data: str) -> None:
         """Measure a head on one data set."""
-        self._model, self._head, self._data = model, head, data
+        self._model, self._data = model, data
+        self._name, self._head = head
         self._patients: list[str] = []
         self._scores: list[list[float]] = []
         self._truths: list[Mapping[str, bool]] = []
@@ -41,7 +42,7 @@ class FindingsMeasure:
         known = truth(seen.row)
         if not any(label.name in known for label in self._head.labels):
             return
-        found = heads.classify(self._head, head_output(self._model, "findings", seen))
+        found = heads.classify(self._head, head_output(self._model, self._name, seen))
         self._patients.append(seen.row.patient_id)
         self._scores.append([finding.probability for finding in found])
         self._truths.append(known)

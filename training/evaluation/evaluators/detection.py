@@ -20,15 +20,16 @@ class BoxesMeasure:
     Under `protocol: mgca` also `map (mgca)`: the images and the interpolation of the published one.
     """
 
-    def __init__(self, model: TrainedModel, head: HeadSpec, data: str) -> None:
+    def __init__(self, model: TrainedModel, head: tuple[str, HeadSpec], data: str) -> None:
         """Measure a head on one data set."""
-        self._model, self._head, self._data = model, head, data
+        self._model, self._data = model, data
+        self._name, self._head = head
         self._patients: dict[str, list[str]] = {}
         self._boxes: dict[str, list[BoxesOfImage]] = {}
 
     def add(self, seen: Prediction) -> None:
         """Keep the boxes of one radiograph, predicted and true."""
-        for label, (boxes,) in detections(self._model, self._head, [seen]).items():
+        for label, (boxes,) in detections(self._model, (self._name, self._head), [seen]).items():
             if boxes is not None:
                 self._patients.setdefault(label, []).append(seen.row.patient_id)
                 self._boxes.setdefault(label, []).append(boxes)

@@ -23,9 +23,10 @@ class MasksMeasure:
     told where not all do.
     """
 
-    def __init__(self, model: TrainedModel, head: HeadSpec, data: str) -> None:
+    def __init__(self, model: TrainedModel, head: tuple[str, HeadSpec], data: str) -> None:
         """Measure a head on one data set."""
-        self._model, self._head, self._data = model, _with_withheld(head), data
+        self._model, self._data = model, data
+        self._name, self._head = head[0], _with_withheld(head[1])
         self._found: dict[tuple[str, str], Mean] = {}
         self._published: dict[str, list[float]] = {}
 
@@ -33,7 +34,7 @@ class MasksMeasure:
         """Keep the figures of one radiograph that has a mask."""
         if not seen.masks:
             return
-        raw = head_output(self._model, "anatomy", seen)
+        raw = head_output(self._model, self._name, seen)
         predicted = {m.name: m.mask for m in heads.segment(self._head, raw, seen.geometry, None)}
         pairs = {n: (predicted[n], seen.masks[n]) for n in predicted if n in seen.masks}
         if set(LUNGS) <= set(pairs):

@@ -1,10 +1,11 @@
-"""FCOS: each cell of a feature pyramid says how far the edges of its box are (Tian 2019).
+"""FCOS: each cell of a feature pyramid predicts the distances to the edges of its box.
 
-encoder_8, encoder_16, encoder_32 -> FeaturePyramidNetwork -> FCOSHead -> scores and distances
+    encoder_8, encoder_16, encoder_32 -> FeaturePyramidNetwork -> FCOSHead -> scores, distances
 
-Pyramid, head, the choice of the cells that learn a box, and the loss are torchvision's; the
-pyramid ends at stride 32, whose cells also learn the boxes that its further levels would have.
-Decoding is part of the module: what it answers are boxes and their scores.
+Source: Tian et al., FCOS: Fully Convolutional One-Stage Object Detection, ICCV 2019. Pyramid,
+head, assignment of cells to boxes, and losses are torchvision's. The pyramid ends at stride 32,
+whose cells also learn the boxes that its further levels would have. Decoding is part of the
+module: its outputs are boxes and their scores.
 """
 
 from collections.abc import Sequence
@@ -16,20 +17,23 @@ from torch import Tensor, nn
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.ops import FeaturePyramidNetwork
 
+from training.data.batches.collate import Batch
+from training.heads.detector import EncoderDetector
+
 STRIDES = (8, 16, 32)
 UNKNOWN = -100.0
-"""A logit that neither costs anything as a negative nor has a gradient."""
+"""A logit that, as a negative, has neither a loss nor a gradient."""
 
 
 @dataclass(frozen=True)
 class FcosMaps:
-    """What the head says of the N cells of all levels.
+    """Raw predictions of the N cells of all levels.
 
     Attributes:
         scores: B x N x K logits.
         distances: B x N x 4 to the left, top, right and bottom edge, in cells, 0 or more.
         centreness: B x N x 1 logits.
-        cells: N x 4, the cells in pixels.
+        cells: N x 4, x0, y0, x1, y1 of the cells in pixels.
         each: number of cells of each level.
         size_px: width and height of the image.
     """
@@ -42,30 +46,30 @@ class FcosMaps:
     size_px: tuple[int, int]
 
 
-class FcosHead(nn.Module):
+class FcosHead(EncoderDetector):
     """A feature pyramid on the encoder's strides 8, 16 and 32, and the head that it shares."""
 
-    inputs = ("encoder_8", "encoder_16", "encoder_32")
-    form = "candidates"
+    detector = "fcos"
     center_sampling_radius = 1.5
-    """In cells: so near to its centre a cell learns a box. Read by torchvision's loss."""
+    """Distance in cells from its centre up to which a cell learns a box. torchvision's loss reads
+    it under this name."""
 
     def __init__(self, channels: Sequence[int], labels: int, width: int = 128) -> None:
-        """Build it, to answer boxes of two cells that nearly never hold something.
+        """Build the layers, so that before training a box is two cells wide and nearly never found.
 
         Args:
-            channels: of the encoder's maps of strides 8, 16, 32.
-            labels: K.
-            width: of pyramid and head, divisible by 32 (256 in the paper).
+            channels: channels of the encoder's maps of strides 8, 16 and 32.
+            labels: number of labels, K.
+            width: channels of pyramid and head, divisible by 32 (256 in the paper).
         """
         super().__init__()
         self.pyramid = FeaturePyramidNetwork(list(channels), width)
         self.head = FCOSHead(width, num_anchors=1, num_classes=labels)
-        # half of the distances would start below 0, where they have no gradient
+        # With a bias of 0, half of the distances would start below 0, where they have no gradient.
         nn.init.ones_(self.head.regression_head.bbox_reg.bias)
 
     def maps(self, encoder_8: Tensor, encoder_16: Tensor, encoder_32: Tensor) -> FcosMaps:
-        """The raw answers."""
+        """Return the raw predictions of all levels."""
         named = {"8": encoder_8, "16": encoder_16, "32": encoder_32}
         levels = list(self.pyramid(named).values())
         raw = self.head(levels)
@@ -83,21 +87,25 @@ class FcosHead(nn.Module):
     def forward(
         self, encoder_8: Tensor, encoder_16: Tensor, encoder_32: Tensor
     ) -> dict[str, Tensor]:
-        """The encoder's maps -> `logits` B x K x N, `boxes` B x N x 4 in sides, 0 to 1."""
+        """Return `logits` B x K x N and `boxes` B x N x 4 in sides of the image, 0 to 1."""
         maps = self.maps(encoder_8, encoder_16, encoder_32)
-        boxes = self.head.box_coder.decode(maps.distances, maps.cells)
-        logits = mean_logit(maps.scores, maps.centreness).transpose(1, 2)
+        boxes = self.head.box_coder.decode(maps.distances, maps.cells)  # B x N x 4 in pixels
+        logits = mean_logit(maps.scores, maps.centreness).transpose(1, 2)  # B x N x K -> B x K x N
         return {"logits": logits, "boxes": (boxes / boxes.new_tensor(maps.size_px * 2)).clamp(0, 1)}
 
-    def losses(
+    def box_losses(self, inputs: Sequence[Tensor], truth: Batch) -> dict[str, Tensor]:
+        """Return the losses `classification`, `edges` and `centreness`."""
+        return self.losses_of(self.maps(*inputs), truth.boxes, truth.boxes_known)
+
+    def losses_of(
         self, maps: FcosMaps, boxes: Sequence[dict[int, Tensor]], known: Tensor
     ) -> dict[str, Tensor]:
-        """The losses of torchvision for one batch.
+        """Return torchvision's losses for the raw predictions of one batch.
 
         Args:
-            maps: from `maps`.
+            maps: predictions from `maps`.
             boxes: for each image, label -> M x 4 boxes in sides of the image.
-            known: B x K bool; labels that are not known of an image cost nothing.
+            known: B x K bool; a label that is not known in an image has no loss there.
 
         Returns:
             `classification` (focal), `edges` (1 - GIoU) and `centreness` (cross-entropy).
@@ -116,30 +124,34 @@ class FcosHead(nn.Module):
 
 
 def mean_logit(one: Tensor, other: Tensor) -> Tensor:
-    """The logit of the geometric mean of two probabilities, from their logits.
+    """Return the logit of the geometric mean of two probabilities that are given as logits.
 
-    With p the logarithm of the product, the mean is s = e^(p / 2), and 1 - s = (1 - e^p) / (1 + s):
-    no logit overflows any of it, and s is never so near to 1 that 1 - s is lost.
+    With p the logarithm of the product, the mean is s = e^(p / 2), and 1 - s = (1 - e^p) / (1 + s).
+    Nothing in this overflows, and s is never so close to 1 that 1 - s is lost.
+
+    Args:
+        one, other: logits that broadcast to one shape.
     """
     one, other = torch.broadcast_tensors(one, other)
-    odds = torch.stack([-one, -other, -one - other]).logsumexp(dim=0)  # of not both, in logarithms
-    half = -F.softplus(odds) / 2
-    return half + F.softplus(-odds) + torch.log1p(half.exp())
+    # log((1 - product) / product), because 1 / product - 1 = e^-a + e^-b + e^-(a + b)
+    odds = torch.stack([-one, -other, -one - other]).logsumexp(dim=0)
+    half = -F.softplus(odds) / 2  # log s
+    return half + F.softplus(-odds) + torch.log1p(half.exp())  # log s - log(1 - s)
 
 
 def _cells(shape: tuple[int, int], stride: int) -> Tensor:
-    """The cells of a level, row by row: N x 4, x0, y0, x1, y1 in pixels."""
+    """Return the cells of a level, row by row: N x 4, x0, y0, x1, y1 in pixels."""
     ys, xs = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
-    corner = torch.stack([xs, ys], dim=2).view(-1, 2) * stride
+    corner = torch.stack([xs, ys], dim=2).view(-1, 2) * stride  # h x w x 2 -> N x 2
     return torch.cat([corner, corner + stride], dim=1)
 
 
 def _targets(
     of_label: dict[int, Tensor], size_px: tuple[int, int], device: torch.device
 ) -> dict[str, Tensor]:
-    """The boxes of one image as torchvision takes them, in pixels."""
+    """Return the boxes of one image as torchvision takes them, in pixels."""
     boxes = [rows.to(device) for rows in of_label.values()]
     counts = torch.tensor([len(rows) for rows in boxes], dtype=torch.long)
     labels = torch.tensor(list(of_label), dtype=torch.long).repeat_interleave(counts)
-    joined = torch.cat([torch.zeros(0, 4, device=device), *boxes])
+    joined = torch.cat([torch.zeros(0, 4, device=device), *boxes])  # M x 4, also without a box
     return {"boxes": joined * joined.new_tensor(size_px * 2), "labels": labels.to(device)}

@@ -1,13 +1,12 @@
-"""Detection heads find what is there, and what they learn stays in them."""
+"""Detection heads learn to find boxes, and all of their weights take part."""
 
 import pytest
 import torch
-from torch import nn
 
 from tests.builders.training.drawn_boxes import CHANNELS, Drawn, draw, precision, train
-from training.finetune.box_losses import box_losses
-from training.model.fcos_head import FcosHead
-from training.model.yolo_head import YoloHead
+from training.heads.detector import EncoderDetector
+from training.heads.fcos import FcosHead
+from training.heads.yolo import YoloHead
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def unseen() -> Drawn:
     return draw(32, seed=1)
 
 
-def heads() -> list[nn.Module]:
+def heads() -> list[EncoderDetector]:
     torch.manual_seed(0)
     return [YoloHead(CHANNELS, 1, widths=(16, 32, 64)), FcosHead(CHANNELS, 1, width=32)]
 
@@ -40,9 +39,9 @@ def test_a_few_steps_find_rectangles_in_images_never_seen(
 
 
 @pytest.mark.parametrize("head", heads(), ids=["yolov3", "fcos"])
-def test_every_part_of_a_head_gets_a_gradient(seen: Drawn, head: nn.Module) -> None:
+def test_every_part_of_a_head_gets_a_gradient(seen: Drawn, head: EncoderDetector) -> None:
     features, batch = seen.batch(list(range(8)))
-    losses = box_losses(head.train(), features, batch)
+    losses = head.train().losses(features, batch)
     sum(losses.values(), torch.zeros(())).backward()
     for name, weight in head.named_parameters():
         assert weight.grad is not None, name
@@ -51,7 +50,9 @@ def test_every_part_of_a_head_gets_a_gradient(seen: Drawn, head: nn.Module) -> N
 
 
 @pytest.mark.parametrize("head", heads(), ids=["yolov3", "fcos"])
-def test_what_a_head_answers_does_not_depend_on_its_mode(seen: Drawn, head: nn.Module) -> None:
+def test_what_a_head_answers_does_not_depend_on_its_mode(
+    seen: Drawn, head: EncoderDetector
+) -> None:
     features, _ = seen.batch([0, 1])
     answers = [head.train(mode)(*features.values()) for mode in (True, False)]
     for answer in answers:

@@ -1,0 +1,65 @@
+"""Base classes of the detection heads: labels, name and weight of the losses."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+from torch import Tensor
+
+from radiograph.manifest import Task
+from training.config.finetune import Detector, FinetuneConfig
+from training.data.batches.collate import Batch
+from training.heads.head import HeadsBatch, TrainableHead
+from training.model.g2d import G2D
+
+LOSS_WEIGHT = 0.5
+"""Factor of the detection losses relative to the losses of the other heads."""
+ENCODER_MAPS = ("encoder_8", "encoder_16", "encoder_32")
+"""Inputs of the detectors that read the encoder alone."""
+
+
+class DetectorHead(TrainableHead):
+    """Base class of the detection heads; a run has the one that its `detector` key names.
+
+    Attributes:
+        detector: value of the `detector` key.
+    """
+
+    name = "boxes"
+    kind = Task.DETECT
+    settings: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    detector: ClassVar[Detector]
+
+    @classmethod
+    def labels(cls, config: FinetuneConfig) -> tuple[str, ...]:
+        """Return the labels of the boxes if the run uses this detector."""
+        return config.boxes if config.detector == cls.detector else ()
+
+    def losses(self, features: Mapping[str, Tensor], batch: HeadsBatch) -> dict[str, Tensor]:
+        """Return the weighted losses of the detector."""
+        losses = self.box_losses(self.select(features), batch.radiographs)
+        return {name: LOSS_WEIGHT * value for name, value in losses.items()}
+
+    @abstractmethod
+    def box_losses(self, inputs: Sequence[Tensor], truth: Batch) -> dict[str, Tensor]:
+        """Return the losses by name, before weighting.
+
+        Args:
+            inputs: features that the head reads, in the order of `inputs`.
+            truth: boxes of each image and label, and whether they are known.
+        """
+
+
+class EncoderDetector(DetectorHead):
+    """Base class of the detectors on the encoder's maps of strides 8, 16 and 32.
+
+    A subclass is constructed from the channels of the three maps and the number of labels.
+    """
+
+    inputs = ENCODER_MAPS
+    form = "candidates"
+
+    @classmethod
+    def build(cls, config: FinetuneConfig, g2d: G2D) -> Self:
+        """Build the detector on the three maps of the encoder."""
+        return cls([g2d.channels(name) for name in cls.inputs], len(config.boxes))
