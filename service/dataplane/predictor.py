@@ -58,7 +58,7 @@ class EncodedPrediction:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How one result is encoded.
+    """Encoding of one result.
 
     Attributes:
         media_type: media type of the encoded result.

@@ -1,1 +1,1 @@
-"""What all endpoints share: problems, request context, middleware and content negotiation."""
+"""Shared by all endpoints: problems, request context, middleware, content negotiation."""

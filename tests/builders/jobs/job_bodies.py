@@ -1,4 +1,4 @@
-"""Bodies of jobs as clients and PACS write them: zip files, forms, DICOM studies."""
+"""Bodies of jobs as clients and PACS send them: zip files, forms, DICOM studies."""
 
 import io
 import zipfile
@@ -13,7 +13,7 @@ def zip_file(
     files: Mapping[str, bytes] | Iterable[tuple[str, bytes]],
     compression: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
-    """A zip file; a name may come twice, and one that ends with `/` is a folder."""
+    """Return a zip file; names may be repeated, and a name that ends with `/` is a folder."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, data in files.items() if isinstance(files, Mapping) else files:
@@ -24,7 +24,7 @@ def zip_file(
 def related(
     parts: Sequence[bytes], kind: str = "application/dicom"
 ) -> tuple[bytes, dict[str, str]]:
-    """A DICOM study as STOW-RS sends it: body and headers."""
+    """Return body and headers of a DICOM study as STOW-RS sends it."""
     head = f"\r\n--study\r\nContent-Type: {kind}\r\n\r\n".encode()
     body = b"".join(head + part for part in parts) + b"\r\n--study--\r\n"
     return body, {"content-type": 'multipart/related; type="application/dicom"; boundary=study'}
@@ -33,7 +33,7 @@ def related(
 def form(
     files: Iterable[tuple[str, bytes]], phrases: Iterable[str] = (), boundary: str = "form"
 ) -> tuple[bytes, dict[str, str]]:
-    """A form with files and phrases: body and headers."""
+    """Return body and headers of a form with files and phrases."""
     lines = []
     for name, data in files:
         head = f'Content-Disposition: form-data; name="file"; filename="{name}"'
@@ -46,14 +46,14 @@ def form(
 
 
 def radiograph(number: int = 0) -> bytes:
-    """A small DICOM file, another one for each number."""
+    """Return a small DICOM file, a different one for each number."""
     box = (4 + number % 8, 4, 24, 24)
     uid = f"1.2.826.0.1.3680043.8.498.{number + 1}"
     return sample_files.dicom_file(sample_files.bright_rectangle(40, 32, box), SOPInstanceUID=uid)
 
 
 def pacs_export(radiographs: Sequence[bytes]) -> bytes:
-    """What a PACS writes on a disc: folders, names without an end, a DICOMDIR, a viewer."""
+    """Return the zip file of a PACS export: folders, files without suffix, a DICOMDIR, a viewer."""
     directory = bytes(128) + b"DICM" + b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"
     files = [("DICOM/", b""), ("DICOMDIR", directory), ("VIEWER/run.exe", b"MZ")]
     files += [

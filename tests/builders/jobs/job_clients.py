@@ -1,4 +1,4 @@
-"""A client that sends a job and waits for its end, as one would."""
+"""A client that submits a job and waits until it is finished."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ WAIT_S = 120
 async def accepted(
     client: httpx.AsyncClient, content: bytes, headers: dict[str, str], query: str = ""
 ) -> str:
-    """Send a job; gives its address."""
+    """Submit a job and return its path."""
     response = await client.post(f"/v1/jobs{query}", content=content, headers=headers)
     assert response.status_code == 202, response.text
     assert int(response.headers["retry-after"]) >= 1
@@ -19,7 +19,7 @@ async def accepted(
 
 
 async def finished(client: httpx.AsyncClient, address: str) -> dict[str, Any]:
-    """The job once it is finished."""
+    """Wait until a job is finished and return it."""
     async with asyncio.timeout(WAIT_S):
         while True:
             response = await client.get(address)
@@ -32,7 +32,7 @@ async def finished(client: httpx.AsyncClient, address: str) -> dict[str, Any]:
 
 
 async def results(client: httpx.AsyncClient, address: str) -> list[dict[str, Any]]:
-    """The items of a finished job with their answers."""
+    """Wait until a job is finished and return its items with their results."""
     await finished(client, address)
     response = await client.get(f"{address}/results")
     items: list[dict[str, Any]] = response.json()["items"]

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for one test session, on a socket in a temporary folder, no network."""
+"""A PostgreSQL server for one test session, on a socket in a temporary folder, without network."""
 
 import getpass
 import os
@@ -14,7 +14,7 @@ _SETTINGS = "-c listen_addresses= -c fsync=off -c max_connections=60"
 
 
 def programs() -> Path | None:
-    """Where `initdb` and `pg_ctl` are: on the path, or where Debian puts them."""
+    """Return the folder of `initdb` and `pg_ctl`: from the path, or the one that Debian uses."""
     if found := shutil.which("pg_ctl"):
         return Path(found).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
@@ -22,7 +22,7 @@ def programs() -> Path | None:
 
 
 def user() -> str | None:
-    """Who may run it: never root, for whom Debian's user `postgres` steps in."""
+    """Return the user to run the server as: never root, but Debian's `postgres` instead."""
     if os.getuid() != 0:
         return getpass.getuser()
     return "postgres" if any(entry.pw_name == "postgres" for entry in pwd.getpwall()) else None
@@ -30,7 +30,7 @@ def user() -> str | None:
 
 @contextmanager
 def running(programs: Path, user: str) -> Iterator[str]:
-    """Start an empty server; gives the URL of its database, and stops it at the end."""
+    """Start an empty server, yield the URL of its database, and stop it at the end."""
     with TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         shutil.chown(folder, user)

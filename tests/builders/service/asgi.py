@@ -1,4 +1,4 @@
-"""One request spoken to the application message by message, for clients that misbehave."""
+"""One ASGI request, message by message, for tests of misbehaving clients."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -10,23 +10,27 @@ from fastapi import FastAPI
 
 @dataclass
 class Reply:
-    """What the application sent back."""
+    """Response of the application."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     received: int = 0
-    """Messages of the body that the application asked for."""
+    """Number of body messages that the application asked for."""
 
 
 @dataclass
 class Exchange:
-    """A request that the test steers.
+    """A request under the control of a test.
 
     Attributes:
-        chunks: the body, piece by piece.
-        ends: whether the body ends after the last of them; else the client falls silent.
-        leave: set to close the connection.
+        app: application that answers.
+        path: path with an optional query.
+        chunks: body in pieces.
+        headers: headers in addition to the default ones.
+        ends: the body ends after the last chunk; otherwise the client stalls.
+        leave: event that closes the connection.
+        reply: response so far.
     """
 
     app: FastAPI
@@ -38,6 +42,7 @@ class Exchange:
     reply: Reply = field(default_factory=Reply)
 
     async def run(self) -> Reply:
+        """Send the request and return the response."""
         messages = self._messages()
 
         async def receive() -> dict[str, Any]:

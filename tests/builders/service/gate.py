@@ -1,4 +1,4 @@
-"""A real backend whose trunk waits until the test lets it go on."""
+"""A backend whose trunk waits until the test opens its gate."""
 
 import asyncio
 import threading
@@ -32,22 +32,22 @@ class Gate(OrtBackend):
 
     @property
     def calls(self) -> int:
-        """Batches since the gate was shut."""
+        """Number of batches since the gate was shut."""
         return len(self.batches)
 
     def shut(self) -> None:
-        """From now on calls wait; those of the golden outputs are over."""
+        """Block further calls; those of the golden outputs are over by then."""
         self.open.clear()
         self.batches = []
         self.entered = threading.Semaphore(0)
 
     async def reached(self) -> None:
-        """Return once a call waits at the gate."""
+        """Wait until a call is blocked at the gate."""
         assert await asyncio.to_thread(self.entered.acquire, timeout=60)
 
 
 def build(gates: list[Gate]) -> Any:
-    """A factory of backends that keeps what it makes."""
+    """Return a backend factory that appends each backend to `gates`."""
 
     def factory(folder: Path, manifest: ModelManifest) -> Gate:
         gates.append(Gate(folder, manifest))

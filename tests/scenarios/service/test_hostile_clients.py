@@ -1,4 +1,4 @@
-"""Clients that lie, stall, leave or come in crowds; each is answered and none stays inside."""
+"""Clients that lie, stall, disconnect or come in crowds: none keeps its place."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ def slug(body: bytes) -> str:
 
 
 async def until(app: Any, taken: int) -> None:
-    """Let the event loop run until so many places are taken."""
+    """Let the event loop run until a number of places are taken."""
     async with asyncio.timeout(60):
         while app.state.components.admission.active != taken:  # noqa: ASYNC110 - the service has no event for it
             await asyncio.sleep(0)
 
 
 async def stalled(exchange: Exchange) -> None:
-    """Let the event loop run until the application waits for a body that does not come."""
+    """Let the event loop run until the application waits for the rest of a body."""
     async with asyncio.timeout(60):
         while exchange.reply.received < 2:  # noqa: ASYNC110 - the same
             await asyncio.sleep(0)
@@ -47,7 +47,7 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(start: Start) 
     assert reply.headers["connection"] == "close"
 
 
-async def test_a_client_that_is_still_sending_gets_to_read_its_refusal(start: Start) -> None:
+async def test_a_client_that_is_still_sending_receives_its_refusal(start: Start) -> None:
     async with start(max_body_bytes=10_000) as (app, _):
         chunks = [b"x" * 1000] * 20
         reply = await Exchange(app, "/segment", chunks, {"content-length": "20000"}).run()
@@ -55,9 +55,7 @@ async def test_a_client_that_is_still_sending_gets_to_read_its_refusal(start: St
     assert "connection" not in reply.headers
 
 
-async def test_a_body_of_many_tiny_chunks_is_put_together(
-    start: Start, rectangle_dicom: bytes
-) -> None:
+async def test_a_body_of_many_tiny_chunks_is_read(start: Start, rectangle_dicom: bytes) -> None:
     chunks = [rectangle_dicom[i : i + 1] for i in range(len(rectangle_dicom))]
     async with start() as (app, _):
         reply = await Exchange(app, "/segment", chunks, {"transfer-encoding": "chunked"}).run()
@@ -73,7 +71,7 @@ async def test_a_body_that_never_ends_is_408(start: Start) -> None:
     assert (reply.status, slug(reply.body)) == (408, "body-timeout")
 
 
-async def test_a_slow_upload_holds_no_place(start: Start, rectangle_dicom: bytes) -> None:
+async def test_a_slow_upload_takes_no_place(start: Start, rectangle_dicom: bytes) -> None:
     async with start(workers=1, waiting=0) as (app, _):
         slow = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)
         sending = asyncio.create_task(slow.run())
@@ -98,7 +96,7 @@ async def test_more_bodies_than_fit_into_memory_are_503(
     assert (refused.status, slug(refused.body), later.status) == (503, "overloaded", 200)
 
 
-async def test_a_client_that_leaves_while_it_sends_takes_no_place(start: Start) -> None:
+async def test_a_client_that_disconnects_while_it_sends_takes_no_place(start: Start) -> None:
     async with start() as (app, _):
         exchange = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)
         exchange.leave.set()
@@ -107,7 +105,7 @@ async def test_a_client_that_leaves_while_it_sends_takes_no_place(start: Start) 
     assert reply.status == 499
 
 
-async def test_a_client_that_leaves_while_it_waits_is_never_computed(
+async def test_a_waiting_client_that_disconnects_causes_no_inference(
     start: Start, rectangle_dicom: bytes, gates: list[Gate]
 ) -> None:
     async with start(build(gates), workers=1, waiting=1) as (app, _):
@@ -124,7 +122,7 @@ async def test_a_client_that_leaves_while_it_waits_is_never_computed(
         assert gates[0].calls == 1
 
 
-async def test_work_for_a_client_that_left_stops_and_keeps_its_place_until_then(
+async def test_work_for_a_client_that_disconnected_keeps_its_place_until_it_stops(
     start: Start, rectangle_dicom: bytes, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start(build(gates), workers=1, waiting=0) as (app, _):
@@ -140,7 +138,7 @@ async def test_work_for_a_client_that_left_stops_and_keeps_its_place_until_then(
         await until(app, taken=0)
 
 
-async def test_more_than_there_are_places_is_503_at_once(
+async def test_requests_beyond_the_places_get_503_at_once(
     start: Start, rectangle_dicom: bytes, gates: list[Gate]
 ) -> None:
     async with start(build(gates), workers=1, waiting=1) as (app, client):
@@ -160,7 +158,7 @@ async def test_more_than_there_are_places_is_503_at_once(
         await until(app, taken=0)
 
 
-async def test_a_hundred_clients_that_leave_cost_no_run_and_leave_no_place_taken(
+async def test_a_hundred_clients_that_disconnect_cause_no_inference_and_free_their_places(
     start: Start, rectangle_dicom: bytes, gates: list[Gate]
 ) -> None:
     async with start(build(gates), workers=1, waiting=101) as (app, client):
@@ -180,7 +178,7 @@ async def test_a_hundred_clients_that_leave_cost_no_run_and_leave_no_place_taken
         assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_who_would_wait_longer_than_its_deadline_is_refused_unread(
+async def test_a_request_that_would_miss_its_deadline_is_refused_unread(
     start: Start, rectangle_dicom: bytes, gates: list[Gate]
 ) -> None:
     async with start(build(gates), workers=1, waiting=10) as (app, _):
@@ -257,6 +255,21 @@ FORMS = {
         b'--b\r\nContent-Disposition: form-data; name="phrase"\r\n\r\nx\r\n' * 10_000
         + b"--b--\r\n",
     ),
+    "ten thousand files": (
+        FORM,
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n' * 10_000 + b"--b--\r\n",
+    ),
+    "headers without end": (FORM, b"--b\r\n" + b"X: y\r\n" * 100_000),
+    "header without colon": (FORM, b"--b\r\nContent-Disposition form-data\r\n\r\nx\r\n--b--\r\n"),
+    "lone line feeds": (
+        FORM,
+        b'--b\nContent-Disposition: form-data; name="file"\n\nx\n--b--\n',
+    ),
+    "another boundary": (
+        FORM,
+        b'--c\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--c--\r\n',
+    ),
+    "boundaries only": (FORM, b"--b\r\n" * 50_000),
     "a phrase that is not UTF-8": (
         FORM,
         b'--b\r\nContent-Disposition: form-data; name="phrase"\r\n\r\n\xff\xfe\r\n--b--\r\n',
@@ -265,7 +278,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize(("headers", "body"), FORMS.values(), ids=FORMS)
-async def test_a_form_at_fault_is_a_4xx(
+async def test_a_malformed_form_is_a_4xx(
     client: httpx.AsyncClient, headers: dict[str, str], body: bytes
 ) -> None:
     response = await client.post("/ground", content=body, headers=headers)

@@ -1,4 +1,4 @@
-"""A job from its body to its answers, over the interface."""
+"""Jobs over HTTP, from the body to the results."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.fixtures.service import Start
 THREE = [radiograph(number) for number in range(3)]
 
 
-async def test_every_radiograph_of_a_zip_file_is_answered_as_it_would_be_alone(
+async def test_every_radiograph_of_a_zip_file_gets_the_answer_of_a_single_request(
     client: httpx.AsyncClient,
 ) -> None:
     body = zip_file({f"IM{number}": data for number, data in enumerate(THREE)})
@@ -33,7 +33,7 @@ async def test_every_radiograph_of_a_zip_file_is_answered_as_it_would_be_alone(
         assert answer == expected
 
 
-async def test_a_study_exported_from_a_pacs_is_read_whatever_its_folders(
+async def test_a_study_exported_from_a_pacs_is_read_in_any_folders(
     client: httpx.AsyncClient,
 ) -> None:
     address = await accepted(client, pacs_export(THREE), ZIP, "?tasks=segment")
@@ -44,7 +44,7 @@ async def test_a_study_exported_from_a_pacs_is_read_whatever_its_folders(
     assert labels == ["IM000000", "IM000001", "IM000002"]
 
 
-async def test_a_form_takes_many_files_and_a_zip_file_beside_them(
+async def test_a_form_may_have_several_files_and_a_zip_file(
     client: httpx.AsyncClient,
 ) -> None:
     inner = zip_file({"readme.txt": b"-", "2.dcm": THREE[2]})
@@ -60,14 +60,14 @@ async def test_a_form_takes_many_files_and_a_zip_file_beside_them(
     assert {item["result"]["phrases"][0]["phrase"] for item in items} == {"bright"}
 
 
-async def test_a_study_as_stow_rs_sends_it_is_read(client: httpx.AsyncClient) -> None:
+async def test_a_study_in_the_form_of_stow_rs_is_read(client: httpx.AsyncClient) -> None:
     body, headers = related(THREE)
     items = await results(client, await accepted(client, body, headers))
     uids = [item["result"]["image"]["sop_instance_uid"] for item in items]
     assert len(set(uids)) == 3
 
 
-async def test_a_file_that_is_no_radiograph_fails_alone_with_its_problem(
+async def test_a_file_that_is_no_radiograph_fails_without_the_others(
     client: httpx.AsyncClient,
 ) -> None:
     box = sample_files.bright_rectangle(40, 40, (0, 0, 20, 20))
@@ -97,7 +97,7 @@ async def test_a_file_that_is_no_radiograph_fails_alone_with_its_problem(
     assert (await client.get(f"{address}/results/2")).status_code == 404
 
 
-async def test_what_is_shown_follows_the_schemas(client: httpx.AsyncClient) -> None:
+async def test_responses_match_the_schemas(client: httpx.AsyncClient) -> None:
     body = zip_file({"1": THREE[0], "2": b"nothing"})
     address = await accepted(client, body, ZIP, "?tasks=classify")
     await finished(client, address)
@@ -112,7 +112,7 @@ async def test_what_is_shown_follows_the_schemas(client: httpx.AsyncClient) -> N
     assert inference.AnalyzeAnswer.model_validate(one.json()) == found.items[0].result
 
 
-async def test_an_overlay_is_kept_when_it_is_asked_for(client: httpx.AsyncClient) -> None:
+async def test_an_overlay_is_kept_if_it_was_asked_for(client: httpx.AsyncClient) -> None:
     body = zip_file({"1": THREE[0]})
     address = await accepted(client, body, ZIP, "?overlay=true")
     await finished(client, address)
@@ -125,7 +125,7 @@ async def test_an_overlay_is_kept_when_it_is_asked_for(client: httpx.AsyncClient
     check(missing, 404, "result-not-found")
 
 
-async def test_the_body_is_gone_as_soon_as_the_job_is_finished(
+async def test_the_body_is_removed_when_the_job_is_finished(
     client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     address = await accepted(client, zip_file({"1": THREE[0]}), ZIP)
@@ -144,7 +144,7 @@ async def test_a_deleted_job_leaves_nothing(client: httpx.AsyncClient, tmp_path:
     assert list((tmp_path / "jobs").glob("*.body")) == []
 
 
-async def test_no_word_of_a_patient_is_kept_or_shown(
+async def test_no_patient_data_of_file_names_is_stored_or_shown(
     client: httpx.AsyncClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = zip_file({"Doe^Jane/Doe_Jane.dcm": THREE[0], "SECRET-4711.dcm": b"Doe^Jane"})
@@ -169,7 +169,7 @@ async def test_jobs_can_be_switched_off(start: Start) -> None:
     assert not [path for path in document["paths"] if "jobs" in path]
 
 
-async def test_a_folder_that_cannot_be_written_switches_off_jobs_alone(
+async def test_an_unwritable_folder_disables_only_jobs(
     start: Start, tmp_path: Path, rectangle_dicom: bytes
 ) -> None:
     (tmp_path / "file").touch()
@@ -180,7 +180,7 @@ async def test_a_folder_that_cannot_be_written_switches_off_jobs_alone(
     assert single.status_code == 200
 
 
-async def test_a_database_that_does_not_answer_switches_off_jobs_alone(
+async def test_an_unreachable_database_disables_only_jobs(
     start: Start, tmp_path: Path, rectangle_dicom: bytes
 ) -> None:
     pytest.importorskip("psycopg")

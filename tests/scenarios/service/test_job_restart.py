@@ -1,4 +1,4 @@
-"""Real processes that are killed in the middle of a job: none is lost, nothing answered twice."""
+"""Processes that are killed in the middle of a job: no item is lost, and none is answered twice."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ ITEMS = 60
 async def service(
     environment: dict[str, str],
 ) -> AsyncIterator[tuple[subprocess.Popen[bytes], httpx.AsyncClient]]:
-    """`g2d serve` on a free port, once it is ready, and a client of it; killed at the end."""
+    """Start `g2d serve` on a free port, yield it with a client once it is ready, and kill it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,7 +69,7 @@ def study() -> bytes:
 
 
 async def answered(client: httpx.AsyncClient, address: str, least: int) -> dict[int, Any]:
-    """The items answered so far, by number, once there are so many and not yet all."""
+    """Return the items answered so far by number, once there are at least `least` but not all."""
     async with asyncio.timeout(120):
         while (await client.get(address)).json()["items"]["succeeded"] < least:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -79,7 +79,7 @@ async def answered(client: httpx.AsyncClient, address: str, least: int) -> dict[
 
 
 async def check(client: httpx.AsyncClient, address: str, before: dict[int, Any], lost: int) -> None:
-    """Every item was answered once, and what was answered before the kill stayed as it was."""
+    """Check that every item was answered once, and that the answers before the kill stayed."""
     job = await finished(client, address)
     assert (job["items"]["succeeded"], job["items"]["total"]) == (ITEMS, ITEMS)
     found = (await client.get(f"{address}/results")).json()["items"]
@@ -90,7 +90,7 @@ async def check(client: httpx.AsyncClient, address: str, before: dict[int, Any],
     assert sum(item["attempts"] - 1 for item in found) <= lost
 
 
-async def test_a_killed_service_goes_on_with_the_job_when_it_is_back(
+async def test_a_killed_service_continues_the_job_after_its_restart(
     tiny_models: Path, tmp_path: Path
 ) -> None:
     variables = environment(tiny_models, tmp_path, None)
@@ -102,7 +102,7 @@ async def test_a_killed_service_goes_on_with_the_job_when_it_is_back(
         await check(client, address, before, lost=1)
 
 
-async def test_a_service_ends_when_asked_and_goes_on_when_it_is_back(
+async def test_a_stopped_service_continues_the_job_after_its_restart(
     tiny_models: Path, tmp_path: Path
 ) -> None:
     variables = environment(tiny_models, tmp_path, None)
@@ -115,7 +115,7 @@ async def test_a_service_ends_when_asked_and_goes_on_when_it_is_back(
         await check(client, address, before, lost=0)
 
 
-async def test_another_process_on_the_same_database_ends_what_a_killed_one_began(
+async def test_another_process_finishes_the_job_of_a_killed_one(
     tiny_models: Path, tmp_path: Path, empty_postgres: str
 ) -> None:
     variables = environment(tiny_models, tmp_path, empty_postgres)
@@ -126,7 +126,7 @@ async def test_another_process_on_the_same_database_ends_what_a_killed_one_began
         await check(other, address, before, lost=1)
 
 
-async def test_a_service_killed_while_a_body_arrives_has_accepted_nothing(
+async def test_a_service_that_is_killed_during_an_upload_has_accepted_nothing(
     tiny_models: Path, tmp_path: Path
 ) -> None:
     variables = {**environment(tiny_models, tmp_path, None), "G2D_JOBS_LIST": "true"}

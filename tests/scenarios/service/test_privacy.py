@@ -1,4 +1,4 @@
-"""A patient's data goes nowhere but into the answer: not into logs, metrics, traces, problems."""
+"""Patient data appears only in answers: never in logs, metrics, traces or problems."""
 
 import io
 import json
@@ -38,13 +38,13 @@ SECRETS = ("quisquilia", "xanthippe", "pid90210zq", "424242", "zebrafinch")
 DICOM = "application/dicom"
 TASKS = ("classify", "segment", "detect", "ground", "analyze")
 
-# Libraries warn of values that are not valid, with the value.
+# Libraries quote invalid values in their warnings.
 pytestmark = pytest.mark.filterwarnings("default")
 
 
 @dataclass
-class Told:
-    """Everything that a service told anybody but in an answer."""
+class Outputs:
+    """Every output of a service except for its answers."""
 
     log: io.StringIO = field(default_factory=io.StringIO)
     spans: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
@@ -60,7 +60,7 @@ class Told:
         return "\n".join([*texts, *self.problems, self.log.getvalue()]).lower()
 
     def leaks(self) -> list[str]:
-        """The lines that hold something they must not."""
+        """Return the lines that contain patient data."""
         return [
             line
             for line in self.everything().splitlines()
@@ -69,14 +69,14 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    told, root = Told(), logging.getLogger()
-    handler, level = logging.StreamHandler(told.log), root.level
+def outputs() -> Iterator[Outputs]:
+    outputs, root = Outputs(), logging.getLogger()
+    handler, level = logging.StreamHandler(outputs.log), root.level
     handler.setFormatter(JsonFormatter())
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     logging.captureWarnings(capture=True)
-    yield told
+    yield outputs
     logging.captureWarnings(capture=False)
     root.setLevel(level)
     root.removeHandler(handler)
@@ -96,7 +96,7 @@ def file(**elements: Any) -> bytes:
 
 
 def by_hand(old: bytes, new: bytes, **elements: Any) -> bytes:
-    """A file with a value that pydicom would not write; its length stays."""
+    """Return a file with a value of the same length that pydicom would not write."""
     data = file(**elements)
     assert old in data
     return data.replace(old, new.ljust(len(old))[: len(old)])
@@ -124,26 +124,26 @@ BODIES = {
 }
 
 
-async def send(client: httpx.AsyncClient, told: Told, path: str, **request: Any) -> int:
-    """Send one request and keep its answer, unless it is one that may name the patient."""
+async def send(client: httpx.AsyncClient, outputs: Outputs, path: str, **request: Any) -> int:
+    """Send a request and keep its response, except for the body of an answer."""
     given = {"method": "POST", "headers": {"content-type": DICOM}} | request
     response = await client.request(url=path, **given)
     headers = json.dumps(dict(response.headers))
-    told.problems.append(headers if response.status_code == 200 else headers + response.text)
+    outputs.problems.append(headers if response.status_code == 200 else headers + response.text)
     return response.status_code
 
 
-async def test_no_file_is_quoted(start: Start, told: Told) -> None:
+async def test_files_are_not_quoted(start: Start, outputs: Outputs) -> None:
     statuses = set()
-    tracing = Otel(SimpleSpanProcessor(told.spans))
-    async with start(observer=told.metrics, tracing=tracing) as (_, client):
+    tracing = Otel(SimpleSpanProcessor(outputs.spans))
+    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
         for task in TASKS:
             for body in BODIES.values():
                 path = f"/v1/{task}?phrase={PHRASE}" if task in TASKS[3:] else f"/{task}"
-                statuses.add(await send(client, told, path, content=body))
+                statuses.add(await send(client, outputs, path, content=body))
     assert {200, 400, 415, 422} <= statuses
     assert not {status for status in statuses if status >= 500}
-    assert told.leaks() == []
+    assert outputs.leaks() == []
 
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -181,19 +181,19 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_no_header_query_or_form_is_quoted(start: Start, told: Told) -> None:
-    tracing = Otel(SimpleSpanProcessor(told.spans))
-    async with start(observer=told.metrics, tracing=tracing) as (_, client):
+async def test_headers_queries_and_forms_are_not_quoted(start: Start, outputs: Outputs) -> None:
+    tracing = Otel(SimpleSpanProcessor(outputs.spans))
+    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
         for task in TASKS:
             for request in REQUESTS.values():
-                await send(client, told, f"/{task}", content=BODIES["sound"], **request)
+                await send(client, outputs, f"/{task}", content=BODIES["sound"], **request)
             for form in FORMS.values():
-                await send(client, told, f"/{task}", headers={}, **form)
-    assert told.leaks() == []
+                await send(client, outputs, f"/{task}", headers={}, **form)
+    assert outputs.leaks() == []
 
 
-async def test_no_address_is_quoted(start: Start, told: Told) -> None:
-    tracing = Otel(SimpleSpanProcessor(told.spans))
+async def test_paths_are_not_quoted(start: Start, outputs: Outputs) -> None:
+    tracing = Otel(SimpleSpanProcessor(outputs.spans))
     paths = (
         f"/{PATIENT}",
         f"/v1/models/{PATIENT}",
@@ -203,11 +203,11 @@ async def test_no_address_is_quoted(start: Start, told: Told) -> None:
         f"/metrics?name={PATIENT}",
         f"/openapi.json?name={PATIENT}",
     )
-    async with start(observer=told.metrics, tracing=tracing) as (_, client):
+    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
         for path in paths:
             for method in ("GET", "POST", "PUT", "DELETE"):
-                await send(client, told, path, method=method, content=b"{}")
-    assert told.leaks() == []
+                await send(client, outputs, path, method=method, content=b"{}")
+    assert outputs.leaks() == []
 
 
 ARCHIVE = job_bodies.zip_file(
@@ -231,11 +231,11 @@ REFUSED_JOBS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_no_job_is_quoted(start: Start, told: Told) -> None:
-    tracing = Otel(SimpleSpanProcessor(told.spans))
+async def test_jobs_are_not_quoted(start: Start, outputs: Outputs) -> None:
+    tracing = Otel(SimpleSpanProcessor(outputs.spans))
     form, form_headers = job_bodies.form([(f"{PATIENT}.dcm", BODIES["sound"])], [PHRASE])
     asked = f"?tasks=segment,ground&phrase={PHRASE}"
-    async with start(observer=told.metrics, tracing=tracing) as (_, client):
+    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
         addresses = [
             await job_clients.accepted(client, ARCHIVE, KEYED, asked),
             await job_clients.accepted(client, form, form_headers, "?tasks=ground"),
@@ -243,18 +243,18 @@ async def test_no_job_is_quoted(start: Start, told: Told) -> None:
         jobs = [await job_clients.finished(client, address) for address in addresses]
         assert jobs[0]["items"]["failed"] > 0
         assert jobs[0]["items"]["succeeded"] > 0
-        refused = [await send(client, told, "/v1/jobs", **job) for job in REFUSED_JOBS.values()]
+        refused = [await send(client, outputs, "/v1/jobs", **job) for job in REFUSED_JOBS.values()]
         assert all(400 <= status < 500 for status in refused)
         for address in addresses:
-            told.problems.append((await client.get(f"{address}/items")).text)
-            await send(client, told, f"{address}/items?state={PATIENT}", method="GET")
-            await send(client, told, f"{address}/results/{PATIENT_ID}", method="GET")
-            await send(client, told, address, method="DELETE")
-    told.problems.append(json.dumps(jobs))
-    assert "job finished" in told.log.getvalue()
-    assert told.leaks() == []
-    # Whoever knows a job's id may read it.
-    assert not [job for job in jobs if job["id"] in told.log.getvalue()]
+            outputs.problems.append((await client.get(f"{address}/items")).text)
+            await send(client, outputs, f"{address}/items?state={PATIENT}", method="GET")
+            await send(client, outputs, f"{address}/results/{PATIENT_ID}", method="GET")
+            await send(client, outputs, address, method="DELETE")
+    outputs.problems.append(json.dumps(jobs))
+    assert "job finished" in outputs.log.getvalue()
+    assert outputs.leaks() == []
+    # The identifier of a job is a secret: it grants access to the job.
+    assert not [job for job in jobs if job["id"] in outputs.log.getvalue()]
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -267,12 +267,12 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_no_change_of_an_administrator_is_quoted(
-    start: Start, told: Told, tiny_models: Path, tmp_path: Path
+async def test_administrative_changes_are_not_quoted(
+    start: Start, outputs: Outputs, tiny_models: Path, tmp_path: Path
 ) -> None:
     own = shutil.copytree(tiny_models, tmp_path / "models")
-    tracing = Otel(SimpleSpanProcessor(told.spans))
-    begin = {"observer": told.metrics, "tracing": tracing, "admin_token": TOKEN}
+    tracing = Otel(SimpleSpanProcessor(outputs.spans))
+    begin = {"observer": outputs.metrics, "tracing": tracing, "admin_token": TOKEN}
     statuses = set()
     async with start(models_dir=own, **begin) as (_, client):
         for change in CHANGES.values():
@@ -282,17 +282,19 @@ async def test_no_change_of_an_administrator_is_quoted(
                 headers = {"content-type": "application/json", "if-match": match} | caller
                 for model in (tiny_version.NAME, PATIENT_ID):
                     address, given = f"/v1/models/{model}/{path}", {"headers": headers}
-                    statuses.add(await send(client, told, address, method="PUT", **given, **body))
-                    statuses.add(await send(client, told, f"{address}/rollback", **given))
+                    statuses.add(
+                        await send(client, outputs, address, method="PUT", **given, **body)
+                    )
+                    statuses.add(await send(client, outputs, f"{address}/rollback", **given))
     assert {401, 404, 412, 422} <= statuses
     assert not {status for status in statuses if status >= 500}
-    assert told.leaks() == []
-    assert TOKEN not in told.everything()
+    assert outputs.leaks() == []
+    assert TOKEN not in outputs.everything()
 
 
 @pytest.mark.parametrize("error", [ValueError, BackendFailure, KeyError])
-async def test_no_error_of_the_service_is_quoted(
-    start: Start, told: Told, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+async def test_internal_errors_are_not_quoted(
+    start: Start, outputs: Outputs, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise error(PATIENT if error is not BackendFailure else "the model failed") from KeyError(
@@ -300,29 +302,29 @@ async def test_no_error_of_the_service_is_quoted(
         )
 
     monkeypatch.setattr("service.encoders.json_encoder.encode", fail)
-    tracing = Otel(SimpleSpanProcessor(told.spans))
-    async with start(observer=told.metrics, tracing=tracing) as (_, client):
-        assert await send(client, told, "/segment", content=BODIES["sound"]) == 500
-    assert "error" in told.log.getvalue()
-    assert told.leaks() == []
+    tracing = Otel(SimpleSpanProcessor(outputs.spans))
+    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
+        assert await send(client, outputs, "/segment", content=BODIES["sound"]) == 500
+    assert "error" in outputs.log.getvalue()
+    assert outputs.leaks() == []
 
 
-def test_what_a_library_logs_is_withheld(told: Told) -> None:
+def test_log_messages_of_libraries_are_withheld(outputs: Outputs) -> None:
     logging.getLogger("pydicom").warning("Invalid value for VR UI: '%s'", PATIENT)
     logging.getLogger("asyncio").error("Task exception was never retrieved: %r", PATIENT)
     try:
         raise ValueError(PATIENT)
     except ValueError:
         logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
-    lines = [json.loads(line) for line in told.log.getvalue().splitlines()]
+    lines = [json.loads(line) for line in outputs.log.getvalue().splitlines()]
     assert [line["logger"] for line in lines] == ["pydicom", "asyncio", "uvicorn.error"]
     assert all(line["where"] for line in lines)
     assert lines[2]["exception"] == "ValueError"
-    assert told.leaks() == []
+    assert outputs.leaks() == []
 
 
-def told_by(process: subprocess.Popen[str], port: int) -> list[str]:
-    """The lines of a service from its start, through the requests, to its end."""
+def lines_of(process: subprocess.Popen[str], port: int) -> list[str]:
+    """Send requests to a service and return every line that it writes from start to stop."""
     assert process.stdout is not None
     lines: list[str] = []
     awaited = {"is ready after", "Uvicorn running"}
@@ -330,9 +332,9 @@ def told_by(process: subprocess.Popen[str], port: int) -> list[str]:
         lines.append(process.stdout.readline())
         assert lines[-1], "the service ended"
         awaited = {text for text in awaited if text not in lines[-1]}
-    # a pipe that nobody empties would stop the service in the middle of a line
-    emptying = threading.Thread(target=lines.extend, args=(process.stdout,))
-    emptying.start()
+    # The service would block on a full pipe.
+    reading = threading.Thread(target=lines.extend, args=(process.stdout,))
+    reading.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
         for body in BODIES.values():
             client.post(f"/ground?phrase={PHRASE}", content=body)
@@ -341,11 +343,13 @@ def told_by(process: subprocess.Popen[str], port: int) -> list[str]:
             pass
         client.get("/metrics")
     process.terminate()
-    emptying.join()
+    reading.join()
     return lines
 
 
-def test_the_running_service_writes_nothing_of_it(tiny_models: Path, tmp_path: Path) -> None:
+def test_the_output_of_a_running_service_has_no_patient_data(
+    tiny_models: Path, tmp_path: Path
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -363,7 +367,7 @@ def test_the_running_service_writes_nothing_of_it(tiny_models: Path, tmp_path: P
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
-            kept = told_by(process, port)
+            kept = lines_of(process, port)
         finally:
             process.kill()
     assert sum('"/ground"' in line for line in kept) == len(BODIES)

@@ -1,4 +1,4 @@
-"""`g2d serve` as a process: its start, real sockets, and its end."""
+"""`g2d serve` as a process: start, sockets, and stop."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ from tests.builders.models import tiny_version
 
 
 class Server:
-    """The running process and where it listens."""
+    """The running process and its port."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process = process
@@ -27,7 +27,7 @@ class Server:
         return contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60))
 
     def log(self, until: str) -> list[dict[str, object]]:
-        """Lines of the log, read until one holds a message."""
+        """Read lines of the log up to the one with a message, and return them."""
         assert self.process.stderr is not None
         lines: list[dict[str, object]] = []
         for line in self.process.stderr:
@@ -39,7 +39,7 @@ class Server:
 
 @pytest.fixture
 def server(tiny_models: Path) -> Iterator[Server]:
-    """Started on a free port; its log says when it listens, so nothing has to be polled."""
+    """A server on a free port; its log says when it listens, so that nothing has to be polled."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -59,7 +59,9 @@ def server(tiny_models: Path) -> Iterator[Server]:
             process.kill()
 
 
-def test_it_starts_answers_and_ends_when_asked(server: Server, rectangle_dicom: bytes) -> None:
+def test_the_server_starts_answers_and_stops_on_a_signal(
+    server: Server, rectangle_dicom: bytes
+) -> None:
     lines = server.log("Uvicorn running")
     if not any("is ready after" in str(line["message"]) for line in lines):
         server.log("is ready after")
@@ -74,13 +76,13 @@ def test_it_starts_answers_and_ends_when_asked(server: Server, rectangle_dicom: 
     assert server.process.wait(60) in (0, -signal.SIGTERM)
 
 
-def late_answer(connection: http.client.HTTPConnection) -> None:
-    """Refused, or reset where it stood in the queue of the socket that closed."""
+def request_too_late(connection: http.client.HTTPConnection) -> None:
+    """Send a request that is refused, or reset in the queue of the closed socket."""
     connection.request("GET", "/health/live")
     connection.getresponse()
 
 
-def test_a_request_that_was_under_way_is_answered_after_the_signal_to_stop(
+def test_a_running_request_is_answered_after_the_signal_to_stop(
     server: Server, rectangle_dicom: bytes
 ) -> None:
     if not any("is ready after" in str(line["message"]) for line in server.log("Uvicorn running")):
@@ -91,20 +93,20 @@ def test_a_request_that_was_under_way_is_answered_after_the_signal_to_stop(
         connection.putheader("Content-Type", "application/dicom")
         connection.putheader("Content-Length", str(len(rectangle_dicom)))
         connection.endheaders(rectangle_dicom[:half])
-        with server.connect() as other:  # answered after the first one's head was read
+        with server.connect() as other:  # answered once the head of the first request was read
             other.request("GET", "/health/live")
             assert other.getresponse().status == 200
         server.process.send_signal(signal.SIGTERM)
         server.log("Shutting down")
         with server.connect() as late, pytest.raises(OSError):  # noqa: PT011 - any refusal
-            late_answer(late)
+            request_too_late(late)
         connection.send(rectangle_dicom[half:])
         response = connection.getresponse()
         assert (response.status, len(json.load(response)["masks"])) == (200, 2)
     assert server.process.wait(60) in (0, -signal.SIGTERM)
 
 
-def test_a_client_that_sends_too_much_gets_to_read_why(server: Server) -> None:
+def test_a_client_that_sends_too_much_receives_the_reason(server: Server) -> None:
     server.log("Uvicorn running")
     with server.connect() as connection:
         connection.request("POST", "/segment", bytes(8_000_000), {"Content-Type": "image/png"})
@@ -112,5 +114,5 @@ def test_a_client_that_sends_too_much_gets_to_read_why(server: Server) -> None:
         problem = json.load(response)
         assert response.status in (413, 503)
         assert problem["type"] in ("urn:g2d:problem:input-too-large", "urn:g2d:problem:not-ready")
-        connection.request("GET", "/health/live")  # the same connection serves on
+        connection.request("GET", "/health/live")  # the connection stays usable
         assert connection.getresponse().status == 200

@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-async def test_a_page_needs_no_other_host(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_page_loads_nothing_from_other_hosts(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")

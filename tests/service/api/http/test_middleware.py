@@ -11,9 +11,7 @@ DICOM = {"content-type": "application/dicom"}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-async def test_an_answer_carries_its_headers(
-    client: httpx.AsyncClient, rectangle_dicom: bytes
-) -> None:
+async def test_an_answer_has_its_headers(client: httpx.AsyncClient, rectangle_dicom: bytes) -> None:
     headers = DICOM | {"x-request-id": "abc-1", "traceparent": TRACE}
     response = await client.post("/segment", content=rectangle_dicom, headers=headers)
     assert response.headers["x-request-id"] == response.json()["request_id"] == "abc-1"
@@ -26,19 +24,17 @@ async def test_an_answer_carries_its_headers(
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "line\\nbreak", "é", "../etc", "-"])
-async def test_a_request_id_that_is_not_sane_is_replaced(
-    client: httpx.AsyncClient, given: str
-) -> None:
+async def test_an_invalid_request_id_is_replaced(client: httpx.AsyncClient, given: str) -> None:
     response = await client.get("/health/live", headers=[(b"x-request-id", given.encode())])
     assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
 
 
-async def test_a_trace_that_is_malformed_is_not_passed_on(client: httpx.AsyncClient) -> None:
+async def test_a_malformed_trace_is_not_passed_on(client: httpx.AsyncClient) -> None:
     response = await client.get("/health/live", headers={"traceparent": "00-zz"})
     assert "traceparent" not in response.headers
 
 
-async def test_the_log_has_one_line_for_a_request_and_no_phrase(
+async def test_a_request_has_one_log_line_without_its_phrase(
     client: httpx.AsyncClient, rectangle_dicom: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "g2d.request"):

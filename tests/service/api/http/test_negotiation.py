@@ -30,7 +30,7 @@ def test_accept_chooses_the_format(accept: str | None, expected: str) -> None:
     "accept",
     ["application/dicom", 'multipart/related; type="application/dicom"', "*/*;q=0", ";;;", ","],
 )
-def test_accept_that_nothing_fits_is_406(accept: str) -> None:
+def test_an_accept_header_without_a_match_is_406(accept: str) -> None:
     with pytest.raises(HTTPException) as caught:
         negotiate(accept)
     assert caught.value.status_code == 406

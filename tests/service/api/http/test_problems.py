@@ -1,4 +1,4 @@
-"""Every error is a problem with the right status, and says nothing it must not."""
+"""Every error is a problem with the right status and without patient data."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ def tree(root: type[RadiographError]) -> Iterator[type[RadiographError]]:
         yield from tree(child)
 
 
-def test_every_error_of_the_tree_has_a_kind_of_its_own() -> None:
+def test_every_error_class_has_a_kind() -> None:
     ours = [
         error
         for error in tree(RadiographError)
@@ -34,25 +34,25 @@ def test_every_error_of_the_tree_has_a_kind_of_its_own() -> None:
     assert set(problems.KINDS) == set(ours)
 
 
-def test_a_kind_names_one_problem() -> None:
+def test_types_of_problems_are_unique() -> None:
     kinds = [kind for kind in set(problems.KINDS.values()) if kind is not problems.INTERNAL]
     assert len({kind.type for kind in kinds}) == len(kinds)
 
 
-def test_an_error_without_a_kind_takes_that_of_its_parent() -> None:
+def test_an_error_without_a_kind_has_that_of_its_base_class() -> None:
     class Upside(UnusableImage):
         pass
 
     assert problems.kind_of(Upside("x")) == problems.KINDS[UnusableImage]
 
 
-def test_the_clients_mistake_is_never_a_500() -> None:
+def test_an_error_of_the_client_is_never_a_500() -> None:
     for error, kind in problems.KINDS.items():
         if issubclass(error, InputError):
             assert 400 <= kind.status < 500
 
 
-async def test_the_frameworks_own_errors_are_problems(client: httpx.AsyncClient) -> None:
+async def test_errors_of_the_framework_are_problems(client: httpx.AsyncClient) -> None:
     check(await client.get("/nothing/here"), 404, "not-found")
     wrong_method = await client.get("/v1/segment")
     check(wrong_method, 405, "method-not-allowed")
@@ -70,7 +70,7 @@ async def test_the_frameworks_own_errors_are_problems(client: httpx.AsyncClient)
         ("/analyze?tasks=", "query.tasks"),
     ],
 )
-async def test_a_parameter_that_is_not_valid_is_named(
+async def test_an_invalid_parameter_is_named(
     client: httpx.AsyncClient, rectangle_dicom: bytes, path: str, where: str
 ) -> None:
     response = await client.post(path, content=rectangle_dicom, headers=DICOM)
@@ -81,7 +81,7 @@ async def test_a_parameter_that_is_not_valid_is_named(
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/dicom", "image/jpeg;q=1", "image/png;q=0"]
 )
-async def test_an_answer_that_nobody_offers_is_406(
+async def test_an_unsupported_format_is_406(
     client: httpx.AsyncClient, rectangle_dicom: bytes, accept: str
 ) -> None:
     headers = DICOM | {"accept": accept}
@@ -99,7 +99,7 @@ async def test_an_answer_that_nobody_offers_is_406(
         DICOM | {"content-encoding": "identity, gzip"},
     ],
 )
-async def test_an_encoding_that_is_not_read_is_415(
+async def test_an_unsupported_encoding_is_415(
     client: httpx.AsyncClient, rectangle_dicom: bytes, headers: dict[str, str]
 ) -> None:
     body = gzip.compress(rectangle_dicom)
@@ -116,7 +116,7 @@ async def test_an_encoding_that_is_not_read_is_415(
         (sample_files.colour_png_file(), "image/png", 422, "colour-image"),
     ],
 )
-async def test_a_body_that_is_no_radiograph_is_told_apart(
+async def test_an_unusable_body_has_the_problem_of_its_kind(
     client: httpx.AsyncClient, body: bytes, kind: str, status: int, slug: str
 ) -> None:
     response = await client.post("/segment", content=body, headers={"content-type": kind})
@@ -131,7 +131,7 @@ async def test_a_body_that_is_no_radiograph_is_told_apart(
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour-image"),
     ],
 )
-async def test_a_sound_object_that_is_no_radiograph_is_422(
+async def test_a_valid_object_that_is_no_radiograph_is_422(
     client: httpx.AsyncClient, elements: dict[str, Any], slug: str
 ) -> None:
     pixels = sample_files.bright_rectangle(40, 40, (0, 0, 20, 20))
@@ -191,7 +191,7 @@ PHRASES = {
 
 
 @pytest.mark.parametrize("phrases", PHRASES.values(), ids=PHRASES)
-async def test_a_phrase_that_cannot_be_used_is_422(
+async def test_an_unusable_phrase_is_422(
     client: httpx.AsyncClient, rectangle_dicom: bytes, phrases: list[str]
 ) -> None:
     files = {"file": ("x.dcm", rectangle_dicom, "application/dicom")}
@@ -211,7 +211,7 @@ async def test_a_phrase_of_any_script_is_answered(
     assert response.status_code == 200, response.text
 
 
-async def test_a_phrase_for_a_task_that_takes_none_is_422(
+async def test_a_phrase_for_another_task_than_grounding_is_422(
     client: httpx.AsyncClient, rectangle_dicom: bytes
 ) -> None:
     files = {"file": ("x.dcm", rectangle_dicom, "application/dicom")}
@@ -220,7 +220,7 @@ async def test_a_phrase_for_a_task_that_takes_none_is_422(
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "0", "nan", "1e9", "301", "٣"])
-async def test_a_deadline_that_is_no_number_of_seconds_is_400(
+async def test_an_invalid_timeout_is_400(
     client: httpx.AsyncClient, rectangle_dicom: bytes, value: str
 ) -> None:
     headers = [("content-type", "application/dicom"), ("x-request-timeout", value.encode())]
@@ -272,7 +272,7 @@ async def test_garbage_is_a_4xx(client: httpx.AsyncClient, body: bytes, kind: st
 
 
 @pytest.mark.parametrize("part", range(0, 100, 9))
-async def test_a_file_cut_short_is_never_a_5xx(
+async def test_a_truncated_file_is_never_a_5xx(
     client: httpx.AsyncClient, rectangle_dicom: bytes, rectangle_png: bytes, part: int
 ) -> None:
     for body in (rectangle_dicom, rectangle_png):

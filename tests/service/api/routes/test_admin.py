@@ -1,4 +1,4 @@
-"""Aliases and the canary share are changed by who has the token, and only to what holds."""
+"""Administration: authorised, conditional changes of aliases and of the canary share."""
 
 import os
 import stat
@@ -24,7 +24,7 @@ CANARY = "/v1/models/tiny/canary"
 
 @pytest.fixture(scope="session")
 def three_models(distinct_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three versions, the last of which is broken; `stable` is the first."""
+    """Three versions: the first one is `stable`, the last one is broken."""
     root = tiny_version.copy(distinct_models, tmp_path_factory.mktemp("three") / "models")
     publish(root, bias=3.0, alias=None)
     (root / "tiny/3/golden.npz").write_bytes(b"damaged")
@@ -51,9 +51,7 @@ def pointed(root: Path) -> int:
     return Repository(root).aliases("tiny")["stable"]
 
 
-async def test_an_alias_moves_with_the_etag_of_where_it_points(
-    admin: httpx.AsyncClient, root: Path
-) -> None:
+async def test_an_alias_moves_with_its_current_etag(admin: httpx.AsyncClient, root: Path) -> None:
     shown = await admin.get(STABLE)
     assert shown.json() == {"name": "tiny", "alias": "stable", "version": 1, "answering": 1}
     moved = await put(admin, if_match=shown.headers["etag"])
@@ -66,20 +64,22 @@ async def test_an_alias_moves_with_the_etag_of_where_it_points(
     check(await put(admin, 1, if_match=shown.headers["etag"]), 412, "alias-conflict")
 
 
-async def test_the_same_change_twice_is_no_error(admin: httpx.AsyncClient) -> None:
+async def test_repeating_a_change_is_no_error(admin: httpx.AsyncClient) -> None:
     for etag in ('"1"', '"2"'):
         assert (await put(admin, if_match=etag)).status_code == 200
 
 
 @pytest.mark.parametrize("given", ['"1"', "*", '"7", "1"', ' "1" '])
-async def test_a_precondition_that_holds_is_met(admin: httpx.AsyncClient, given: str) -> None:
+async def test_a_change_with_a_true_precondition_is_made(
+    admin: httpx.AsyncClient, given: str
+) -> None:
     assert (await put(admin, if_match=given)).status_code == 200
 
 
 @pytest.mark.parametrize(
     "given", ['"2"', 'W/"1"', "1", '"01"', '"1', "", '""', '"1.0"', '"x"', '"7", "8"', '"' * 999]
 )
-async def test_a_precondition_that_does_not_hold_moves_nothing(
+async def test_a_false_precondition_moves_nothing(
     admin: httpx.AsyncClient, root: Path, given: str
 ) -> None:
     check(await put(admin, if_match=given), 412, "alias-conflict")
@@ -92,7 +92,7 @@ async def test_a_change_without_a_precondition_is_428(admin: httpx.AsyncClient, 
     assert pointed(root) == 1
 
 
-async def test_a_new_alias_is_made_once(admin: httpx.AsyncClient) -> None:
+async def test_a_new_alias_is_created_once(admin: httpx.AsyncClient) -> None:
     path, headers = "/v1/models/tiny/aliases/canary", ADMIN | {"if-none-match": "*"}
     check(await admin.get(path), 404, "model-not-found")
     made = await admin.put(path, json={"version": 2}, headers=headers)
@@ -100,7 +100,7 @@ async def test_a_new_alias_is_made_once(admin: httpx.AsyncClient) -> None:
     check(await admin.put(path, json={"version": 1}, headers=headers), 412, "alias-conflict")
 
 
-async def test_an_alias_that_is_not_served_moves_but_answers_nothing(
+async def test_an_alias_that_is_not_served_moves_without_an_answering_version(
     admin: httpx.AsyncClient,
 ) -> None:
     path, headers = "/v1/models/tiny/aliases/archive", ADMIN | {"if-none-match": "*"}
@@ -108,7 +108,7 @@ async def test_an_alias_that_is_not_served_moves_but_answers_nothing(
     assert (made.status_code, made.json()["answering"]) == (200, None)
 
 
-async def test_a_roll_back_goes_to_where_the_alias_pointed_before(
+async def test_a_roll_back_restores_the_previous_version(
     admin: httpx.AsyncClient, root: Path
 ) -> None:
     await put(admin, if_match='"1"')
@@ -120,7 +120,7 @@ async def test_a_roll_back_goes_to_where_the_alias_pointed_before(
     check(further, 404, "model-not-found")
 
 
-async def test_a_broken_version_is_409_with_the_reason_and_nothing_moves(
+async def test_a_broken_version_is_409_with_the_reason_and_moves_nothing(
     admin: httpx.AsyncClient, root: Path
 ) -> None:
     refused = await put(admin, 3, if_match='"1"')
@@ -142,7 +142,7 @@ async def test_a_roll_back_to_a_broken_version_moves_nothing(start: Start, root:
     assert pointed(root) == 2
 
 
-async def test_aliases_that_do_not_hold_are_a_problem_with_the_reason(
+async def test_invalid_aliases_are_a_problem_with_the_reason(
     admin: httpx.AsyncClient, root: Path
 ) -> None:
     (root / "tiny/aliases.json").write_text("{")
@@ -151,7 +151,7 @@ async def test_aliases_that_do_not_hold_are_a_problem_with_the_reason(
         assert "aliases.json" in response.json()["detail"]
 
 
-async def test_a_models_directory_that_is_read_only_is_a_problem(
+async def test_a_read_only_models_directory_is_a_problem(
     admin: httpx.AsyncClient, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
@@ -174,7 +174,7 @@ async def test_a_folder_without_write_permission_is_a_problem(
     check(await put(admin, if_match='"1"'), 409, "repository-unwritable")
 
 
-# who may
+# authorisation
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ async def test_a_folder_without_write_permission_is_a_problem(
         "Bearer " + "x" * 5000,
     ],
 )
-async def test_without_the_token_nothing_is_changed(
+async def test_a_request_without_the_token_changes_nothing(
     admin: httpx.AsyncClient, root: Path, given: str | None
 ) -> None:
     headers = {} if given is None else {"authorization": given.encode("latin-1")}
@@ -213,11 +213,11 @@ async def test_without_the_token_nothing_is_changed(
     assert pointed(root) == 1
 
 
-async def test_the_scheme_is_read_in_any_case(admin: httpx.AsyncClient) -> None:
+async def test_the_scheme_is_case_insensitive(admin: httpx.AsyncClient) -> None:
     assert (await put(admin, if_match='"1"', authorization=f"bEARER {TOKEN}")).status_code == 200
 
 
-async def test_where_no_token_is_set_nothing_is_changed(start: Start, root: Path) -> None:
+async def test_a_service_without_a_token_changes_nothing(start: Start, root: Path) -> None:
     async with start(models_dir=root) as (_, client):
         for headers in ({}, {"authorization": "Bearer "}, ADMIN):
             response = await client.put(STABLE, json={"version": 2}, headers=headers)
@@ -228,13 +228,13 @@ async def test_where_no_token_is_set_nothing_is_changed(start: Start, root: Path
 @pytest.mark.parametrize(
     "token", ["short", "x" * 600, "with a blank in it", "l\u00e4nger als sechzehn"]
 )
-def test_a_token_that_is_easily_guessed_is_no_setting(token: str) -> None:
+def test_a_weak_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidSettings) as caught:
         Settings.from_environment({"G2D_ADMIN_TOKEN": token})
     assert token not in str(caught.value)
 
 
-def test_the_token_is_hidden_and_an_empty_one_is_none() -> None:
+def test_the_token_is_hidden_and_an_empty_one_disables_changes() -> None:
     settings = Settings.from_environment({"G2D_ADMIN_TOKEN": TOKEN})
     assert TOKEN not in repr(settings) + str(settings.model_dump()) + settings.model_dump_json()
     assert Settings.from_environment({"G2D_ADMIN_TOKEN": ""}).security.admin_token is None
@@ -252,7 +252,7 @@ NAMES = ["..", "%2e%2e", "..%2ftiny", "TINY", "x" * 300, "tiny%00", "%0a", "-", 
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_name_that_is_none_is_404_and_touches_nothing(
+async def test_an_invalid_name_is_404_and_touches_no_file(
     admin: httpx.AsyncClient, root: Path, name: str
 ) -> None:
     before = files(root)
@@ -266,9 +266,7 @@ async def test_a_name_that_is_none_is_404_and_touches_nothing(
 
 
 @pytest.mark.parametrize("version", [4, 10**8, 999_999_999])
-async def test_a_version_that_is_not_there_is_404(
-    admin: httpx.AsyncClient, root: Path, version: int
-) -> None:
+async def test_a_missing_version_is_404(admin: httpx.AsyncClient, root: Path, version: int) -> None:
     check(await put(admin, version, if_match='"1"'), 404, "model-not-found")
     assert pointed(root) == 1
 
@@ -298,16 +296,14 @@ BODIES: list[bytes] = [
 
 
 @pytest.mark.parametrize("body", BODIES)
-async def test_a_body_that_is_no_change_is_422(
-    admin: httpx.AsyncClient, root: Path, body: bytes
-) -> None:
+async def test_an_invalid_body_is_422(admin: httpx.AsyncClient, root: Path, body: bytes) -> None:
     headers = ADMIN | {"if-match": '"1"', "content-type": "application/json"}
     response = await admin.put(STABLE, content=body, headers=headers)
     check(response, 422, "invalid-parameters")
     assert pointed(root) == 1
 
 
-async def test_a_body_longer_than_any_change_is_413(admin: httpx.AsyncClient) -> None:
+async def test_a_long_body_is_413(admin: httpx.AsyncClient) -> None:
     headers = ADMIN | {"if-match": '"1"', "content-type": "application/json"}
     response = await admin.put(STABLE, content=b" " * 5000, headers=headers)
     check(response, 413, "input-too-large")
@@ -316,7 +312,7 @@ async def test_a_body_longer_than_any_change_is_413(admin: httpx.AsyncClient) ->
 @pytest.mark.parametrize(
     "headers", [{"content-type": "text/plain"}, {}, {"content-encoding": "gzip"}]
 )
-async def test_a_body_that_is_not_said_to_be_json_is_415(
+async def test_a_body_of_another_type_than_json_is_415(
     admin: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     given = (
@@ -341,7 +337,7 @@ async def test_the_share_is_shown_and_changed(admin: httpx.AsyncClient) -> None:
     "body",
     [b'{"share": -0.1}', b'{"share": 1.1}', b'{"share": NaN}', b'{"share": "1"}', b"{}", b"0.1"],
 )
-async def test_a_share_that_is_none_is_422(admin: httpx.AsyncClient, body: bytes) -> None:
+async def test_an_invalid_share_is_422(admin: httpx.AsyncClient, body: bytes) -> None:
     headers = ADMIN | {"content-type": "application/json"}
     check(await admin.put(CANARY, content=body, headers=headers), 422, "invalid-parameters")
 

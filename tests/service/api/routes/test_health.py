@@ -8,7 +8,7 @@ from tests.builders.service.problem_check import check
 from tests.fixtures.service import Start
 
 
-async def test_health_says_live_and_ready(client: httpx.AsyncClient) -> None:
+async def test_a_loaded_service_is_live_and_ready(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/live")).json() == {"status": "live"}
     assert (await client.get("/health/ready")).json() == {"status": "ready"}
 

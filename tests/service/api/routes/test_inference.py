@@ -1,4 +1,4 @@
-"""Every task over HTTP, in both forms of a body, with known answers in source pixels."""
+"""Every task over HTTP, as a raw body and as a form, with known answers in source pixels."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ async def ask(client: httpx.AsyncClient, path: str, body: bytes, **headers: str)
 
 
 def numbers(value: object) -> Iterator[float]:
-    """Every number in a JSON value."""
+    """Yield every number in a JSON value."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -46,7 +46,7 @@ def numbers(value: object) -> Iterator[float]:
 
 @pytest.mark.parametrize("path", TASKS)
 @pytest.mark.parametrize("prefix", ["", "/v1"])
-async def test_every_task_answers_in_the_shape_that_openapi_states(
+async def test_every_answer_matches_its_schema(
     client: httpx.AsyncClient, rectangle_dicom: bytes, path: str, prefix: str
 ) -> None:
     answer = await ask(client, f"{prefix}/{path}", rectangle_dicom)
@@ -108,7 +108,7 @@ async def test_boxes_lie_on_the_bright_cells_in_source_pixels(
     assert boxes == expected
 
 
-async def test_a_phrase_is_found_where_its_words_hold(
+async def test_a_phrase_is_found_at_its_place(
     client: httpx.AsyncClient, rectangle_dicom: bytes
 ) -> None:
     answer = await ask(client, "/ground?phrase=bright&phrase=dark", rectangle_dicom)
@@ -144,14 +144,14 @@ async def test_heat_maps_as_png_and_as_numbers_are_the_same(
     assert png["range"] == [0, 1]
 
 
-async def test_the_method_of_grounding_can_be_chosen(
+async def test_the_grounding_method_can_be_chosen(
     client: httpx.AsyncClient, rectangle_dicom: bytes
 ) -> None:
     answer = await ask(client, "/ground?phrase=bright&method=zero_shot", rectangle_dicom)
     assert [item["method"] for item in answer["phrases"]] == ["zero_shot"]
 
 
-async def test_analyze_answers_what_was_asked_and_leaves_the_rest_out(
+async def test_analyze_answers_the_named_tasks_only(
     client: httpx.AsyncClient, rectangle_dicom: bytes
 ) -> None:
     some = await ask(client, "/analyze?tasks=segment,classify", rectangle_dicom)
@@ -183,7 +183,7 @@ async def test_a_form_answers_like_a_raw_body(
     assert form.json()["phrases"] == raw["phrases"]
 
 
-async def test_a_truly_inverted_monochrome1_copy_gives_the_same_answer(
+async def test_an_inverted_monochrome1_copy_gets_the_same_answer(
     client: httpx.AsyncClient, rectangle_dicom: bytes
 ) -> None:
     pixels = 4095 - sample_files.bright_rectangle(ROWS, COLUMNS, RECTANGLE)
@@ -215,7 +215,7 @@ async def test_images_without_information_give_finite_numbers(
     assert all(math.isfinite(number) for number in numbers(answer))
 
 
-async def test_an_image_unlike_the_training_images_is_flagged(client: httpx.AsyncClient) -> None:
+async def test_an_out_of_domain_image_is_flagged(client: httpx.AsyncClient) -> None:
     flat = sample_files.dicom_file(np.zeros((40, 40), np.uint16))
     answer = await ask(client, "/classify", flat)
     assert answer["out_of_domain"]["outside"] is True
@@ -233,7 +233,7 @@ async def test_a_lateral_view_is_a_warning(client: httpx.AsyncClient) -> None:
     assert [item["code"] for item in answer["warnings"]] == ["lateral_view"]
 
 
-async def test_nobody_learns_the_patient_from_an_answer(
+async def test_an_answer_does_not_name_the_patient(
     client: httpx.AsyncClient, rectangle_dicom: bytes
 ) -> None:
     response = await client.post("/analyze", content=rectangle_dicom, headers=DICOM)

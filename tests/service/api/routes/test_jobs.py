@@ -14,7 +14,7 @@ ONE = zip_file({"1": radiograph()})
 KEY = {"idempotency-key": "6f1d1b8e-3c1f"}
 
 
-async def test_the_same_key_and_request_make_one_job(client: httpx.AsyncClient) -> None:
+async def test_the_same_key_and_request_create_one_job(client: httpx.AsyncClient) -> None:
     first = await client.post("/v1/jobs", content=ONE, headers=ZIP | KEY)
     address = first.headers["location"]
     await finished(client, address)
@@ -24,7 +24,7 @@ async def test_the_same_key_and_request_make_one_job(client: httpx.AsyncClient) 
     assert [job["id"] for job in listed["jobs"]] == [address.rpartition("/")[2]]
 
 
-async def test_a_form_sent_again_is_the_same_whatever_its_boundary(
+async def test_the_boundary_of_a_form_does_not_change_the_request(
     client: httpx.AsyncClient,
 ) -> None:
     addresses = set()
@@ -48,7 +48,7 @@ async def test_the_same_key_with_another_request_is_422(
     check(response, 422, "idempotency-key-reused")
 
 
-async def test_duplicates_at_the_same_moment_make_one_job(start: Start) -> None:
+async def test_simultaneous_duplicates_create_one_job(start: Start) -> None:
     async with start(jobs_list=True, jobs_uploads=8) as (_, client):
         requests = [client.post("/v1/jobs", content=ONE, headers=ZIP | KEY) for _ in range(8)]
         responses = await asyncio.gather(*requests)
@@ -57,7 +57,7 @@ async def test_duplicates_at_the_same_moment_make_one_job(start: Start) -> None:
         assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
 
 
-async def test_jobs_are_not_listed_to_everybody_unless_the_operator_says_so(
+async def test_jobs_are_not_listed_unless_the_operator_allows_it(
     client: httpx.AsyncClient,
 ) -> None:
     await accepted(client, ONE, ZIP)
@@ -66,7 +66,7 @@ async def test_jobs_are_not_listed_to_everybody_unless_the_operator_says_so(
 
 
 @pytest.mark.parametrize("name", ["0" * 32, "x", "0" * 31, "%00", "A" * 32, "0" * 5000, "'; --"])
-async def test_an_id_that_is_none_is_404(client: httpx.AsyncClient, name: str) -> None:
+async def test_an_invalid_identifier_is_404(client: httpx.AsyncClient, name: str) -> None:
     for path in (f"/v1/jobs/{name}", f"/v1/jobs/{name}/results", f"/v1/jobs/{name}/results/1"):
         response = await client.get(path)
         assert response.status_code == 404
@@ -84,14 +84,14 @@ async def test_an_id_that_is_none_is_404(client: httpx.AsyncClient, name: str) -
         ("items?state=lost", (422, "invalid-parameters")),
     ],
 )
-async def test_a_part_of_a_job_that_is_none_is_refused(
+async def test_an_invalid_item_number_or_page_is_refused(
     client: httpx.AsyncClient, path: str, expected: tuple[int, str]
 ) -> None:
     address = await accepted(client, ONE, ZIP)
     check(await client.get(f"{address}/{path}"), *expected)
 
 
-async def test_answers_that_nobody_offers_are_406(client: httpx.AsyncClient) -> None:
+async def test_an_unsupported_format_is_406(client: httpx.AsyncClient) -> None:
     address = await accepted(client, ONE, ZIP)
     await finished(client, address)
     for path in ("results", "results/1"):

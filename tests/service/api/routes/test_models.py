@@ -7,7 +7,7 @@ from service.api.schemas import models
 from tests.builders.service.problem_check import check
 
 
-async def test_models_say_what_is_loaded(client: httpx.AsyncClient) -> None:
+async def test_loaded_models_are_listed(client: httpx.AsyncClient) -> None:
     listed = models.ModelList.model_validate((await client.get("/v1/models")).json())
     (model,) = listed.models
     assert (model.name, model.default) == ("tiny", True)
@@ -16,7 +16,7 @@ async def test_models_say_what_is_loaded(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("version", ["1", "stable"])
-async def test_a_version_shows_its_manifest_and_what_computes(
+async def test_a_version_shows_its_manifest_and_providers(
     client: httpx.AsyncClient, version: str
 ) -> None:
     response = await client.get(f"/v1/models/tiny/versions/{version}")
@@ -30,6 +30,8 @@ async def test_a_version_shows_its_manifest_and_what_computes(
 @pytest.mark.parametrize(
     "path", ["/v1/models/other", "/v1/models/tiny/versions/2", "/v1/models/tiny/versions/canary"]
 )
-async def test_a_model_that_is_not_loaded_is_404(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_model_or_version_that_is_not_served_is_404(
+    client: httpx.AsyncClient, path: str
+) -> None:
     response = await client.get(path)
     check(response, 404, "model-not-found")

@@ -1,4 +1,4 @@
-"""Requests for a job that lie, stall, repeat themselves or do not fit: none is half accepted."""
+"""Job uploads that are malformed, too large, slow or incomplete: none is half accepted."""
 
 import asyncio
 import errno
@@ -20,8 +20,8 @@ from tests.fixtures.service import Start
 ONE = zip_file({"1": radiograph()})
 
 
-def left(folder: Path) -> list[str]:
-    """Files of bodies that are still there."""
+def remaining_bodies(folder: Path) -> list[str]:
+    """Return the names of the body files that are left."""
     paths = (path for path in (folder / "jobs").rglob("*") if path.is_file())
     return [path.name for path in paths if not path.name.startswith("jobs.sqlite")]
 
@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, str], str, tuple[int, str]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_what_cannot_be_a_job_is_refused_and_leaves_nothing(
+async def test_an_unusable_upload_is_refused_and_leaves_no_file(
     start: Start, tmp_path: Path, case: str
 ) -> None:
     body, headers, query, expected = REFUSED[case]
@@ -89,7 +89,7 @@ async def test_what_cannot_be_a_job_is_refused_and_leaves_nothing(
         response = await client.post(f"/v1/jobs{query}", content=body, headers=headers)
         check(response, *expected)
         assert (await client.get("/v1/jobs")).json() == {"jobs": []}
-    assert left(tmp_path) == []
+    assert remaining_bodies(tmp_path) == []
 
 
 async def test_a_false_content_length_does_not_lift_the_limit(start: Start, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_a_false_content_length_does_not_lift_the_limit(start: Start, tmp_
         headers = ZIP | {"content-length": "10"}
         reply = await Exchange(app, "/v1/jobs", chunks, headers).run()
     assert reply.status == 413
-    assert left(tmp_path) == []
+    assert remaining_bodies(tmp_path) == []
 
 
 async def test_a_declared_length_over_the_limit_is_refused_unread(start: Start) -> None:
@@ -113,21 +113,19 @@ async def test_a_body_that_stalls_is_408(start: Start, tmp_path: Path, slow: str
     async with start(**{slow: 0.05}) as (app, _):
         reply = await Exchange(app, "/v1/jobs", [ONE[:100]], ZIP, ends=False).run()
     assert (reply.status, json.loads(reply.body)["type"]) == (408, "urn:g2d:problem:body-timeout")
-    assert left(tmp_path) == []
+    assert remaining_bodies(tmp_path) == []
 
 
-async def test_a_client_that_leaves_in_the_middle_leaves_nothing(
-    start: Start, tmp_path: Path
-) -> None:
+async def test_a_client_that_disconnects_leaves_no_file(start: Start, tmp_path: Path) -> None:
     async with start(jobs_list=True) as (app, client):
         exchange = Exchange(app, "/v1/jobs", [ONE[:100]], ZIP, ends=False)
         exchange.leave.set()
         assert (await exchange.run()).status == 499
         assert (await client.get("/v1/jobs")).json() == {"jobs": []}
-    assert left(tmp_path) == []
+    assert remaining_bodies(tmp_path) == []
 
 
-async def test_a_body_of_tiny_chunks_is_put_together(start: Start) -> None:
+async def test_a_body_of_tiny_chunks_is_read(start: Start) -> None:
     async with start() as (app, client):
         chunks = [ONE[at : at + 1] for at in range(len(ONE))]
         reply = await Exchange(app, "/v1/jobs", chunks, ZIP).run()
@@ -136,7 +134,7 @@ async def test_a_body_of_tiny_chunks_is_put_together(start: Start) -> None:
     assert job["items"]["succeeded"] == 1
 
 
-async def test_more_bodies_at_one_time_than_may_be_are_503(start: Start) -> None:
+async def test_too_many_simultaneous_uploads_are_503(start: Start) -> None:
     async with start(jobs_uploads=1) as (app, client):
         slow = Exchange(app, "/v1/jobs", [ONE[:100]], ZIP, ends=False)
         sending = asyncio.create_task(slow.run())
@@ -150,14 +148,14 @@ async def test_more_bodies_at_one_time_than_may_be_are_503(start: Start) -> None
         assert (await client.post("/v1/jobs", content=ONE, headers=ZIP)).status_code == 202
 
 
-async def test_a_disk_without_room_is_507_before_the_body_is_read(start: Start) -> None:
+async def test_a_full_disk_is_507_before_the_body_is_read(start: Start) -> None:
     async with start(jobs_min_free_bytes=2**62) as (app, _):
         reply = await Exchange(app, "/v1/jobs", [ONE], ZIP | {"expect": "100-continue"}).run()
     assert (reply.status, reply.received) == (507, 0)
 
 
 @pytest.mark.parametrize("call", ["write", "fsync"])
-async def test_a_disk_that_fills_up_is_507_and_nothing_is_half_accepted(
+async def test_a_disk_that_fills_up_is_507_and_no_job_is_half_accepted(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def full(*_: object) -> None:
@@ -173,7 +171,7 @@ async def test_a_disk_that_fills_up_is_507_and_nothing_is_half_accepted(
             response = await client.post("/v1/jobs", content=ONE, headers=ZIP)
         check(response, 507, "storage-full")
         assert (await client.get("/v1/jobs")).json() == {"jobs": []}
-        assert left(tmp_path) == []
+        assert remaining_bodies(tmp_path) == []
         await finished(client, await accepted(client, ONE, ZIP))
 
 
@@ -187,7 +185,7 @@ def _said(call: Callable[..., None]) -> Callable[..., None]:
     return write
 
 
-async def test_rows_that_cannot_be_written_take_the_body_along(
+async def test_a_failed_commit_removes_the_body(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -197,4 +195,4 @@ async def test_rows_that_cannot_be_written_take_the_body_along(
         monkeypatch.setattr(Store, "accept", broken)
         response = await client.post("/v1/jobs", content=ONE, headers=ZIP)
     check(response, 500, "internal-error")
-    assert left(tmp_path) == []
+    assert remaining_bodies(tmp_path) == []

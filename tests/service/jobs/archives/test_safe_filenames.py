@@ -1,4 +1,4 @@
-"""File names: kept when they are numbers, dropped when they could be a patient's."""
+"""File names: kept if they are numbers, dropped if they could name a patient."""
 
 import pytest
 
@@ -43,5 +43,5 @@ def test_numbers_are_kept_without_their_folders(name: str) -> None:
         "1" * 81,
     ],
 )
-def test_anything_else_is_dropped(name: str) -> None:
+def test_other_names_are_dropped(name: str) -> None:
     assert safe_filename(name) is None

@@ -44,7 +44,7 @@ Open = Callable[..., Store]
 
 @pytest.fixture
 def open_store(jobs_url: str) -> Iterator[Open]:
-    """Open the database as one more process would."""
+    """Open the database as another process would."""
     made: list[Store] = []
 
     def opened(lease_s: float = LONG_S, keep_s: float = LONG_S) -> Store:
@@ -74,7 +74,7 @@ def claimed(store: Store) -> Claim:
     return claim
 
 
-def test_a_job_is_what_was_accepted(store: Store) -> None:
+def test_an_accepted_job_is_stored(store: Store) -> None:
     job = store.accept(new("j", 2))
     assert (job.state, job.counts.queued, job.query) == (JobState.QUEUED, 2, QUERY)
     assert (job.skipped, job.finished, job.eta_s) == ({"macos": 1}, None, None)
@@ -82,7 +82,7 @@ def test_a_job_is_what_was_accepted(store: Store) -> None:
     assert store.latest(10) == [job]
 
 
-def test_items_are_answered_in_order_and_the_last_one_ends_the_job(store: Store) -> None:
+def test_items_are_claimed_in_order_and_the_last_one_finishes_the_job(store: Store) -> None:
     store.accept(new("j", 2))
     first, second = claimed(store), claimed(store)
     assert (first.number, second.number, first.attempt) == (1, 2, 1)
@@ -106,7 +106,7 @@ def test_jobs_take_turns(store: Store) -> None:
     assert [claimed(store).job for _ in range(4)] == ["large", "small"] * 2
 
 
-def test_pages_hold_each_item_once(store: Store) -> None:
+def test_pages_contain_each_item_once(store: Store) -> None:
     store.accept(new("j", 5))
     pages = [store.items("j", after, 2, None) for after in (0, 2, 4, 5)]
     assert [[item.number for item in page] for page in pages] == [[1, 2], [3, 4], [5], []]
@@ -115,7 +115,7 @@ def test_pages_hold_each_item_once(store: Store) -> None:
         store.items("other", 0, 10, None)
 
 
-def test_an_answer_is_taken_once(store: Store) -> None:
+def test_an_item_is_answered_once(store: Store) -> None:
     store.accept(new("j", 1))
     claim = claimed(store)
     assert store.succeed(claim, ANSWER).item
@@ -123,7 +123,7 @@ def test_an_answer_is_taken_once(store: Store) -> None:
     assert not store.fail(claim, {}, None).item
 
 
-def test_what_a_lost_process_held_is_claimed_anew_and_its_late_answer_is_refused(
+def test_an_item_of_a_lost_process_is_claimed_again_and_its_late_answer_dropped(
     open_store: Open,
 ) -> None:
     lost, other = open_store(lease_s=0.0), open_store()
@@ -137,7 +137,7 @@ def test_what_a_lost_process_held_is_claimed_anew_and_its_late_answer_is_refused
     assert other.succeed(fresh, ANSWER) == Completion(item=True, job=True)
 
 
-def test_a_claim_that_is_renewed_is_not_taken_away(open_store: Open) -> None:
+def test_a_renewed_lease_keeps_its_item(open_store: Open) -> None:
     short, other = open_store(lease_s=0.0), open_store()
     short.accept(new("j", 1))
     claim = claimed(short)
@@ -145,7 +145,7 @@ def test_a_claim_that_is_renewed_is_not_taken_away(open_store: Open) -> None:
     assert other.claim() is None
 
 
-def test_a_retry_waits_and_a_release_counts_as_no_try(store: Store) -> None:
+def test_a_retry_is_delayed_and_a_release_does_not_count_as_an_attempt(store: Store) -> None:
     store.accept(new("j", 1))
     store.retry(claimed(store), LONG_S)
     assert store.claim() is None
@@ -154,29 +154,29 @@ def test_a_retry_waits_and_a_release_counts_as_no_try(store: Store) -> None:
     assert claimed(store).attempt == 1
 
 
-def test_two_processes_never_work_on_the_same_item(open_store: Open) -> None:
+def test_two_processes_never_claim_the_same_item(open_store: Open) -> None:
     stores = [open_store(), open_store()]
     for name in ("a", "b", "c"):
         stores[0].accept(new(name, 12))
-    seen: Counter[tuple[str, int]] = Counter()
-    last: Counter[str] = Counter()
+    answered: Counter[tuple[str, int]] = Counter()
+    finished: Counter[str] = Counter()
     lock = threading.Lock()
 
     def work(store: Store) -> None:
         while (claim := store.claim()) is not None:
-            taken = store.succeed(claim, ANSWER)
+            completion = store.succeed(claim, ANSWER)
             with lock:
-                seen[claim.job, claim.number] += taken.item
-                last[claim.job] += taken.job
+                answered[claim.job, claim.number] += completion.item
+                finished[claim.job] += completion.job
 
     with ThreadPoolExecutor(6) as threads:
         for future in [threads.submit(work, stores[number % 2]) for number in range(6)]:
             future.result()
-    assert set(seen.values()) == {1}
-    assert (len(seen), last) == (36, {"a": 1, "b": 1, "c": 1})
+    assert set(answered.values()) == {1}
+    assert (len(answered), finished) == (36, {"a": 1, "b": 1, "c": 1})
 
 
-def test_the_same_key_and_request_give_the_same_job(store: Store) -> None:
+def test_the_same_key_and_request_return_the_same_job(store: Store) -> None:
     first = store.accept(new("a", 1, key="k"))
     assert store.accept(new("b", 1, key="k")).id == first.id
     assert store.by_key("k") == first
@@ -186,7 +186,7 @@ def test_the_same_key_and_request_give_the_same_job(store: Store) -> None:
     assert [job.id for job in store.latest(10)] == ["a"]
 
 
-def test_duplicates_at_the_same_moment_make_one_job(open_store: Open) -> None:
+def test_simultaneous_duplicates_create_one_job(open_store: Open) -> None:
     stores = [open_store() for _ in range(4)]
     start = threading.Barrier(4)
 
@@ -200,7 +200,7 @@ def test_duplicates_at_the_same_moment_make_one_job(open_store: Open) -> None:
     assert [job.id for job in stores[0].latest(10)] == list(ids)
 
 
-def test_a_deleted_job_takes_its_answers_along(store: Store) -> None:
+def test_deleting_a_job_deletes_its_answers(store: Store) -> None:
     store.accept(new("j", 2))
     done, running = claimed(store), claimed(store)
     store.succeed(done, ItemAnswer("a" * 64, b"{}", b"picture"))
@@ -213,7 +213,7 @@ def test_a_deleted_job_takes_its_answers_along(store: Store) -> None:
         store.job("j")
 
 
-def test_a_job_expires_after_it_is_finished_and_not_before(open_store: Open) -> None:
+def test_a_job_expires_only_after_it_is_finished(open_store: Open) -> None:
     store = open_store(keep_s=-1.0)
     store.accept(new("j", 1))
     assert store.expired() == []
@@ -235,12 +235,12 @@ def test_a_database_of_another_version_is_refused(jobs_url: str, store: Store) -
 @pytest.mark.parametrize(
     "url", ["", "nonsense", "mysql://x/y", "postgresql+nothing://x/y", "redis://x"]
 )
-def test_a_url_that_names_no_known_database_is_refused(url: str) -> None:
+def test_a_url_of_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(InvalidSettings):
         Database(url, 1)
 
 
-def test_a_database_that_does_not_answer_is_said() -> None:
+def test_a_database_that_does_not_answer_is_unavailable() -> None:
     pytest.importorskip("psycopg")
     database = Database("postgresql+psycopg://g2d:word@127.0.0.1:1/none", 1)
     with pytest.raises(JobsUnavailable) as error:
