@@ -13,7 +13,14 @@ import sys
 from pathlib import Path
 
 CERTIFICATES_IN_BUILD = "/run/secrets/ca.crt"
-WANTED = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
+BUILD_OPTIONS = (
+    "index-url",
+    "extra-index-url",
+    "trusted-host",
+    "proxy",
+    "timeout",
+    "default-timeout",
+)
 
 
 def pip_settings() -> dict[str, str]:
@@ -29,7 +36,7 @@ def pip_settings() -> dict[str, str]:
     return {key.rpartition(".")[2]: str(ast.literal_eval(value)) for key, _, value in pairs}
 
 
-def usable_elsewhere(value: str) -> str:
+def without_local_paths(value: str) -> str:
     """Return the addresses of a setting that are not paths on this machine."""
     return " ".join(word for word in value.split() if not word.startswith("file:"))
 
@@ -37,7 +44,9 @@ def usable_elsewhere(value: str) -> str:
 def write_secrets(folder: Path) -> None:
     """Write `pip.conf` and `ca.crt`, each only if it has content."""
     settings = pip_settings()
-    lines = [f"{key} = {usable_elsewhere(settings[key])}" for key in WANTED if key in settings]
+    lines = [
+        f"{key} = {without_local_paths(settings[key])}" for key in BUILD_OPTIONS if key in settings
+    ]
     lines = [line for line in lines if not line.endswith("= ")]
     bundle = settings.get("cert") or os.environ.get("SSL_CERT_FILE", "")
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)

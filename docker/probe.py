@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 ROWS, COLUMNS = 480, 512
-JOB_WITHIN_S, PAUSE_S = 60, 0.1
+JOB_TIMEOUT_S, POLL_INTERVAL_S = 60, 0.1
 RESULTS = {"classify": "findings", "segment": "masks", "detect": "boxes", "ground": "phrases"}
 
 
@@ -69,11 +69,11 @@ def answer_of_job(port: int, query: str, picture: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("1.png", picture)
     job = _read(202, *send(port, "POST", f"/v1/jobs?{query}", buffer.getvalue(), "application/zip"))
-    address, end = f"/v1/jobs/{job['id']}", time.monotonic() + JOB_WITHIN_S
+    address, end = f"/v1/jobs/{job['id']}", time.monotonic() + JOB_TIMEOUT_S
     while job["state"] != "finished":
         if time.monotonic() > end:
-            sys.exit(f"the job is not finished after {JOB_WITHIN_S} s")
-        time.sleep(PAUSE_S)
+            sys.exit(f"the job is not finished after {JOB_TIMEOUT_S} s")
+        time.sleep(POLL_INTERVAL_S)
         job = _read(200, *send(port, "GET", address))
     answer = _read(200, *send(port, "GET", f"{address}/results/1"))
     status, body = send(port, "DELETE", address)
@@ -110,10 +110,14 @@ def mistakes(answer: dict[str, Any], tasks: list[str]) -> list[str]:
 def main() -> None:
     """Run the probe with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--tasks", default="classify,segment,detect,ground", help="comma separated")
-    parser.add_argument("--phrase", default="left lung")
-    parser.add_argument("--job", action="store_true", help="send the radiograph as a job")
+    parser.add_argument("--port", type=int, required=True, help="Port of the service.")
+    parser.add_argument(
+        "--tasks",
+        default="classify,segment,detect,ground",
+        help="Tasks to request, separated by commas.",
+    )
+    parser.add_argument("--phrase", default="left lung", help="Phrase to ground.")
+    parser.add_argument("--job", action="store_true", help="Send the radiograph as a job.")
     options = parser.parse_args()
     query = urlencode({"tasks": options.tasks, "phrase": options.phrase})
     start = time.monotonic()

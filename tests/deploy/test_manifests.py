@@ -1,4 +1,4 @@
-"""deploy/: the manifests are valid, confined, and fit together and to the service."""
+"""deploy/: the manifests are valid, confined, and consistent with each other and the service."""
 
 import os
 import re
@@ -24,9 +24,9 @@ OWN = {
     "gpu-jobs-sqlite": ("gpu", ["jobs-sqlite"]),
     "triton-jobs": ("triton", ["jobs"]),
 }
-"""Overlays as an operator would write them: one of ours with components on top."""
+"""Overlays that an operator could write: one of ours with components on top."""
 KUBERNETES = ("1.30", "1.37")
-"""The oldest and the newest that the manifests are held against."""
+"""The oldest and the newest version that the manifests are validated against."""
 CUSTOM = {
     "InferenceService": "serving.kserve.io/v1beta1",
     "PrometheusRule": "monitoring.coreos.com/v1",
@@ -35,7 +35,7 @@ CUSTOM = {
 
 
 def write_own(folder: Path, name: str) -> Path:
-    """The kustomization of an overlay of an operator's own, in a folder anywhere."""
+    """Write the kustomization of an operator's overlay into any folder, and return the folder."""
     overlay, components = OWN[name]
     up = os.path.relpath(DEPLOY, folder)
     content = {
@@ -75,7 +75,7 @@ def one(overlay: str, kind: str, name: str = "g2d") -> Manifest:
 
 
 def predictor(overlay: str) -> list[Manifest]:
-    """The pod of each InferenceService, without what is KServe's own in it."""
+    """Return the pod of each InferenceService, without the fields of KServe."""
     return [
         {key: value for key, value in spec.items() if key not in ("minReplicas", "maxReplicas")}
         for spec in (found["spec"]["predictor"] for found in of_kind(overlay, "InferenceService"))
@@ -83,7 +83,7 @@ def predictor(overlay: str) -> list[Manifest]:
 
 
 def pods(overlay: str) -> list[Manifest]:
-    """The pod of every workload."""
+    """Return the pod of every workload."""
     deployments = of_kind(overlay, "Deployment")
     return [found["spec"]["template"]["spec"] for found in deployments] + predictor(overlay)
 
@@ -99,7 +99,7 @@ def container(overlay: str) -> Manifest:
 
 
 def environment(overlay: str) -> dict[str, str]:
-    """The variables of the service; what comes from a Secret is as good as empty here."""
+    """Return the variables of the service; those from a Secret are empty."""
     return {item["name"]: item.get("value", "") for item in container(overlay)["env"]}
 
 
@@ -120,7 +120,7 @@ def test_the_predictor_of_kserve_is_a_pod(version: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ALL)
-def test_what_is_named_is_there(overlay: str) -> None:
+def test_every_reference_in_a_manifest_resolves(overlay: str) -> None:
     names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in BUILT[overlay]}
     assert len(names) == len(BUILT[overlay])
     for pod in pods(overlay):
@@ -171,14 +171,14 @@ def test_every_pod_of_ours_is_confined(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ALL)
-def test_every_image_has_a_tag_that_stays(overlay: str) -> None:
+def test_every_image_has_a_pinned_tag(overlay: str) -> None:
     texts = re.findall(r"image: (\S+)", yaml.safe_dump_all(BUILT[overlay]))
     assert texts
     assert all(re.search(r":v?\d+\.\d+", text) for text in texts)
 
 
 @pytest.mark.parametrize("overlay", ALL)
-def test_the_environment_is_settings(overlay: str) -> None:
+def test_the_environment_consists_of_valid_settings(overlay: str) -> None:
     given = environment(overlay)
     unknown = {name for name in given if name.removeprefix(PREFIX).lower() not in OPTIONS}
     assert not unknown
@@ -190,7 +190,7 @@ def test_the_environment_is_settings(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ALL)
-def test_probes_ask_what_the_service_answers(overlay: str) -> None:
+def test_probes_request_paths_that_the_service_answers(overlay: str) -> None:
     item = container(overlay)
     paths = {name: item[name]["httpGet"]["path"] for name in item if name.endswith("Probe")}
     assert paths == {
@@ -201,7 +201,7 @@ def test_probes_ask_what_the_service_answers(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ALL)
-def test_running_requests_have_time_to_end(overlay: str) -> None:
+def test_running_requests_have_time_to_finish(overlay: str) -> None:
     pause = int(container(overlay)["lifecycle"]["preStop"]["exec"]["command"][1])
     pod = one(overlay, "Deployment")["spec"]["template"]["spec"]
     given = environment(overlay)
@@ -235,7 +235,7 @@ def test_the_rules_of_the_operator_are_those_of_compose() -> None:
     assert one("cpu", "Service")["metadata"]["name"] == "g2d"
 
 
-def test_a_gpu_is_asked_for_where_one_computes() -> None:
+def test_a_gpu_is_requested_only_by_the_gpu_overlay() -> None:
     limits = container("gpu")["resources"]["limits"]
     given = environment("gpu")
     assert (limits["nvidia.com/gpu"], given["G2D_PROVIDER"]) == ("1", "cuda")
@@ -298,7 +298,7 @@ def test_how_to_make_a_secret_is_documented(overlay: str) -> None:
 
 
 def triton(overlay: str) -> tuple[Manifest, str, dict[str, str]]:
-    """The container of Triton, the address under which it is reached, the labels of its pods."""
+    """Return the container of Triton, its address, and the labels of its pods."""
     if overlay == "kserve":
         name = one(overlay, "InferenceService", "g2d-triton")["metadata"]["name"]
         (server,) = predictor(overlay)[0]["containers"]
@@ -329,7 +329,7 @@ def test_the_service_finds_triton_and_may_reach_it(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["triton", "kserve"])
-def test_triton_serves_what_the_container_beside_it_renders(overlay: str) -> None:
+def test_triton_serves_the_repository_that_its_neighbour_renders(overlay: str) -> None:
     server, _, _ = triton(overlay)
     (pod,) = (pod for pod in pods(overlay) if server in containers(pod))
     (view,) = (item for item in containers(pod) if item["name"] == "view")
@@ -345,7 +345,7 @@ def test_triton_serves_what_the_container_beside_it_renders(overlay: str) -> Non
     assert not Settings.from_environment(environment(overlay)).triton.unload
 
 
-def test_triton_is_the_one_of_compose() -> None:
+def test_triton_is_the_same_as_in_compose() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["triton"]
     server, _, _ = triton("triton")
     assert server["image"] in compose["image"]
@@ -354,14 +354,14 @@ def test_triton_is_the_one_of_compose() -> None:
 
 
 def as_kubectl_writes(folder: Path) -> list[Any]:
-    command = ["kubectl", "kustomize", str(folder)]  # reads files alone
+    command = ["kubectl", "kustomize", str(folder)]  # reads files only
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return list(yaml.safe_load_all(done.stdout))
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize("overlay", ALL)
-def test_kubectl_builds_the_same(overlay: str, tmp_path: Path) -> None:
+def test_kubectl_builds_the_same_manifests(overlay: str, tmp_path: Path) -> None:
     def key(manifest: Manifest) -> tuple[str, str]:
         return manifest["kind"], manifest["metadata"]["name"]
 

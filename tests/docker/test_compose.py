@@ -1,4 +1,4 @@
-"""docker-compose.yml: what starts by itself, what is reachable, and that its parts fit together."""
+"""docker-compose.yml: what starts by default, what is reachable, and that its parts agree."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ DOCKERFILE = (ROOT / "docker/service.Dockerfile").read_text()
 
 
 def without_variables(text: str) -> str:
-    """The text as it is where no variable is set."""
+    """Return the text with the default of each variable."""
     return re.sub(r"\$\{\w+(?::-([^}]*))?\}", lambda found: found[1] or "", text)
 
 
@@ -41,7 +41,7 @@ def test_an_image_that_is_not_ours_has_a_pinned_tag(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_port_is_published_to_this_host_alone(name: str) -> None:
+def test_ports_are_published_to_this_host_only(name: str) -> None:
     ports = [without_variables(port) for port in SERVICES[name].get("ports", ())]
     assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in ports)
 
@@ -56,7 +56,7 @@ def test_no_two_services_publish_one_port() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_service_mounts_is_there(name: str) -> None:
+def test_what_a_service_mounts_exists(name: str) -> None:
     for volume in SERVICES[name].get("volumes", ()):
         source = without_variables(volume).split(":")[0]
         if source in ("./models", "./data"):
@@ -65,7 +65,7 @@ def test_what_a_service_mounts_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_service_refers_to_is_there(name: str) -> None:
+def test_what_a_service_refers_to_exists(name: str) -> None:
     service = SERVICES[name]
     assert set(service.get("networks", ())) <= {*COMPOSE["networks"], "default"}
     assert set(service.get("depends_on", ())) <= set(SERVICES)
@@ -83,20 +83,20 @@ def test_a_service_that_listens_is_confined(name: str) -> None:
 
 
 def environment(name: str) -> dict[str, str]:
-    """What a service is told where no variable is set, over what its image says."""
+    """Return the default environment of a service, on top of that of its image."""
     image = dict(re.findall(r"^(?:ENV|   ) (G2D_\w+)=(\S+)", DOCKERFILE, re.MULTILINE))
     given = SERVICES[name]["environment"].items()
     return image | {key: without_variables(value) for key, value in given}
 
 
 def mounted(name: str) -> dict[str, tuple[str, str]]:
-    """Place in the container -> what is mounted there, and how."""
+    """Return the source and mode of each mount by its path in the container."""
     volumes = [without_variables(volume).split(":") for volume in SERVICES[name]["volumes"]]
     return {place: (source, "".join(mode)) for source, place, *mode in volumes}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_environment_is_settings(name: str) -> None:
+def test_the_environment_consists_of_valid_settings(name: str) -> None:
     given = {key: value for key, value in environment(name).items() if key.startswith(PREFIX)}
     assert {key.removeprefix(PREFIX).lower() for key in given} <= OPTIONS.keys()
     settings = Settings.from_environment(given)
@@ -119,7 +119,7 @@ def test_jobs_are_on_a_volume_of_the_service_that_its_user_owns() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_models_are_read_only_and_changes_off_unless_asked_for(name: str) -> None:
+def test_models_are_read_only_and_changes_are_off_by_default(name: str) -> None:
     assert mounted(name)["/srv/g2d/models"] == ("./models", "ro")
     assert "${G2D_MODELS_MODE:-ro}" in SERVICES[name]["volumes"][0]
     assert SERVICES[name]["environment"]["G2D_ADMIN_TOKEN"] == "${G2D_ADMIN_TOKEN:-}"
@@ -127,7 +127,7 @@ def test_the_models_are_read_only_and_changes_off_unless_asked_for(name: str) ->
 
 @pytest.mark.parametrize("extra", ["otel", "postgres"])
 @pytest.mark.parametrize("runtime", ["serve", "gpu", "triton"])
-def test_an_extra_of_the_image_needs_no_other_pins(runtime: str, extra: str) -> None:
+def test_the_pins_of_an_extra_agree_with_those_of_the_image(runtime: str, extra: str) -> None:
     def pins(name: str) -> dict[str, str]:
         text = (ROOT / "constraints" / f"{name}.txt").read_text()
         return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE))

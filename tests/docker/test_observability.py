@@ -1,4 +1,4 @@
-"""Prometheus' rules and Grafana's dashboard read what the service exports, and nothing else."""
+"""The rules of Prometheus and the dashboard of Grafana read exactly what the service exports."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_an_expression_reads_what_is_exported(where: str, expression: str) -> No
     assert labels - known - promql.SCRAPED_LABELS == set()
 
 
-def test_every_metric_of_ours_is_looked_at() -> None:
+def test_every_exported_metric_is_used() -> None:
     exported, _ = promql.exported()
     read = {name for _, expression in EXPRESSIONS for name in promql.read_by(expression)[0]}
     families = {re.sub("_(bucket|sum|count|total)$", "", name) for name in exported}
@@ -46,14 +46,14 @@ def test_every_metric_of_ours_is_looked_at() -> None:
     assert {name for name in families if name.startswith("g2d_")} - shown == set()
 
 
-def test_an_alert_says_how_bad_it_is_and_what_it_means() -> None:
+def test_an_alert_has_a_severity_and_a_summary() -> None:
     assert len({rule["alert"] for rule in ALERTS}) == len(ALERTS)
     for rule in ALERTS:
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
         assert rule["annotations"]["summary"]
 
 
-def test_a_bucket_that_a_rule_names_is_one() -> None:
+def test_a_bucket_that_a_rule_names_exists() -> None:
     edges = {
         (sample.name, sample.labels["le"])
         for family in promql.filled().registry.collect()

@@ -1,7 +1,8 @@
-"""What `kubectl kustomize` makes of a folder, for the few features that deploy/ uses.
+"""The output of `kubectl kustomize`, for the few features that deploy/ uses.
 
-resources, components, namespace, images (newTag), patches (JSON 6902 by kind and name). Anything
-else in a kustomization is an error here; a test holds this against kubectl where that is.
+Supported are resources, components, namespace, images (newTag) and patches (JSON 6902 by kind and
+name). Anything else in a kustomization is an error; a test compares the output with kubectl where
+it is installed.
 """
 
 import copy
@@ -20,15 +21,15 @@ _CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVo
 
 
 def build(folder: Path, before: Sequence[Manifest] = ()) -> list[Manifest]:
-    """Every manifest of a kustomization, its own changes made.
+    """Return every manifest of a kustomization, with its changes applied.
 
     Args:
-        folder: of the kustomization.
-        before: what a component is applied to.
+        folder: folder of the kustomization.
+        before: manifests to which a component is applied.
     """
     content = yaml.safe_load((folder / "kustomization.yaml").read_text())
     if unknown := set(content) - _FEATURES:
-        raise ValueError(f"{folder}: not understood here: {unknown}")
+        raise ValueError(f"{folder}: not supported: {unknown}")
     manifests = [*before]
     manifests += [
         found for entry in content.get("resources", ()) for found in _read(folder / entry)
@@ -51,7 +52,7 @@ def _read(path: Path) -> list[Manifest]:
 
 
 def _tag(node: Any, tags: dict[str, str]) -> None:
-    """Put tags on the images of containers, wherever they are."""
+    """Add tags to the images of all containers in a manifest."""
     if isinstance(node, list):
         for item in node:
             _tag(item, tags)
@@ -79,7 +80,7 @@ def _patch(manifests: list[Manifest], target: dict[str, str], steps: list[Manife
 
 
 def _apply(node: Any, last: str, step: Manifest) -> None:
-    """One step of JSON 6902 at the node that holds its place."""
+    """Apply one step of JSON 6902 to the node that contains its target."""
     if step["op"] == "test":
         if node[last] != step["value"]:
             raise ValueError(f"not {step['value']} at {step['path']}")
@@ -90,4 +91,4 @@ def _apply(node: Any, last: str, step: Manifest) -> None:
             raise ValueError(f"nothing to replace at {step['path']}")
         node[last] = copy.deepcopy(step["value"])
     else:
-        raise ValueError(f"not understood here: {step}")
+        raise ValueError(f"not supported: {step}")

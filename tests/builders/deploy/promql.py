@@ -1,4 +1,4 @@
-"""Which metrics and labels a PromQL expression reads, and which ones the service exports."""
+"""Metrics and labels that a PromQL expression reads, and those that the service exports."""
 
 from prometheus_client import Metric
 from promql_parser import AggregateExpr, Expr, VectorSelector, parse, walk
@@ -6,14 +6,14 @@ from promql_parser import AggregateExpr, Expr, VectorSelector, parse, walk
 from service.observability.metrics import Metrics
 
 SCRAPED = {"up", "scrape_duration_seconds"}
-"""Made by Prometheus for each target."""
+"""Metrics that Prometheus adds for each target."""
 SCRAPED_LABELS = {"instance", "job", "le", "namespace", "pod", "service"}
 
 _MACROS = {"$__rate_interval": "5m", "$__range": "1h", "$instance": ".*", "$model": ".*"}
 
 
 def read_by(text: str) -> tuple[set[str], set[str]]:
-    """Names of the metrics and of the labels in an expression, Grafana's macros allowed."""
+    """Return the names of the metrics and labels in an expression with macros of Grafana."""
     for macro, value in _MACROS.items():
         text = text.replace(macro, value)
     names: set[str] = set()
@@ -31,7 +31,7 @@ def read_by(text: str) -> tuple[set[str], set[str]]:
 
 
 def exported() -> tuple[set[str], set[str]]:
-    """Names of all samples that the service may export, and of their labels."""
+    """Return the names of all samples that the service may export, and of their labels."""
     observer = filled()
     names: set[str] = set()
     labels: set[str] = set()
@@ -42,13 +42,13 @@ def exported() -> tuple[set[str], set[str]]:
 
 
 def samples_of(family: Metric) -> set[str]:
-    """The names under which a metric of a type is queried."""
+    """Return the names under which a metric is queried, by its type."""
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
     return {f"{family.name}{suffix}" for suffix in suffixes.get(family.type, ("",))}
 
 
 def filled() -> Metrics:
-    """Metrics that have heard of everything once."""
+    """Return metrics in which every event has been recorded once."""
     observer = Metrics()
     observer.arrived()
     observer.answered("/v1/segment", 200, 0.1, "tiny/1")

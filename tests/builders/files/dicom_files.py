@@ -1,4 +1,4 @@
-"""DICOM files made in memory, for tests: a plain frontal chest radiograph, and changes to it."""
+"""DICOM files in memory: a plain frontal chest radiograph, and changes to it."""
 
 import warnings
 from io import BytesIO
@@ -30,7 +30,7 @@ def put(dataset: Dataset, keyword: str, value: Any, vr: str | None = None) -> No
 
 
 def item(**attributes: Any) -> Dataset:
-    """One sequence item."""
+    """Return one sequence item."""
     made = Dataset()
     for keyword, value in attributes.items():
         put(made, keyword, value)
@@ -38,7 +38,7 @@ def item(**attributes: Any) -> Dataset:
 
 
 def lut(entries: NDArray[np.uint16], first: int, bits: int, *, vr: str = "US") -> Sequence:
-    """A Modality or VOI LUT Sequence."""
+    """Return a Modality or VOI LUT Sequence."""
     made = Dataset()
     put(made, "LUTDescriptor", [len(entries) % 2**16, first, bits], "SS" if first < 0 else vr)
     put(made, "LUTData", entries.astype("<u2").tobytes(), "OW")
@@ -46,7 +46,7 @@ def lut(entries: NDArray[np.uint16], first: int, bits: int, *, vr: str = "US") -
 
 
 def dataset(stored: NDArray[Any], **attributes: Any) -> Dataset:
-    """The data set of a radiograph that holds these stored values, uncompressed."""
+    """Return the data set of a radiograph with these stored values, without its pixel data."""
     made = Dataset()
     bits = stored.dtype.itemsize * 8
     base: dict[str, Any] = {
@@ -78,7 +78,7 @@ def write(
     *,
     vr: str = "OW",
 ) -> bytes:
-    """A Part 10 file; the pixel data are encapsulated where the transfer syntax asks for it."""
+    """Return a DICOM file; pixel data are encapsulated if the transfer syntax requires it."""
     syntax = uid.UID(transfer_syntax)
     if pixel_data is not None:
         packed = encapsulate([pixel_data]) if syntax.is_encapsulated else pixel_data
@@ -91,7 +91,7 @@ def write(
     buffer = BytesIO()
     made.file_meta = meta
     made.preamble = b"\0" * 128
-    with warnings.catch_warnings():  # some of what is written is broken on purpose
+    with warnings.catch_warnings():  # some elements are invalid on purpose
         warnings.simplefilter("ignore")
         dcmwrite(buffer, made, enforce_file_format=True)
     return buffer.getvalue()
@@ -100,7 +100,7 @@ def write(
 def dicom(
     stored: NDArray[Any], transfer_syntax: str = uid.ExplicitVRLittleEndian, /, **attributes: Any
 ) -> bytes:
-    """An uncompressed file that holds these stored values."""
+    """Return an uncompressed file with these stored values."""
     syntax = uid.UID(transfer_syntax)
     order: Literal["<", ">"] = "<" if syntax.is_little_endian else ">"
     pixel_data = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
@@ -115,16 +115,16 @@ def encoded(
     /,
     **attributes: Any,
 ) -> bytes:
-    """A file whose one frame is this codestream."""
+    """Return a file whose only frame is this codestream."""
     return write(dataset(like, **attributes), bytes(codestream), transfer_syntax, vr="OB")
 
 
 def ramp(rows: int = 48, columns: int = 64, top: int = 4095) -> NDArray[np.uint16]:
-    """A smooth picture that uses every value from 0 to `top` about evenly."""
+    """Return a smooth image that uses every value from 0 to `top` about equally often."""
     values = np.linspace(0, top, rows * columns).round()
     return values.reshape(rows, columns).astype(np.uint16)
 
 
 def codes(warnings: tuple[str, ...]) -> list[str]:
-    """The codes of warnings in the form `code: message`."""
+    """Return the codes of warnings of the form `code: message`."""
     return [warning.split(": ")[0] for warning in warnings]

@@ -1,4 +1,4 @@
-"""Radiographs as files, made from arrays: DICOM, PNG and JPEG bytes for requests."""
+"""Radiographs as DICOM, PNG and JPEG files in memory, made from arrays."""
 
 import io
 from typing import Any
@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint16]
 def bright_rectangle(
     rows: int, columns: int, box: tuple[int, int, int, int], maximum: int = 4095
 ) -> Pixels:
-    """Black but for a rectangle (x0, y0, x1, y1) of the highest value."""
+    """Return a black image with a rectangle (x0, y0, x1, y1) of the highest value."""
     pixels = np.zeros((rows, columns), dtype=np.uint16)
     pixels[box[1] : box[3], box[0] : box[2]] = maximum
     return pixels
@@ -24,7 +24,7 @@ def bright_rectangle(
 def dicom_file(
     pixels: Pixels, photometric_interpretation: str = "MONOCHROME2", **elements: Any
 ) -> bytes:
-    """A DX object of 12 bits with pixels of 0.2 mm; `elements` by DICOM keyword go on top."""
+    """Return a DX object of 12 bits and 0.2 mm pixels; `elements` by keyword override its own."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
@@ -57,17 +57,17 @@ def dicom_file(
 
 
 def png_file(pixels: Pixels) -> bytes:
-    """A gray PNG of 16 bits."""
+    """Return a 16-bit grayscale PNG."""
     return _image_file(Image.fromarray(pixels), "PNG")
 
 
 def jpeg_file(pixels: Pixels) -> bytes:
-    """A gray JPEG; 12 bits become 8."""
+    """Return an 8-bit grayscale JPEG of 12-bit pixels."""
     return _image_file(Image.fromarray((pixels >> 4).astype(np.uint8)), "JPEG")
 
 
 def colour_png_file(rows: int = 32, columns: int = 32) -> bytes:
-    """A PNG whose channels differ."""
+    """Return a PNG whose channels differ."""
     return _image_file(Image.new("RGB", (columns, rows), (200, 30, 30)), "PNG")
 
 
