@@ -1,4 +1,4 @@
-"""The sub-command `table`: a table of the G2D paper, ours beside the published figures."""
+"""`g2d table`: a table of the G2D paper, with our figures beside the published ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 OPEN = "open"
-"""Every table of `tables_open.yaml`."""
+"""Name that stands for every table of `tables_open.yaml`."""
 
 
 Number = Annotated[
@@ -131,7 +131,7 @@ def table(
 def _jobs(
     recipes: str, asked: "Asked", checkpoints: dict[str, Path], data: Path | None, devices: int
 ) -> "Iterator[Job]":
-    """The table that is asked for, or each of the open ones."""
+    """Yield the requested table, or each of the open ones."""
     from training.config.files import load_tables
     from training.engine.distributed import started_by_launcher
     from training.experiments.plan import PRETRAINED, Job, check
@@ -149,7 +149,7 @@ def _jobs(
 
 
 def _fill(job: "Job", out: Path, cache: Path, write: Path | None, *, keep_weights: bool) -> None:
-    """Compute, then print or write the table; of several processes, the first one."""
+    """Compute the table, then print or write it in the first of several processes."""
     from training.experiments.markdown import markers, rewrite
     from training.experiments.render import as_csv, markdown, places
     from training.experiments.result_store import Folder
@@ -177,7 +177,7 @@ def _fill(job: "Job", out: Path, cache: Path, write: Path | None, *, keep_weight
 
 
 def _list(job: "Job", folder: "Folder") -> None:
-    """One line a cell: there, to do, or why it cannot be done."""
+    """Print one line for each cell: done, to do, or the reason why it cannot be computed."""
     from training.experiments.plan import cells, finetuning
     from training.experiments.run import missing, undone
 
@@ -203,7 +203,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _checkpoints(arms: Sequence[str]) -> dict[str, Path]:
-    """NAME=CHECKPOINT of each."""
+    """Parse every NAME=CHECKPOINT."""
     found = {}
     for text in arms:
         name, equals, path = text.partition("=")

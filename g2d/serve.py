@@ -1,9 +1,12 @@
 """`g2d serve`: start the service in this process."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:  # the service is imported when the command runs, not for `g2d --help`
+    from service.settings import Settings
 
 
 def serve(
@@ -36,13 +39,7 @@ def serve(
     Every setting has an environment variable, such as G2D_PORT or G2D_MODELS_DIR; they are listed
     in service/settings.py. An option takes precedence over its variable.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    import sys
-
-    import uvicorn
-
-    from service import malloc
-    from service.api.app import create_app
-    from service.observability import logs, tracing_setup
+    from service.observability import logs
     from service.settings import Settings
 
     logs.configure("info")
@@ -55,6 +52,19 @@ def serve(
         workers=workers,
     )
     logs.configure(settings.server.log_level)
+    _run(settings)
+
+
+def _run(settings: "Settings") -> None:
+    """Serve until the process is told to stop."""
+    import sys
+
+    import uvicorn
+
+    from service import malloc
+    from service.api.app import create_app
+    from service.observability import tracing_setup
+
     malloc.share_arenas()
     sys.setswitchinterval(0.001)  # threads that write answers yield to the event loop sooner
     uvicorn.run(

@@ -1,10 +1,13 @@
-"""The training sub-commands: prepare, pretrain, finetune, evaluate, export, publish."""
+"""Sub-commands of training: prepare, pretrain, finetune, ablation, evaluate, export, publish."""
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from training.data.cache.cache import Cache as RadiographCache
 
 Config = Annotated[str, typer.Argument(help="YAML file, or name of a shipped configuration.")]
 Run = Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")]
@@ -80,7 +83,11 @@ def prepare(
                 typer.echo(line)
     except ValueError as error:
         raise typer.BadParameter(describe_error(error)) from error
-    found = open_cache(rows, spec, cache, workers=workers, again=again)
+    _report(open_cache(rows, spec, cache, workers=workers, again=again))
+
+
+def _report(found: "RadiographCache") -> None:
+    """Print what a cache holds, and which rows are left out."""
     for split in ("train", "valid", "test"):
         chosen = [sample.row for sample in found.samples if sample.row.split == split]
         with_text = sum(bool(row.text) for row in chosen)

@@ -17,7 +17,7 @@ def shown(stored: NDArray[Any], **attributes: Any) -> NDArray[np.uint16]:
 
 
 def by_pydicom(stored: NDArray[Any], low: float, high: float, **attributes: Any) -> NDArray[Any]:
-    """What pydicom makes of it, with its output range low..high spread over 0..65535."""
+    """Return the pixels according to pydicom, whose range low..high becomes 0..65535."""
     made = files.dataset(stored, **attributes)
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
