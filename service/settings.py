@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from radiograph.limits import Limits as ImageLimits
+from radiograph.strict_model import StrictModel
 from service.errors import InvalidSettings
 from service.host import available_cpus, decoder_processes, state_dir
 
@@ -29,14 +30,12 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
 
-class _Group(BaseModel):
+class _Group(StrictModel):
     """Settings of one component.
 
     Attributes:
         PREFIX: precedes the names of the fields in environment variables.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     PREFIX: ClassVar[str] = ""
 
@@ -276,14 +275,12 @@ class JobSettings(_Group):
         return None if value == "" else value
 
 
-class Settings(BaseModel):
+class Settings(StrictModel):
     """All settings of the service, in groups. Frozen; the caller of `create_app` builds them once.
 
     Outside the groups a setting has a flat name: the prefix of its group and the field, such as
     `jobs_dir`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     server: ServerSettings = Field(default_factory=ServerSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)

@@ -4,16 +4,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from service.api.schemas.base import Schema
+from radiograph.strict_model import StrictModel
 
 
-class AliasChange(Schema):
+class AliasChange(StrictModel):
     """The version that an alias shall point to."""
 
     version: Annotated[int, Field(strict=True, ge=1, lt=10**9, examples=[4])]
 
 
-class AliasState(Schema):
+class AliasState(StrictModel):
     """The version of an alias, and the version that answers for it."""
 
     name: str
@@ -24,13 +24,13 @@ class AliasState(Schema):
     )
 
 
-class CanaryChange(Schema):
+class CanaryChange(StrictModel):
     """The share of requests that the canary shall answer."""
 
     share: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False, examples=[0.1])]
 
 
-class CanaryState(Schema):
+class CanaryState(StrictModel):
     """The share of requests without a version that the canary answers while it is ready."""
 
     name: str

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from radiograph.manifest import Task
 from radiograph.preprocess import PreprocessSpec
+from radiograph.strict_model import StrictModel
 from radiograph.terminology import Code
-from service.api.schemas.base import Schema
 from service.dataplane.query import PredictionQuery
 from service.encoders.json_encoder import HeatmapEncoding
 
@@ -43,7 +43,7 @@ Heatmap = Annotated[
 ]
 
 
-class ModelParameters(Schema):
+class ModelParameters(StrictModel):
     """Query parameters that choose the version."""
 
     model: Annotated[str | None, Field(description="Name of a model.", examples=["g2d-cxr"])] = None
@@ -95,7 +95,7 @@ class AnalyzeParameters(GroundParameters):
         )
 
 
-class ModelRef(Schema):
+class ModelRef(StrictModel):
     """The version that answered."""
 
     name: str = Field(examples=["g2d-cxr"])
@@ -103,7 +103,7 @@ class ModelRef(Schema):
     digest: str = Field(description="SHA-256 of its manifest.", pattern="^[0-9a-f]{64}$")
 
 
-class ImageFacts(Schema):
+class ImageFacts(StrictModel):
     """Properties of the image as it was read."""
 
     rows: int
@@ -116,7 +116,7 @@ class ImageFacts(Schema):
     sop_instance_uid: str | None
 
 
-class OutOfDomain(Schema):
+class OutOfDomain(StrictModel):
     """Distance of the radiograph from the training images."""
 
     score: float = Field(description="Mahalanobis distance of the features over sqrt(D).")
@@ -124,14 +124,14 @@ class OutOfDomain(Schema):
     outside: bool
 
 
-class WarningNote(Schema):
+class WarningNote(StrictModel):
     """Something that readers of the answer must know."""
 
     code: str = Field(examples=["out_of_domain"])
     message: str
 
 
-class FindingAnswer(Schema):
+class FindingAnswer(StrictModel):
     """One label of a classification."""
 
     name: str
@@ -141,7 +141,7 @@ class FindingAnswer(Schema):
     positive: bool
 
 
-class RunLengths(Schema):
+class RunLengths(StrictModel):
     """Uncompressed COCO run lengths: column by column, zeros first, over the source image."""
 
     encoding: Literal["coco_uncompressed"]
@@ -149,7 +149,7 @@ class RunLengths(Schema):
     counts: list[int] = Field(description="Run lengths; their sum is rows * columns.")
 
 
-class MaskAnswer(Schema):
+class MaskAnswer(StrictModel):
     """Mask of one structure."""
 
     name: str
@@ -160,7 +160,7 @@ class MaskAnswer(Schema):
     box: Box | None
 
 
-class BoxAnswer(Schema):
+class BoxAnswer(StrictModel):
     """One detection."""
 
     name: str
@@ -169,7 +169,7 @@ class BoxAnswer(Schema):
     box: Box
 
 
-class HeatmapAnswer(Schema):
+class HeatmapAnswer(StrictModel):
     """A map over the whole image; stretch it to rows x columns of the source."""
 
     encoding: Literal["png_gray8_base64", "float_rows", "none"] = Field(
@@ -181,7 +181,7 @@ class HeatmapAnswer(Schema):
     data: str | list[list[float]] | None
 
 
-class PhraseAnswer(Schema):
+class PhraseAnswer(StrictModel):
     """Location of a phrase in the image."""
 
     phrase: str
@@ -192,7 +192,7 @@ class PhraseAnswer(Schema):
     box: Box | None
 
 
-class Answer(Schema):
+class Answer(StrictModel):
     """Fields of every answer, whatever the task."""
 
     request_id: str

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from radiograph.manifest import Task
-from service.api.schemas.base import Schema
+from radiograph.strict_model import StrictModel
 from service.api.schemas.inference import AnalyzeAnswer, AnalyzeParameters, ModelRef
 from service.jobs.job import Item, ItemState, Job, JobState
 
@@ -19,7 +19,7 @@ class JobParameters(AnalyzeParameters):
     overlay: bool = Field(False, description="Keep a PNG overlay of each radiograph.")
 
 
-class ItemListParameters(Schema):
+class ItemListParameters(StrictModel):
     """Query parameters that choose a page of the items of a job."""
 
     after: int = Field(0, ge=0, le=2**31 - 1, description="Number of the last item that was seen.")
@@ -27,13 +27,13 @@ class ItemListParameters(Schema):
     state: ItemState | None = None
 
 
-class JobListParameters(Schema):
+class JobListParameters(StrictModel):
     """Query parameters of the list of jobs."""
 
     limit: int = Field(100, ge=1, le=1000)
 
 
-class ItemProblem(Schema):
+class ItemProblem(StrictModel):
     """Reason why one radiograph has no answer (RFC 9457); `status` is that of a single request."""
 
     type: str
@@ -42,7 +42,7 @@ class ItemProblem(Schema):
     detail: str
 
 
-class ItemCounts(Schema):
+class ItemCounts(StrictModel):
     """Number of radiographs by state."""
 
     total: int
@@ -52,7 +52,7 @@ class ItemCounts(Schema):
     failed: int
 
 
-class JobStatus(Schema):
+class JobStatus(StrictModel):
     """A job and its progress."""
 
     id: str = Field(description="Secret: whoever knows it may read and delete the job.")
@@ -72,13 +72,13 @@ class JobStatus(Schema):
     eta_s: float | None = Field(description="Estimated seconds until the job is finished.")
 
 
-class JobList(Schema):
+class JobList(StrictModel):
     """Jobs, newest first."""
 
     jobs: list[JobStatus]
 
 
-class ItemStatus(Schema):
+class ItemStatus(StrictModel):
     """One radiograph of a job."""
 
     number: int = Field(description="Number within the job, counted from 1 in upload order.")
@@ -93,7 +93,7 @@ class ItemStatus(Schema):
     problem: ItemProblem | None
 
 
-class ItemList(Schema):
+class ItemList(StrictModel):
     """Radiographs of a job, in order."""
 
     items: list[ItemStatus]
@@ -105,7 +105,7 @@ class ItemAnswer(ItemStatus):
     result: AnalyzeAnswer | None
 
 
-class JobResults(Schema):
+class JobResults(StrictModel):
     """A job with the results so far."""
 
     job: JobStatus

@@ -5,11 +5,11 @@ from typing import Literal
 from pydantic import Field
 
 from radiograph.manifest import ModelManifest, Task
-from service.api.schemas.base import Schema
+from radiograph.strict_model import StrictModel
 from service.registry.state import State
 
 
-class VersionSummary(Schema):
+class VersionSummary(StrictModel):
     """One version that an alias points to."""
 
     version: int
@@ -33,7 +33,7 @@ class VersionDetail(VersionSummary):
     manifest: ModelManifest | None
 
 
-class ModelSummary(Schema):
+class ModelSummary(StrictModel):
     """One model with the versions that its aliases point to."""
 
     name: str
@@ -42,13 +42,13 @@ class ModelSummary(Schema):
     versions: list[VersionSummary]
 
 
-class ModelList(Schema):
+class ModelList(StrictModel):
     """The loaded models."""
 
     models: list[ModelSummary]
 
 
-class Health(Schema):
+class Health(StrictModel):
     """State of the service."""
 
     status: Literal["live", "ready"]

@@ -2,17 +2,17 @@
 
 from pydantic import Field
 
-from service.api.schemas.base import Schema
+from radiograph.strict_model import StrictModel
 
 
-class FieldFault(Schema):
+class FieldFault(StrictModel):
     """One invalid parameter."""
 
     where: str
     message: str
 
 
-class Problem(Schema):
+class Problem(StrictModel):
     """RFC 9457 problem details."""
 
     type: str = Field(
