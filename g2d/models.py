@@ -327,12 +327,13 @@ def _verify(repository: Repository, name: str, version: int, golden: bool) -> st
 def _replay(folder: Path, manifest: ModelManifest) -> float:
     """Return the largest difference of the golden outputs on the CPU of this machine."""
     from service.backends import golden  # imports the service, for this sub-command only
-    from service.backends.ort import OrtBackend, Sessions
-    from service.backends.ort_options import OrtOptions
-    from service.host import available_cpus
+    from service.backends.ort.backend import OrtBackend
+    from service.backends.ort.graph import GraphCache
+    from service.backends.ort.session import OrtOptions
+    from service.settings import RuntimeSettings
 
-    sessions = Sessions(OrtOptions(provider="cpu", threads=available_cpus()))
-    backend = OrtBackend(folder, manifest, sessions)
+    graphs = GraphCache(OrtOptions(RuntimeSettings()))
+    backend = OrtBackend(folder, manifest, graphs)
     try:
         return golden.replay(backend, manifest, folder)
     finally:

@@ -71,7 +71,7 @@ def _answer(
 ) -> "AnalysisResult":
     """Load one version with all checks of the service and analyse the file with it."""
     from radiograph.repository.repository import Repository
-    from service.backends import factory
+    from service.backends.factory import backend_factory
     from service.inference.types import AnalysisRequest
     from service.registry.loader import VersionLoader
 
@@ -79,7 +79,7 @@ def _answer(
     data = file.read_bytes()
     request = AnalysisRequest(tasks=tasks, phrases=phrases, method=method)
     number = repository.resolve(name, version or settings.models.default_alias)
-    backends = factory.factory(settings)
+    backends = backend_factory(settings)
     loaded = VersionLoader(repository, backends, settings.limits).load(name, number)
     try:
         return loaded.analysis.run_here(request, data, preview_px=preview_px)

@@ -39,16 +39,19 @@ class CutClassifier:
     """
 
     def __init__(self, model: Model, threads: int) -> None:
-        from service.backends.graph_stages import cut, needed  # not in the peers' environments
+        from service.backends.ort.graph_stages import (  # not in the peers' environments
+            cut_into_stages,
+            needed_stages,
+        )
 
         path = model.folder / "trunk.onnx"
-        stages = [_session(part, threads) for part in cut(path) or [path.read_bytes()]]
+        stages = [_session(part, threads) for part in cut_into_stages(path) or [path.read_bytes()]]
         self._head = _session(str(model.folder / model.head), threads)
         self._features = [item.name for item in self._head.get_inputs()]
         names = [
             ([i.name for i in s.get_inputs()], [o.name for o in s.get_outputs()]) for s in stages
         ]
-        self._stages = [(stages[i], *names[i]) for i in needed(self._features, names)]
+        self._stages = [(stages[i], *names[i]) for i in needed_stages(self._features, names)]
         self._temperature = model.temperature
 
     def __call__(self, tensors: Floats) -> Floats:

@@ -13,11 +13,11 @@ from service.api.routes.jobs import jobs_router
 from service.api.routes.metrics import metrics_router
 from service.api.routes.models import models_router
 from service.api.schemas import openapi
+from service.backends.base import BackendFactory
 from service.decoding.pool import DecoderPool
 from service.observability.metrics import Metrics
 from service.observability.observer import NULL_OBSERVER, Observer
 from service.observability.tracing import Tracing
-from service.registry.loader import BackendFactory
 from service.settings import Settings
 
 

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 
 from radiograph.repository.repository import Repository
 from service.api.http.problems import describe_error
-from service.backends import factory
+from service.backends.base import BackendFactory
+from service.backends.factory import backend_factory
 from service.dataplane.predictor import Predictor
 from service.dataplane.shadow import Shadows
 from service.decoding.pool import DecoderPool
@@ -22,7 +23,7 @@ from service.jobs.item_predictor import ItemPredictor
 from service.jobs.job_service import JobService
 from service.observability.observer import Observer
 from service.observability.tracing import Tracing
-from service.registry.loader import BackendFactory, VersionLoader
+from service.registry.loader import VersionLoader
 from service.registry.poller import RepositoryPoller
 from service.registry.registry import ModelRegistry
 from service.scheduling.admission import Admission
@@ -98,7 +99,7 @@ def build_components(
         InvalidSettings: the URL of the job database is not usable.
     """
     batcher = DynamicBatcher(settings.batching, observer)
-    backends = factory.factory(settings) if backends is None else backends
+    backends = backend_factory(settings) if backends is None else backends
     repository = Repository(settings.models.models_dir)
     loader = VersionLoader(repository, backends, settings.limits, batcher)
     registry = ModelRegistry(settings.models, loader, observer)

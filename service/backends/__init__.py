@@ -1,1 +1,1 @@
-"""What runs the graphs of a model version: one file for each runtime."""
+"""Runtimes that execute the graphs of a model version, one room for each."""

@@ -1,36 +1,39 @@
-"""Backend: what runs the graphs of one loaded model version.
+"""Backend: the interface of a runtime to the graphs of one loaded model version.
 
-    analysis --(arrays)--> Backend --(arrays)--> analysis
+    inference --arrays--> Backend --arrays--> inference
 
-A backend knows graphs and arrays, nothing of radiographs, tasks or HTTP. Its calls block,
-and are made off the event loop.
+A backend works on graphs and arrays, and knows nothing of radiographs, tasks or HTTP. Its calls
+block, and are made off the event loop.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radiograph.manifest import ModelManifest
+
 FloatArray = NDArray[np.float32]
 
 GLOBAL_FEATURES = "global_features"
-"""The trunk's output that every version has, B x D."""
+"""Output of the trunk that every version has, B x D."""
 
 _ALONE: ContextVar[bool] = ContextVar("alone", default=True)
 _REQUEST_IDS: ContextVar[tuple[str, ...]] = ContextVar("request_ids", default=())
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What `Backend.answers` gives.
+class BackendOutputs:
+    """Result of `Backend.infer`.
 
     Attributes:
-        features: of the trunk by name, `global_features` at least; more where they cost nothing.
-        heads: each head's raw outputs by name.
+        features: outputs of the trunk by name: `global_features`, and those that cost nothing.
+        heads: raw outputs of each head by name.
     """
 
     features: dict[str, FloatArray]
@@ -38,56 +41,60 @@ class Answers:
 
 
 class Backend(Protocol):
-    """Runs the trunk, the text side and the heads of one version; safe to call from threads.
+    """Runs the trunk, the text encoder and the heads of one version; safe to call from threads.
 
     Attributes:
-        remote: whether features would travel, so that `answers` is called and not `trunk`.
+        remote: whether features would cross a network, so that callers use `infer`, not `trunk`.
     """
 
     remote: bool = False
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """What really computes, such as `CUDAExecutionProvider`, in order of preference."""
+        """Hardware that computes, such as `CUDAExecutionProvider`, in order of preference."""
 
     def trunk(
-        self, image: FloatArray, asked: Collection[str] | None = None
+        self, image: FloatArray, requested: Collection[str] | None = None
     ) -> dict[str, FloatArray]:
-        """The trunk's outputs by name, batch axis first; they may stay on a device until read.
+        """Return outputs of the trunk by name, batch axis first; they may stay on a device.
 
         Args:
             image: B x 1 x size x size.
-            asked: the outputs that are read, or None for all; others cost nothing or are missing.
+            requested: outputs that will be read, or None for all. Others may be missing.
         """
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
-        """Token ids and mask, both P x T -> phrase features, P x D."""
+        """Return the phrase features, P x D, of token ids and mask, both P x T."""
 
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """One head's raw outputs (`HeadSpec` says which) from the inputs it names."""
+        """Return one head's raw outputs (see `HeadSpec`) for the inputs that it reads."""
 
-    def answers(
+    def infer(
         self, image: FloatArray, heads: Collection[str], phrase_features: FloatArray | None = None
-    ) -> Answers:
-        """Trunk and heads in one call, so that a backend elsewhere keeps the features there.
+    ) -> BackendOutputs:
+        """Run trunk and heads in one call, so that the features stay in a remote backend.
 
         Args:
             image: B x 1 x size x size.
-            heads: which heads.
-            phrase_features: P x D, for heads that read phrases; each is held against every image.
+            heads: names of the heads.
+            phrase_features: P x D, for heads that read phrases; every image meets every phrase.
         """
 
     def close(self) -> None:
-        """Free what the version holds. No call is made afterwards."""
+        """Free the resources of the version. No call may follow."""
+
+
+BackendFactory = Callable[[Path, ModelManifest], Backend]
+"""Builds the backend of a verified version, from its folder and its manifest."""
 
 
 @contextmanager
 def on_behalf_of(*request_ids: str, alone: bool = True) -> Iterator[None]:
-    """Say what the calls within are made for.
+    """Tell backends which requests the calls within are made for.
 
     Args:
-        request_ids: of the requests, so that a backend may pass them on.
-        alone: whether no other request is inside, and so the whole machine free.
+        request_ids: ids of the requests, which a backend may pass on.
+        alone: whether no other request is in progress, so that the whole machine is free.
     """
     tokens = _REQUEST_IDS.set(request_ids), _ALONE.set(alone)
     try:
@@ -98,10 +105,10 @@ def on_behalf_of(*request_ids: str, alone: bool = True) -> Iterator[None]:
 
 
 def alone() -> bool:
-    """Whether no other request is inside than those that this thread's call is made for."""
+    """Return whether no request is in progress beside those of the current call."""
     return _ALONE.get()
 
 
 def request_ids() -> tuple[str, ...]:
-    """The requests that this thread's call is made for; empty when nobody said."""
+    """Return the ids of the requests of the current call; empty if none were given."""
     return _REQUEST_IDS.get()

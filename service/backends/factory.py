@@ -1,24 +1,56 @@
-"""choice: the runtime that the settings ask for; the others are not imported."""
+"""Factory of backends: imports the runtime that the settings choose, and no other."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from radiograph.manifest import ModelManifest
-from service.backends.base import Backend
+from radiograph.repository.repository import Repository
+from service.backends.base import BackendFactory
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.backends.triton.server import Render
 
-def factory(settings: Settings) -> Callable[[Path, ModelManifest], Backend]:
-    """What builds the backend of a verified folder.
+
+def backend_factory(settings: Settings) -> BackendFactory:
+    """Return the factory of backends that the settings choose.
 
     Raises:
-        ProviderUnavailable: the hardware that the settings ask for does not compute.
-        InvalidSettings: the settings for Triton do not fit together.
+        ProviderUnavailable: the requested hardware does not compute.
+        InvalidSettings: the settings for Triton contradict each other.
     """
-    if settings.runtime.backend == "triton":
-        from service.backends.triton import client
+    return _triton(settings) if settings.runtime.backend == "triton" else _ort(settings)
 
-        return client.factory(settings)
-    from service.backends import ort
 
-    return ort.factory(settings)
+def _ort(settings: Settings) -> BackendFactory:
+    """Return a factory whose backends share graphs of equal digest."""
+    from service.backends.ort.backend import OrtBackend
+    from service.backends.ort.graph import GraphCache
+    from service.backends.ort.session import OrtOptions
+
+    graphs = GraphCache(OrtOptions.of(settings))
+    return lambda folder, manifest: OrtBackend(folder, manifest, graphs)
+
+
+def _triton(settings: Settings) -> BackendFactory:
+    """Return a factory whose backends share one Triton; it connects when the first is built."""
+    from service.backends.triton.backend import TritonBackend
+    from service.backends.triton.client import TritonClient
+    from service.backends.triton.server import TritonServer
+
+    client = TritonClient(settings.triton)
+    server = TritonServer(client, settings.triton, _renderer(settings))
+    return lambda folder, manifest: TritonBackend(folder, manifest, server)
+
+
+def _renderer(settings: Settings) -> "Render | None":
+    """Return what keeps Triton's model repository up to date, if the service is to do so."""
+    from service.backends.triton import repository_view
+
+    if settings.triton.view is None:
+        return None
+    repository, out = Repository(settings.models.models_dir), settings.triton.view
+
+    def render(name: str, versions: Collection[int]) -> None:
+        repository_view.render(repository, out, name, keep=versions)
+
+    return render

@@ -1,9 +1,9 @@
-"""Golden outputs: a version must still answer as it did when it was published.
+"""Golden outputs: a loaded version must compute what it computed when it was published.
 
     golden.npz: image, input_ids, attention_mask --(backend)--> outputs == recorded outputs
 
-Replayed on every load. A runtime, a processor or a file that changed the answers is caught
-here, and the version never becomes ready.
+They are replayed on every load, so a version never becomes ready if the runtime, the processor or
+a file has changed its outputs.
 """
 
 import zipfile
@@ -23,10 +23,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def replay(backend: Backend, manifest: ModelManifest, folder: Path) -> float:
-    """Run the golden inputs and compare everything that comes out.
+    """Run the golden inputs and compare every output.
 
     Returns:
-        The largest absolute difference that was seen, within the tolerance.
+        The largest absolute difference, which is within the tolerance.
 
     Raises:
         InvalidVersion: an output is missing, of another shape, not finite, or further from
@@ -44,10 +44,10 @@ def replay(backend: Backend, manifest: ModelManifest, folder: Path) -> float:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an `.npz` file, no pickle among them.
+    """Read the arrays of an `.npz` file, without unpickling.
 
     Raises:
-        InvalidVersion: the file is not readable, or holds something else than arrays.
+        InvalidVersion: the file cannot be read, or does not hold arrays only.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -59,17 +59,17 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 def _outputs(
     backend: Backend, manifest: ModelManifest, recorded: Arrays
 ) -> Iterator[tuple[str, FloatArray]]:
-    """Every output of the version by its name in the golden file, as serving computes it."""
+    """Yield every output by its name in the golden file, computed as in serving."""
     image, phrases = _input(recorded, "image"), None
     if manifest.text is not None:
         phrases = backend.text(_input(recorded, "input_ids"), _input(recorded, "attention_mask"))
         yield "text.phrase_features", phrases
-    answers = backend.answers(image, manifest.heads, phrases)
-    features = answers.features
+    inferred = backend.infer(image, manifest.heads, phrases)
+    features = inferred.features
     if not set(manifest.trunk.outputs) <= set(features):
         features = {**features, **backend.trunk(image)}
     yield from ((f"trunk.{name}", np.asarray(features[name])) for name in manifest.trunk.outputs)
-    for name, outputs in answers.heads.items():
+    for name, outputs in inferred.heads.items():
         for output, value in outputs.items():
             yield f"{name}.{output}", value
 

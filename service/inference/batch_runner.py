@@ -57,7 +57,7 @@ class BatchRunner:
             for name, head in self._manifest.heads.items()
             if PHRASE_FEATURES not in head.inputs
         ]
-        self._backend.answers(np.zeros((size, 1, side, side), np.float32), names)
+        self._backend.infer(np.zeros((size, 1, side, side), np.float32), names)
 
     def _run_trunk_and_heads(self, batch: Sequence[BatchItem]) -> list[RawOutputs]:
         """Run the trunk over the whole batch as far as its heads need it, then each head."""
@@ -85,7 +85,7 @@ class BatchRunner:
         for (names, _), rows in groups.items():
             start = time.perf_counter()
             images = np.stack([batch[row].tensor for row in rows])
-            answers = self._backend.answers(images, names, batch[rows[0]].phrase_features)
+            answers = self._backend.infer(images, names, batch[rows[0]].phrase_features)
             timings = {"trunk": (time.perf_counter() - start) * 1e3, "heads": 0.0}
             for index, row in enumerate(rows):
                 heads = {name: _row(raw, index) for name, raw in answers.heads.items()}

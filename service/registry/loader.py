@@ -3,20 +3,15 @@
 verify digests -> build backend -> replay golden outputs -> measure batches -> Analysis
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from radiograph.manifest import ModelManifest
 from radiograph.repository.repository import Repository
 from service.backends import golden
-from service.backends.base import Backend
+from service.backends.base import Backend, BackendFactory
 from service.inference.analysis import Analysis
 from service.inference.results import ModelIdentity
 from service.scheduling.dynamic_batching import DynamicBatcher
 from service.settings import LimitSettings
-
-BackendFactory = Callable[[Path, ModelManifest], Backend]
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Triton as a backend: client, shared memory and rendered model repository."""
+"""Triton as a backend: client, shared memory, and the model repository rendered for it."""

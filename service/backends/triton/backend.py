@@ -1,11 +1,10 @@
-"""TritonBackend: a version's graphs, run by a Triton elsewhere.
+"""TritonBackend: the graphs of one version, run by a Triton server.
 
-    answers -> ensemble NAME-vN: trunk and heads there; the features never come here
-    text    -> NAME-text        trunk, head -> NAME-trunk, NAME-HEAD    for golden outputs
+    infer -> ensemble NAME-vN: trunk and heads in Triton; the features never come here
+    text  -> NAME-text        trunk, head -> NAME-trunk, NAME-HEAD    for golden outputs
 
-When Triton is lost, calls fail at once with what a client may try again, while a thread loads
-the models anew and replays the golden outputs: a Triton that came back is not the one that was
-checked.
+While Triton is lost, calls fail at once with an error that lets clients retry, and a thread loads
+the models again and replays the golden outputs, because a restarted Triton has not been checked.
 """
 
 import logging
@@ -20,9 +19,15 @@ from numpy.typing import NDArray
 from radiograph.errors import RadiographError
 from radiograph.manifest import ModelManifest
 from service.backends import golden
-from service.backends.base import Answers, Backend, FloatArray
-from service.backends.triton.model_config import Part, Tensor
-from service.backends.triton.repository_view import MAX_BATCH, parts_of, whole_name
+from service.backends.base import Backend, BackendOutputs, FloatArray
+from service.backends.triton.graph_models import (
+    MAX_BATCH,
+    PHRASE_FEATURES,
+    GraphModel,
+    Tensor,
+    ensemble_name,
+    graph_models,
+)
 from service.backends.triton.server import Call, ConnectionLost, TritonServer, chunks
 from service.errors import BackendFailure, BackendUnavailable, NotReady
 
@@ -30,95 +35,98 @@ logger = logging.getLogger("g2d.triton")
 
 T = TypeVar("T")
 
-_PHRASES = "phrase_features"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _CLOSE_S = 0.2, 5.0, 5.0
 
 
-class Graphs(Backend):
-    """The calls themselves, as they succeed or fail.
+class TritonGraphs(Backend):
+    """Calls to the models of one version in Triton, without recovery from lost connections.
 
     Args:
-        manifest: what the version is.
-        parts: its graphs as Triton models.
-        server: where they run.
+        manifest: description of the version.
+        graphs: its graphs as Triton models.
+        server: runs them.
     """
 
     def __init__(
-        self, manifest: ModelManifest, parts: Mapping[str, Part], server: TritonServer
+        self, manifest: ModelManifest, graphs: Mapping[str, GraphModel], server: TritonServer
     ) -> None:
         self._version = manifest.version
-        self._whole = whole_name(manifest.name, manifest.version)
-        self._parts = parts
+        self._ensemble = ensemble_name(manifest.name, manifest.version)
+        self._graphs = graphs
         self._server = server
-        self._vectors = [t for t in parts["trunk"].outputs if len(t.dims) == 2]
-        read = (t for name in manifest.heads for t in parts[name].inputs)
-        self._width = next((t.dims[1] for t in read if t.name == _PHRASES), None)
+        self._vectors = [t for t in graphs["trunk"].outputs if len(t.dims) == 2]
+        read = (t for name in manifest.heads for t in graphs[name].inputs)
+        self._width = next((t.dims[1] for t in read if t.name == PHRASE_FEATURES), None)
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Triton; what computes behind it is its configuration's matter."""
+        """`Triton`; its configuration decides which hardware computes."""
         return ("Triton",)
 
     def trunk(
-        self, image: FloatArray, asked: Collection[str] | None = None
+        self, image: FloatArray, requested: Collection[str] | None = None
     ) -> dict[str, FloatArray]:
-        """B x 1 x size x size -> the trunk's outputs by name, batch axis first."""
-        return self._run("trunk", {"image": image}, len(image), asked=asked)
+        """Return the trunk's outputs for B x 1 x size x size, by name, batch axis first."""
+        return self._run("trunk", {"image": image}, len(image), requested=requested)
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
-        """Token ids and mask, both P x T -> phrase features, P x D."""
-        if "text" not in self._parts:
-            raise BackendFailure("the version has no text side")
+        """Return the phrase features, P x D, of token ids and mask, both P x T."""
+        if "text" not in self._graphs:
+            raise BackendFailure("the version has no text encoder")
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        return self._run("text", inputs, len(input_ids))[_PHRASES]
+        return self._run("text", inputs, len(input_ids))[PHRASE_FEATURES]
 
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """One head's raw outputs from the inputs it names."""
-        images = next((len(value) for key, value in inputs.items() if key != _PHRASES), 0)
-        return self._run(name, inputs, images, len(inputs.get(_PHRASES, ())))
+        """Return one head's raw outputs for the inputs that it reads."""
+        images = next((len(value) for key, value in inputs.items() if key != PHRASE_FEATURES), 0)
+        return self._run(name, inputs, images, len(inputs.get(PHRASE_FEATURES, ())))
 
-    def answers(
+    def infer(
         self, image: FloatArray, heads: Collection[str], phrase_features: FloatArray | None = None
-    ) -> Answers:
-        """Trunk and heads in one ensemble; the trunk's vectors come with the answers."""
-        phrases = self._given(heads, phrase_features)
+    ) -> BackendOutputs:
+        """Run trunk and heads as one ensemble; the trunk's vectors are among the outputs."""
+        phrases = self._phrase_inputs(heads, phrase_features)
         outputs = {f"trunk.{tensor.name}": tensor for tensor in self._vectors}
-        outputs |= {f"{head}.{t.name}": t for head in heads for t in self._parts[head].outputs}
+        outputs |= {f"{head}.{t.name}": t for head in heads for t in self._graphs[head].outputs}
         found = [
             self._server.infer(
                 Call(
-                    self._whole,
+                    self._ensemble,
                     self._version,
                     {"image": image[part]} | phrases,
-                    _shapes(outputs, len(image[part]), len(phrases.get(_PHRASES, ()))),
+                    _shapes(outputs, len(image[part]), len(phrases.get(PHRASE_FEATURES, ()))),
                 )
             )
             for part in chunks(len(image), MAX_BATCH)
         ]
-        whole = _joined(found)
-        return Answers(
-            {tensor.name: whole[f"trunk.{tensor.name}"] for tensor in self._vectors},
+        joined = _joined(found)
+        return BackendOutputs(
+            {tensor.name: joined[f"trunk.{tensor.name}"] for tensor in self._vectors},
             {
-                head: {t.name: whole[f"{head}.{t.name}"] for t in self._parts[head].outputs}
+                head: {t.name: joined[f"{head}.{t.name}"] for t in self._graphs[head].outputs}
                 for head in heads
             },
         )
 
     def close(self) -> None:
-        """Nothing is held here."""
+        """Do nothing: no resources are held here."""
 
-    def _given(self, heads: Collection[str], features: FloatArray | None) -> dict[str, FloatArray]:
-        """The features of phrases as the ensemble wants them: always, where any head reads them."""
+    def _phrase_inputs(
+        self, heads: Collection[str], features: FloatArray | None
+    ) -> dict[str, FloatArray]:
+        """Return the phrase features, which the ensemble needs as soon as any of its heads does."""
         if features is None:
-            reads = [
-                head for head in heads if _PHRASES in {t.name for t in self._parts[head].inputs}
+            reading = [
+                head
+                for head in heads
+                if PHRASE_FEATURES in {t.name for t in self._graphs[head].inputs}
             ]
-            if reads:
-                raise BackendFailure(f"head {reads[0]} reads {_PHRASES}")
+            if reading:
+                raise BackendFailure(f"head {reading[0]} needs the missing input {PHRASE_FEATURES}")
         if self._width is None:
             return {}
-        none = np.zeros((1, self._width), np.float32)
-        return {_PHRASES: none if features is None else features}
+        placeholder = np.zeros((1, self._width), np.float32)
+        return {PHRASE_FEATURES: placeholder if features is None else features}
 
     def _run(
         self,
@@ -126,17 +134,17 @@ class Graphs(Backend):
         inputs: Mapping[str, NDArray[Any]],
         first: int,
         second: int = 0,
-        asked: Collection[str] | None = None,
+        requested: Collection[str] | None = None,
     ) -> dict[str, FloatArray]:
-        """One graph; a batch larger than Triton takes goes in pieces."""
-        part = self._parts[role]
-        outputs = {t.name: t for t in part.outputs if asked is None or t.name in asked}
+        """Run one graph; a batch that is too large for Triton goes in pieces."""
+        graph = self._graphs[role]
+        outputs = {t.name: t for t in graph.outputs if requested is None or t.name in requested}
         found = []
-        for piece in chunks(first, part.batch):
-            given = {name: value[piece] if part.batch else value for name, value in inputs.items()}
+        for piece in chunks(first, graph.batch):
+            given = {name: value[piece] if graph.batch else value for name, value in inputs.items()}
             count = min(first, piece.stop) - piece.start
             shapes = _shapes(outputs, count, second)
-            found.append(self._server.infer(Call(part.name, self._version, given, shapes)))
+            found.append(self._server.infer(Call(graph.name, self._version, given, shapes)))
         return _joined(found)
 
 
@@ -144,89 +152,89 @@ class TritonBackend(Backend):
     """One version in Triton, from loading to unloading.
 
     Args:
-        folder: the version's folder, already verified.
-        manifest: what is in it.
-        server: where it runs.
+        folder: folder of the version, already verified.
+        manifest: description of the version.
+        server: runs the version.
     """
 
     remote = True
 
     def __init__(self, folder: Path, manifest: ModelManifest, server: TritonServer) -> None:
-        """Load it there.
+        """Load the version into Triton.
 
         Raises:
-            InvalidVersion: Triton cannot load it.
-            NotReady: Triton does not have it (yet).
-            BackendUnavailable: Triton is not reached.
+            InvalidVersion: Triton cannot load the version.
+            NotReady: Triton does not have the version (yet).
+            BackendUnavailable: Triton was not reached.
         """
         self._folder = folder
         self._manifest = manifest
         self._server = server
-        parts = parts_of(manifest, folder)
-        whole = whole_name(manifest.name, manifest.version)
-        self._models = (*(part.name for part in parts.values()), whole)
-        self._graphs = Graphs(manifest, parts, server)
+        graphs = graph_models(manifest, folder)
+        ensemble = ensemble_name(manifest.name, manifest.version)
+        self._models = (*(graph.name for graph in graphs.values()), ensemble)
+        self._graphs = TritonGraphs(manifest, graphs, server)
         self._lost, self._closed = threading.Event(), threading.Event()
         self._lock = threading.Lock()
-        self._returning: threading.Thread | None = None
+        self._recovery: threading.Thread | None = None
         server.open(manifest.name, manifest.version, self._models)
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Triton; what computes behind it is its configuration's matter."""
+        """`Triton`; its configuration decides which hardware computes."""
         return self._graphs.providers
 
     def trunk(
-        self, image: FloatArray, asked: Collection[str] | None = None
+        self, image: FloatArray, requested: Collection[str] | None = None
     ) -> dict[str, FloatArray]:
-        """B x 1 x size x size -> the trunk's outputs by name, batch axis first."""
-        return self._guarded(lambda: self._graphs.trunk(image, asked))
+        """Return the trunk's outputs for B x 1 x size x size, by name, batch axis first."""
+        return self._guarded(lambda: self._graphs.trunk(image, requested))
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
-        """Token ids and mask, both P x T -> phrase features, P x D."""
+        """Return the phrase features, P x D, of token ids and mask, both P x T."""
         return self._guarded(lambda: self._graphs.text(input_ids, attention_mask))
 
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """One head's raw outputs from the inputs it names."""
+        """Return one head's raw outputs for the inputs that it reads."""
         return self._guarded(lambda: self._graphs.head(name, inputs))
 
-    def answers(
+    def infer(
         self, image: FloatArray, heads: Collection[str], phrase_features: FloatArray | None = None
-    ) -> Answers:
-        """Trunk and heads in one call; features stay in Triton."""
-        return self._guarded(lambda: self._graphs.answers(image, heads, phrase_features))
+    ) -> BackendOutputs:
+        """Run trunk and heads in one call; the features stay in Triton."""
+        return self._guarded(lambda: self._graphs.infer(image, heads, phrase_features))
 
     def close(self) -> None:
-        """Unload the version from Triton, unless others there need it."""
+        """Unload the version from Triton, except for graphs that other versions need."""
         with self._lock:
             self._closed.set()
-        if self._returning is not None:
-            self._returning.join(_CLOSE_S)
+        if self._recovery is not None:
+            self._recovery.join(_CLOSE_S)
         self._server.release(self._manifest.name, self._manifest.version, self._models)
 
     def _guarded(self, run: Callable[[], T]) -> T:
         if self._lost.is_set():
-            raise BackendUnavailable("Triton was lost and is not back yet")
+            raise BackendUnavailable("the connection to Triton was lost and is not restored yet")
         try:
             return run()
         except ConnectionLost:
-            self._lose()
+            self._start_recovery()
             raise
 
-    def _lose(self) -> None:
-        """Begin to come back, once."""
+    def _start_recovery(self) -> None:
+        """Start one thread that recovers the version."""
         with self._lock:
             if self._closed.is_set() or self._lost.is_set():
                 return
             self._lost.set()
-            logger.warning("%s: Triton is lost", self._graphs_name)
-            self._returning = threading.Thread(
-                target=self._come_back, name="triton-return", daemon=True
+            logger.warning("%s: Triton is lost", self._name)
+            self._recovery = threading.Thread(
+                target=self._recover, name="triton-recovery", daemon=True
             )
-            self._returning.start()
+            self._recovery.start()
 
-    def _come_back(self) -> None:
-        """Load and check again until it holds or the version is closed."""
+    def _recover(self) -> None:
+        """Load and check the version again until it passes or is closed."""
         pause = _FIRST_PAUSE_S
         while not self._closed.wait(pause):
             pause = min(2 * pause, _LONGEST_PAUSE_S)
@@ -237,22 +245,22 @@ class TritonBackend(Backend):
             except (BackendUnavailable, NotReady):
                 continue
             except RadiographError as error:
-                logger.error("%s: not the Triton that it was: %s", self._graphs_name, error)
+                logger.error("%s: the restarted Triton fails verification: %s", self._name, error)
                 continue
             except Exception:
-                logger.exception("%s: Triton does not come back", self._graphs_name)
+                logger.exception("%s: recovery of Triton failed", self._name)
                 continue
             self._lost.clear()
-            logger.info("%s: Triton is back", self._graphs_name)
+            logger.info("%s: Triton is back", self._name)
             return
 
     @property
-    def _graphs_name(self) -> str:
+    def _name(self) -> str:
         return f"{self._manifest.name}/{self._manifest.version}"
 
 
 def _shapes(tensors: Mapping[str, Tensor], first: int, second: int) -> dict[str, tuple[int, ...]]:
-    """The shapes that outputs must have: varying axes are images, then phrases."""
+    """Return the shapes that outputs must have; varying axes are images, then phrases."""
     return {
         name: (first, *(second if axis == -1 else axis for axis in tensor.dims[1:]))
         for name, tensor in tensors.items()

@@ -1,19 +1,16 @@
-"""Triton's client: calls over gRPC or HTTP, and what its errors mean to us.
+"""Client of Triton over gRPC or HTTP.
 
-The only importer of `tritonclient` in the service.
+    Call -> TritonClient.infer(model, version, request id) -> arrays, checked
 
-    Settings --factory--> TritonServer(TritonWire) --> TritonBackend, one for each version
-    TritonWire: Call -> infer(model, version, request id) -> arrays, checked
-
-The gRPC client is one for all threads. The HTTP client is for a single thread, so each thread
-has its own, with its connection kept open.
+One gRPC client serves all threads. An HTTP client is for a single thread, so each thread has its
+own, whose connection is kept open. Together with `client_errors`, this is the only importer of
+`tritonclient` in the service.
 """
 
 import contextlib
 import ssl
 import threading
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,191 +18,104 @@ import gevent.ssl
 import numpy as np
 import tritonclient.grpc
 import tritonclient.http
-from geventhttpclient.response import HTTPConnectionClosed
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import np_to_triton_dtype
 
-from radiograph.errors import InvalidVersion, RadiographError
-from radiograph.manifest import ModelManifest
-from radiograph.repository.repository import Repository
-from service.backends.base import Backend, FloatArray, request_ids
-from service.backends.triton import repository_view
-from service.backends.triton.backend import TritonBackend
-from service.backends.triton.server import Call, ConnectionLost, Render, TritonServer, float32_bytes
+from radiograph.errors import RadiographError
+from service.backends.base import FloatArray, request_ids
+from service.backends.triton.client_errors import LoadingNotAllowed, translate, translate_load
+from service.backends.triton.server import Call, float32_bytes
 from service.backends.triton.shared_memory import Region
-from service.errors import (
-    BackendFailure,
-    BackendUnavailable,
-    InvalidSettings,
-    NotReady,
-    ServiceError,
-)
-from service.settings import Settings
+from service.errors import BackendFailure, InvalidSettings
+from service.settings import TritonSettings
 
 _MAX_REQUEST_ID = 512
 _MAX_MESSAGE = 2**31 - 1
 _GRPC_OPTIONS = [
     ("grpc.max_send_message_length", _MAX_MESSAGE),
     ("grpc.max_receive_message_length", _MAX_MESSAGE),
-    # A Triton that came back is seen within a second, not after two minutes.
+    # A Triton that was restarted is noticed within a second, not after two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A host that vanished without a word is noticed. Triton cuts off whoever asks for a sign of
-    # life more than once in five minutes while it sends nothing, as it does while it loads.
+    # A host that disappeared is noticed. While it sends nothing, as during loading, Triton closes
+    # the connection of a client that sends more than one keepalive ping in five minutes.
     ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
 
 
-@dataclass(frozen=True)
-class Tls:
-    """How the connection is encrypted; files are PEM.
-
-    Attributes:
-        ca: who signed Triton's certificate; None for the certificates of the system.
-        certificate, key: of this service, where Triton wants to know it.
-    """
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where Triton listens and how it is spoken to."""
-
-    url: str
-    protocol: str = "grpc"
-    timeout_s: float = 10.0
-    load_timeout_s: float = 300.0
-    tls: Tls | None = None
-
-
-def factory(settings: Settings) -> Callable[[Path, ModelManifest], Backend]:
-    """What builds backends in the Triton of the settings. Connects when the first is built.
-
-    Raises:
-        InvalidSettings: a certificate cannot be read, or comes without its key.
-    """
-    wire = TritonWire(
-        Address(
-            url=settings.triton.url,
-            protocol=settings.triton.protocol,
-            timeout_s=settings.triton.timeout_s,
-            load_timeout_s=settings.triton.load_timeout_s,
-            tls=_tls(settings),
-        )
-    )
-    server = TritonServer(
-        wire,
-        render=_render(settings),
-        shared_memory=settings.triton.shared_memory,
-        wait_s=settings.triton.wait_s,
-        unload=settings.triton.unload,
-    )
-    return lambda folder, manifest: TritonBackend(folder, manifest, server)
-
-
-def _tls(settings: Settings) -> Tls | None:
-    files = (
-        settings.triton.ca_file,
-        settings.triton.certificate_file,
-        settings.triton.key_file,
-    )
-    if not settings.triton.tls:
-        if any(files):
-            raise InvalidSettings("files for TLS are given, but G2D_TRITON_TLS is off")
-        return None
-    if (files[1] is None) != (files[2] is None):
-        raise InvalidSettings("a certificate for Triton needs its key, and a key its certificate")
-    for file in files:
-        if file is not None and not file.is_file():
-            raise InvalidSettings(f"there is no file {file}")
-    return Tls(*files)
-
-
-def _render(settings: Settings) -> Render | None:
-    if settings.triton.view is None:
-        return None
-    repository, out = Repository(settings.models.models_dir), settings.triton.view
-
-    def render(name: str, versions: Collection[int]) -> None:
-        repository_view.render(repository, out, name, keep=versions)
-
-    return render
-
-
-class TritonWire:
-    """Triton over gRPC or HTTP. Safe to call from threads.
+class TritonClient:
+    """Triton over gRPC or HTTP; connects with the first call. Safe to call from threads.
 
     Args:
-        address: where it is.
+        settings: address, protocol, time limits and TLS.
     """
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self._grpc = address.protocol == "grpc"
+    def __init__(self, settings: TritonSettings) -> None:
+        """Check the settings for TLS.
+
+        Raises:
+            InvalidSettings: a certificate cannot be read, or lacks its key.
+        """
+        _check_tls(settings)
+        self._settings = settings
+        self._grpc = settings.protocol == "grpc"
         self._module = tritonclient.grpc if self._grpc else tritonclient.http
         self._client: Any = None
         self._local = threading.local()
         self._lock = threading.Lock()
 
     def infer(self, call: Call, region: Region | None) -> dict[str, FloatArray]:
-        """Run one call; see `Wire.infer`."""
+        """Run one call; see `Client.infer`."""
         inputs, outputs = self._tensors(call, region)
-        given = {
+        arguments = {
             "inputs": inputs,
             "outputs": outputs,
             "model_version": str(call.version),
             "request_id": ",".join(request_ids())[:_MAX_REQUEST_ID],
         }
-        with self._calling(self._address.timeout_s) as (client, deadline):
-            result = client.infer(call.model, **given, **deadline)
+        with self._calling(self._settings.timeout_s) as (client, deadline):
+            result = client.infer(call.model, **arguments, **deadline)
             return _read(result, call, region)
 
     def load(self, model: str) -> None:
-        """Load a Triton model; see `Wire.load`."""
+        """Load a Triton model; see `Client.load`."""
         try:
-            with self._calling(self._address.load_timeout_s) as (client, deadline):
+            with self._calling(self._settings.load_timeout_s) as (client, deadline):
                 client.load_model(model, **deadline)
-        except _NotAllowed:
+        except LoadingNotAllowed:
             return
         except BackendFailure as error:
-            reason = str(error.__cause__)
-            if "failed to poll" in reason or "not found in any" in reason:
-                raise NotReady(f"Triton's repository does not hold {model}") from error
-            first = reason.partition("\n")[0][:300]
-            raise InvalidVersion(f"Triton cannot load {model}: {first}") from error
+            raise translate_load(model, error) from error
 
     def unload(self, model: str) -> None:
-        """Begin to unload a Triton model; see `Wire.unload`."""
+        """Begin to unload a Triton model; see `Client.unload`."""
         with (
-            contextlib.suppress(_NotAllowed),
-            self._calling(self._address.timeout_s) as (client, deadline),
+            contextlib.suppress(LoadingNotAllowed),
+            self._calling(self._settings.timeout_s) as (client, deadline),
         ):
             client.unload_model(model, **deadline)
 
     def is_ready(self, model: str, version: int) -> bool:
-        """Whether one version of a Triton model answers."""
-        with self._calling(self._address.timeout_s) as (client, deadline):
+        """Return whether one version of a Triton model is ready."""
+        with self._calling(self._settings.timeout_s) as (client, deadline):
             return bool(client.is_model_ready(model, str(version), **deadline))
 
     def register(self, region: Region) -> None:
-        """Have Triton map shared memory."""
-        with self._calling(self._address.timeout_s) as (client, deadline):
+        """Make Triton map a region of shared memory."""
+        with self._calling(self._settings.timeout_s) as (client, deadline):
             client.unregister_system_shared_memory(region.name, **deadline)
             client.register_system_shared_memory(
                 region.name, f"/{region.name}", region.size, **deadline
             )
 
     def unregister(self, region: Region) -> None:
-        """Have Triton let go of shared memory."""
-        with self._calling(self._address.timeout_s) as (client, deadline):
+        """Make Triton unmap a region of shared memory."""
+        with self._calling(self._settings.timeout_s) as (client, deadline):
             client.unregister_system_shared_memory(region.name, **deadline)
 
     def close(self) -> None:
-        """Let go of connections; those of other threads' HTTP clients with the threads' next."""
+        """Close the gRPC connection; HTTP clients of other threads go with their next call."""
         with self._lock:
             client, self._client = self._client, None
             self._local = threading.local()
@@ -214,7 +124,7 @@ class TritonWire:
 
     @contextlib.contextmanager
     def _calling(self, timeout_s: float) -> Iterator[tuple[Any, dict[str, float]]]:
-        """A client and the arguments that limit its call; its errors become ours."""
+        """Provide a client and the arguments that limit its call; translate its errors."""
         try:
             if self._grpc:
                 yield self._grpc_client(), {"client_timeout": timeout_s}
@@ -223,42 +133,41 @@ class TritonWire:
         except RadiographError:
             raise
         except Exception as error:
-            raise _meaning(error) from error
+            raise translate(error) from error
 
     def _grpc_client(self) -> Any:
         with self._lock:
             if self._client is None:
-                tls = self._address.tls
-                files = (tls.ca, tls.key, tls.certificate) if tls else (None, None, None)
+                settings = self._settings
                 self._client = tritonclient.grpc.InferenceServerClient(
-                    self._address.url,
-                    ssl=tls is not None,
-                    root_certificates=_text(files[0]),
-                    private_key=_text(files[1]),
-                    certificate_chain=_text(files[2]),
+                    settings.url,
+                    ssl=settings.tls,
+                    root_certificates=_text(settings.ca_file),
+                    private_key=_text(settings.key_file),
+                    certificate_chain=_text(settings.certificate_file),
                     channel_args=_GRPC_OPTIONS,
                 )
             return self._client
 
     def _http_client(self, timeout_s: float) -> Any:
-        """This thread's client for calls that take so long."""
+        """Return this thread's client for calls with this time limit."""
         clients: dict[float, Any] = self._local.__dict__.setdefault("clients", {})
         if timeout_s not in clients:
-            tls = self._address.tls
+            settings = self._settings
             clients[timeout_s] = tritonclient.http.InferenceServerClient(
-                self._address.url,
-                connection_timeout=min(timeout_s, self._address.timeout_s),
+                settings.url,
+                connection_timeout=min(timeout_s, settings.timeout_s),
                 network_timeout=timeout_s,
-                ssl=tls is not None,
-                ssl_context_factory=(lambda: _context(tls)) if tls else None,
+                ssl=settings.tls,
+                ssl_context_factory=(lambda: _context(settings)) if settings.tls else None,
             )
         return clients[timeout_s]
 
     def _tensors(self, call: Call, region: Region | None) -> tuple[list[Any], list[Any]]:
-        """Inputs and outputs as the client wants them, in shared memory where there is a region."""
+        """Return inputs and requested outputs, written to shared memory if there is a region."""
         binary = {} if self._grpc else {"binary_data": True}
         inputs, outputs = [], []
-        places = call.places() if region is not None else ({}, {}, 0)
+        input_offsets, output_offsets, _ = call.offsets() if region is not None else ({}, {}, 0)
         for name, value in call.inputs.items():
             array = np.ascontiguousarray(value)
             kind = np_to_triton_dtype(array.dtype)
@@ -266,26 +175,23 @@ class TritonWire:
             if region is None:
                 tensor.set_data_from_numpy(array, **binary)
             else:
-                region.write(places[0][name], array)
-                tensor.set_shared_memory(region.name, array.nbytes, places[0][name])
+                region.write(input_offsets[name], array)
+                tensor.set_shared_memory(region.name, array.nbytes, input_offsets[name])
             inputs.append(tensor)
         for name, shape in call.outputs.items():
-            asked = self._module.InferRequestedOutput(name, **binary)
+            requested = self._module.InferRequestedOutput(name, **binary)
             if region is not None:
-                asked.set_shared_memory(region.name, float32_bytes(shape), places[1][name])
-            outputs.append(asked)
+                size = float32_bytes(shape)
+                requested.set_shared_memory(region.name, size, output_offsets[name])
+            outputs.append(requested)
         return inputs, outputs
 
 
-class _NotAllowed(BackendFailure):
-    """Triton looks after its models by itself, or has loaded them once and for all."""
-
-
 def _read(result: Any, call: Call, region: Region | None) -> dict[str, FloatArray]:
-    """The outputs that were asked for, and nothing that is not what it must be."""
-    places = call.places()[1] if region is not None else {}
+    """Return the requested outputs, each with its type, shape and values checked."""
+    offsets = call.offsets()[1] if region is not None else {}
     return {
-        name: _checked(result, name, shape, region, places.get(name, 0))
+        name: _checked(result, name, shape, region, offsets.get(name, 0))
         for name, shape in call.outputs.items()
     }
 
@@ -312,40 +218,23 @@ def _checked(
     return array
 
 
-def _meaning(error: Exception) -> ServiceError:
-    """What an error of the client means; its words may hold addresses, so they stay behind it."""
-    if isinstance(error, TimeoutError):
-        return BackendUnavailable("Triton did not answer in time")
-    if isinstance(error, (OSError, HTTPConnectionClosed)):
-        return ConnectionLost("Triton cannot be reached")
-    if not isinstance(error, InferenceServerException):
-        return BackendFailure(f"Triton's answer cannot be read: {type(error).__name__}")
-    status = str(error.status() or "").removeprefix("StatusCode.")
-    words = str(error.message())
-    if "explicit model load / unload is not allowed" in words:
-        return _NotAllowed("Triton does not load on demand")
-    if "unknown model" in words or "not at ready state" in words:
-        return ConnectionLost("Triton does not have the model")
-    if "shared memory region" in words and "find" in words:
-        return ConnectionLost("Triton does not know the shared memory")
-    if status in _LATE or "timeout" in words.lower():
-        return BackendUnavailable("Triton did not answer in time")
-    if status in _BUSY or "maximum queue size" in words:
-        return BackendUnavailable("Triton has too much to do")
-    if status in _AWAY:
-        return ConnectionLost("Triton cannot be reached")
-    return BackendFailure(f"Triton failed: {status or type(error).__name__}")
+def _check_tls(settings: TritonSettings) -> None:
+    files = (settings.ca_file, settings.certificate_file, settings.key_file)
+    if not settings.tls:
+        if any(files):
+            raise InvalidSettings("files for TLS are given, but G2D_TRITON_TLS is off")
+        return
+    if (settings.certificate_file is None) != (settings.key_file is None):
+        raise InvalidSettings("a certificate for Triton needs its key, and a key its certificate")
+    for file in files:
+        if file is not None and not file.is_file():
+            raise InvalidSettings(f"there is no file {file}")
 
 
-_LATE = {"DEADLINE_EXCEEDED", "499", "504"}
-_BUSY = {"RESOURCE_EXHAUSTED", "429"}
-_AWAY = {"UNAVAILABLE", "CANCELLED", "502", "503"}
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context: ssl.SSLContext = gevent.ssl.create_default_context(cafile=_text(tls.ca))
-    if tls.certificate is not None:
-        context.load_cert_chain(tls.certificate, tls.key)
+def _context(settings: TritonSettings) -> ssl.SSLContext:
+    context: ssl.SSLContext = gevent.ssl.create_default_context(cafile=_text(settings.ca_file))
+    if settings.certificate_file is not None:
+        context.load_cert_chain(settings.certificate_file, settings.key_file)
     return context
 
 

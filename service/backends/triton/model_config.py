@@ -1,73 +1,42 @@
-"""The texts of `config.pbtxt`: what Triton is told of a graph and of an ensemble.
+"""Texts of `config.pbtxt`, the configuration of a Triton model.
 
-    Part (a graph)            -> part_config      backend, tensors, batches, warm-up
-    Steps (trunk, text, head) -> ensemble_config  which tensor goes where
+    GraphModel                      -> graph_config      backend, tensors, batches, warm-up
+    GraphModels (trunk, text, head) -> ensemble_config   connections between their tensors
 
-Only what is certain is stated, and all of it: Triton's own guessing cannot know which first axes
-are one batch. A tensor's dimensions are kept with every axis here; where Triton batches, the
-first one is left out of the text, as its configuration wants it.
+Everything is stated, because Triton's auto-completion cannot know which first axes are one batch.
+Tensors keep every axis here; the text omits the batch axis of a model that Triton batches, as its
+configuration requires.
 
 Source: model_config.proto of triton-inference-server/common.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from service.backends.triton.graph_models import GraphModel, Tensor
 
 BATCH_DELAY_US = 1000
 """How long a request may wait for others; short beside a trunk's tens of milliseconds."""
 
-
-@dataclass(frozen=True)
-class Tensor:
-    """One input or output.
-
-    Attributes:
-        name: as in the graph.
-        type: Triton's name, such as `TYPE_FP32`.
-        dims: every axis, -1 where it varies.
-        sample: the same with sizes that the graph surely takes, for the warm-up.
-    """
-
-    name: str
-    type: str
-    dims: tuple[int, ...]
-    sample: tuple[int, ...]
+StepTensor = tuple[str, str]
+"""Name of a step in an ensemble, and name of one of its tensors."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """One graph as a Triton model.
-
-    Attributes:
-        name: of the Triton model.
-        role: `trunk`, `text` or `head`; its place in an ensemble.
-        inputs: what it reads.
-        outputs: what it gives.
-        batch: the largest batch along the first axis; 0 where that axis is no common batch.
-    """
-
-    name: str
-    role: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    batch: int
-
-
-def part_config(part: Part, versions: Sequence[int]) -> str:
-    """The configuration of a graph that ONNX Runtime computes."""
+def graph_config(model: GraphModel, versions: Sequence[int]) -> str:
+    """Return the configuration of a graph that ONNX Runtime computes."""
     lines = [
-        f"name: {_quoted(part.name)}",
+        f"name: {_quoted(model.name)}",
         'backend: "onnxruntime"',
         'default_model_filename: "model.onnx"',
-        f"max_batch_size: {part.batch}",
-        *_tensors("input", part.inputs, part.batch),
-        *_tensors("output", part.outputs, part.batch),
+        f"max_batch_size: {model.batch}",
+        *_tensors("input", model.inputs, model.batch),
+        *_tensors("output", model.outputs, model.batch),
         _version_policy(versions),
         "instance_group { count: 1 kind: KIND_AUTO }",
-        *_warmup(part),
+        *_warmup(model),
     ]
-    if part.batch:
+    if model.batch:
         lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {BATCH_DELAY_US} }}")
     return "\n".join(lines) + "\n"
 
@@ -75,63 +44,62 @@ def part_config(part: Part, versions: Sequence[int]) -> str:
 def ensemble_config(
     name: str,
     version: int,
-    steps: Mapping[str, Part],
-    outputs: Mapping[tuple[str, str], str],
+    steps: Mapping[str, GraphModel],
+    outputs: Mapping[StepTensor, str],
 ) -> str:
-    """The configuration of a chain of graphs of one version.
+    """Return the configuration of an ensemble of graphs of one version.
 
-    Triton runs the steps that the outputs of a request need, and no others.
+    Triton runs the steps that the outputs of a request need, and no others. A tensor between two
+    steps is called `step.tensor`, so that it is never taken for an input of the client.
 
     Args:
-        name: of the ensemble.
-        version: of every graph in it.
-        steps: the graphs by what they are called, each after those that it reads from.
-        outputs: (step, tensor) -> what it is called where it comes out.
-
-    A tensor between two steps is called `step.tensor`, so that it is never taken for one that a
-    client sends.
+        name: name of the ensemble.
+        version: version of every graph in it.
+        steps: graphs by step name, each after those that it reads from.
+        outputs: step and tensor -> name of that output of the ensemble.
     """
-    batch = min(part.batch for part in steps.values())
+    batch = min(model.batch for model in steps.values())
     source = _sources(steps)
-    outer = {t.name: t for part in steps.values() for t in part.inputs if t.name not in source}
+    inputs = {t.name: t for model in steps.values() for t in model.inputs if t.name not in source}
     given = [
         replace(tensor, name=outputs[step, tensor.name])
-        for step, part in steps.items()
-        for tensor in part.outputs
+        for step, model in steps.items()
+        for tensor in model.outputs
         if (step, tensor.name) in outputs
     ]
     lines = [
         f"name: {_quoted(name)}",
         'platform: "ensemble"',
         f"max_batch_size: {batch}",
-        *_tensors("input", tuple(outer.values()), batch),
+        *_tensors("input", tuple(inputs.values()), batch),
         *_tensors("output", given, batch),
         _version_policy([version]),
         "ensemble_scheduling {",
     ]
-    read = {source[t.name] for part in steps.values() for t in part.inputs if t.name in source}
-    for step, part in steps.items():
-        lines += ["  step {", f"    model_name: {_quoted(part.name)} model_version: {version}"]
-        for tensor in part.inputs:
+    read = {source[t.name] for model in steps.values() for t in model.inputs if t.name in source}
+    for step, model in steps.items():
+        lines += ["  step {", f"    model_name: {_quoted(model.name)} model_version: {version}"]
+        for tensor in model.inputs:
             origin = source.get(tensor.name)
-            lines.append(_map("input", tensor.name, _called(origin, outputs) or tensor.name))
-        for tensor in part.outputs:
+            outer = tensor.name if origin is None else _outer_name(origin, outputs)
+            lines.append(_map("input", tensor.name, outer))
+        for tensor in model.outputs:
             key = (step, tensor.name)
             if key in outputs or key in read:
-                lines.append(_map("output", tensor.name, _called(key, outputs)))
+                lines.append(_map("output", tensor.name, _outer_name(key, outputs)))
         lines.append("  }")
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _sources(steps: Mapping[str, Part]) -> dict[str, tuple[str, str]]:
-    """Which step gives a tensor that heads read, by its name."""
+def _sources(steps: Mapping[str, GraphModel]) -> dict[str, StepTensor]:
+    """Return, by tensor name, the step that gives each tensor that heads may read."""
     before = {step: steps[step] for step in ("trunk", "text") if step in steps}
-    return {t.name: (step, t.name) for step, part in before.items() for t in part.outputs}
+    return {t.name: (step, t.name) for step, model in before.items() for t in model.outputs}
 
 
-def _called(key: tuple[str, str] | None, outputs: Mapping[tuple[str, str], str]) -> str:
-    """What a step's tensor is called in the ensemble; nothing for what a client sends."""
-    return "" if key is None else outputs.get(key, ".".join(key))
+def _outer_name(key: StepTensor, outputs: Mapping[StepTensor, str]) -> str:
+    """Return the name of a step's output within the ensemble."""
+    return outputs.get(key, ".".join(key))
 
 
 def _tensors(field: str, tensors: Sequence[Tensor], batch: int) -> Iterator[str]:
@@ -144,11 +112,11 @@ def _version_policy(versions: Sequence[int]) -> str:
     return f"version_policy {{ specific {{ versions: {_list(versions)} }} }}"
 
 
-def _warmup(part: Part) -> Iterator[str]:
-    """One run on zeros, so that the first request does not pay for what is made on first use."""
-    yield f'model_warmup {{ name: "zeros" batch_size: {1 if part.batch else 0}'
-    for tensor in part.inputs:
-        dims = _list(tensor.sample[1:] if part.batch else tensor.sample)
+def _warmup(model: GraphModel) -> Iterator[str]:
+    """Yield a run on zeros, so that the first request does not pay for lazy initialisation."""
+    yield f'model_warmup {{ name: "zeros" batch_size: {1 if model.batch else 0}'
+    for tensor in model.inputs:
+        dims = _list(tensor.sample[1:] if model.batch else tensor.sample)
         value = f"data_type: {tensor.type} dims: {dims} zero_data: true"
         yield f"  inputs {{ key: {_quoted(tensor.name)} value {{ {value} }} }}"
     yield "}"

@@ -1,10 +1,10 @@
-"""Triton's model repository on disk: models put in place one by one, those of others left alone.
+"""Writer of Triton's model repository: replaces our models one by one, and no others.
 
-    Rendered (config, graphs) -> OUT/.g2d-rendering/NAME/ -> OUT/NAME/
+    RenderedModel (config, graphs) -> OUT/.g2d-rendering/NAME/ -> OUT/NAME/
 
-Each Triton model is written in `.g2d-rendering` and renamed; one that did not change is not
-touched, and a graph keeps its time of change, so that Triton loads what is new alone. Replacing
-one takes two renames, so reload Triton after the command, not while it runs.
+Each Triton model is written in `.g2d-rendering` and then renamed. A model without changes is not
+touched, and a graph keeps its modification time, so that Triton loads only what is new. Replacing
+a model takes two renames, so reload Triton after the command, not while it runs.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ from radiograph.repository.version_files import (
 
 CONFIG = "config.pbtxt"
 MARK = "# Rendered by `g2d models triton` from the model "
-"""Begins a configuration of ours; the name of the model follows."""
+"""First line of our configurations, followed by the name of our model."""
 _STAGE = ".g2d-rendering"
 
 
 @dataclass
-class Rendered:
+class RenderedModel:
     """One Triton model before it is written.
 
     Attributes:
-        config: the text of its `config.pbtxt`.
-        graphs: version number -> its graph and the digest of it; None in an ensemble.
+        config: text of its `config.pbtxt`.
+        graphs: version number -> file and digest of the graph; None in an ensemble.
     """
 
     config: str
@@ -47,7 +47,7 @@ class Rendered:
 
 @contextlib.contextmanager
 def _only_writer(out: Path) -> Iterator[Path]:
-    """An empty folder in `out` to write in; what a killed command left there is gone."""
+    """Provide an empty folder in `out` to write in, without remains of a killed command."""
     stage, descriptor = out / _STAGE, os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -61,11 +61,11 @@ def _only_writer(out: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def write(view: Mapping[str, Rendered], out: Path, only: str | None) -> None:
-    """Write a view, or the part of it that comes from the model `only`, wholly or not at all.
+def write(view: Mapping[str, RenderedModel], out: Path, only: str | None) -> None:
+    """Write a view, or the part of it that is rendered from the model `only`.
 
     Raises:
-        PublishRefused: `out` holds a model of others of that name.
+        PublishRefused: `out` holds a model of other origin with a name of the view.
         InvalidVersion: a graph changed while it was copied.
         OSError: `out` cannot be written.
     """
@@ -74,12 +74,12 @@ def write(view: Mapping[str, Rendered], out: Path, only: str | None) -> None:
         _write(view, out, stage, only)
 
 
-def _write(view: Mapping[str, Rendered], out: Path, stage: Path, only: str | None) -> None:
-    """Stage everything, then put it in place, then drop what is no longer part of the view."""
+def _write(view: Mapping[str, RenderedModel], out: Path, stage: Path, only: str | None) -> None:
+    """Stage every model, then put them in place, then remove those that left the view."""
     ours = {name: model for name in entries(out) for model in [_source(out / name)] if model}
     for name in view:
         if os.path.lexists(out / name) and not _may_replace(ours.get(name), only):
-            raise PublishRefused(f"{out / name} is of another model; nothing was written")
+            raise PublishRefused(f"{out / name} is of another origin; nothing was written")
     for name, rendered in view.items():
         _stage(stage / name, rendered)
     stale = [name for name in ours if name not in view and _may_replace(ours[name], only)]
@@ -92,20 +92,22 @@ def _write(view: Mapping[str, Rendered], out: Path, stage: Path, only: str | Non
 
 
 def _may_replace(source: str | None, only: str | None) -> bool:
-    """Whether a Triton model in the way, or left over, is this command's to change."""
+    """Return whether this command may replace or remove a Triton model."""
     return source is not None and only in (None, source)
 
 
-def _same(staged: Path, there: Path) -> bool:
-    """Whether a Triton model is already as it shall be, folders of ensembles included."""
+def _same(staged: Path, existing: Path) -> bool:
+    """Return whether a Triton model is already up to date, empty version folders included."""
     try:
-        return entries(staged) == entries(there) and digest_files(staged) == digest_files(there)
-    except InvalidVersion:  # a link in it
+        return entries(staged) == entries(existing) and digest_files(staged) == digest_files(
+            existing
+        )
+    except InvalidVersion:  # it contains a link
         return False
 
 
 def _source(folder: Path) -> str | None:
-    """Which of our models a Triton model was rendered from, or None for a model of others."""
+    """Return the name of our model that a Triton model was rendered from, or None."""
     try:
         with open_regular(folder / CONFIG) as file:
             line = file.readline(200).decode()
@@ -114,7 +116,7 @@ def _source(folder: Path) -> str | None:
     return line.removeprefix(MARK).strip() if line.startswith(MARK) else None
 
 
-def _stage(folder: Path, rendered: Rendered) -> None:
+def _stage(folder: Path, rendered: RenderedModel) -> None:
     folder.mkdir()
     write_file(folder / CONFIG, rendered.config.encode())
     for number, graph in rendered.graphs.items():
@@ -126,7 +128,7 @@ def _stage(folder: Path, rendered: Rendered) -> None:
 
 
 def _copy(source: Path, digest: str, target: Path) -> None:
-    """Copy a graph, and see that it is still the one that was verified."""
+    """Copy a graph, and check that it is still the one that was verified."""
     with open_regular(source) as reader, target.open("xb") as writer:
         shutil.copyfileobj(reader, writer, 2**20)
         writer.flush()
@@ -136,7 +138,7 @@ def _copy(source: Path, digest: str, target: Path) -> None:
 
 
 def _set_time(version: Path, source: Path) -> None:
-    """By these times Triton sees whether a version that it holds has changed."""
+    """Set the times by which Triton notices that a version has changed."""
     changed = source.stat().st_mtime_ns
     for path in (version / "model.onnx", version):
         os.utime(path, ns=(changed, changed))

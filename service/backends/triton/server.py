@@ -1,10 +1,11 @@
-"""One Triton, shared by the versions that this process serves with it.
+"""One Triton server, shared by the versions that this process serves with it.
 
     version --open--> view rendered --> models loaded --> infer ... --release--> unloaded
                                                             |
-                                     arrays by wire, or in shared memory on the same host
+                       arrays over the network, or in shared memory on the same host
 
-Nothing here imports Triton's client: a `Wire` is handed in (`service.backends.triton.client`).
+This module does not import Triton's client: it is given a `Client`, which
+`service.backends.triton.client` implements.
 """
 
 import contextlib
@@ -20,17 +21,18 @@ from numpy.typing import NDArray
 
 from radiograph.errors import RadiographError
 from service.backends.base import FloatArray
-from service.backends.triton.shared_memory import Region, Regions, layout
+from service.backends.triton.shared_memory import Region, RegionPool, layout
 from service.errors import BackendUnavailable, NotReady
+from service.settings import TritonSettings
 
 logger = logging.getLogger("g2d.triton")
 
-_LOOK_S = 0.25
+_POLL_S = 0.25
 _UNLOAD_S = 10.0
 
 
 class ConnectionLost(BackendUnavailable):
-    """No connection, or not the Triton that it was: what comes back has to be looked at anew."""
+    """The connection was lost or Triton was restarted, so its models must be checked again."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Call:
     """One inference.
 
     Attributes:
-        model, version: of the Triton model.
+        model, version: name and version of the Triton model.
         inputs: arrays by name.
-        outputs: the float32 arrays that are asked for, by name, and the shapes they must have.
+        outputs: shapes of the requested float32 outputs, by name.
     """
 
     model: str
@@ -48,8 +50,8 @@ class Call:
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, tuple[int, ...]]
 
-    def places(self) -> tuple[dict[str, int], dict[str, int], int]:
-        """Offsets of inputs and of outputs in shared memory, and the bytes that all take."""
+    def offsets(self) -> tuple[dict[str, int], dict[str, int], int]:
+        """Return the offsets of inputs and outputs in shared memory, and their total size."""
         sizes = [value.nbytes for value in self.inputs.values()]
         sizes += [float32_bytes(shape) for shape in self.outputs.values()]
         offsets, size = layout(sizes)
@@ -59,150 +61,143 @@ class Call:
 
 
 def float32_bytes(shape: tuple[int, ...]) -> int:
-    """Bytes of an array of float32."""
+    """Return the size in bytes of a float32 array."""
     size = 4
     for axis in shape:
         size *= axis
     return size
 
 
-class Wire(Protocol):
-    """How Triton is spoken to; safe to call from threads."""
+class Client(Protocol):
+    """Calls to Triton; safe to make from threads."""
 
     def infer(self, call: Call, region: Region | None) -> dict[str, FloatArray]:
         """Run one call.
 
         Raises:
-            Lost: no connection, or Triton does not know the model or the region.
-            BackendUnavailable: no answer in time, or too much to do.
-            BackendFailure: refused, failed, or answered with something else than was asked for.
+            ConnectionLost: no connection, or Triton does not know the model or the region.
+            BackendUnavailable: no answer in time, or too many requests.
+            BackendFailure: Triton refused or failed, or its answer is not as requested.
         """
 
     def load(self, model: str) -> None:
-        """Load a Triton model, or what has changed of it; nothing where clients may not.
+        """Load or reload a Triton model; does nothing if Triton does not allow it.
 
         Raises:
-            NotReady: Triton's repository does not hold it (yet).
-            InvalidVersion: Triton cannot load it.
-            BackendUnavailable: not reached, or not done in time.
+            NotReady: Triton's repository does not hold the model (yet).
+            InvalidVersion: Triton cannot load the model.
+            BackendUnavailable: Triton was not reached, or did not load it in time.
         """
 
     def unload(self, model: str) -> None:
-        """Begin to unload a Triton model; nothing where clients may not."""
+        """Begin to unload a Triton model; does nothing if Triton does not allow it."""
 
     def is_ready(self, model: str, version: int) -> bool:
-        """Whether one version of a Triton model answers."""
+        """Return whether one version of a Triton model is ready."""
 
     def register(self, region: Region) -> None:
-        """Have Triton map shared memory."""
+        """Make Triton map a region of shared memory."""
 
     def unregister(self, region: Region) -> None:
-        """Have Triton let go of shared memory."""
+        """Make Triton unmap a region of shared memory."""
 
     def close(self) -> None:
-        """Let go of connections; the next call opens them again."""
+        """Close the connections; the next call opens new ones."""
 
 
 Render = Callable[[str, Collection[int]], None]
-"""Renders the view of a model with these versions in it, whatever the aliases are."""
+"""Renders the view of a model, with these versions in it beside those of its aliases."""
 
 
 class TritonServer:
-    """What this process has loaded in one Triton. Safe to call from threads.
+    """The models that this process has loaded in one Triton. Safe to call from threads.
 
     Args:
-        wire: how it is spoken to.
-        render: keeps Triton's repository in step, where that is this process's task.
-        shared_memory: hand arrays over through shared memory.
-        wait_s: how long loading waits for a Triton, or a model in it, that is not there yet.
-        unload: whether a version that is closed is unloaded; not where others use it, too.
+        client: makes the calls.
+        settings: whether to use shared memory and to unload, and how long loading waits.
+        render: keeps Triton's model repository up to date, if this process is to do so.
     """
 
     def __init__(
-        self,
-        wire: Wire,
-        *,
-        render: Render | None = None,
-        shared_memory: bool = False,
-        wait_s: float = 0.0,
-        unload: bool = True,
+        self, client: Client, settings: TritonSettings, render: Render | None = None
     ) -> None:
-        self._wire = wire
+        self._client = client
+        self._settings = settings
         self._render = render
-        self._wait_s = wait_s
-        self._unload = unload
-        self._regions = Regions(wire.register, self._unregister) if shared_memory else None
+        self._regions: RegionPool | None = None
+        if settings.shared_memory:
+            self._regions = RegionPool(client.register, self._unregister)
         self._claims: dict[str, Counter[int]] = {}
         self._lock = threading.Lock()
 
     def open(self, name: str, number: int, models: Collection[str]) -> None:
-        """Load the Triton models of one of our versions, and wait until they answer.
+        """Load the Triton models of one of our versions, and wait until they are ready.
 
         Args:
             name, number: our version.
-            models: its Triton models, each after those that it is made of.
+            models: its Triton models, the ensemble last.
 
         Raises:
-            BackendUnavailable: Triton is not reached.
-            NotReady: it does not have them (yet).
-            InvalidVersion: it cannot load them, or they cannot be rendered.
+            BackendUnavailable: Triton was not reached.
+            NotReady: Triton does not have the models (yet).
+            InvalidVersion: Triton cannot load the models, or they cannot be rendered.
         """
         with self._lock:
             self._claims.setdefault(name, Counter())[number] += 1
         try:
-            self._rendered(name)
+            self._render_view(name)
             self._load(number, models)
         except BaseException:
             self.release(name, number, models)
             raise
 
     def restore(self, number: int, models: Collection[str]) -> None:
-        """Load the models, or load them once more into a Triton that may be another; one attempt.
+        """Load the models, possibly again into a Triton that was restarted; one attempt.
 
-        The ensemble goes first: Triton loads what it is made of side by side.
+        The ensemble goes first, because Triton then loads its graphs in parallel.
         """
-        *graphs, whole = models
-        for model in (whole, *graphs):
-            self._wire.load(model)
-            if not self._wire.is_ready(model, number):
+        *graphs, ensemble = models
+        for model in (ensemble, *graphs):
+            self._client.load(model)
+            if not self._client.is_ready(model, number):
                 raise NotReady(f"Triton has no version {number} of {model}")
 
     def infer(self, call: Call) -> dict[str, FloatArray]:
-        """Run one call; see `Wire.infer`."""
+        """Run one call; see `Client.infer`."""
         if self._regions is None:
-            return self._wire.infer(call, None)
-        with self._regions.borrow(call.places()[2]) as region:
-            return self._wire.infer(call, region)
+            return self._client.infer(call, None)
+        with self._regions.borrow(call.offsets()[2]) as region:
+            return self._client.infer(call, region)
 
     def lost(self) -> None:
-        """Triton may have started anew."""
+        """Expect that Triton was restarted, and register shared memory again."""
         if self._regions is not None:
             self._regions.forget()
 
     def release(self, name: str, number: int, models: Collection[str]) -> None:
-        """Unload what no version of this process needs any more. Raises nothing of Triton's."""
+        """Unload the models that no version needs any more; errors of Triton are logged."""
         with self._lock:
             claims = self._claims[name]
             claims -= Counter({number: 1})
             shared, last = bool(claims), not any(self._claims.values())
-        if self._unload and number not in claims:
+        if self._settings.unload and number not in claims:
             try:
-                self._withdraw(name, number, models, shared)
+                self._unload(name, number, models, shared)
             except (RadiographError, OSError) as error:
                 logger.warning("%s/%d was not unloaded from Triton: %s", name, number, error)
         if last:
             if self._regions is not None:
                 self._regions.close()
-            self._wire.close()
+            self._client.close()
 
-    def _rendered(self, name: str) -> None:
+    def _render_view(self, name: str) -> None:
         if self._render is not None:
             with self._lock:
                 self._render(name, frozenset(self._claims[name]))
 
     def _load(self, number: int, models: Collection[str]) -> None:
-        """Try until it works or the time for waiting is over."""
-        end = time.monotonic() + self._wait_s
+        """Try to load the models until it works or the time to wait is over."""
+        end = time.monotonic() + self._settings.wait_s
         pause = threading.Event()
         while True:
             try:
@@ -210,35 +205,35 @@ class TritonServer:
             except (ConnectionLost, NotReady):
                 if time.monotonic() >= end:
                     raise
-            pause.wait(_LOOK_S)
+            pause.wait(_POLL_S)
 
-    def _withdraw(self, name: str, number: int, models: Collection[str], shared: bool) -> None:
-        """Unload from the ensemble down; graphs that other versions use are loaded without it."""
+    def _unload(self, name: str, number: int, models: Collection[str], shared: bool) -> None:
+        """Unload the ensemble, then its graphs; a graph that other versions use is reloaded."""
         if shared:
-            self._rendered(name)
-        *graphs, whole = models
-        self._wire.unload(whole)
+            self._render_view(name)
+        *graphs, ensemble = models
+        self._client.unload(ensemble)
         for model in graphs:
             if shared:
-                self._wire.load(model)
+                self._client.load(model)
             else:
-                self._wire.unload(model)
+                self._client.unload(model)
         if not shared:
-            self._wait_until_gone(number, models)
+            self._wait_until_unloaded(number, models)
 
-    def _wait_until_gone(self, number: int, models: Collection[str]) -> None:
-        """Triton unloads in its own time."""
+    def _wait_until_unloaded(self, number: int, models: Collection[str]) -> None:
+        """Wait for Triton, which unloads in the background."""
         end, pause = time.monotonic() + _UNLOAD_S, threading.Event()
         for model in models:
-            while self._wire.is_ready(model, number) and time.monotonic() < end:
-                pause.wait(_LOOK_S)
+            while self._client.is_ready(model, number) and time.monotonic() < end:
+                pause.wait(_POLL_S)
 
     def _unregister(self, region: Region) -> None:
         with contextlib.suppress(RadiographError):
-            self._wire.unregister(region)
+            self._client.unregister(region)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover `count` items; one slice where size is 0."""
+    """Yield slices of at most `size` that cover `count` items; one slice if size is 0."""
     step = size or max(count, 1)
     return (slice(start, start + step) for start in range(0, count, step))

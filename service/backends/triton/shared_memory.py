@@ -1,9 +1,9 @@
-"""Shared memory with a Triton on the same host: arrays go there and back without a copy by wire.
+"""Shared memory with a Triton on the same host: arrays do not cross the network.
 
-    Regions.borrow(size) -> Region (registered with Triton) -> inputs | outputs -> given back
+    RegionPool.borrow(size) -> Region (registered with Triton) -> inputs | outputs -> returned
 
-A region is registered once and used again by whoever comes next. A Triton that started anew
-knows none of them; `forget` has them registered again.
+A region is registered once and reused by later calls. A restarted Triton knows none of them;
+`forget` makes the pool register them again.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 _PAGE = 4096
 _ALIGNMENT = 64
 MAX_IDLE = 8
-"""Regions kept for later; as many as calls run at one time are enough."""
-ASIDE_S = 60.0
-"""After a failed call, a region rests so long before it goes."""
+"""Regions kept for later calls; no more are needed than calls that run at the same time."""
+QUARANTINE_S = 60.0
+"""How long the region of a failed call is kept before it is freed."""
 
 
 class Region:
-    """One piece of shared memory and the name that Triton knows it by.
+    """One region of shared memory, and the name that Triton knows it by.
 
     Args:
-        size: bytes, at least.
+        size: least number of bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,18 +38,18 @@ class Region:
         self._memory = SharedMemory(self.name, create=True, size=-(-size // _PAGE) * _PAGE)
         self.size = self._memory.size
         self.generation = -1
-        """Of the Triton that it is registered with."""
+        """Generation of the Triton process that the region is registered with."""
 
     def write(self, offset: int, value: NDArray[Any]) -> None:
-        """Put an array there."""
+        """Write an array at an offset."""
         self._array(offset, value.shape, value.dtype)[...] = value
 
     def read(self, offset: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """A copy of float32 values that lie there."""
+        """Return a copy of the float32 array at an offset."""
         return self._array(offset, shape, np.dtype(np.float32)).copy()
 
     def free(self) -> None:
-        """Take it away from this process and from the system."""
+        """Unmap the region and remove it from the system."""
         with contextlib.suppress(FileNotFoundError):
             self._memory.close()
             self._memory.unlink()
@@ -58,12 +58,12 @@ class Region:
         return np.ndarray(shape, kind, self._memory.buf, offset)
 
 
-class Regions:
-    """Regions that are lent out one call at a time. Safe to call from threads.
+class RegionPool:
+    """Regions that are lent to one call at a time. Safe to call from threads.
 
     Args:
-        register: tells Triton of a region; raises when it cannot.
-        unregister: has Triton let go of one; does not raise.
+        register: makes Triton map a region; raises an error if that fails.
+        unregister: makes Triton unmap a region; never raises.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class Regions:
         self._register = register
         self._unregister = unregister
         self._idle: list[Region] = []
-        self._aside: deque[tuple[float, Region]] = deque()
+        self._quarantined: deque[tuple[float, Region]] = deque()
         self._generation = 0
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def borrow(self, size: int) -> Iterator[Region]:
-        """A registered region of at least so many bytes."""
+        """Lend a registered region of at least this many bytes."""
         region = self._take(size)
         try:
             if region.generation != (generation := self._generation):
@@ -90,19 +90,19 @@ class Regions:
         try:
             yield region
         except BaseException:
-            self._set_aside(region)
+            self._quarantine(region)
             raise
         self._give_back(region)
 
     def forget(self) -> None:
-        """Triton may have started anew: register each region again before its next use."""
+        """Register each region again before its next use, as Triton may have been restarted."""
         self._generation += 1
 
     def close(self) -> None:
-        """Free every region that is not lent out."""
+        """Free every region that is not lent."""
         with self._lock:
-            regions = [*self._idle, *(region for _, region in self._aside)]
-            self._idle, self._aside = [], deque()
+            regions = [*self._idle, *(region for _, region in self._quarantined)]
+            self._idle, self._quarantined = [], deque()
         for region in regions:
             self._drop(region)
 
@@ -122,13 +122,13 @@ class Regions:
         if surplus is not None:
             self._drop(surplus)
 
-    def _set_aside(self, region: Region) -> None:
-        """Triton may still write to what it has not answered: nobody gets it, or frees it, yet."""
+    def _quarantine(self, region: Region) -> None:
+        """Keep a region for a while: Triton may still write the answer to a failed call into it."""
         now, old = time.monotonic(), []
         with self._lock:
-            self._aside.append((now, region))
-            while self._aside and self._aside[0][0] < now - ASIDE_S:
-                old.append(self._aside.popleft()[1])
+            self._quarantined.append((now, region))
+            while self._quarantined and self._quarantined[0][0] < now - QUARANTINE_S:
+                old.append(self._quarantined.popleft()[1])
         for region in old:
             self._drop(region)
 
@@ -138,7 +138,7 @@ class Regions:
 
 
 def layout(sizes: list[int]) -> tuple[list[int], int]:
-    """Where arrays of so many bytes lie one after another, and the bytes of all."""
+    """Return aligned offsets for arrays of these sizes, one after the other, and the total size."""
     offsets, end = [], 0
     for size in sizes:
         offsets.append(end)

@@ -8,27 +8,27 @@ from typing import Any
 
 from radiograph.manifest import ModelManifest
 from service.backends.base import FloatArray
-from service.backends.ort import OrtBackend, Sessions
-from service.backends.ort_options import OrtOptions
+from service.backends.ort.backend import OrtBackend
+from tests.builders.service.ort_graphs import graph_cache
 
 
 class Gate(OrtBackend):
     """A backend whose trunk waits until the test opens it."""
 
     def __init__(self, folder: Path, manifest: ModelManifest) -> None:
-        super().__init__(folder, manifest, Sessions(OrtOptions()))
+        super().__init__(folder, manifest, graph_cache())
         self.entered = threading.Semaphore(0)
         self.open = threading.Event()
         self.open.set()
         self.batches: list[int] = []
 
     def trunk(
-        self, image: FloatArray, asked: Collection[str] | None = None
+        self, image: FloatArray, requested: Collection[str] | None = None
     ) -> dict[str, FloatArray]:
         self.batches.append(len(image))
         self.entered.release()
         assert self.open.wait(60)
-        return super().trunk(image, asked)
+        return super().trunk(image, requested)
 
     @property
     def calls(self) -> int:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from radiograph.repository.repository import Repository
-from service.backends import ort
+from service.backends.base import BackendFactory
+from service.backends.factory import backend_factory
 from service.observability.observer import NULL_OBSERVER, Observer
-from service.registry.loader import BackendFactory, VersionLoader
+from service.registry.loader import VersionLoader
 from service.registry.registry import ModelRegistry
 from service.settings import Settings
 
@@ -18,7 +19,7 @@ def build(
 ) -> ModelRegistry:
     """Build a registry that has loaded nothing yet."""
     settings = Settings.of(models_dir=root, default_model="tiny", threads=1).changed(**changes)
-    loader = VersionLoader(Repository(root), backends or ort.factory(settings), settings.limits)
+    loader = VersionLoader(Repository(root), backends or backend_factory(settings), settings.limits)
     return ModelRegistry(settings.models, loader, observer or NULL_OBSERVER)
 
 

@@ -27,11 +27,12 @@ from radiograph.preprocess import preprocess
 from radiograph.readers.read import read
 from radiograph.repository.repository import Repository
 from service.api.app import create_app
-from service.backends.ort import OrtBackend, Sessions, Trunk
-from service.backends.ort_options import OrtOptions
+from service.backends.ort.backend import OrtBackend
+from service.backends.ort.graph import Trunk
 from service.encoders import coco_rle
 from service.observability.observer import NullObserver
 from service.settings import Settings
+from tests.builders.service.ort_graphs import graph_cache
 from tests.builders.training import tiny_runs
 from training.config.finetune import FinetuneConfig
 from training.evaluation.trained_model import Raw, TrainedModel
@@ -178,7 +179,7 @@ class Opened:
     """Builds real backends and remembers, weakly, their trunks."""
 
     def __init__(self) -> None:
-        self.sessions = Sessions(OrtOptions())
+        self.sessions = graph_cache()
         self.trunks: WeakValueDictionary[tuple[str, int], Trunk] = WeakValueDictionary()
 
     def __call__(self, folder: Path, manifest: ModelManifest) -> OrtBackend:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from radiograph.repository.repository import Repository
-from service.backends import ort
+from service.backends.factory import backend_factory
 from service.backends.triton.repository_view import render
 from service.registry.state import State
 from service.settings import Settings
@@ -65,14 +65,16 @@ async def test_requests_of_one_batch_get_their_own_candidates(
 def test_a_backend_gives_every_image_its_candidates(candidate_models: Path) -> None:
     repository = Repository(candidate_models)
     manifest = repository.load_manifest("tiny", 1)
-    build = ort.factory(Settings.of(models_dir=candidate_models, default_model="tiny", threads=1))
+    build = backend_factory(
+        Settings.of(models_dir=candidate_models, default_model="tiny", threads=1)
+    )
     backend = build(repository.folder("tiny", 1), manifest)
     image = np.random.default_rng(0).normal(size=(3, 1, 64, 64)).astype(np.float32)
-    raw = backend.answers(image, ["boxes"]).heads["boxes"]
+    raw = backend.infer(image, ["boxes"]).heads["boxes"]
     count = candidate_version.COUNT
     assert (raw["logits"].shape, raw["boxes"].shape) == ((3, 1, count), (3, count, 4))
     for number in range(3):
-        alone = backend.answers(image[number : number + 1], ["boxes"]).heads["boxes"]
+        alone = backend.infer(image[number : number + 1], ["boxes"]).heads["boxes"]
         assert raw["logits"][number] == pytest.approx(alone["logits"][0], abs=1e-5)
 
 

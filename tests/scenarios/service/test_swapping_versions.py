@@ -21,12 +21,12 @@ from radiograph.errors import ModelNotFound
 from radiograph.manifest import ModelManifest
 from radiograph.repository.head_publishing import NewHead, publish_head
 from radiograph.repository.repository import Repository
-from service.backends import ort
-from service.backends.base import Backend, FloatArray
-from service.backends.ort import OrtBackend, Running, Sessions
-from service.backends.ort_options import OrtOptions
+from service.backends.base import Backend, BackendFactory, FloatArray
+from service.backends.factory import backend_factory
+from service.backends.ort.backend import OrtBackend
+from service.backends.ort.graph import Graph, GraphCache, RunCounter
+from service.backends.ort.session import OrtOptions
 from service.observability.observer import NullObserver
-from service.registry.loader import BackendFactory
 from service.registry.poller import RepositoryPoller
 from service.registry.registry import ModelRegistry
 from service.registry.state import State
@@ -36,6 +36,7 @@ from tests.builders.models import distinct_versions, tiny_version
 from tests.builders.models.distinct_versions import answered_probability, probability, publish
 from tests.builders.service.admin_calls import ADMIN, TOKEN
 from tests.builders.service.loaded import load
+from tests.builders.service.ort_graphs import graph_cache
 from tests.fixtures.service import Start
 
 
@@ -62,7 +63,7 @@ class Opened:
     """Builds real backends and remembers, weakly, every session that was opened for them."""
 
     def __init__(self) -> None:
-        self.sessions = Sessions(OrtOptions())
+        self.sessions = graph_cache()
         self.backends: weakref.WeakSet[OrtBackend] = weakref.WeakSet()
 
     def __call__(self, folder: Path, manifest: ModelManifest) -> OrtBackend:
@@ -150,7 +151,7 @@ def test_a_roll_back_to_a_kept_version_loads_nothing(root: Path, listening: List
 
 def test_a_roll_back_does_not_wait_for_a_version_that_loads(root: Path) -> None:
     settings = Settings.of(models_dir=root, default_model="tiny", threads=1)
-    real, begun, go = ort.factory(settings), threading.Event(), threading.Event()
+    real, begun, go = backend_factory(settings), threading.Event(), threading.Event()
 
     def build(folder: Path, manifest: ModelManifest) -> Backend:
         if manifest.version == 3:
@@ -213,13 +214,13 @@ def test_versions_that_differ_in_a_head_share_the_loaded_trunk(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[str] = []
-    real = ort.Graph.__init__
+    real = Graph.__init__
 
-    def count(self: ort.Graph, model: Path | bytes, options: OrtOptions, running: Running) -> None:
+    def count(self: Graph, model: Path | bytes, options: OrtOptions, runs: RunCounter) -> None:
         built.append(model.name if isinstance(model, Path) else "stage")
-        real(self, model, options, running)
+        real(self, model, options, runs)
 
-    monkeypatch.setattr(ort.Graph, "__init__", count)
+    monkeypatch.setattr(Graph, "__init__", count)
     models = load(root)
     assert built.count("stage") == 4
     built.clear()
@@ -243,13 +244,13 @@ def test_a_head_published_onto_the_served_version_answers_and_loads_alone(
     np.savez(folder / "golden.npz", **{"findings.logits": logits})
     head = NewHead("findings", tiny_version.HEADS["findings"], folder)
     built: list[str] = []
-    real = ort.Graph.__init__
+    real = Graph.__init__
 
-    def count(self: ort.Graph, model: Path | bytes, options: OrtOptions, running: Running) -> None:
+    def count(self: Graph, model: Path | bytes, options: OrtOptions, runs: RunCounter) -> None:
         built.append(model.name if isinstance(model, Path) else "stage")
-        real(self, model, options, running)
+        real(self, model, options, runs)
 
-    monkeypatch.setattr(ort.Graph, "__init__", count)
+    monkeypatch.setattr(Graph, "__init__", count)
     assert publish_head(Repository(root), "tiny", head, alias="stable") == 3
     models.refresh()
     assert models.lookup.ready().identity.version == 3
@@ -414,7 +415,7 @@ def test_an_alias_that_is_taken_away_is_no_longer_answered(root: Path) -> None:
 def test_of_changes_in_quick_succession_the_last_one_is_served(root: Path) -> None:
     publish(root, bias=3.0, alias=None)
     settings = Settings.of(models_dir=root, default_model="tiny", threads=1)
-    real = ort.factory(settings)
+    real = backend_factory(settings)
 
     def build(folder: Path, manifest: ModelManifest) -> Backend:
         if manifest.version == 2:  # while it loads, the alias moves on
@@ -488,7 +489,7 @@ class Gate(threading.Event):
         self.set()
         self.reached = threading.Event()
 
-    def backend(self, sessions: Sessions) -> BackendFactory:
+    def backend(self, sessions: GraphCache) -> BackendFactory:
         gate = self
 
         class Held(OrtBackend):
@@ -516,7 +517,7 @@ async def test_an_answer_is_of_the_version_that_it_names_when_a_swap_comes_in_be
     start: Start, root: Path, gate: Gate
 ) -> None:
     black = sample_files.png_file(np.zeros((64, 64), np.uint16))
-    backends = gate.backend(Sessions(OrtOptions()))
+    backends = gate.backend(graph_cache())
     async with start(backends, models_dir=root, keep_retired=0) as (app, client):
         gate.clear()
         before = asyncio.create_task(classify(client, black))

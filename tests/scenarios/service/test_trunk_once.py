@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from radiograph.manifest import ModelManifest
 from service.backends.base import FloatArray
-from service.backends.ort import OrtBackend, Sessions
-from service.backends.ort_options import OrtOptions
+from service.backends.ort.backend import OrtBackend
+from tests.builders.service.ort_graphs import graph_cache
 from tests.fixtures.service import Start
 
 DICOM = {"content-type": "application/dicom"}
@@ -22,14 +22,14 @@ class Counting(OrtBackend):
     """The real backend, with its calls counted."""
 
     def __init__(self, folder: Path, manifest: ModelManifest) -> None:
-        super().__init__(folder, manifest, Sessions(OrtOptions()))
+        super().__init__(folder, manifest, graph_cache())
         self.calls: Counter[str] = Counter()
 
     def trunk(
-        self, image: FloatArray, asked: Collection[str] | None = None
+        self, image: FloatArray, requested: Collection[str] | None = None
     ) -> dict[str, FloatArray]:
         self.calls["trunk"] += 1
-        return super().trunk(image, asked)
+        return super().trunk(image, requested)
 
     def text(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> FloatArray:
         self.calls["text"] += 1

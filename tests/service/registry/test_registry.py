@@ -5,18 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
-from radiograph.errors import InvalidVersion, ModelNotFound
+from radiograph.errors import ModelNotFound
 from radiograph.manifest import ModelManifest
-from radiograph.repository.repository import Repository
-from service.backends import golden, ort
-from service.backends.ort import OrtBackend, Sessions
-from service.backends.ort_options import OrtOptions
-from service.errors import NotReady, ProviderUnavailable
+from service.backends.ort.backend import OrtBackend
+from service.errors import NotReady
 from service.registry.state import State
-from service.settings import Settings
 from tests.builders.models import tiny_version
 from tests.builders.service.loaded import build, load
 from tests.fixtures.service import Start
@@ -127,20 +122,6 @@ def test_the_default_model_loads_first(tmp_path: Path) -> None:
     assert [entry.name for entry in load(tmp_path).lookup.versions()] == ["tiny", "alpha", "zulu"]
 
 
-def test_versions_share_the_graphs_of_equal_digest(tmp_path: Path) -> None:
-    tiny_version.publish(tmp_path, alias="stable")
-    tiny_version.publish(tmp_path, alias="canary")
-    sessions = Sessions(OrtOptions())
-    folders = [Repository(tmp_path).folder("tiny", version) for version in (1, 2)]
-    manifest = Repository(tmp_path).load_manifest("tiny", 1)
-    first, second = (OrtBackend(folder, manifest, sessions) for folder in folders)
-    file, digest = manifest.trunk.file, manifest.files[manifest.trunk.file]
-    shared = sessions.open(folders[0] / file, digest)
-    first.close()
-    assert sessions.open(folders[1] / file, digest) is shared
-    second.close()
-
-
 def test_before_loading_nothing_is_ready(tiny_models: Path) -> None:
     models = build(tiny_models)
     assert not models.lookup.default_is_ready()
@@ -164,46 +145,6 @@ def test_an_error_that_nobody_expected_fails_the_version_alone(tiny_models: Path
     models = load(tiny_models, None, broken)
     (entry,) = models.lookup.versions()
     assert (entry.state, entry.reason) == (State.FAILED, "unexpected error, see the log")
-
-
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_provider_that_is_not_there_is_an_error_at_start(
-    provider: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ProviderUnavailable, match="ExecutionProvider"):
-        ort.factory(Settings().changed(provider=provider))
-
-
-def test_a_provider_that_is_listed_but_does_not_compute_is_an_error_at_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    real = onnxruntime.InferenceSession
-
-    def fall_back(model: bytes, options: object, providers: object) -> object:
-        return real(model, options, providers=["CPUExecutionProvider"])
-
-    listed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
-    with pytest.raises(ProviderUnavailable, match="the session runs on"):
-        ort.factory(Settings.of(provider="cuda"))
-
-
-def test_golden_outputs_come_out_again_exactly(tiny_models: Path) -> None:
-    repository = Repository(tiny_models)
-    manifest = repository.load_manifest("tiny", 1)
-    folder = repository.folder("tiny", 1)
-    backend = OrtBackend(folder, manifest, Sessions(OrtOptions()))
-    assert golden.replay(backend, manifest, folder) < 1e-6
-
-
-def test_an_archive_that_is_cut_short_is_no_archive(tmp_path: Path) -> None:
-    path = tmp_path / "golden.npz"
-    np.savez(path, a=np.zeros(100))
-    path.write_bytes(path.read_bytes()[:80])
-    with pytest.raises(InvalidVersion, match="not an archive"):
-        golden.read_arrays(path)
 
 
 async def test_a_service_without_a_sound_version_lives_but_is_not_ready(

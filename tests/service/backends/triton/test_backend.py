@@ -1,4 +1,4 @@
-"""A version in a real Triton answers as it does in ONNX Runtime, comes, goes and comes back."""
+"""A version in a real Triton gives the outputs of ONNX Runtime, from loading to unloading."""
 
 import shutil
 import threading
@@ -13,20 +13,20 @@ import tritonclient.grpc
 
 from radiograph.errors import InvalidVersion
 from radiograph.repository.repository import Repository
-from service.backends import factory
 from service.backends.base import Backend, on_behalf_of
-from service.backends.ort import OrtBackend, Sessions
-from service.backends.ort_options import OrtOptions
+from service.backends.factory import backend_factory
+from service.backends.ort.backend import OrtBackend
 from service.backends.triton import repository_view
 from service.backends.triton.backend import TritonBackend
 from service.errors import BackendUnavailable, NotReady
 from service.registry.loader import OpenVersion, VersionLoader
 from service.settings import Settings
 from tests.builders.models import tiny_version
+from tests.builders.service.ort_graphs import graph_cache
 from tests.builders.triton.triton_process import Triton
 
-WAYS = [("grpc", False), ("grpc", True), ("http", False), ("http", True)]
-IDS = [f"{protocol}{'-shared' if shared else ''}" for protocol, shared in WAYS]
+TRANSPORTS = [("grpc", False), ("grpc", True), ("http", False), ("http", True)]
+IDS = [f"{protocol}{'-shared' if shared else ''}" for protocol, shared in TRANSPORTS]
 TOLERANCE = 1e-5
 
 
@@ -40,7 +40,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
 
 @pytest.fixture(scope="module")
 def own(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository that tests add versions to: `tiny/1`, `stable`."""
+    """Repository that tests add versions to: `tiny/1`, `stable`."""
     return tiny_version.copy(tiny_models, tmp_path_factory.mktemp("own") / "models")
 
 
@@ -59,14 +59,14 @@ def settings(triton: Triton, models: Path, protocol: str = "grpc", **changes: An
 
 def load(settings: Settings, version: int = 1) -> OpenVersion:
     repository = Repository(settings.models.models_dir)
-    backends = factory.factory(settings)
+    backends = backend_factory(settings)
     return VersionLoader(repository, backends, settings.limits).load("tiny", version)
 
 
 def local(models: Path, version: int = 1) -> OrtBackend:
     repository = Repository(models)
     manifest = repository.load_manifest("tiny", version)
-    return OrtBackend(repository.folder("tiny", version), manifest, Sessions(OrtOptions()))
+    return OrtBackend(repository.folder("tiny", version), manifest, graph_cache())
 
 
 def images(count: int) -> Any:
@@ -78,18 +78,18 @@ IDS_OF_PHRASES = np.array([[2, 4, 6, 3], [2, 5, 3, 0], [2, 7, 3, 0]], dtype=np.i
 
 
 def everything(backend: Backend, count: int) -> dict[str, Any]:
-    """What all calls give for so many images and three phrases."""
+    """Return the outputs of every call for some images and three phrases."""
     image, mask = images(count), (IDS_OF_PHRASES != 0).astype(np.int64)
     phrases = backend.text(IDS_OF_PHRASES, mask)
     features = backend.trunk(image) | {"phrase_features": phrases}
-    answers = backend.answers(image, tiny_version.HEADS, phrases)
+    inferred = backend.infer(image, tiny_version.HEADS, phrases)
     found = {"phrases": phrases}
     found |= {f"trunk.{name}": value for name, value in features.items()}
-    found["vectors"] = answers.features["global_features"]
+    found["vectors"] = inferred.features["global_features"]
     for name, head in tiny_version.HEADS.items():
         alone = backend.head(name, {item: features[item] for item in head.inputs})
         found |= {f"head.{name}.{output}": value for output, value in alone.items()}
-        found |= {f"{name}.{output}": value for output, value in answers.heads[name].items()}
+        found |= {f"{name}.{output}": value for output, value in inferred.heads[name].items()}
     return found
 
 
@@ -99,9 +99,9 @@ def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
         np.testing.assert_allclose(found[name], value, atol=TOLERANCE, err_msg=name)
 
 
-@pytest.mark.parametrize(("protocol", "shared"), WAYS, ids=IDS)
+@pytest.mark.parametrize(("protocol", "shared"), TRANSPORTS, ids=IDS)
 @pytest.mark.parametrize("count", [1, 11])
-def test_every_call_gives_what_onnx_runtime_gives(
+def test_every_call_gives_the_outputs_of_onnx_runtime(
     triton: Triton, own: Path, protocol: str, shared: bool, count: int
 ) -> None:
     chosen = settings(triton, own, protocol, triton_shared_memory=shared, triton_unload=False)
@@ -113,21 +113,23 @@ def test_every_call_gives_what_onnx_runtime_gives(
         loaded.backend.close()
 
 
-def test_the_service_asks_for_answers_so_that_features_stay_in_triton() -> None:
+def test_only_triton_is_remote_so_that_features_stay_there() -> None:
     assert TritonBackend.remote
     assert not OrtBackend.remote
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_threads_do_not_get_each_others_answers(triton: Triton, own: Path, protocol: str) -> None:
+def test_threads_do_not_get_the_outputs_of_each_other(
+    triton: Triton, own: Path, protocol: str
+) -> None:
     chosen = settings(triton, own, protocol, triton_shared_memory=True, triton_unload=False)
     backend, reference = load(chosen).backend, local(own)
     levels = np.linspace(-1, 1, 24, dtype=np.float32)
 
     def ask(level: float) -> Any:
         image = np.full((1, 1, tiny_version.SIZE_PX, tiny_version.SIZE_PX), level, np.float32)
-        pair = (source.answers(image, ["anatomy"]) for source in (backend, reference))
-        return [answers.heads["anatomy"]["logits"] for answers in pair]
+        pair = (source.infer(image, ["anatomy"]) for source in (backend, reference))
+        return [outputs.heads["anatomy"]["logits"] for outputs in pair]
 
     with ThreadPoolExecutor(6) as threads:
         for found, expected in threads.map(ask, levels):
@@ -135,15 +137,15 @@ def test_threads_do_not_get_each_others_answers(triton: Triton, own: Path, proto
     backend.close()
 
 
-def test_the_request_ids_are_in_the_log_of_triton(triton: Triton, own: Path) -> None:
+def test_request_ids_are_in_the_log_of_triton(triton: Triton, own: Path) -> None:
     loaded = load(settings(triton, own, triton_unload=False))
     with on_behalf_of("first-request", "second-request"):
-        loaded.backend.answers(images(2), ["findings"])
+        loaded.backend.infer(images(2), ["findings"])
     triton.wait_for("request id: first-request,second-request, model: tiny-v1, ")
     loaded.backend.close()
 
 
-def test_regions_are_registered_once_used_again_and_unregistered_at_the_end(
+def test_regions_are_registered_once_reused_and_unregistered_at_the_end(
     triton: Triton, own: Path
 ) -> None:
     client = tritonclient.grpc.InferenceServerClient(triton.url())
@@ -166,21 +168,21 @@ def test_regions_are_registered_once_used_again_and_unregistered_at_the_end(
 
 
 def with_other_findings(stage: Path) -> None:
-    """Another version: its findings are less sure."""
+    """Change a version so that its findings are less certain."""
     path = stage / "heads" / "findings.onnx"
     path.write_bytes(tiny_version.less_sure(path.read_bytes()))
     np.savez(stage / "golden.npz", **tiny_version.golden(stage))  # type: ignore[arg-type] # numpy's stub
 
 
-def states(triton: Triton) -> set[tuple[str, str]]:
-    """What answers, as Triton says."""
+def ready_models(triton: Triton) -> set[tuple[str, str]]:
+    """Return the models and versions that Triton reports as ready."""
     with tritonclient.grpc.InferenceServerClient(triton.url()) as client:
         index = client.get_model_repository_index().models
         return {(item.name, item.version) for item in index if item.state == "READY"}
 
 
-def test_versions_come_and_go_while_another_answers(triton: Triton, own: Path) -> None:
-    build = factory.factory(settings(triton, own))
+def test_versions_load_and_unload_while_another_one_is_in_use(triton: Triton, own: Path) -> None:
+    build = backend_factory(settings(triton, own))
     repository = Repository(own)
 
     def open_version(number: int) -> Backend:
@@ -189,13 +191,13 @@ def test_versions_come_and_go_while_another_answers(triton: Triton, own: Path) -
     first = open_version(1)
     number = tiny_version.publish(own, alias="canary", change=with_other_findings)
     ended, failures, answered = threading.Event(), [], 0
-    expected = local(own).answers(images(1), ["findings"]).heads["findings"]["logits"]
+    expected = local(own).infer(images(1), ["findings"]).heads["findings"]["logits"]
 
     def ask() -> None:
         nonlocal answered
         while not ended.is_set():
             try:
-                found = first.answers(images(1), ["findings"]).heads["findings"]["logits"]
+                found = first.infer(images(1), ["findings"]).heads["findings"]["logits"]
                 np.testing.assert_allclose(found, expected, atol=TOLERANCE)
                 answered += 1
             except (AssertionError, BackendUnavailable) as error:
@@ -214,13 +216,13 @@ def test_versions_come_and_go_while_another_answers(triton: Triton, own: Path) -
     assert answered
     assert_equal(newer, everything(local(own, number), 2))
     assert not np.allclose(newer["findings.logits"], everything(first, 2)["findings.logits"])
-    assert (f"tiny-v{number}", str(number)) not in states(triton)
-    assert ("tiny-v1", "1") in states(triton)
+    assert (f"tiny-v{number}", str(number)) not in ready_models(triton)
+    assert ("tiny-v1", "1") in ready_models(triton)
     first.close()
-    assert not {name for name, _ in states(triton)} & {"tiny-v1", "tiny-trunk", "tiny-text"}
+    assert not {name for name, _ in ready_models(triton)} & {"tiny-v1", "tiny-trunk", "tiny-text"}
 
 
-def test_a_closed_version_is_no_longer_there(triton: Triton, own: Path) -> None:
+def test_a_closed_version_is_unloaded(triton: Triton, own: Path) -> None:
     loaded = load(settings(triton, own))
     loaded.backend.close()
     with tritonclient.grpc.InferenceServerClient(triton.url()) as client:
@@ -228,25 +230,25 @@ def test_a_closed_version_is_no_longer_there(triton: Triton, own: Path) -> None:
 
 
 def alter(triton: Triton) -> Path:
-    """Put another graph where Triton reads the findings from."""
+    """Replace the graph of the findings in Triton's repository."""
     path = triton.repository / "tiny-findings" / "1" / "model.onnx"
     path.write_bytes(tiny_version.less_sure(path.read_bytes()))
     return path
 
 
-def test_a_triton_that_answers_differently_never_becomes_ready(triton: Triton, own: Path) -> None:
+def test_a_version_that_triton_computes_differently_is_refused(triton: Triton, own: Path) -> None:
     repository_view.render(Repository(own), triton.repository)
     path = alter(triton)
     with pytest.raises(InvalidVersion, match=r"`findings\.logits` differs by 3"):
         load(settings(triton, own, triton_view=None))
-    assert ("tiny-v1", "1") not in states(triton)
+    assert ("tiny-v1", "1") not in ready_models(triton)
     path.write_bytes(b"no graph")
     with pytest.raises(InvalidVersion, match="Triton cannot load tiny-v1"):
         load(settings(triton, own, triton_view=None))
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_what_triton_does_not_hold_is_not_ready(triton: Triton, own: Path, protocol: str) -> None:
+def test_a_model_that_triton_lacks_is_not_ready(triton: Triton, own: Path, protocol: str) -> None:
     for place in triton.repository.glob("tiny-*"):
         shutil.rmtree(place)
     with pytest.raises(NotReady, match="does not hold tiny-v1"):

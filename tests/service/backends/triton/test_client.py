@@ -1,4 +1,4 @@
-"""A Triton that is away, slow, or answers with something else than it was asked for."""
+"""A Triton that is unreachable or slow, or that gives a wrong answer, is an error of its kind."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import numpy as np
@@ -21,12 +21,13 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import ModelManifest
 from radiograph.repository.repository import Repository
-from service.backends import factory, golden
+from service.backends import golden
 from service.backends.base import Backend
-from service.backends.triton.client import Address, Tls, TritonWire
+from service.backends.factory import backend_factory
+from service.backends.triton.client import TritonClient
 from service.backends.triton.server import Call
 from service.errors import BackendFailure, BackendUnavailable, InvalidSettings
-from service.settings import Settings
+from service.settings import Settings, TritonSettings
 
 SHAPE = (2, 3)
 GOOD = np.arange(6, dtype=np.float32).reshape(SHAPE)
@@ -34,7 +35,7 @@ Answer = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Answers every inference as a test says; loads whatever it is asked to."""
+    """Triton that answers every inference as a test says, and loads any model."""
 
     def __init__(self, answer: Answer) -> None:
         self.ModelInfer = answer
@@ -54,7 +55,7 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
 @contextlib.contextmanager
 def scripted(answer: Answer, credentials: grpc.ServerCredentials = None) -> Iterator[str]:
-    """The address of a server that answers so."""
+    """Run a server that gives this answer, and return its address."""
     server = grpc.server(ThreadPoolExecutor(2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Scripted(answer), server)
     address = "127.0.0.1:0"
@@ -84,20 +85,20 @@ def call(inputs: np.ndarray[Any, Any] = GOOD) -> Call:
     return Call("tiny-findings", 1, {"global_features": inputs}, {"logits": SHAPE})
 
 
-def ask(url: str, protocol: str = "grpc", timeout_s: float = 10.0) -> Any:
-    wire = TritonWire(Address(url, protocol, timeout_s))
+def ask(url: str, protocol: Literal["grpc", "http"] = "grpc", timeout_s: float = 10.0) -> Any:
+    client = TritonClient(TritonSettings(url=url, protocol=protocol, timeout_s=timeout_s))
     try:
-        return wire.infer(call(), None)["logits"]
+        return client.infer(call(), None)["logits"]
     finally:
-        wire.close()
+        client.close()
 
 
-def test_a_sound_answer_is_taken() -> None:
+def test_a_correct_answer_is_accepted() -> None:
     with scripted(lambda *_: response()) as url:
         np.testing.assert_array_equal(ask(url), GOOD)
 
 
-NONSENSE = {
+WRONG_ANSWERS = {
     "another shape": (response(shape=(3, 2)), "not FP32"),
     "another rank": (response(shape=(6,)), "not FP32"),
     "a negative axis": (response(shape=(-2, -3)), "not FP32"),
@@ -116,8 +117,8 @@ NONSENSE = {
 }
 
 
-@pytest.mark.parametrize(("answer", "reason"), NONSENSE.values(), ids=NONSENSE)
-def test_an_answer_that_is_none_is_refused(answer: Any, reason: str) -> None:
+@pytest.mark.parametrize(("answer", "reason"), WRONG_ANSWERS.values(), ids=WRONG_ANSWERS)
+def test_a_wrong_answer_is_refused(answer: Any, reason: str) -> None:
     with (
         scripted(lambda *_: answer) as url,
         pytest.raises(BackendFailure, match=reason),
@@ -141,7 +142,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("code", "words", "kind"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_is_to_be_tried_again_or_not(
+def test_a_refusal_tells_whether_a_retry_may_help(
     code: grpc.StatusCode, words: str, kind: type[Exception]
 ) -> None:
     def refuse(_: Any, context: grpc.ServicerContext) -> None:
@@ -154,14 +155,14 @@ def test_a_refusal_is_to_be_tried_again_or_not(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_a_closed_port_is_to_be_tried_again(protocol: str) -> None:
+def test_a_closed_port_may_be_tried_again(protocol: Literal["grpc", "http"]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
         with pytest.raises(BackendUnavailable, match="cannot be reached"):
             ask(f"127.0.0.1:{taken.getsockname()[1]}", protocol)
 
 
-def test_a_slow_server_is_given_up_and_asked_again_the_next_time(tiny_models: Path) -> None:
+def test_a_slow_call_times_out_and_the_next_one_works(tiny_models: Path) -> None:
     go_on = threading.Event()
 
     def slow(*_: Any) -> Any:
@@ -180,7 +181,7 @@ def test_a_slow_server_is_given_up_and_asked_again_the_next_time(tiny_models: Pa
         backend.close()
 
 
-def test_a_slow_http_server_is_given_up() -> None:
+def test_a_slow_http_server_times_out() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -216,7 +217,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("status", "kind", "body"), PAGES.values(), ids=PAGES)
-def test_a_web_server_that_is_no_triton_is_a_failure(status: int, kind: str, body: bytes) -> None:
+def test_a_web_server_other_than_triton_is_a_failure(status: int, kind: str, body: bytes) -> None:
     class Page(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
@@ -243,7 +244,7 @@ def test_a_web_server_that_is_no_triton_is_a_failure(status: int, kind: str, bod
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    """Make a self-signed certificate for 127.0.0.1, and its key."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl to make a certificate with")
@@ -261,19 +262,20 @@ def test_over_tls_both_sides_are_checked(certificates: tuple[Path, Path]) -> Non
     pair = (key.read_bytes(), certificate.read_bytes())
     credentials = grpc.ssl_server_credentials([pair], pair[1], require_client_auth=True)
     with scripted(lambda *_: response(), credentials) as url:
-        for tls, answers in (
-            (Tls(certificate, certificate, key), True),
-            (Tls(certificate), False),  # without a certificate of its own
-            (Tls(None, certificate, key), False),  # not trusting the server's
-            (None, False),
+        own: dict[str, Any] = {"certificate_file": certificate, "key_file": key}
+        for tls, accepted in (
+            ({"tls": True, "ca_file": certificate, **own}, True),
+            ({"tls": True, "ca_file": certificate}, False),  # without a certificate of its own
+            ({"tls": True, **own}, False),  # does not trust the server's certificate
+            ({}, False),
         ):
-            wire = TritonWire(Address(url, timeout_s=20, tls=tls))
-            if answers:
-                np.testing.assert_array_equal(wire.infer(call(), None)["logits"], GOOD)
+            client = TritonClient(TritonSettings(url=url, timeout_s=20, **tls))
+            if accepted:
+                np.testing.assert_array_equal(client.infer(call(), None)["logits"], GOOD)
             else:
                 with pytest.raises(BackendUnavailable):
-                    wire.infer(call(), None)
-            wire.close()
+                    client.infer(call(), None)
+            client.close()
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -289,18 +291,20 @@ def test_over_https_the_certificate_is_checked(
         thread.start()
         try:
             url = f"127.0.0.1:{server.server_port}"
-            tls = Tls(certificate if trusted else None)
-            wire = TritonWire(Address(url, "http", timeout_s=20, tls=tls))
+            ca_file = certificate if trusted else None
+            settings = TritonSettings(
+                url=url, protocol="http", timeout_s=20, tls=True, ca_file=ca_file
+            )
             kind = BackendFailure if trusted else BackendUnavailable
             with pytest.raises(kind):
-                wire.infer(call(), None)
+                TritonClient(settings).infer(call(), None)
         finally:
             server.shutdown()
             thread.join()
 
 
 class Refusing(BaseHTTPRequestHandler):
-    """Understands, and says no."""
+    """Web server that understands the request and refuses it."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -320,10 +324,10 @@ def open_backend(
     manifest, folder = repository.load_manifest("tiny", 1), repository.folder("tiny", 1)
     given = {"backend": "triton", "triton_url": url, "triton_wait_s": 0}
     chosen = Settings.of(**given | changes)
-    return factory.factory(chosen)(folder, manifest), manifest, folder
+    return backend_factory(chosen)(folder, manifest), manifest, folder
 
 
-def test_a_version_whose_golden_outputs_come_as_nonsense_is_refused(tiny_models: Path) -> None:
+def test_a_version_whose_golden_outputs_are_wrong_is_refused(tiny_models: Path) -> None:
     with scripted(lambda *_: response()) as url:
         backend, manifest, folder = open_backend(tiny_models, url)
         with pytest.raises(InvalidVersion, match="does not give"):
@@ -331,10 +335,10 @@ def test_a_version_whose_golden_outputs_come_as_nonsense_is_refused(tiny_models:
         backend.close()
 
 
-WRONG = {
+WRONG_SETTINGS = {
     "a scheme": {"triton_url": "http://127.0.0.1:8000"},
     "no port": {"triton_url": "triton"},
-    "a protocol nobody speaks": {"triton_protocol": "carrier-pigeon"},
+    "an unknown protocol": {"triton_protocol": "carrier-pigeon"},
     "no time": {"triton_timeout_s": 0},
     "certificates without TLS": {"triton_ca_file": "ca.pem"},
     "a certificate without its key": {"triton_tls": True, "triton_certificate_file": "c.pem"},
@@ -342,7 +346,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("given", WRONG.values(), ids=WRONG)
-def test_settings_that_make_no_sense_are_an_error_at_start(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("given", WRONG_SETTINGS.values(), ids=WRONG_SETTINGS)
+def test_settings_that_contradict_each_other_are_an_error_at_start(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidSettings):
-        factory.factory(Settings.of(backend="triton", **given))
+        backend_factory(Settings.of(backend="triton", **given))

@@ -1,4 +1,4 @@
-"""Shared memory is lent to one call at a time, registered once, and freed at the end."""
+"""A region of shared memory serves one call at a time, is registered once and freed at the end."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from service.backends.triton import shared_memory
-from service.backends.triton.shared_memory import Region, Regions, layout
+from service.backends.triton.shared_memory import Region, RegionPool, layout
 from service.errors import BackendUnavailable
 
 
 class Peer:
-    """What Triton is told of."""
+    """Triton that remembers which regions it knows."""
 
     def __init__(self) -> None:
         self.known: list[str] = []
@@ -31,15 +31,15 @@ def peer() -> Peer:
 
 
 @pytest.fixture
-def regions(peer: Peer) -> Regions:
-    return Regions(peer.register, peer.unregister)
+def regions(peer: Peer) -> RegionPool:
+    return RegionPool(peer.register, peer.unregister)
 
 
-def there(name: str) -> bool:
-    return Path("/dev/shm", name).exists()  # noqa: S108 - where the system keeps it
+def exists(name: str) -> bool:
+    return Path("/dev/shm", name).exists()  # noqa: S108 - the folder of shared memory
 
 
-def test_a_region_is_used_again_and_registered_once(peer: Peer, regions: Regions) -> None:
+def test_a_region_is_reused_and_registered_once(peer: Peer, regions: RegionPool) -> None:
     with regions.borrow(100) as first:
         pass
     with regions.borrow(4000) as second:
@@ -48,13 +48,13 @@ def test_a_region_is_used_again_and_registered_once(peer: Peer, regions: Regions
     regions.close()
 
 
-def test_two_calls_at_one_time_have_regions_of_their_own(regions: Regions) -> None:
+def test_concurrent_calls_have_separate_regions(regions: RegionPool) -> None:
     with regions.borrow(100) as first, regions.borrow(100) as second:
         assert first.name != second.name
     regions.close()
 
 
-def test_a_larger_call_gets_a_larger_region(regions: Regions) -> None:
+def test_a_larger_call_gets_a_larger_region(regions: RegionPool) -> None:
     with regions.borrow(100) as first:
         pass
     with regions.borrow(first.size + 1) as second:
@@ -62,7 +62,7 @@ def test_a_larger_call_gets_a_larger_region(regions: Regions) -> None:
     regions.close()
 
 
-def test_arrays_come_out_as_they_went_in(regions: Regions) -> None:
+def test_arrays_are_read_as_they_were_written(regions: RegionPool) -> None:
     value = np.arange(12, dtype=np.float32).reshape(3, 4)
     with regions.borrow(256) as region:
         region.write(64, value[:, ::2])
@@ -71,7 +71,7 @@ def test_arrays_come_out_as_they_went_in(regions: Regions) -> None:
     np.testing.assert_array_equal(read, value[:, ::2])
 
 
-def test_after_a_restart_each_region_is_registered_again(peer: Peer, regions: Regions) -> None:
+def test_after_a_restart_each_region_is_registered_again(peer: Peer, regions: RegionPool) -> None:
     with regions.borrow(100):
         pass
     regions.forget()
@@ -81,18 +81,18 @@ def test_after_a_restart_each_region_is_registered_again(peer: Peer, regions: Re
     regions.close()
 
 
-def test_a_region_whose_call_failed_is_not_lent_again_before_it_goes(
-    peer: Peer, regions: Regions, monkeypatch: pytest.MonkeyPatch
+def test_the_region_of_a_failed_call_is_never_lent_again(
+    peer: Peer, regions: RegionPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BackendUnavailable), regions.borrow(100) as failed:
         raise BackendUnavailable("no answer")
-    assert there(failed.name)
+    assert exists(failed.name)
     with regions.borrow(100) as other:
         assert other.name != failed.name
-    monkeypatch.setattr(shared_memory, "ASIDE_S", -1.0)
+    monkeypatch.setattr(shared_memory, "QUARANTINE_S", -1.0)
     with pytest.raises(BackendUnavailable), regions.borrow(100):
         raise BackendUnavailable("no answer")
-    assert not there(failed.name)
+    assert not exists(failed.name)
     regions.close()
 
 
@@ -103,13 +103,13 @@ def test_a_region_that_cannot_be_registered_is_freed(peer: Peer) -> None:
         names.append(region.name)
         raise BackendUnavailable("away")
 
-    regions = Regions(refuse, peer.unregister)
+    regions = RegionPool(refuse, peer.unregister)
     with pytest.raises(BackendUnavailable), regions.borrow(100):
         pass
-    assert [there(name) for name in names] == [False]
+    assert [exists(name) for name in names] == [False]
 
 
-def test_few_regions_are_kept_and_none_after_the_end(peer: Peer, regions: Regions) -> None:
+def test_few_idle_regions_are_kept_and_none_after_closing(peer: Peer, regions: RegionPool) -> None:
     lent = [regions.borrow(100 * number) for number in range(1, shared_memory.MAX_IDLE + 3)]
     for one in lent:
         one.__enter__()
@@ -119,10 +119,10 @@ def test_few_regions_are_kept_and_none_after_the_end(peer: Peer, regions: Region
     kept = list(peer.known)
     regions.close()
     assert peer.known == []
-    assert not any(there(name) for name in kept)
+    assert not any(exists(name) for name in kept)
 
 
-def test_places_do_not_overlap_and_are_aligned() -> None:
+def test_offsets_do_not_overlap_and_are_aligned() -> None:
     offsets, size = layout([1, 64, 65, 0, 3])
     assert offsets == [0, 64, 128, 256, 256]
     assert size == 320

@@ -1,0 +1,1 @@
+"""ONNX Runtime in this process as a backend."""

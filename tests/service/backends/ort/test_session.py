@@ -1,0 +1,57 @@
+"""The requested hardware must compute; nothing falls back to the CPU silently."""
+
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from service.backends.factory import backend_factory
+from service.backends.ort.session import OrtOptions, providers
+from service.errors import ProviderUnavailable
+from service.settings import RuntimeSettings, Settings
+
+CPU, CUDA, TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_missing_provider_is_an_error_at_start(
+    provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    with pytest.raises(ProviderUnavailable, match="ExecutionProvider"):
+        backend_factory(Settings().changed(provider=provider))
+
+
+def test_a_provider_that_is_listed_but_does_not_compute_is_an_error_at_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = onnxruntime.InferenceSession
+
+    def fall_back(model: bytes, options: object, providers: object) -> object:
+        return real(model, options, providers=[CPU])
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
+    with pytest.raises(ProviderUnavailable, match="the session runs on"):
+        backend_factory(Settings.of(provider="cuda"))
+
+
+def test_a_provider_falls_back_on_those_after_it() -> None:
+    runtime = RuntimeSettings(provider="tensorrt", device_id=1, tensorrt_cache_dir=Path("/cache"))
+    found = dict(providers(runtime))
+    assert list(found) == [TENSORRT, CUDA, CPU]
+    assert found[TENSORRT]["trt_engine_cache_path"] == "/cache"
+    assert (found[TENSORRT]["device_id"], found[CUDA]["device_id"]) == ("1", "1")
+    assert [name for name, _ in providers(RuntimeSettings())] == [CPU]
+
+
+@pytest.mark.parametrize(
+    ("provider", "workers", "concurrent", "on_device"),
+    [("cpu", 1, False, False), ("cpu", 2, True, False), ("cuda", 2, False, True)],
+)
+def test_the_options_follow_from_the_settings(
+    provider: str, workers: int, concurrent: bool, on_device: bool
+) -> None:
+    options = OrtOptions.of(Settings.of(provider=provider, workers=workers))
+    assert (options.concurrent, options.on_device) == (concurrent, on_device)
+    assert options.device[0] == ("cuda" if on_device else "cpu")
