@@ -1,1 +1,1 @@
-"""AnalysisResult -> bytes: one file for each format. No HTTP, no runtime."""
+"""Encoders of analysis results, one for each output format; they know no HTTP and no runtime."""

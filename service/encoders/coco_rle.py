@@ -1,4 +1,4 @@
-"""COCO run lengths: how a mask travels in JSON.
+"""COCO run-length encoding of masks, as JSON carries them.
 
 column by column, top to bottom: [zeros, ones, zeros, ...], beginning with zeros
 """
@@ -10,14 +10,14 @@ from radiograph.geometry import Box
 
 
 def encode(mask: NDArray[np.bool_], box: Box | None = None) -> list[int]:
-    """A mask -> its uncompressed COCO counts.
+    """Encode a mask as uncompressed COCO counts.
 
-    Changes are looked for down the columns of the array as it lies in memory, and only where
-    the mask is: nothing of the size of the image is transposed or copied.
+    Changes along the columns are found in the array as it lies in memory, row-major, and only
+    within the box: nothing of the size of the image is transposed or copied.
 
     Args:
         mask: rows x columns, bool.
-        box: (x0, y0, x1, y1) outside of which the mask is known to be empty.
+        box: (x0, y0, x1, y1), exclusive ends; the mask is known to be empty outside of it.
 
     Returns:
         Lengths of the runs in column-major order, zeros first; their sum is rows * columns.
@@ -28,19 +28,21 @@ def encode(mask: NDArray[np.bool_], box: Box | None = None) -> list[int]:
     if box is None and not mask.any():
         return [rows * columns]
     x0, y0, x1, y1 = (int(edge) for edge in box or (0, 0, columns, rows))
-    top = max(y0 - 1, 0)
+    top = max(y0 - 1, 0)  # one row more on either side, so that the first and last change count
     part = mask[top : y1 + 1, x0:x1]
-    changed = np.flatnonzero(part[1:] != part[:-1])
+    changed = np.flatnonzero(part[1:] != part[:-1])  # between vertical neighbours
     row, column = np.divmod(changed, part.shape[1])
+    # Column-major positions of the first pixel after each change: within the columns, and between
+    # the last pixel of one column and the first pixel of the next.
     within = (column + x0) * rows + row + top + 1
     between = (np.flatnonzero(mask[0, 1:] != mask[-1, :-1]) + 1) * rows
     changes = np.sort(np.concatenate((within, between)))
-    first = [0] if mask[0, 0] else []
+    first = [0] if mask[0, 0] else []  # an empty run of zeros before a mask that starts set
     counts: list[int] = np.diff(np.concatenate(([0, *first], changes, [rows * columns]))).tolist()
     return counts
 
 
 def decode(counts: list[int], rows: int, columns: int) -> NDArray[np.bool_]:
-    """Uncompressed COCO counts -> the mask, rows x columns, bool."""
+    """Decode uncompressed COCO counts to a mask, rows x columns, bool."""
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(columns, rows).T

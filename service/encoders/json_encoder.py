@@ -1,8 +1,8 @@
-"""AnalysisResult -> the JSON of the interface.
+"""JSON encoder: an analysis result as the JSON of the interface.
 
-Masks are uncompressed COCO run lengths at the size of the source; heat maps are a gray PNG
-in base64 or plain numbers. Never NaN or infinity: `heads` lets none through, and a stray one
-would become null.
+Masks are uncompressed COCO run lengths at the size of the source; heat maps are a gray PNG in
+base64 or plain numbers. JSON has no NaN or infinity: postprocessing refuses them, and a value that
+is not finite all the same becomes null.
 """
 
 import base64
@@ -27,11 +27,11 @@ Json = dict[str, Any]
 
 
 def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "png") -> bytes:
-    """The answer to one request as UTF-8 JSON.
+    """Encode a result as UTF-8 JSON.
 
     Args:
-        result: what to say.
-        request_id: which request it answers.
+        result: the result.
+        request_id: identifies the request.
         heatmap: `png` (8 bits, base64), `float` (rows of numbers) or `none`.
     """
     image, model = result.image, result.model
@@ -47,7 +47,7 @@ def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "
             "view_position": image.view_position,
             "sop_instance_uid": image.sop_instance_uid,
         },
-        "out_of_domain": _domain(result.out_of_domain),
+        "out_of_domain": _out_of_domain(result.out_of_domain),
         "warnings": [{"code": item.code, "message": item.message} for item in result.warnings],
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
         **_tasks(result, heatmap),
@@ -56,7 +56,7 @@ def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "
 
 
 def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding) -> Json:
-    """What was asked for; a task that was not is left out, one that found nothing is []."""
+    """Return the tasks that were asked for; a task without results is an empty list."""
     answers: Json = {}
     if result.findings is not None:
         answers["findings"] = [_finding(item) for item in result.findings]
@@ -69,7 +69,7 @@ def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding) -> Json:
     return answers
 
 
-def _domain(score: OutOfDistributionScore | None) -> Json | None:
+def _out_of_domain(score: OutOfDistributionScore | None) -> Json | None:
     if score is None:
         return None
     return {"score": score.score, "threshold": score.threshold, "outside": score.outside}

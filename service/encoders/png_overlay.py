@@ -1,10 +1,10 @@
-"""AnalysisResult -> a PNG overlay to look at.
+"""PNG overlay: an analysis result drawn over its radiograph.
 
     preview -> gray canvas -> heat map -> mask fills and outlines -> boxes -> labels -> PNG
 
-The canvas has the size of the preview: that of the source, reduced when its longest side is over
-the cap of the settings. The heat map is that of the first phrase; every phrase has its box and
-its peak. An overlay is an illustration: measure on the JSON.
+The canvas has the size of the preview: that of the source, scaled down if its longest side is over
+`overlay_side_px` of the settings. The heat map is that of the first phrase; every phrase has its
+box and its peak. An overlay is an illustration; measure on the JSON.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,8 @@ MEDIA_TYPE = "image/png"
 Rgb = tuple[int, int, int]
 T = TypeVar("T")
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# Colours that colour-blind readers can tell apart.
+# Source: Okabe and Ito, Color Universal Design (2008).
 _COLOURS: tuple[Rgb, ...] = (
     (86, 180, 233),
     (230, 159, 0),
@@ -42,13 +43,13 @@ _WARNING: Rgb = (255, 120, 90)
 
 
 def encode(result: AnalysisResult) -> bytes:
-    """Draw everything that the result holds over its preview of the radiograph.
+    """Draw the whole result over its preview of the radiograph.
 
     Returns:
-        An RGB PNG, 8 bits, lightly compressed, of the size of the preview.
+        An RGB PNG of 8 bits, lightly compressed, of the size of the preview.
 
     Raises:
-        ValueError: the result was made without a preview.
+        ValueError: the result has no preview.
     """
     if result.preview is None:
         raise ValueError("an overlay needs a result with a preview")
@@ -71,12 +72,12 @@ def encode(result: AnalysisResult) -> bytes:
 
 
 def _coloured(items: Iterable[T] | None, first: int = 0) -> list[tuple[T, Rgb]]:
-    """Each item with a colour of its own; each kind of item begins with another colour."""
+    """Pair each item with a colour, starting at colour `first`."""
     return [(item, _COLOURS[i % len(_COLOURS)]) for i, item in enumerate(items or (), first)]
 
 
 class _Canvas:
-    """The picture while it is drawn: source coordinates in, reduced pixels on it."""
+    """An image that is drawn on in source coordinates, whatever its own scale."""
 
     def __init__(self, image: Image.Image, rows: int, columns: int) -> None:
         self.image = image
@@ -91,13 +92,13 @@ class _Canvas:
 
     @classmethod
     def of(cls, preview: NDArray[np.uint8], image: ImageFacts) -> "_Canvas":
-        """A gray canvas for an image of rows x columns, 0 black."""
+        """Return a canvas that shows a preview, h x w, uint8, 0 black, in gray."""
         gray = Image.fromarray(preview)
         rgb = Image.merge("RGB", (gray, gray, gray))
         return cls(rgb, image.rows, image.columns)
 
     def heat(self, heatmap: NDArray[np.float32]) -> None:
-        """Colour a map of 0 to 1 over the whole image; the higher, the less shines through."""
+        """Blend in a heat map, h x w, 0 to 1, over the whole image; higher is more opaque."""
         level = Image.fromarray(np.rint(heatmap * 255).clip(0, 255).astype(np.uint8))
         level = level.resize(self.image.size, Image.Resampling.BILINEAR)
         opacity = level.point([round(value * 0.6) for value in range(256)])
@@ -106,19 +107,19 @@ class _Canvas:
         self.image.paste(colours.convert("RGB"), mask=opacity)
 
     def mask(self, mask: Mask, colour: Rgb) -> None:
-        """Tint a mask and draw its outline, looking only where the mask is."""
+        """Tint a mask and draw its outline, reading pixels only within the box of the mask."""
         if mask.box is None:
             return
         margin = self._line + 1
-        left, columns = _seen(self._columns, self.image.width, mask.box[0::2], margin)
-        top, rows = _seen(self._rows, self.image.height, mask.box[1::2], margin)
+        left, columns = _drawn_range(self._columns, self.image.width, mask.box[0::2], margin)
+        top, rows = _drawn_range(self._rows, self.image.height, mask.box[1::2], margin)
         inside = mask.mask[rows].take(columns, axis=1)
         outline = inside & ~_eroded(inside, margin)
         opacity = inside * np.uint8(60) + outline * np.uint8(195)
         self.image.paste(colour, (left, top), Image.fromarray(opacity))
 
     def name_mask(self, mask: Mask, colour: Rgb) -> None:
-        """The name of a mask in the middle of it."""
+        """Write the name of a mask at its centre."""
         if mask.box is None:
             return
         x0, y0, x1, y1 = self._scaled(mask.box)
@@ -126,14 +127,14 @@ class _Canvas:
         self._text((x0 + x1 - width) / 2, (y0 + y1 - height) / 2, mask.name, colour)
 
     def box(self, box: Box, label: str, colour: Rgb) -> None:
-        """A rectangle with its label on top."""
+        """Draw a rectangle with its label above."""
         x0, y0, x1, y1 = self._scaled(box)
         width = self._line * 2
         self._draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), None, colour, width)
         self._text(x0, y0 - self._size(label)[1] - 2 * self._pad, label, colour)
 
     def grounding(self, grounding: Grounding, colour: Rgb) -> None:
-        """Box and peak of a phrase with its similarity."""
+        """Draw the box and the peak of a phrase, with its similarity."""
         label = f"{_short(grounding.phrase)} {grounding.similarity:.0%}"
         if grounding.box is not None:
             self.box(grounding.box, label, colour)
@@ -144,7 +145,7 @@ class _Canvas:
             self._draw.ellipse(circle, None, colour, self._line * 2)
 
     def findings(self, findings: Sequence[Finding]) -> None:
-        """Probabilities in the top left corner, positive ones marked."""
+        """List the findings in the top left corner, most probable first, positive ones marked."""
         y = float(self._pad)
         for item in sorted(findings, key=lambda item: -item.probability):
             sign = "+" if item.positive else "-"
@@ -152,7 +153,7 @@ class _Canvas:
             y = self._text(self._pad, y, f"{sign} {item.name} {item.probability:.0%}", colour)
 
     def colour_bar(self, phrase: str) -> None:
-        """The scale of the heat map at the bottom, with the phrase it belongs to."""
+        """Draw the scale of the heat map at the bottom, with the phrase that it belongs to."""
         width, height = self.image.size
         label = _short(phrase)
         bar = max(4, height // 60)
@@ -165,14 +166,14 @@ class _Canvas:
         self._text(x, text_y, f"{label}  (0 to 1)", _WHITE)
 
     def warnings(self, codes: Sequence[str]) -> None:
-        """Warnings in the top right corner."""
+        """List the warnings in the top right corner."""
         y = float(self._pad)
         for code in codes:
             x = self.image.width - self._size(code)[0] - 3 * self._pad
             y = self._text(x, y, code, _WARNING)
 
     def _text(self, x: float, y: float, text: str, colour: Rgb) -> float:
-        """Text on a dark backdrop, kept inside the picture; gives the y below it."""
+        """Write text on a dark backdrop, moved inside the image; return the y below it."""
         width, height = self._size(text)
         x = min(max(x, 0.0), max(0.0, self.image.width - width - 2 * self._pad))
         y = min(max(y, 0.0), max(0.0, self.image.height - height - 2 * self._pad))
@@ -195,20 +196,20 @@ def _short(phrase: str, longest: int = 60) -> str:
     return phrase if len(phrase) <= longest else f"{phrase[: longest - 3]}..."
 
 
-def _seen(
+def _drawn_range(
     source: int, drawn: int, edges: Sequence[float], margin: int
 ) -> tuple[int, NDArray[np.int32]]:
-    """What of a range of source pixels is drawn along one axis, and a margin around it.
+    """Return the part of one axis on which a range of source pixels is drawn, with a margin.
 
     Args:
         source: source pixels along the axis.
-        drawn: pixels of the picture along the axis.
+        drawn: pixels of the canvas along the axis.
         edges: the first source pixel of the range, and the one after the last.
-        margin: how many pixels of the picture to add on both sides, as far as it goes.
+        margin: pixels of the canvas to add on both sides, as far as there are any.
 
     Returns:
-        The first pixel of the picture, and the source pixel of each from there on. Pillow chooses
-        the source pixels, so that they are those of an image that it would reduce.
+        The first pixel of the canvas, and the source pixel shown by each pixel from there on.
+        Pillow chooses the source pixels, so that they match an image that it scales down.
     """
     every = Image.fromarray(np.arange(source, dtype=np.int32)[None])
     chosen = np.asarray(every.resize((drawn, 1), Image.Resampling.NEAREST), dtype=np.int32)[0]
@@ -218,7 +219,7 @@ def _seen(
 
 
 def _eroded(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """A mask without what is nearer than `by` pixels to its edge, along rows or columns."""
+    """Erode a mask by `by` pixels along rows and columns."""
     inner = mask.copy()
     inner[by:] &= mask[:-by]
     inner[:-by] &= mask[by:]
@@ -228,7 +229,7 @@ def _eroded(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
 
 
 def _heat_palette() -> list[int]:
-    """256 colours from dark blue over red to yellow, as r, g, b, r, g, b, ..."""
+    """Return 256 colours from dark blue through red to yellow, as r, g, b, r, g, b, ..."""
     stops = np.linspace(0, 255, len(_HEAT))
     channels = [np.interp(np.arange(256), stops, channel) for channel in zip(*_HEAT, strict=True)]
     palette: list[int] = np.rint(np.stack(channels, axis=1)).astype(int).ravel().tolist()
