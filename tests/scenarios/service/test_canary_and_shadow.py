@@ -15,7 +15,7 @@ from service.settings import Settings
 from tests.builders.files import sample_files
 from tests.builders.models.distinct_versions import answered_probability, probability
 from tests.builders.service.admin_calls import ADMIN, TOKEN
-from tests.builders.service.loaded import load
+from tests.builders.service.registries import load
 from tests.fixtures.service import Start
 
 PNG = {"content-type": "image/png"}

@@ -15,7 +15,7 @@ from service.registry.state import State
 from service.settings import Settings
 from tests.builders.files import sample_files
 from tests.builders.models import candidate_version
-from tests.builders.service.loaded import load
+from tests.builders.service.registries import load
 from tests.fixtures.service import COLUMNS, ROWS, Start
 
 DICOM = {"content-type": "application/dicom"}

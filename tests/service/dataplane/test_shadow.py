@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from tests.builders.service.loaded import load
 
 from radiograph.readers.read import UNKNOWN
 from radiograph.repository.repository import Repository
@@ -19,7 +20,6 @@ from service.observability.observer import NullObserver
 from service.registry.registry import ModelRegistry
 from tests.builders.files import sample_files
 from tests.builders.models.distinct_versions import answered_probability, probability
-from tests.builders.service.loaded import load
 from tests.builders.service.results import result
 from tests.fixtures.service import Start
 

@@ -1,161 +1,236 @@
-"""A version answers only when everything in it holds; the others fail and say why."""
+"""Versions are loaded as the aliases ask, and aliases move only to sound versions."""
 
 import logging
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 
-from radiograph.errors import ModelNotFound
-from radiograph.manifest import ModelManifest
-from service.backends.ort.backend import OrtBackend
-from service.errors import NotReady
+from radiograph.errors import AliasConflict, InvalidVersion, ModelNotFound
+from radiograph.repository.repository import Repository
+from service.errors import RepositoryUnwritable, VersionRefused
 from service.registry.state import State
 from tests.builders.models import tiny_version
-from tests.builders.service.loaded import build, load
-from tests.fixtures.service import Start
+from tests.builders.service import registries
+from tests.builders.service.fake_loader import publish, registry_of
+from tests.builders.service.registries import states
+from tests.builders.service.version_log import VersionLog
 
 
-def shift_golden(stage: Path) -> None:
-    with np.load(stage / "golden.npz") as archive:
-        arrays = dict(archive)
-    arrays["findings.logits"] += 0.01
-    np.savez(stage / "golden.npz", **arrays)
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three versions, the first as `stable`."""
+    publish(tmp_path, "stable")
+    publish(tmp_path)
+    publish(tmp_path)
+    return tmp_path
 
 
-def drop_golden(stage: Path) -> None:
-    with np.load(stage / "golden.npz") as archive:
-        arrays = dict(archive)
-    del arrays["boxes.distances"]
-    np.savez(stage / "golden.npz", **arrays)
+@pytest.fixture
+def log() -> VersionLog:
+    return VersionLog()
 
 
-def nan_golden(stage: Path) -> None:
-    with np.load(stage / "golden.npz") as archive:
-        arrays = dict(archive)
-    arrays["trunk.global_features"][:] = np.nan
-    np.savez(stage / "golden.npz", **arrays)
+# loading
 
 
-def swap_heads(stage: Path) -> None:
-    (stage / "heads/anatomy.onnx").write_bytes((stage / "heads/findings.onnx").read_bytes())
+def test_every_version_that_an_alias_points_to_is_loaded(root: Path) -> None:
+    Repository(root).set_alias("small", "canary", 3)
+    registry = registry_of(root)
+    assert states(registry) == {1: State.READY, 3: State.READY}
 
 
-def break_graph(stage: Path) -> None:
-    model = onnx.load(stage / "heads/boxes.onnx")
-    model.graph.node[0].op_type = "NoSuchOperator"
-    onnx.save(model, stage / "heads/boxes.onnx")
+def test_the_last_of_several_changes_in_quick_succession_is_served(root: Path) -> None:
+    def move_on(version: int) -> None:
+        if version == 2:  # the alias moves while version 2 loads
+            Repository(root).set_alias("small", "stable", 3)
+
+    registry = registry_of(root, move_on)
+    Repository(root).set_alias("small", "stable", 2)
+    registry.refresh()
+    assert states(registry) == {3: State.READY, 1: State.RETIRED}
 
 
-def break_tokenizer(stage: Path) -> None:
-    (stage / "tokenizer.json").write_text("{}")
+def test_a_version_at_fault_does_not_stop_the_next_one(root: Path) -> None:
+    def fail(version: int) -> None:
+        if version == 1:
+            raise InvalidVersion("damaged")
+
+    Repository(root).set_alias("small", "canary", 2)
+    assert states(registry_of(root, fail)) == {1: State.FAILED, 2: State.READY}
 
 
-def break_statistics(stage: Path) -> None:
-    np.savez(stage / "statistics.npz", mean=np.zeros(4), precision=np.eye(3))
-
-
-def pickle_statistics(stage: Path) -> None:
-    objects = np.array([{"a": 1}], dtype=object)
-    np.savez(stage / "statistics.npz", mean=objects, precision=np.eye(4))
-
-
-FAULTS = {
-    "differs": (shift_golden, "`findings.logits` differs by 0.01"),
-    "missing output": (drop_golden, "`boxes.distances` is missing"),
-    "not a number": (nan_golden, "`trunk.global_features` differs by nan"),
-    "another graph": (swap_heads, "reads ['global_features'], not ['decoder_4']"),
-    "no graph": (break_graph, "not a usable graph"),
-    "no tokenizer": (break_tokenizer, "not a tokenizer"),
-    "statistics that do not fit": (break_statistics, "does not fit"),
-    "a pickle": (pickle_statistics, "not an archive of arrays"),
-}
-
-
-@pytest.mark.parametrize(("change", "reason"), FAULTS.values(), ids=FAULTS)
-def test_a_version_at_fault_never_becomes_ready(
-    tmp_path: Path, change: tiny_version.Change, reason: str
+def test_a_version_that_cannot_be_loaded_is_tried_once_a_refresh(
+    root: Path, log: VersionLog
 ) -> None:
-    tiny_version.publish(tmp_path, change=change)
-    models = load(tmp_path)
-    (entry,) = models.lookup.versions()
-    assert (entry.state, entry.analysis) == (State.FAILED, None)
-    assert reason in str(entry.reason)
-    with pytest.raises(NotReady, match="tiny/1 is failed"):
-        models.lookup.ready()
+    def vanish(version: int) -> None:
+        (root / "small/1/manifest.json").unlink(missing_ok=True)
+        raise InvalidVersion("gone")
+
+    registry = registry_of(root, vanish, log)
+    registry.refresh()
+    assert log.loads == [1, 1]
 
 
-def test_a_file_altered_after_publishing_is_refused(tmp_path: Path) -> None:
-    tiny_version.publish(tmp_path)
-    with (tmp_path / "tiny/1/trunk.onnx").open("ab") as file:
-        file.write(b"\0")
-    (entry,) = load(tmp_path).lookup.versions()
-    assert entry.state is State.FAILED
-
-
-def test_a_failed_canary_leaves_the_stable_version_serving(tmp_path: Path) -> None:
-    tiny_version.publish(tmp_path, alias="stable")
-    tiny_version.publish(tmp_path, alias="canary", change=shift_golden)
-    models = load(tmp_path)
-    assert models.lookup.default_is_ready()
-    assert models.lookup.ready(reference="stable").identity.version == 1
-    with pytest.raises(NotReady):
-        models.lookup.ready(reference="canary")
-
-
-def test_only_what_an_alias_points_to_is_loaded(tmp_path: Path) -> None:
-    for alias in (None, "stable", None, "canary"):
-        tiny_version.publish(tmp_path, alias=alias)
-    models = load(tmp_path)
-    assert [(entry.version, entry.aliases) for entry in models.lookup.versions()] == [
-        (2, ("stable",)),
-        (4, ("canary",)),
-    ]
-    with pytest.raises(ModelNotFound, match=r"served: tiny/2 \(stable\); tiny/4 \(canary\)"):
-        models.lookup.find("tiny", "3")
-
-
-def test_the_default_model_loads_first(tmp_path: Path) -> None:
-    for name in ("alpha", "tiny", "zulu"):
-        tiny_version.publish(tmp_path, name=name)
-    assert [entry.name for entry in load(tmp_path).lookup.versions()] == ["tiny", "alpha", "zulu"]
-
-
-def test_before_loading_nothing_is_ready(tiny_models: Path) -> None:
-    models = build(tiny_models)
-    assert not models.lookup.default_is_ready()
-    with pytest.raises(NotReady, match="still loading"):
-        models.lookup.find()
-
-
-def test_an_empty_repository_is_said_in_the_log(
+def test_a_missing_default_version_is_an_error_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        models = load(tmp_path / "nowhere")
-    assert models.lookup.versions() == ()
-    assert "no sound version of tiny as stable" in caplog.text
+        registry = registry_of(tmp_path / "nowhere")
+    assert registry.lookup.versions() == ()
+    assert "no sound version of small as stable" in caplog.text
 
 
-def test_an_error_that_nobody_expected_fails_the_version_alone(tiny_models: Path) -> None:
-    def broken(folder: Path, manifest: ModelManifest) -> OrtBackend:
+def test_loading_at_start_ends_even_if_it_fails(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Repository) -> list[str]:
+        raise OSError("no disk")
+
+    monkeypatch.setattr(Repository, "names", fail)
+    assert registry_of(root).lookup.wait(0)
+    assert "loading ended early" in caplog.text
+
+
+# moving aliases
+
+
+def test_promoting_loads_the_version_before_the_alias_moves(root: Path, log: VersionLog) -> None:
+    pointed: list[int] = []
+    registry = registry_of(
+        root, lambda _: pointed.append(Repository(root).resolve("small", "stable")), log
+    )
+    registry.promote("small", "stable", 2, expected=1)
+    assert (pointed, registry.pointed("small", "stable")) == ([1, 1], 2)
+    assert log.moves == [("stable", 1), ("stable", 2)]
+
+
+def test_a_version_that_is_refused_moves_nothing(root: Path) -> None:
+    def fail(version: int) -> None:
+        if version == 2:
+            raise InvalidVersion("small/2: damaged")
+
+    registry = registry_of(root, fail)
+    with pytest.raises(VersionRefused, match="damaged"):
+        registry.promote("small", "stable", 2, expected=1)
+    assert registry.pointed("small", "stable") == 1
+    assert states(registry) == {1: State.READY}
+
+
+def test_a_conflict_is_found_before_a_version_is_loaded(root: Path, log: VersionLog) -> None:
+    registry = registry_of(root, observer=log)
+    with pytest.raises(AliasConflict, match="points to version 1"):
+        registry.promote("small", "stable", 2, expected=3)
+    with pytest.raises(AliasConflict, match="points to version none"):
+        registry.promote("small", "canary", 2, expected=3)
+    assert log.loads == [1]
+
+
+def test_a_version_that_was_loaded_in_vain_is_freed(root: Path, log: VersionLog) -> None:
+    def move_first(version: int) -> None:
+        if version == 2:
+            Repository(root).set_alias("small", "stable", 3)
+
+    registry = registry_of(root, move_first, log)
+    with pytest.raises(AliasConflict):
+        registry.promote("small", "stable", 2, expected=1)
+    assert log.freed.acquire(timeout=60)
+    assert (2, "freed") in log.versions
+
+
+@pytest.mark.parametrize("version", [9, 0, -1])
+def test_an_unknown_version_cannot_be_promoted(root: Path, version: int) -> None:
+    with pytest.raises(ModelNotFound):
+        registry_of(root).promote("small", "stable", version, None)
+
+
+def test_an_alias_that_cannot_be_written_is_an_error_of_the_repository(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Repository, "set_alias", fail)
+    registry = registry_of(root)
+    with pytest.raises(RepositoryUnwritable, match="Permission denied"):
+        registry.promote("small", "stable", 2, None)
+
+
+def test_a_roll_back_to_a_kept_version_loads_nothing(root: Path, log: VersionLog) -> None:
+    registry = registry_of(root, observer=log)
+    registry.promote("small", "stable", 2, expected=1)
+    assert registry.roll_back("small", "stable", expected=2) == 1
+    assert log.loads == [1, 2]
+
+
+def test_a_roll_back_without_a_version_before_is_not_found(root: Path) -> None:
+    with pytest.raises(ModelNotFound):
+        registry_of(root).roll_back("small", "stable", None)
+
+
+def test_pointed_tells_an_unknown_alias_from_broken_aliases(root: Path) -> None:
+    registry = registry_of(root)
+    with pytest.raises(ModelNotFound, match="no such alias"):
+        registry.pointed("small", "other")
+    (root / "small/aliases.json").write_bytes(b"{")
+    with pytest.raises(VersionRefused):
+        registry.pointed("small", "stable")
+
+
+# holding by number
+
+
+def test_a_version_without_an_alias_is_loaded_to_be_held_and_freed_afterwards(
+    root: Path, log: VersionLog
+) -> None:
+    registry = registry_of(root, observer=log)
+    held = registry.hold("small", 2)
+    assert held.analysis.identity.version == 2
+    assert states(registry) == {1: State.READY}
+    assert (2, "freed") not in log.versions
+    held.release()
+    assert log.freed.acquire(timeout=60)
+
+
+def test_a_held_version_outlives_its_alias(root: Path, log: VersionLog) -> None:
+    registry = registry_of(root, observer=log, keep_retired=0)
+    held = registry.hold("small", 1)
+    registry.promote("small", "stable", 2, expected=1)
+    assert not held.is_free
+    held.release()
+    assert log.freed.acquire(timeout=60)
+
+
+def test_a_version_at_fault_cannot_be_held(root: Path) -> None:
+    def fail(version: int) -> None:
+        if version == 2:
+            raise InvalidVersion("damaged")
+
+    registry = registry_of(root, fail)
+    with pytest.raises(InvalidVersion):
+        registry.hold("small", 2)
+    with pytest.raises(ModelNotFound):
+        registry.hold("small", 9)
+
+
+def test_an_unexpected_error_fails_the_version_without_being_quoted(root: Path) -> None:
+    def fail(_: int) -> None:
         raise ZeroDivisionError("/secret/path")
 
-    models = load(tiny_models, None, broken)
-    (entry,) = models.lookup.versions()
-    assert (entry.state, entry.reason) == (State.FAILED, "unexpected error, see the log")
+    registry = registry_of(root, fail)
+    (status,) = registry.lookup.versions()
+    assert (status.state, status.reason) == (State.FAILED, "unexpected error, see the log")
+    with pytest.raises(InvalidVersion, match="small/2: unexpected error, see the log"):
+        registry.hold("small", 2)
 
 
-async def test_a_service_without_a_sound_version_lives_but_is_not_ready(
-    start: Start, tmp_path: Path
-) -> None:
-    tiny_version.publish(tmp_path, change=shift_golden)
-    async with start(models_dir=tmp_path) as (_, client):
-        live, ready = await client.get("/health/live"), await client.get("/health/ready")
-        version = await client.get("/v1/models/tiny/versions/1")
-        answer = await client.post("/segment", content=b"x")
-    assert (live.status_code, ready.status_code, answer.status_code) == (200, 503, 503)
-    assert ready.headers["content-type"] == "application/problem+json"
-    assert version.json()["state"] == "failed"
-    assert "differs" in version.json()["reason"]
+def test_the_default_model_is_listed_first(tmp_path: Path) -> None:
+    for name in ("alpha", "tiny", "zulu"):
+        tiny_version.publish(tmp_path, name=name)
+    registry = registries.load(tmp_path)
+    assert [status.name for status in registry.lookup.versions()] == ["tiny", "alpha", "zulu"]
+
+
+def test_the_shadow_alias_is_loaded_without_being_named_twice(root: Path) -> None:
+    Repository(root).set_alias("small", "trial", 2)
+    registry = registry_of(root, aliases="stable", shadow_alias="trial")
+    assert [status.aliases for status in registry.lookup.versions()] == [("stable",), ("trial",)]
