@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from tests.builders.service.loaded import load
+from tests.builders.service.registries import load
 
 from radiograph.readers.read import UNKNOWN
 from radiograph.repository.repository import Repository
