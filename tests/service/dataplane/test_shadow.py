@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from tests.builders.service.registries import load
 
 from radiograph.readers.read import UNKNOWN
 from radiograph.repository.repository import Repository
@@ -20,6 +19,7 @@ from service.observability.observer import NullObserver
 from service.registry.registry import ModelRegistry
 from tests.builders.files import sample_files
 from tests.builders.models.distinct_versions import answered_probability, probability
+from tests.builders.service.registries import load
 from tests.builders.service.results import result
 from tests.fixtures.service import Start
 
