@@ -1,6 +1,5 @@
 """Schemas of every configuration and the code that reads them from YAML; imports no torch.
 
-base          StrictModel: unknown keys are refused
 model engine augmentation          the components that runs share
 run           the keys of every run, and the rows that it reads
 pretrain finetune                  the two kinds of run

@@ -1,16 +1,19 @@
-"""Metrics, cut by what they measure; all numpy, none knows a model or a data set.
+"""Metrics as functions of numpy arrays, without any model or data set.
 
-    intervals   a figure with its percentile bootstrap interval over patients
-    scores      AUROC, F1, accuracy, calibration error of scores
-    thresholds  which score calls a finding: Youden, target sensitivity, best F1; temperature
-    masks       Dice and IoU of masks, image by image
-    boxes       average precision of boxes, matched once and weighted by a resample
-    maps        pointing game, contrast-to-noise, recall of regions of a heat map
+    ranking            AUROC, F1, accuracy and calibration error of scores
+    thresholds         decision thresholds: Youden, target sensitivity, best F1; temperature
+    overlap            Dice and IoU of masks, image by image
+    average_precision  average precision of boxes, matched once for all resamples
+    heatmaps           pointing game, contrast-to-noise ratio and region recall of a heat map
+    bootstrap          percentile bootstrap interval over patients
+    mgca_protocol      the measurements of the published protocol, faults included
+    arrays             array types, and the refusal of values that are not finite
 
-A resample is told as counts, how often each image was drawn, so that what is costly (sorting,
-matching) is done once. A figure that is not defined is NaN; a score that is not finite is refused.
+A resample is given as counts, how often each image was drawn, so that expensive steps (sorting,
+matching) are done once. An undefined metric is NaN; a score that is not finite is refused.
 """
 
+from training.metrics.arrays import Counts
 from training.metrics.average_precision import (
     MAP_IOUS,
     BoxesOfImage,
@@ -18,7 +21,7 @@ from training.metrics.average_precision import (
     average_precision,
     match,
 )
-from training.metrics.bootstrap import Counts, Estimate, Statistic, bootstrap, weighted_mean
+from training.metrics.bootstrap import Estimate, Statistic, bootstrap, weighted_mean
 from training.metrics.heatmaps import contrast_to_noise, points_inside, region_recall
 from training.metrics.overlap import dice, mask_iou
 from training.metrics.ranking import (

@@ -1,4 +1,4 @@
-"""Types of the metrics, and the refusal of what is not finite."""
+"""Array types of the metrics, and the refusal of values that are not finite."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,14 +7,18 @@ FloatArray = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Counts = NDArray[np.int64]
-"""How often each image counts: 1 each, or how often a resample drew it."""
+"""How often each of N images counts: once each, or as often as a resample drew it."""
 
 
 def finite(values: Float64Array, what: str) -> Float64Array:
-    """The values as they are.
+    """Return the values unchanged if all are finite.
+
+    Args:
+        values: scores of any shape.
+        what: name of the metric, for the message.
 
     Raises:
-        ValueError: one is NaN or infinite, which would rank as anything; `what` names them.
+        ValueError: a value is NaN or infinite, which has no place in a ranking.
     """
     bad = int((~np.isfinite(values)).sum())
     if bad:
@@ -23,5 +27,5 @@ def finite(values: Float64Array, what: str) -> Float64Array:
 
 
 def once(count: int) -> Counts:
-    """Each of so many images counted once."""
+    """Return the counts of N images that count once each."""
     return np.ones(count, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""Average precision of boxes over every image, also those without a prediction or a true box.
+"""Average precision of boxes over all images, also those without a prediction or a true box.
 
-images -> match at each IoU, once -> records in the order of their scores
-records + how often each image counts -> average precision at each IoU
+boxes of each image --match at each IoU, once--> hits of all predictions, highest score first
+hits, counts of the images -> average precision at each IoU
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from radiograph.postprocess.boxes import pairwise_iou
 from training.metrics.arrays import BoolArray, Counts, Float64Array, finite, once
 
 MAP_IOUS = tuple(round(0.40 + 0.05 * step, 2) for step in range(8))
-"""0.40 to 0.75 by 0.05, over which the published mAP is a mean."""
+"""IoUs 0.40 to 0.75 in steps of 0.05; the published mAP is the mean over them."""
 
 Interpolation = Literal["all_points", "coco"]
 
@@ -32,12 +32,12 @@ class BoxesOfImage:
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Every predicted box, the highest score first, and whether it found a true one.
+    """Matches of R predicted boxes, highest score first, in N images at T IoUs.
 
     Attributes:
-        hits: T x R, at each IoU.
-        image: R, the index of its image.
-        truths: N, true boxes of each image.
+        hits: T x R bool, True if the prediction matched a true box.
+        image: R, index of the image of each prediction.
+        truths: N, number of true boxes of each image.
     """
 
     hits: BoolArray
@@ -47,22 +47,23 @@ class Matched:
     def average_precision(
         self, counts: Counts, interpolation: Interpolation = "all_points"
     ) -> Float64Array:
-        """T areas under precision over recall; NaN where no true box counts.
+        """Return the T areas under the precision-recall curve; NaN if no true box counts.
 
         Args:
             counts: N, how often each image counts.
-            interpolation: each point where recall rises, as PASCAL VOC from 2010 on, which our
-                figures use; or precision read at 101 recalls, as COCO and torchmetrics do, which
-                figures of the published protocol use.
+            interpolation: `all_points` sums over every point at which recall rises, as PASCAL
+                VOC from 2010 on; our metrics use it. `coco` averages the precision at 101
+                recalls, as COCO and torchmetrics do; the published protocol uses it.
         """
         total = int(counts @ self.truths)
         if total == 0:
             return np.full(len(self.hits), np.nan)
-        weight = counts[self.image]
+        weight = counts[self.image]  # R; a resample may leave images out
         drawn = weight > 0
         weight, hits = weight[drawn], self.hits[:, drawn]
-        found = np.cumsum(hits * weight, axis=1)
+        found = np.cumsum(hits * weight, axis=1)  # T x R, true positives down to each score
         precision = found / np.cumsum(weight) if len(weight) else found.astype(np.float64)
+        # The highest precision at this recall or any higher one.
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         if interpolation == "coco":
             return np.array([_at_101(f / total, p) for f, p in zip(found, envelope, strict=True)])
@@ -70,7 +71,7 @@ class Matched:
 
 
 def _at_101(recall: Float64Array, envelope: Float64Array) -> float:
-    """Mean precision at recalls 0, 0.01, ..., 1; 0 where the recall is not reached."""
+    """Return the mean precision at recalls 0, 0.01, ..., 1; 0 where a recall is not reached."""
     at = np.searchsorted(recall, np.linspace(0.0, 1.0, 101), side="left")
     return float(np.append(envelope, 0.0)[at].mean())
 
@@ -78,37 +79,43 @@ def _at_101(recall: Float64Array, envelope: Float64Array) -> float:
 def match(images: Sequence[BoxesOfImage], at_ious: Sequence[float] = MAP_IOUS) -> Matched:
     """Match predicted with true boxes, image by image.
 
-    Each predicted box, the highest score of its image first, takes the free true box that it
-    overlaps most, if it does so by at least the IoU.
+    Each predicted box, the highest score of its image first, takes the unmatched true box that
+    it overlaps most, if their IoU is at least the threshold.
+
+    Args:
+        images: N images.
+        at_ious: T thresholds.
 
     Raises:
         ValueError: a score or a predicted box is not finite.
     """
-    wanted = np.array(at_ious)
-    parts = [_match_one(image, wanted) for image in images]
-    scores = np.concatenate([np.zeros(0), *(scores for scores, _ in parts)])
-    hits = np.concatenate([np.zeros((len(wanted), 0), dtype=bool), *(h for _, h in parts)], axis=1)
-    image = np.repeat(np.arange(len(images)), [len(scores) for scores, _ in parts])
+    thresholds = np.array(at_ious)
+    matches = [_match_image(image, thresholds) for image in images]
+    scores = np.concatenate([np.zeros(0), *(scores for scores, _ in matches)])
+    none = np.zeros((len(thresholds), 0), dtype=bool)
+    hits = np.concatenate([none, *(found for _, found in matches)], axis=1)
+    image = np.repeat(np.arange(len(images)), [len(scores) for scores, _ in matches])
     order = np.argsort(-scores, kind="stable")
     truths = np.array([len(image.truth) for image in images], dtype=np.int64)
     return Matched(hits[:, order], image[order].astype(np.intp), truths)
 
 
-def _match_one(image: BoxesOfImage, wanted: Float64Array) -> tuple[Float64Array, BoolArray]:
-    """Scores in descending order, and T x P hits."""
+def _match_image(image: BoxesOfImage, thresholds: Float64Array) -> tuple[Float64Array, BoolArray]:
+    """Return the P scores in descending order, and T x P hits."""
     scores = finite(np.array(image.scores, dtype=np.float64), "average precision")
     boxes = finite(np.array(image.predicted, dtype=np.float64), "average precision, boxes")
-    hits = np.zeros((len(wanted), len(scores)), dtype=bool)
+    hits = np.zeros((len(thresholds), len(scores)), dtype=bool)
     order = np.argsort(-scores, kind="stable")
     if not len(scores) or not image.truth:
         return scores[order], hits
     overlaps = pairwise_iou(boxes[order], np.array(image.truth, dtype=np.float64))
-    free = np.ones((len(wanted), len(image.truth)), dtype=bool)
-    levels = np.arange(len(wanted))
+    # T x G: the thresholds are matched independently of each other.
+    free = np.ones((len(thresholds), len(image.truth)), dtype=bool)
+    levels = np.arange(len(thresholds))
     for rank, overlap in enumerate(overlaps):
-        left = np.where(free, overlap, -1.0)
-        best = left.argmax(axis=1)
-        hits[:, rank] = left[levels, best] >= wanted
+        candidates = np.where(free, overlap, -1.0)
+        best = candidates.argmax(axis=1)
+        hits[:, rank] = candidates[levels, best] >= thresholds
         free[levels, best] &= ~hits[:, rank]
     return scores[order], hits
 
@@ -116,6 +123,6 @@ def _match_one(image: BoxesOfImage, wanted: Float64Array) -> tuple[Float64Array,
 def average_precision(
     images: Sequence[BoxesOfImage], at_iou: float, interpolation: Interpolation = "all_points"
 ) -> float:
-    """Average precision at one IoU, every image counted once; NaN without a true box."""
+    """Return the average precision at one IoU, every image counted once; NaN without truth."""
     found = match(images, (at_iou,))
     return float(found.average_precision(once(len(images)), interpolation)[0])

@@ -1,4 +1,4 @@
-"""A figure and its interval: percentile bootstrap over patients."""
+"""Percentile bootstrap of a metric over patients."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,13 @@ import numpy as np
 
 from training.metrics.arrays import BoolArray, Counts, Float64Array
 
-__all__ = ["Counts", "Estimate", "Statistic", "bootstrap", "weighted_mean"]
-
 Statistic = Callable[[Counts], float]
-"""How often each image counts -> the figure, NaN where it is not defined."""
+"""Counts of the images -> metric, NaN where it is undefined."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval; all NaN where it is not defined."""
+    """A metric of n images with its 95 % interval; NaN where it is undefined."""
 
     value: float
     low: float
@@ -26,19 +24,22 @@ class Estimate:
 def bootstrap(
     statistic: Statistic, patients: Sequence[str], repeats: int = 1000, seed: int = 0
 ) -> Estimate:
-    """A statistic and its percentile interval, resampling patients, not images.
+    """Return a statistic and its percentile interval, resampling patients, not images.
+
+    Images of one patient are not independent, so they are drawn together.
 
     Args:
-        statistic: of the images as they are, and of each resample.
-        patients: of each image.
-        repeats: resamples; those in which the figure is not defined are left out.
-        seed: of the resampling.
+        statistic: metric as a function of the counts of the images.
+        patients: patient of each of the N images.
+        repeats: number of resamples; those in which the metric is undefined are left out.
+        seed: seed of the resampling.
     """
     if not len(patients):
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     names, of_image = np.unique(np.asarray(patients), return_inverse=True)
     value = statistic(np.ones(len(patients), dtype=np.int64))
     rng = np.random.default_rng(seed)
+    # A patient that is drawn k times contributes each of his images k times.
     draws = np.array(
         [
             statistic(np.bincount(drawn, minlength=len(names))[of_image])
@@ -53,6 +54,6 @@ def bootstrap(
 
 
 def weighted_mean(values: Float64Array | BoolArray, counts: Counts) -> float:
-    """Mean of what each image has, NaN where none counts."""
+    """Return the mean over N images weighted by their counts; NaN if none counts."""
     total = int(counts.sum())
     return float(counts @ values.astype(np.float64)) / total if total else float("nan")

@@ -1,4 +1,4 @@
-"""Heat maps of a phrase against where it is: pointing game, contrast, recall of regions."""
+"""Heat maps of a phrase against its true region: pointing game, contrast, region recall."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from radiograph.postprocess.boxes import pairwise_iou
 from training.metrics.arrays import BoolArray, Float64Array, finite
 
 FOUND_IOU = 0.1
-"""From which overlap on a region counts as found. Heat maps of 7 x 7 or 14 x 14 cells are coarse;
-ours, as no released code says what the published recall is."""
+"""Smallest IoU at which a region counts as found. It is low because heat maps of 7 x 7 or 14 x 14
+cells are coarse. The value is our choice: no released code defines the published recall."""
 
 
 def points_inside(heat: Float64Array, truth: BoolArray) -> bool:
-    """Pointing game: whether the highest value, the first of equals, lies in the truth."""
+    """Return whether the highest value, the first one if tied, lies in the true region."""
     row, column = np.unravel_index(int(finite(heat, "pointing").argmax()), heat.shape)
     return bool(truth[row, column])
 
@@ -23,10 +23,15 @@ def points_inside(heat: Float64Array, truth: BoolArray) -> bool:
 def contrast_to_noise(
     heat: Float64Array, truth: BoolArray, counted: BoolArray | None = None
 ) -> float:
-    """(mean inside - mean outside) / sqrt(variance inside + variance outside).
+    """Return (mean inside - mean outside) / sqrt(variance inside + variance outside).
 
-    Signed, so that a map that is lower inside is told; the published absolute value hides it.
-    NaN where the truth is empty or the whole image, or both sides are flat.
+    The ratio is signed, because the published absolute value hides a map that is lower inside.
+    It is NaN if the true region is empty or the whole image, or if both parts are constant.
+
+    Args:
+        heat: rows x columns.
+        truth: rows x columns, True inside the region.
+        counted: rows x columns, False where nothing is annotated.
 
     Source: Boecking et al. 2022 (BioViL), section 4.2.
     """
@@ -40,9 +45,10 @@ def contrast_to_noise(
 
 
 def region_recall(region: BoolArray, truths: Sequence[Box], at_iou: float = FOUND_IOU) -> float:
-    """Share of the true boxes that the box around a connected part of the region overlaps.
+    """Return the share of the true boxes found by a connected component of the region.
 
-    NaN without a true box.
+    A component finds a true box if the IoU with its bounding box is at least `at_iou`. The share
+    is NaN without a true box.
     """
     if not truths:
         return float("nan")
@@ -54,7 +60,7 @@ def region_recall(region: BoolArray, truths: Sequence[Box], at_iou: float = FOUN
 
 
 def boxes_around(region: BoolArray) -> list[Box]:
-    """The half-open box around each connected part of a mask."""
+    """Return the half-open box around each connected component of a mask."""
     labelled, _ = ndimage.label(region)
     return [
         (float(x.start), float(y.start), float(x.stop), float(y.stop))

@@ -1,4 +1,4 @@
-"""How well scores tell what is present from what is not, and how far they can be believed."""
+"""Discrimination and calibration of scores: AUROC, F1, accuracy, calibration error."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,18 +10,19 @@ from training.metrics.arrays import BoolArray, Counts, Float64Array, finite, onc
 from training.metrics.bootstrap import Statistic, weighted_mean
 
 ECE_BINS = 15
+"""Number of bins of the calibration error."""
 
 
 class Ranked:
-    """Scores of one label, sorted once, for the area under many resamples."""
+    """Scores of one label, sorted once for the AUROC of many resamples."""
 
     def __init__(self, scores: Float64Array, positive: BoolArray, what: str = "auroc") -> None:
-        """Sort them.
+        """Sort the scores.
 
         Args:
             scores: N.
-            positive: N, what is true.
-            what: the scores are of, for the message.
+            positive: N, True where the label is present.
+            what: name of the metric, for the message.
 
         Raises:
             ValueError: a score is not finite.
@@ -30,22 +31,23 @@ class Ranked:
         ordered = scores[self._order]
         self._positive = positive[self._order]
         first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
-        self._starts = np.flatnonzero(first)  # of each group of equal scores
+        self._starts = np.flatnonzero(first)  # start of each group of tied scores
 
     def area(self, counts: Counts) -> float:
-        """Area under the ROC curve, ties counted half; NaN with one class only."""
+        """Return the area under the ROC curve, ties counted half; NaN with one class only."""
         if not len(self._order):
             return float("nan")
         ordered = counts[self._order]
         present = np.add.reduceat(ordered * self._positive, self._starts)
         absent = np.add.reduceat(ordered * ~self._positive, self._starts)
         pairs = int(present.sum()) * int(absent.sum())
+        # Negatives below each group of tied scores, and half of those within it.
         below = np.cumsum(absent) - absent / 2
         return float(present @ below) / pairs if pairs else float("nan")
 
 
 def auroc(scores: Float64Array, positive: BoolArray) -> float:
-    """Area under the ROC curve by ranks, ties counted half; NaN with one class only.
+    """Return the area under the ROC curve, ties counted half; NaN with one class only.
 
     Raises:
         ValueError: a score is not finite.
@@ -54,11 +56,11 @@ def auroc(scores: Float64Array, positive: BoolArray) -> float:
 
 
 def macro(labels: Sequence[tuple[NDArray[np.intp], Statistic]], counts: Counts) -> float:
-    """Mean of a figure over the labels that it is defined for; NaN where it is for none.
+    """Return the mean of a statistic over the labels for which it is defined; NaN without any.
 
     Args:
-        labels: of each, the images whose truth is known, and the statistic of those.
-        counts: of all images.
+        labels: for each label, the indices of the images with known truth, and their statistic.
+        counts: N, of all images.
     """
     each = np.array([statistic(counts[known]) for known, statistic in labels])
     defined = each[np.isfinite(each)]
@@ -66,26 +68,33 @@ def macro(labels: Sequence[tuple[NDArray[np.intp], Statistic]], counts: Counts) 
 
 
 def share_right(called: BoolArray, positive: BoolArray, among: BoolArray, counts: Counts) -> float:
-    """Of the images in `among`, the share called right; NaN where none counts.
+    """Return the share of correct decisions among some images; NaN if none counts.
 
-    Sensitivity among the positive, specificity among the others, accuracy among all.
+    This is sensitivity among the positive images, specificity among the negative ones and
+    accuracy among all.
+
+    Args:
+        called: N, True where the label was predicted.
+        positive: N, True where the label is present.
+        among: N, True for the images that are considered.
+        counts: N.
     """
     return weighted_mean(called == positive, counts * among)
 
 
 def f1(called: BoolArray, positive: BoolArray, counts: Counts) -> float:
-    """2 TP / (2 TP + FP + FN); NaN where nothing is present and nothing called."""
+    """Return 2 TP / (2 TP + FP + FN); NaN if nothing is present and nothing predicted."""
     hits = int(counts @ (called & positive))
     total = int(counts @ called) + int(counts @ positive)
     return 2 * hits / total if total else float("nan")
 
 
 def argmax_accuracy(scores: Float64Array, truth: NDArray[np.intp], counts: Counts) -> float:
-    """Share of the images whose highest score is that of their class.
+    """Return the share of images whose highest score is that of their class.
 
     Args:
-        scores: N x K of classes that exclude each other; of equal ones the first is taken.
-        truth: N, the class.
+        scores: N x K, of classes that exclude each other; the first one wins a tie.
+        truth: N, index of the true class.
         counts: N.
 
     Raises:
@@ -100,17 +109,17 @@ def calibration_error(
     counts: Counts,
     bins: Literal["equal_width", "equal_mass"] = "equal_width",
 ) -> float:
-    """Expected calibration error of the probability of the positive class, in `ECE_BINS` bins.
+    """Return the expected calibration error of the positive class, in `ECE_BINS` bins.
 
-    The mean over the images of the distance, in their bin, between mean probability and share of
-    positives. NaN without images.
+    It is the mean over the images of the difference, in their bin, between the mean probability
+    and the share of positives; NaN without images.
 
     Args:
         probabilities: N in [0, 1].
-        positive: N.
+        positive: N, True where the label is present.
         counts: N.
-        bins: of equal width (the usual figure), or each with as many images, which has no empty
-            bin; images of the same probability may then fall into neighbouring bins.
+        bins: bins of equal width (the usual definition), or with equally many images, so that
+            none is empty; images of equal probability may then fall into neighbouring bins.
 
     Source: Naeini et al. 2015 (width), Nixon et al. 2019 (mass).
     """
@@ -119,11 +128,13 @@ def calibration_error(
     if not total:
         return float("nan")
     if bins == "equal_width":
+        # A probability of 1 belongs to the last bin.
         number = np.minimum((probabilities * ECE_BINS).astype(np.intp), ECE_BINS - 1)
     else:
         order = np.argsort(probabilities, kind="stable")
         below = np.cumsum(counts[order]) - counts[order]
         number = np.empty(len(order), dtype=np.intp)
         number[order] = below * ECE_BINS // total
+    # The sum of (probability - positive) in a bin is its size times its gap.
     gaps = np.bincount(number, weights=counts * (probabilities - positive), minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / total)

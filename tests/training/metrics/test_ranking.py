@@ -1,4 +1,4 @@
-"""Metrics of scores and thresholds, by hand and against other implementations."""
+"""Metrics of scores, by hand and against other implementations."""
 
 import numpy as np
 import pytest
@@ -12,37 +12,25 @@ from torchmetrics.functional.classification import (
     multilabel_auroc,
 )
 
+from tests.builders.training.random_scores import random_scores
 from training.evaluation.evaluators.classification import of_all_labels
 from training.metrics import (
     Ranked,
     argmax_accuracy,
     auroc,
-    best_f1_threshold,
-    bootstrap,
     calibration_error,
     f1,
-    fit_temperature,
     macro,
-    sensitivity_threshold,
     share_right,
-    weighted_mean,
     youden_threshold,
 )
-from training.metrics.arrays import BoolArray, Float64Array, once
+from training.metrics.arrays import once
 from training.metrics.ranking import ECE_BINS
-
-
-def _drawn(seed: int, count: int = 200, levels: int = 1000) -> tuple[Float64Array, BoolArray]:
-    rng = np.random.default_rng(seed)
-    positive = rng.random(count) < 0.3
-    return np.round(
-        np.clip(rng.random(count) * 0.6 + 0.4 * positive, 0, 1) * levels
-    ) / levels, positive
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
 def test_auroc_agrees_with_scikit_learn_and_torchmetrics_ties_included(levels: int) -> None:
-    scores, positive = _drawn(levels, levels=levels)
+    scores, positive = random_scores(levels, levels=levels)
     assert auroc(scores, positive) == pytest.approx(roc_auc_score(positive, scores))
     theirs = binary_auroc(torch.tensor(scores), torch.tensor(positive).long())
     assert auroc(scores, positive) == pytest.approx(float(theirs), abs=1e-6)
@@ -54,7 +42,7 @@ def test_auroc_of_one_class_or_of_nothing_is_not_defined() -> None:
 
 
 def test_auroc_of_a_resample_is_that_of_the_repeated_images() -> None:
-    scores, positive = _drawn(5, levels=10)
+    scores, positive = random_scores(5, levels=10)
     counts = np.random.default_rng(0).integers(0, 3, len(scores))
     again = np.repeat(np.arange(len(scores)), counts)
     assert Ranked(scores, positive).area(counts) == pytest.approx(
@@ -63,7 +51,7 @@ def test_auroc_of_a_resample_is_that_of_the_repeated_images() -> None:
 
 
 def test_macro_auroc_is_the_mean_over_labels_with_both_classes() -> None:
-    columns = [_drawn(seed) for seed in range(3)]
+    columns = [random_scores(seed) for seed in range(3)]
     every = np.arange(200)
     ours = macro([(every, Ranked(s, p).area) for s, p in columns], once(200))
     theirs = multilabel_auroc(
@@ -91,7 +79,7 @@ def test_scores_that_are_not_finite_are_refused_by_name() -> None:
 
 
 def test_f1_and_shares_agree_with_scikit_learn_and_by_hand() -> None:
-    scores, positive = _drawn(1)
+    scores, positive = random_scores(1)
     called, counts = scores >= 0.5, once(200)
     assert f1(called, positive, counts) == pytest.approx(f1_score(positive, called))
     theirs = binary_f1_score(torch.tensor(scores), torch.tensor(positive).long())
@@ -120,7 +108,7 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_calibration_error_agrees_with_torchmetrics_and_scikit_learn() -> None:
-    probabilities, positive = _drawn(2, 600, levels=100_000)
+    probabilities, positive = random_scores(2, 600, levels=100_000)
     theirs = binary_calibration_error(
         torch.tensor(probabilities), torch.tensor(positive).long(), n_bins=ECE_BINS
     )
@@ -132,66 +120,12 @@ def test_calibration_error_agrees_with_torchmetrics_and_scikit_learn() -> None:
 
 
 def test_calibration_error_of_a_resample_is_that_of_the_repeated_images() -> None:
-    probabilities, positive = _drawn(3, 90, levels=100_000)
+    probabilities, positive = random_scores(3, 90, levels=100_000)
     counts = np.random.default_rng(1).integers(0, 3, 90)
     again = np.repeat(np.arange(90), counts)
     assert calibration_error(probabilities, positive, counts) == pytest.approx(
         calibration_error(probabilities[again], positive[again], once(len(again)))
     )
-
-
-def test_youden_cuts_between_the_classes() -> None:
-    scores, positive = np.array([0.1, 0.2, 0.6, 0.8]), np.array([False, False, True, True])
-    assert youden_threshold(scores, positive) == pytest.approx(0.4)
-    assert youden_threshold(scores, np.ones(4, dtype=bool)) == 0.5
-
-
-def test_a_target_sensitivity_is_reached_by_the_highest_threshold_that_can() -> None:
-    scores, positive = np.array([0.1, 0.3, 0.5, 0.7]), np.array([True, False, True, True])
-    assert sensitivity_threshold(scores, positive, 0.6) == pytest.approx(0.4)
-    assert sensitivity_threshold(scores, positive, 1.0) == pytest.approx(0.1)
-    assert sensitivity_threshold(scores, positive & False, 0.9) == 0.5
-    with pytest.raises(ValueError, match="lies in"):
-        sensitivity_threshold(scores, positive, 0.0)
-
-
-def test_the_best_f1_of_any_threshold_is_found() -> None:
-    scores, positive = _drawn(4)
-    ours = f1_score(positive, scores >= best_f1_threshold(scores, positive))
-    assert ours == max(f1_score(positive, scores >= cut) for cut in scores)
-    assert best_f1_threshold(scores, positive & False) == 0.5
-
-
-def test_the_interval_contains_the_value_and_is_the_same_again() -> None:
-    values = np.random.default_rng(0).random(60)
-    patients = [str(i // 2) for i in range(60)]
-    found = bootstrap(lambda c: weighted_mean(values, c), patients, repeats=300)
-    assert found.low < found.value < found.high
-    assert found.value == pytest.approx(values.mean())
-    assert found.n == 60
-    assert found == bootstrap(lambda c: weighted_mean(values, c), patients, repeats=300)
-
-
-def test_patients_are_resampled_and_not_images() -> None:
-    values = np.array([0.0, 1.0, 0.0, 1.0])
-    found = bootstrap(lambda c: weighted_mean(values, c), ["a", "a", "b", "b"], repeats=50)
-    assert found.low == found.high == 0.5
-
-
-def test_a_bootstrap_of_nothing_or_of_what_is_never_defined_has_no_interval() -> None:
-    nothing = bootstrap(lambda c: float(c.sum()), [])
-    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
-    assert nothing.n == 0
-    undefined = bootstrap(lambda _: float("nan"), ["a"], repeats=3)
-    assert np.isnan([undefined.value, undefined.low]).all()
-
-
-def test_the_temperature_undoes_overconfidence() -> None:
-    rng = np.random.default_rng(0)
-    honest = rng.normal(0, 2, 5000)
-    positive = rng.random(5000) < 1 / (1 + np.exp(-honest))
-    assert fit_temperature(3 * honest, positive) == pytest.approx(3, rel=0.1)
-    assert fit_temperature(np.zeros(0), np.zeros(0, dtype=bool)) == 1.0
 
 
 def test_of_findings_that_exclude_each_other_the_highest_is_the_answer() -> None:

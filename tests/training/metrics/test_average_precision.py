@@ -1,24 +1,16 @@
-"""Metrics of masks, boxes and heat maps, by hand and against other implementations."""
+"""Average precision, by hand and against torchmetrics."""
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import jaccard_score
 from torchmetrics.detection import MeanAveragePrecision
-from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
-from torchmetrics.functional.segmentation import dice_score
 
 from radiograph.geometry import Box
 from training.metrics import (
     MAP_IOUS,
     BoxesOfImage,
     average_precision,
-    contrast_to_noise,
-    dice,
-    mask_iou,
     match,
-    points_inside,
-    region_recall,
 )
 from training.metrics.arrays import once
 
@@ -115,67 +107,3 @@ def test_average_precision_of_a_resample_is_that_of_the_repeated_images() -> Non
 
 def test_the_published_ious_are_eight_from_040_to_075() -> None:
     assert MAP_IOUS == (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
-
-
-def test_dice_and_iou_count_only_what_is_annotated() -> None:
-    predicted, truth = np.array([[1, 1, 0, 1]], dtype=bool), np.array([[1, 0, 0, 0]], dtype=bool)
-    counted = np.array([[1, 1, 1, 0]], dtype=bool)
-    assert dice(predicted, truth) == pytest.approx(0.5)
-    assert dice(predicted, truth, counted) == pytest.approx(2 / 3)
-    assert mask_iou(predicted, truth) == pytest.approx(1 / 3)
-    assert mask_iou(predicted, truth, counted) == pytest.approx(1 / 2)
-
-
-def test_two_empty_masks_agree_and_an_empty_one_never_fits_another() -> None:
-    empty, full = np.zeros((2, 2), dtype=bool), np.ones((2, 2), dtype=bool)
-    assert dice(empty, empty) == mask_iou(empty, empty) == 1.0
-    assert dice(empty, full) == mask_iou(empty, full) == 0.0
-    assert dice(full, full, empty) == 1.0  # nothing is annotated, so nothing is wrong
-
-
-def test_dice_and_iou_agree_with_torchmetrics_and_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    predicted, truth = rng.random((32, 32)) < 0.4, rng.random((32, 32)) < 0.3
-    a, b = torch.tensor(predicted), torch.tensor(truth)
-    theirs = dice_score(a[None, None], b[None, None], num_classes=1, input_format="one-hot")
-    assert dice(predicted, truth) == pytest.approx(float(theirs.mean()), abs=1e-6)
-    assert dice(predicted, truth) == pytest.approx(float(binary_f1_score(a, b)), abs=1e-6)
-    assert mask_iou(predicted, truth) == pytest.approx(float(binary_jaccard_index(a, b)), abs=1e-6)
-    assert mask_iou(predicted, truth) == pytest.approx(
-        jaccard_score(truth.ravel(), predicted.ravel())
-    )
-
-
-def test_masks_of_two_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(1, 4\) pixels against one of \(4, 4\)"):
-        dice(np.ones((1, 4), dtype=bool), np.ones((4, 4), dtype=bool))
-
-
-def test_the_pointing_game_by_hand() -> None:
-    heat, truth = np.array([[0.1, 0.9], [0.2, 0.3]]), np.array([[False, True], [False, False]])
-    assert points_inside(heat, truth)
-    assert not points_inside(heat, ~truth)
-    with pytest.raises(ValueError, match="pointing"):
-        points_inside(heat * np.nan, truth)
-
-
-def test_contrast_to_noise_by_hand() -> None:
-    heat = np.array([[1.0, 3.0], [0.0, 2.0]])  # inside 2 +- 1, outside 1 +- 1
-    truth = np.array([[True, True], [False, False]])
-    assert contrast_to_noise(heat, truth) == pytest.approx(1 / np.sqrt(2))
-    assert contrast_to_noise(heat, ~truth) == pytest.approx(-1 / np.sqrt(2))
-    assert contrast_to_noise(5 * heat + 7, truth) == pytest.approx(1 / np.sqrt(2))
-    assert np.isnan(contrast_to_noise(heat, truth & False))
-    assert np.isnan(contrast_to_noise(heat * 0, truth))
-    corner = np.array([[True, False], [True, True]])  # the 3 is not counted: 1 - 1 = 0
-    assert contrast_to_noise(heat, truth, corner) == 0.0
-
-
-def test_a_region_is_recalled_by_the_box_around_a_connected_part_of_it() -> None:
-    region = np.zeros((8, 8), dtype=bool)
-    region[0:2, 0:2] = region[5:8, 5:8] = True
-    assert region_recall(region, [(0.0, 0.0, 2.0, 2.0)], 0.99) == 1.0
-    assert region_recall(region, [(0.0, 0.0, 2.0, 2.0), (0.0, 6.0, 2.0, 8.0)], 0.1) == 0.5
-    assert region_recall(region, [(4.0, 4.0, 8.0, 8.0)], 9 / 16) == 1.0
-    assert region_recall(region & False, [(0.0, 0.0, 2.0, 2.0)]) == 0.0
-    assert np.isnan(region_recall(region, []))
