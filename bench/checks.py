@@ -1,22 +1,22 @@
-"""Checks: one line of the table for everything that must hold."""
+"""Checks: one line of the table for each service goal."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.names import BEST, TORCH
+from bench.report import BEST, TORCH
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold.
+    """Result of one service goal.
 
     Attributes:
-        name: what is looked at.
-        asked: the bound in words.
-        measured: in words, with its unit.
-        held: None when it could not be measured.
-        note: how it was measured, or why it was not.
+        name: quantity that is checked.
+        asked: the bound, in words.
+        measured: the measured value with its unit, in words.
+        held: True if the goal is met; None if it could not be measured.
+        note: how it was measured, or why it could not be.
     """
 
     name: str
@@ -26,12 +26,12 @@ class Check:
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the fields as a JSON object."""
         return asdict(self)
 
 
 def at_most(name: str, value: float, bound: float, unit: str, note: str = "") -> Check:
-    """Hold a value against an upper bound."""
+    """Check a value against an upper bound."""
     gap = " " if unit and unit != "%" else ""
     return Check(
         name,
@@ -43,28 +43,28 @@ def at_most(name: str, value: float, bound: float, unit: str, note: str = "") ->
 
 
 def at_least(name: str, value: float, bound: float, note: str = "") -> Check:
-    """Hold a ratio against a lower bound."""
+    """Check a ratio against a lower bound."""
     return Check(name, f"at least {bound:g}", f"{value:.2f}", value >= bound, note)
 
 
 def none_of(name: str, what: str, count: int, total: int, note: str = "") -> Check:
-    """Nothing of the kind may have happened."""
+    """Check that none of several events was of some kind, such as a failure."""
     return Check(name, f"no {what}", f"{count} of {total}", count == 0, note)
 
 
 def not_measured(name: str, asked: str, why: str) -> Check:
-    """It could not be measured."""
+    """Return the check of a goal that could not be measured."""
     return Check(name, asked, "not measured", None, why)
 
 
 def from_comparison(comparison: dict[str, Any]) -> Sequence[Check]:
-    """What must hold of the comparison: our rate to the bare runtime's and the plain handler's."""
+    """Return the goals of the comparison: our rate relative to the bare runtime and to torch."""
     checks = []
-    wanted = (
+    goals = (
         ("throughput / bare runtime", BEST, 0.95),
         ("throughput / FastAPI + torch", TORCH, 2.0),
     )
-    for name, subject, bound in wanted:
+    for name, subject, bound in goals:
         full = f"{name}, {comparison['clients']} clients"
         found = comparison["ratios"].get(subject)
         if found is None:

@@ -1,6 +1,7 @@
-"""Inputs: radiographs that are made up, or the files that are given.
+"""Input files of the benchmark: synthetic radiographs, or files given by the user.
 
-Two dark lungs in a bright body, with noise. Enough for timing; no file of a patient is needed.
+A synthetic radiograph shows two dark lungs in a bright body, with noise. That is enough for timing,
+so that no file of a patient is needed.
 """
 
 import io
@@ -19,12 +20,12 @@ SMALL_ROWS, SMALL_COLUMNS = 512, 448
 
 @dataclass(frozen=True)
 class Inputs:
-    """Files on the disk.
+    """Input files on disk.
 
     Attributes:
-        small: asked again and again for throughput, in turns.
-        dicom: one large file, for the time by stage.
-        what: both in words.
+        small: files that are sent in turns to measure throughput.
+        dicom: one large file, to measure the time by stage.
+        what: description of both, in words.
     """
 
     small: tuple[Path, ...]
@@ -33,7 +34,7 @@ class Inputs:
 
 
 def prepare(folder: Path, given: list[Path]) -> Inputs:
-    """Write made-up radiographs into a folder, or take those that are given."""
+    """Write synthetic radiographs into a folder, or use the given files."""
     dicom = folder / "chest.dcm"
     dicom.write_bytes(synthetic_dicom())
     what = "for the time by stage an uncompressed DICOM object of 2500 x 2048 pixels, 12 bits"
@@ -52,7 +53,7 @@ def prepare(folder: Path, given: list[Path]) -> Inputs:
 
 
 def synthetic_jpeg(seed: int) -> bytes:
-    """One small JPEG; every seed gives another."""
+    """Return a small JPEG; each seed gives another one."""
     pixels = _chest(SMALL_ROWS, SMALL_COLUMNS, seed) / 4095 * 255
     buffer = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=90)
@@ -60,7 +61,7 @@ def synthetic_jpeg(seed: int) -> bytes:
 
 
 def synthetic_dicom(rows: int = 2500, columns: int = 2048) -> bytes:
-    """An uncompressed DX object of 12 bits."""
+    """Return an uncompressed 12-bit DX object."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
@@ -80,9 +81,9 @@ def synthetic_dicom(rows: int = 2500, columns: int = 2048) -> bytes:
 
 
 def _chest(rows: int, columns: int, seed: int) -> NDArray[np.float64]:
-    """A chest, rows x columns, 0 to 4095."""
+    """Return the pixels of a chest, rows x columns, 0 to 4095."""
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
-    lungs = [
+    lungs = [  # two ellipses, rows x columns bool
         ((x / columns - centre) / 0.14) ** 2 + ((y / rows - 0.45) / 0.3) ** 2 < 1
         for centre in (0.3, 0.7)
     ]

@@ -1,4 +1,4 @@
-"""The machine, as far as it explains the figures: no host name, no path, no user."""
+"""Description of the machine as far as it explains the results: no host name, path or user."""
 
 import json
 import os
@@ -23,7 +23,7 @@ print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 
 
 def facts() -> dict[str, Any]:
-    """CPU, memory, versions."""
+    """Return processor, memory, system and package versions."""
     return {
         "cpu": cpu_model(Path("/proc/cpuinfo")),
         "cores": os.cpu_count(),
@@ -36,7 +36,7 @@ def facts() -> dict[str, Any]:
 
 
 def cpu_model(cpuinfo: Path) -> str:
-    """The name that the processor gives itself."""
+    """Return the model name of the processor."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
@@ -46,7 +46,7 @@ def cpu_model(cpuinfo: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Packages of this environment, and those of the peers as `package (environment)`."""
+    """Return package versions of this environment, and of the peers as `package (peer)`."""
     found = {}
     for name in OURS:
         try:

@@ -1,4 +1,4 @@
-"""Draw throughput and latency of a run.
+"""Plot throughput and latency of a run.
 
 .venv/bench-plot/bin/python -m bench.plot figures.json picture.svg
 """
@@ -8,17 +8,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.names import LOOPS, OURS
+from bench.report import LOOPS, OURS
 
 OTHERS, BARE_COLOUR, OUR_COLOUR = "#9aa5b1", "#d8dde3", "#1f6feb"
 
 
 def draw(compared: dict[str, Any], path: Path) -> None:
-    """Two panels: images in one second, and milliseconds of one client and of many."""
+    """Draw two panels: images per second, and latency with one client and with many."""
     import matplotlib as mpl
 
     mpl.use("Agg")
-    # the same run gives the same file
+    # makes the identifiers in the SVG, and so the file, reproducible
     mpl.rcParams["svg.hashsalt"] = "bench"
     from matplotlib import pyplot as plt
 
@@ -53,10 +53,10 @@ def _colour(name: str) -> str:
 
 
 def main() -> None:
-    """Read the figures, write the picture."""
+    """Read the measurements and write the plot."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("figures", type=Path)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("figures", type=Path, help="JSON file of a run")
+    parser.add_argument("picture", type=Path, help="file to write, .svg or .png")
     options = parser.parse_args()
     draw(json.loads(options.figures.read_text())["compare"], options.picture)
 

@@ -1,24 +1,40 @@
-"""Report: the figures as Markdown, from the JSON of a run alone."""
+"""Report of a run: its measurements, read from JSON, as a Markdown page.
+
+The names of the subjects are those of the tables and plots. Only the standard library is imported,
+because the plot is drawn in an environment of its own.
+"""
 
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from bench.names import LOOPS, OURS
+# Names of what is compared.
+OURS = "this service"
+TORCH = "FastAPI + torch"
+TORCH_ENCODER = "FastAPI + torch, encoder only"
+LITSERVE = "LitServe"
+MLSERVER = "MLServer"
+SINGLE, BATCH, LANES = "bare runtime, single", "bare runtime, batch", "bare runtime, lanes"
+BARE = (SINGLE, BATCH, LANES)
+CUT = "bare runtime, lanes cut as here"
+DECODING = "bare runtime, lanes cut as here that decode"
+LOOPS = (*BARE, CUT, DECODING)
+BEST = "bare runtime, best"
+"""The one of `BARE` with the highest median rate."""
 
 TEMPLATE = Path(__file__).with_name("report.md")
 _HELD = {True: "held", False: "**not held**", None: "not measured"}
 
 
 def markdown(figures: dict[str, Any], plot: str | None) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
-        figures: of one run.
-        plot: address of the picture, relative to the page, or None.
+        figures: measurements of one run.
+        plot: path of the plot, relative to the page, or None without a plot.
     """
-    parts = {
+    sections = {
         "machine": _machine(figures),
         "plot": f"![Throughput and latency]({plot})" if plot else "",
         "comparison": _comparison(figures.get("compare")),
@@ -26,16 +42,16 @@ def markdown(figures: dict[str, Any], plot: str | None) -> str:
         "stages": _stages(figures.get("stages")),
         "command": f"`{figures['command']}`",
         "took": f"{figures['took_s'] / 60:.0f} minutes",
-        "date": date.fromtimestamp(figures["at"]).isoformat(),  # noqa: DTZ012 - only a date
+        "date": date.fromtimestamp(figures["at"]).isoformat(),  # noqa: DTZ012 - only the date is shown
     }
     text = TEMPLATE.read_text()
-    for name, value in parts.items():
+    for name, value in sections.items():
         text = text.replace("{{" + name + "}}", value)
     return text
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines)
 
@@ -115,8 +131,8 @@ def _stages(stages: dict[str, Any] | None) -> str:
         ["start to ready", "memory, ready", f"after {stages['requests']} requests a task"],
         [[f"{stages['ready_s']:.2f} s", *_mib(stages["idle_mib"], stages["after_mib"])]],
     )
-    said = f"One file of {stages['file_mib']:.1f} MiB, one request at a time, milliseconds."
-    return "\n\n".join([said, table(["task", *stages["columns"]], rows), memory])
+    caption = f"One file of {stages['file_mib']:.1f} MiB, one request at a time, milliseconds."
+    return "\n\n".join([caption, table(["task", *stages["columns"]], rows), memory])
 
 
 def _mib(*values: float) -> list[str]:

@@ -1,11 +1,11 @@
-"""Run: the parts that were asked for, one after the other, and what is written of them.
+"""Run the requested parts of the benchmark one after the other, and write the results.
 
-stages     a service of its own: start to ready, time by stage, memory
-single     one client: overhead, repeated phrase, all tasks together
-overload   peak, 2 x overload, liveness
-memory     PSS over many requests
-swaps      a service of its own on a temporary repository
-compare    everything, in interleaved rounds
+stages     start to ready, time by stage, memory
+single     one client: overhead, repeated phrase, all tasks in one request
+overload   peak load, twice that load, liveness
+memory     memory over many requests
+swaps      an alias moved under load, on a temporary repository
+compare    service, peers and bare runtime in interleaved rounds
 """
 
 import argparse
@@ -34,7 +34,7 @@ Figures = dict[str, Any]
 
 
 def main(description: str) -> int:
-    """Measure and write; 1 when something that must hold did not."""
+    """Measure and write; return 1 if a service goal is missed, else 0."""
     options = command_line.read(description)
     signal.signal(signal.SIGTERM, _end)
     if options.render is not None:
@@ -46,12 +46,12 @@ def main(description: str) -> int:
 
 
 def _end(_number: int, _frame: object) -> None:
-    """Leave by an exception, so that servers are stopped on the way out."""
+    """Exit by an exception, so that the servers are stopped on the way out."""
     sys.exit(143)
 
 
 def measure(options: argparse.Namespace) -> Figures:
-    """All the parts that were asked for."""
+    """Run the requested parts and return their measurements."""
     started = time.time()
     repository = Repository(options.models_dir)
     number = repository.resolve(options.model, options.version)
@@ -87,11 +87,11 @@ def measure(options: argparse.Namespace) -> Figures:
     }
 
 
-Part = Callable[[argparse.Namespace, Ours, Path, Inputs, Path], Figures]
+Measurement = Callable[[argparse.Namespace, Ours, Path, Inputs, Path], Figures]
 
 
 def _attempt(name: str, part: Callable[[], Figures], figures: Figures) -> None:
-    """One part that cannot be measured costs its own lines, not the run."""
+    """Run one part; a part that cannot be measured costs its own lines, not the whole run."""
     try:
         found = part()
     except (CannotStart, OSError, SystemExit) as error:
@@ -151,7 +151,7 @@ def _compare(
     return {"checks": checks.from_comparison(found), "compare": found}
 
 
-PARTS: dict[str, Part] = {
+PARTS: dict[str, Measurement] = {
     "stages": _stages,
     "single": _single,
     "overload": _overload,
@@ -162,7 +162,7 @@ PARTS: dict[str, Part] = {
 
 
 def write(options: argparse.Namespace, figures: Figures) -> None:
-    """The page, the figures, the plot."""
+    """Write the page, the measurements and the plot."""
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     drawn = options.plot is not None and "compare" in figures and _draw(options.plot, figures)
@@ -174,7 +174,7 @@ def write(options: argparse.Namespace, figures: Figures) -> None:
 
 
 def _draw(picture: Path, figures: Figures) -> bool:
-    """Draw in the environment that has matplotlib."""
+    """Draw the plot in the environment that has matplotlib; return whether it was drawn."""
     try:
         python = environment("plot")
     except NotInstalled as error:
@@ -188,5 +188,5 @@ def _draw(picture: Path, figures: Figures) -> bool:
 
 
 def _without_paths(arguments: list[str]) -> list[str]:
-    """Absolute paths say where, not what."""
+    """Shorten absolute paths to their names; the page shows no paths of the machine."""
     return [Path(text).name if text.startswith("/") else text for text in arguments]

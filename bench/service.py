@@ -1,12 +1,12 @@
-"""Measure the service, its peers and the bare runtime, and what must hold of it.
+"""Measure the service, its peers and the bare runtime, and check the service goals.
 
     python bench/service.py                                    every part, Markdown on stdout
     python bench/service.py --only stages --file chest.dcm     one part, one file
-    python bench/service.py --write docs/benchmark.md          page, plot (.svg) and figures (.json)
+    python bench/service.py --write docs/benchmark.md          page, plot (.svg) and results (.json)
     python bench/service.py --quick                            a minute or two, to see that it runs
 
-Run it in the development environment (`make test` makes it). LitServe, MLServer and the plot
-have environments of their own: `make bench-env`. Everything listens on 127.0.0.1.
+Run it in the development environment, which `make test` creates. LitServe, MLServer and the plot
+have environments of their own, which `make bench-env` creates. All servers listen on 127.0.0.1.
 """
 
 import sys
@@ -14,7 +14,10 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run `bench.run`; a file that is run as a script has its own folder on the path, not ours."""
+    """Run `bench.run` with the root of the project on the path.
+
+    Python puts the folder of a script on the path, which would be `bench/` itself.
+    """
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     from bench import run
 

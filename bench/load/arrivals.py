@@ -1,4 +1,4 @@
-"""Schedules: when requests are meant to start, fixed before the first one is sent."""
+"""Arrival schedules: intended start times, fixed before the first request is sent."""
 
 import random
 from collections.abc import Iterator
@@ -8,13 +8,16 @@ Arrivals = Literal["poisson", "fixed"]
 
 
 def arrivals(kind: Arrivals, rate: float, seconds: float, seed: int = 0) -> Iterator[float]:
-    """Seconds from the start, ascending, all before the end.
+    """Yield start times in seconds from the start of the run, ascending.
 
     Args:
-        kind: independent arrivals, or one every 1 / rate seconds.
-        rate: in one second, on average.
-        seconds: how long.
-        seed: of the independent ones; equal seeds give equal schedules.
+        kind: independent (Poisson) arrivals, or one every 1 / rate seconds.
+        rate: requests per second, on average.
+        seconds: length of the schedule.
+        seed: seed of the independent arrivals; equal seeds give equal schedules.
+
+    Raises:
+        ValueError: the rate is not positive.
     """
     if rate <= 0:
         raise ValueError("a rate is above 0")

@@ -1,10 +1,10 @@
-"""The load generator, a process of its own: a specification in, one line an outcome out.
+"""Load generator, which runs as a process of its own.
 
-    specification (a line of JSON) --stdin--> open or closed loop --stdout--> outcomes (JSON)
+    `Load` (a line of JSON) --stdin--> open or closed loop --stdout--> one `Outcome` a line (JSON)
 
-Open loop: every request starts when the schedule says, however many are still unanswered.
-Closed loop: N clients, each asks again once it has its answer. It ends after `seconds`, after
-`count` requests, or when its standard input is closed.
+Open loop: every request starts at its scheduled time, however many are still unanswered.
+Closed loop: each of N clients sends its next request once it has a response. A load ends after
+`seconds`, after `count` requests, or when the standard input is closed.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Target:
-    """One request, asked again and again; several take turns.
+    """One request that is sent repeatedly; several targets take turns.
 
     Attributes:
-        path: with its query.
-        method: of HTTP.
-        headers: sent with it.
-        body: name of the file that is sent, or empty.
+        path: path with its query.
+        method: HTTP method.
+        headers: HTTP headers.
+        body: path of the file that is sent, or "".
     """
 
     path: str
@@ -42,24 +42,26 @@ class Target:
     body: str = ""
 
     def encoded(self) -> bytes:
-        """The bytes of the request."""
+        """Return the bytes of the request."""
         body = Path(self.body).read_bytes() if self.body else b""
         return http1.request(self.method, self.path, self.headers, body)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to do.
+    """Specification of one load.
 
     Attributes:
-        port: of 127.0.0.1.
-        targets: take turns.
-        clients: of a closed loop; 0 is an open loop.
-        rate, arrivals, seed: of an open loop.
-        seconds: until no more requests start.
-        count: of requests at most; 0 is no bound.
-        timeout_s: until a request counts as failed.
-        identify: note which model and thresholds answered.
+        port: port of 127.0.0.1.
+        targets: requests, sent in turns.
+        clients: clients of a closed loop; 0 is an open loop.
+        rate: requests per second of an open loop.
+        arrivals: schedule of an open loop.
+        seed: seed of the schedule.
+        seconds: time after which no more requests start.
+        count: largest number of requests of a closed loop; 0 is no limit.
+        timeout_s: time after which a request counts as failed.
+        identify: record which model and thresholds answered.
     """
 
     port: int
@@ -75,14 +77,14 @@ class Load:
 
     @classmethod
     def from_json(cls, text: str) -> "Load":
-        """Read one line."""
+        """Parse one line."""
         given = json.loads(text)
         given["targets"] = tuple(Target(**target) for target in given["targets"])
         return cls(**given)
 
 
 class Generator:
-    """Runs one load."""
+    """Generator of one load."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -93,7 +95,7 @@ class Generator:
         self._stopped = asyncio.Event()
 
     async def run(self) -> list[Outcome]:
-        """Everything that was asked, in the order of the answers."""
+        """Return the outcome of every request, in the order in which they ended."""
         self._start = time.perf_counter()
         try:
             await (self._closed() if self._load.clients else self._open())
@@ -157,7 +159,7 @@ class Generator:
 
 
 def identity(answer: http1.Answer) -> str:
-    """All that an answer says of the version that made it."""
+    """Return everything in a response that identifies the version that answered."""
     content = json.loads(answer.body)
     model = content["model"]
     thresholds = {item["name"]: item["threshold"] for item in content.get("findings", ())}
@@ -167,7 +169,7 @@ def identity(answer: http1.Answer) -> str:
 
 
 def identity_of(header: str, version: str, digest: str, thresholds: dict[str, float]) -> str:
-    """The same from its parts: one version gives one text, a mixture of two gives a third."""
+    """Return the identity of a version; a mixture of two versions has another identity."""
     text = json.dumps(thresholds, sort_keys=True).encode()
     return f"{header} {version} {digest[:12]} {hashlib.sha256(text).hexdigest()[:12]}"
 
@@ -190,17 +192,17 @@ async def _generate(load: Load) -> list[Outcome]:
 
 
 def main() -> None:
-    """Read the specification, run, write the outcomes."""
+    """Read a load from standard input, run it and write the outcomes."""
     load = Load.from_json(sys.stdin.readline())
     for outcome in asyncio.run(_generate(load)):
         sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
 
 
-class Running:
-    """A generator that was started from here."""
+class GeneratorProcess:
+    """A load generator that runs in a process of its own."""
 
     def __init__(self, load: Load) -> None:
-        # a file, for a pipe holds 64 KB and the generator would wait for its reader
+        # A file, because a pipe holds 64 KB and the generator would block until it is read.
         self._written = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as self
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.load.generator"],
@@ -216,12 +218,12 @@ class Running:
         stdin.flush()
 
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Return whether the generator is still running."""
         return self._process.poll() is None
 
     def outcomes(self, *, stop: bool = False) -> list[Outcome]:
-        """Wait for the end, or bring it about, and read what was recorded."""
-        # the input stays open while it runs: its end means `stop`
+        """Wait for the end of the load, or end it with `stop`, and return the outcomes."""
+        # The generator stops when its standard input is closed.
         if stop and self._process.stdin is not None:
             self._process.stdin.close()
         if self._process.wait() != 0:
@@ -233,7 +235,7 @@ class Running:
 
 def generate(load: Load) -> list[Outcome]:
     """Run a load to its end in a process of its own."""
-    return Running(load).outcomes()
+    return GeneratorProcess(load).outcomes()
 
 
 if __name__ == "__main__":

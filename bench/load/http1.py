@@ -1,6 +1,6 @@
-"""HTTP/1.1 over asyncio streams, no more than the generator needs.
+"""Minimal HTTP/1.1 client over asyncio streams for the load generator.
 
-A client library would cost more CPU than a small service, on the cores that are measured.
+A client library would use more CPU than a small service, on the cores that are measured.
 """
 
 import asyncio
@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 HOST = "127.0.0.1"
-_IDLE_S = 2.0  # servers close idle connections after 5 s or so; a race is no fault of theirs
+_IDLE_S = 2.0  # servers close idle connections after about 5 s; reuse must not race with that
 
 
 class BrokenAnswer(Exception):
-    """What came is no whole HTTP answer."""
+    """A response is incomplete or not HTTP."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer; names of headers are in lower case."""
+    """One HTTP response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -26,17 +26,17 @@ class Answer:
 
 
 def request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """The bytes of one request."""
+    """Return the bytes of one request."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """Read one answer.
+    """Read one response.
 
     Raises:
-        BrokenAnswer: the connection ended before it did, or it is no HTTP.
+        BrokenAnswer: the response is incomplete or not HTTP.
     """
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -62,18 +62,18 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 class Connections:
-    """Kept connections to one port; as many as there are requests at one time."""
+    """Persistent connections to one port, as many as there are concurrent requests."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self, data: bytes) -> Answer:
-        """Send the bytes of a request and read its answer.
+        """Send the bytes of a request and return the response.
 
         Raises:
-            OSError: no connection, or it was reset.
-            BrokenAnswer: no whole answer came.
+            OSError: the connection failed or was reset.
+            BrokenAnswer: the response is incomplete.
         """
         reader, writer = await self._open()
         kept = False
@@ -89,7 +89,7 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close those that are idle."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop()[2].close()
 

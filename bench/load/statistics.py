@@ -1,8 +1,8 @@
-"""Figures: what the generator recorded -> throughput, percentiles, refusals.
+"""Statistics of a load: throughput, latency percentiles and refusals.
 
-Latency is counted from when a request was meant to start, not from when it was sent: a
-generator that falls behind its schedule (coordinated omission) makes latencies longer,
-never the sample smaller.
+Latency counts from the intended start of a request, not from the moment it was sent. A generator
+that falls behind its schedule therefore makes latencies longer, and does not omit the slow requests
+(coordinated omission).
 """
 
 import math
@@ -13,19 +13,21 @@ from http import HTTPStatus
 
 REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 FAILED = 0
-"""Stands for a status where no answer came."""
+"""Status of a request without a response."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request.
+    """Outcome of one request.
 
     Attributes:
-        intended_s, sent_s, done_s: seconds from the start of the run.
-        status: of the answer, or `FAILED`.
-        retry_after: whether the answer said when to come again.
-        total_ms: what the service's Server-Timing gives as its total, or None.
-        note: what was wrong, or what the answer said of the model.
+        intended_s: intended start, in seconds from the start of the run.
+        sent_s: actual start.
+        done_s: end of the response.
+        status: HTTP status, or `FAILED`.
+        retry_after: True if the response has a Retry-After header.
+        total_ms: total of the Server-Timing header, or None.
+        note: reason of a failure, or identity of the model that answered.
     """
 
     intended_s: float
@@ -38,40 +40,40 @@ class Outcome:
 
     @property
     def latency_ms(self) -> float:
-        """From when it was meant to start."""
+        """Milliseconds from the intended start to the end of the response."""
         return (self.done_s - self.intended_s) * 1e3
 
     @property
     def lag_ms(self) -> float:
-        """How late the generator was."""
+        """Milliseconds by which the generator was late."""
         return (self.sent_s - self.intended_s) * 1e3
 
     @property
     def answered(self) -> bool:
-        """With what was asked for."""
+        """True if the request was answered with 200."""
         return self.status == HTTPStatus.OK
 
     @property
     def refused(self) -> bool:
-        """With `come again later`."""
+        """True if the request was refused with 429 or 503."""
         return self.status in REFUSALS
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures of one run, within its window.
+    """Statistics of one load within its time window.
 
     Attributes:
-        requests: that were meant to start in the window.
-        throughput: answers in each second of the window.
-        goodput: those of them that came within the limit.
-        p50_ms, p95_ms, p99_ms: latency of the answers; 0 when there were none.
-        refused: requests answered with 429 or 503.
-        refusal_p99_ms: latency of those.
-        without_retry_after: those that did not say when to come again.
-        failed: all others: another status, or no answer.
-        lag_p99_ms: of the generator.
-        failures: up to three of their reasons.
+        requests: requests with intended start in the window.
+        throughput: answers per second of the window.
+        goodput: answers per second with a latency within the limit.
+        p50_ms, p95_ms, p99_ms: latency of the answers; 0 without answers.
+        refused: requests refused with 429 or 503.
+        refusal_p99_ms: latency of the refusals.
+        without_retry_after: refusals without a Retry-After header.
+        failed: all other requests: another status, or no response.
+        lag_p99_ms: lateness of the generator.
+        failures: up to three reasons of failures.
     """
 
     requests: int
@@ -88,14 +90,14 @@ class Summary:
     failures: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """As JSON."""
+        """Return the fields as a JSON object."""
         return asdict(self)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Nearest rank: the smallest value that `percent` of the values do not exceed.
+    """Return the nearest-rank percentile: the smallest value that `percent` do not exceed.
 
-    No interpolation: what is given has been measured. 0 for no values.
+    There is no interpolation, so that the result is a measured value. It is 0 without values.
     """
     if not values:
         return 0.0
@@ -106,9 +108,15 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def summarise(
     outcomes: Sequence[Outcome], window_s: tuple[float, float], limit_s: float
 ) -> Summary:
-    """Figures of what was meant to start, or ended, between the two seconds of the window.
+    """Summarise the outcomes within a time window.
 
-    Rates count what ended inside it; percentiles and counts what was meant to start inside.
+    Rates count requests that ended in the window; percentiles and counts are over requests whose
+    intended start lies in it.
+
+    Args:
+        outcomes: outcomes of one load.
+        window_s: start and end of the window, in seconds from the start of the run.
+        limit_s: largest latency of an answer that counts as goodput.
     """
     begin, end = window_s
     ended = [o for o in outcomes if o.answered and begin <= o.done_s < end]
@@ -134,7 +142,7 @@ def summarise(
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two things measured in the same rounds: median and spread."""
+    """Ratio of two rates measured in the same rounds: median, lowest and highest."""
 
     median: float
     low: float
@@ -145,10 +153,10 @@ class Ratio:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Round by round, so that what slows a whole round down cancels out.
+    """Return the ratio, taken round by round so that a slow round cancels out.
 
     Raises:
-        ValueError: in some round there was nothing to compare with.
+        ValueError: the second rate is 0 in some round.
     """
     if not all(theirs):
         raise ValueError("nothing was answered in some round")
@@ -157,14 +165,14 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
 
 def growth(samples: Sequence[float]) -> float:
-    """By which share the last tenth of a series is above its first tenth (medians)."""
+    """Return the relative growth from the first to the last tenth of a series, by medians."""
     tenth = max(1, len(samples) // 10)
     first, last = statistics.median(samples[:tenth]), statistics.median(samples[-tenth:])
     return last / first - 1
 
 
 def server_timing(header: str) -> dict[str, float]:
-    """A Server-Timing header -> milliseconds by stage; what has no duration is left out."""
+    """Return the milliseconds of each stage of a Server-Timing header that states a duration."""
     stages = {}
     for item in header.split(","):
         name, *parameters = (part.strip() for part in item.split(";"))

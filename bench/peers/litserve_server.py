@@ -1,4 +1,4 @@
-"""The same model in LitServe, in an environment of its own.
+"""The model behind LitServe, in an environment of its own.
 
     .venv/bench-litserve/bin/python -m bench.peers.litserve_server models/g2d-cxr/1 --port 9002
 
@@ -17,36 +17,36 @@ from bench.peers.sessions import Classifier
 
 
 class Radiographs(litserve.LitAPI):  # type: ignore[misc] # the package is not in this environment
-    """Decode, infer and encode in LitServe's worker processes."""
+    """Decodes, infers and encodes in the worker processes of LitServe."""
 
     def __init__(self, options: PeerOptions) -> None:
         super().__init__(max_batch_size=options.batch, batch_timeout=0.005)
         self._options = options
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe calls it so
-        """Build the sessions, once in each worker."""
+        """Build the sessions in each worker."""
         self._model = plain.Model.of(self._options.folder)
         self._classify = Classifier(self._model, self._options.threads_each)
 
     def decode_request(self, request: Request, **_: Any) -> plain.Floats:
-        """A form's file -> 1 x S x S."""
+        """Decode the file of a form to 1 x S x S."""
         upload: Any = request["file"]
         return plain.tensor(upload.file.read(), self._model)
 
     def batch(self, inputs: list[plain.Floats]) -> plain.Floats:
-        """Tensors of one batch -> B x 1 x S x S."""
+        """Stack the tensors of one batch to B x 1 x S x S."""
         return np.stack(inputs)
 
     def predict(self, x: plain.Floats, **_: Any) -> plain.Floats:
-        """B x 1 x S x S, or one without B -> probabilities, with or without B."""
+        """Return B x K probabilities for B x 1 x S x S, or K for a single 1 x S x S."""
         return self._classify(x) if x.ndim == 4 else self._classify(x[None])[0]
 
     def unbatch(self, output: plain.Floats) -> list[plain.Floats]:
-        """B x K -> K for each request."""
+        """Split B x K to K for each request."""
         return list(output)
 
     def encode_response(self, output: plain.Floats, **_: Any) -> dict[str, Any]:
-        """K probabilities -> JSON."""
+        """Encode K probabilities as JSON."""
         return self._model.answer(output)
 
 

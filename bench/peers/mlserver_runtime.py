@@ -1,6 +1,6 @@
-"""The same model in MLServer, as a runtime of its own.
+"""The model behind MLServer, as a custom runtime.
 
-The file comes as a base64 element of a V2 request, as MLServer's REST side wants it.
+The file is a base64 element of a V2 request, as the REST interface of MLServer expects it.
 """
 
 import base64
@@ -19,7 +19,7 @@ THREADS = "BENCH_THREADS_EACH"
 
 
 class Radiographs(MLModel):  # type: ignore[misc] # the package is not in this environment
-    """Decodes, infers and answers batches that MLServer puts together."""
+    """Decodes, infers and answers the batches that MLServer forms."""
 
     async def load(self) -> bool:
         """Build the sessions."""
@@ -28,7 +28,7 @@ class Radiographs(MLModel):  # type: ignore[misc] # the package is not in this e
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """B base64 files -> B x K probabilities."""
+        """Return B x K probabilities for B base64 files."""
         files = [_decoded(item) for item in payload.inputs[0].data]
         tensors = np.stack([plain.tensor(data, self._plain) for data in files])
         probabilities = self._classify(tensors)

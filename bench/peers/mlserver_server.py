@@ -1,4 +1,4 @@
-"""Write MLServer's settings into a temporary folder and start it there.
+"""Write the settings of MLServer into a temporary folder and start it there.
 
 .venv/bench-mlserver/bin/python -m bench.peers.mlserver_server models/g2d-cxr/1 --port 9003
 """
@@ -10,13 +10,14 @@ import tempfile
 from pathlib import Path
 
 from bench.peers.options import PeerOptions
-from bench.servers.ports import free_port
+from bench.servers.process import free_port
 
-THREADS = "BENCH_THREADS_EACH"  # as in `mlserver_runtime`, which needs MLServer to be imported
+# Repeated from `mlserver_runtime`, which cannot be imported without MLServer.
+THREADS = "BENCH_THREADS_EACH"
 
 
 def write_settings(home: Path, options: PeerOptions) -> None:
-    """`settings.json` and `model-settings.json`."""
+    """Write `settings.json` and `model-settings.json`."""
     settings = {
         "host": "127.0.0.1",
         "http_port": options.port,
@@ -39,7 +40,7 @@ def write_settings(home: Path, options: PeerOptions) -> None:
 
 
 def main() -> None:
-    """Become MLServer."""
+    """Replace this process by MLServer."""
     options = PeerOptions.read(__doc__)
     home = Path(tempfile.mkdtemp(prefix="bench-mlserver-"))
     write_settings(home, options)

@@ -1,4 +1,4 @@
-"""What every peer is started with."""
+"""Command-line options of every peer."""
 
 import argparse
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """One peer.
+    """Options of one peer.
 
     Attributes:
-        folder: of the version that it serves.
-        port: on 127.0.0.1.
-        threads: of the machine that it may use in all.
-        batch: largest batch; 1 is none, and then there is one worker for each thread.
-        encoder_only: leave out the part of the trunk that findings do not read.
+        folder: folder of the model version that it serves.
+        port: port on 127.0.0.1.
+        threads: number of threads that it may use in all.
+        batch: largest batch; 1 does not batch and starts one worker for each thread.
+        encoder_only: leave out the decoder of the trunk, which findings do not read.
     """
 
     folder: Path
@@ -25,21 +25,21 @@ class PeerOptions:
 
     @property
     def workers(self) -> int:
-        """Processes that infer."""
+        """Number of worker processes."""
         return 1 if self.batch > 1 else self.threads
 
     @property
     def threads_each(self) -> int:
-        """Threads within one graph, so that the workers share what there is."""
+        """Number of threads of each worker."""
         return self.threads // self.workers
 
     @classmethod
     def read(cls, description: str | None) -> "PeerOptions":
-        """From the command line."""
+        """Parse the command line."""
         parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
-        parser.add_argument("folder", type=Path, help="of one model version")
-        parser.add_argument("--port", type=int, required=True)
-        parser.add_argument("--threads", type=int, default=1)
-        parser.add_argument("--batch", type=int, default=1)
-        parser.add_argument("--encoder-only", action="store_true")
+        parser.add_argument("folder", type=Path, help="folder of a model version")
+        parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+        parser.add_argument("--threads", type=int, default=1, help="threads in all")
+        parser.add_argument("--batch", type=int, default=1, help="largest batch")
+        parser.add_argument("--encoder-only", action="store_true", help="leave out the decoder")
         return cls(**vars(parser.parse_args()))

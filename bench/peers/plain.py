@@ -1,8 +1,8 @@
-"""Bytes -> tensor, as a plain handler does it: Pillow or pydicom, NumPy, no checks.
+"""Decoding as a plain handler does it: Pillow or pydicom and NumPy, without checks.
 
-Shared by the peers, so that they differ in how they serve and not in how they decode. It makes
-the model's input as the manifest says (resize with kept aspect, stretch percentiles, pad), for
-well-behaved MONOCHROME2 files only: no limits, no LUTs, no hostile input.
+The peers share it, so that they differ in serving and not in decoding. It produces the model input
+of the manifest (resize with kept aspect ratio, stretch percentiles, pad) for well-formed
+MONOCHROME2 files only: no limits, no look-up tables, no hostile input.
 """
 
 import io
@@ -20,13 +20,16 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Model:
-    """What a peer needs to know of a version.
+    """The fields of a model version that a peer needs.
 
     Attributes:
-        folder: of the version.
-        head: file of the head that classifies.
-        labels, temperature: of that head.
-        size_px, mean, std, low, high: of the preprocessing.
+        folder: folder of the version.
+        head: file of the classification head.
+        labels: labels of that head.
+        temperature: temperature of that head.
+        size_px: side of the model input.
+        mean, std: normalisation of the model input.
+        low, high: percentiles that are stretched to 0 and 1.
     """
 
     folder: Path
@@ -41,7 +44,7 @@ class Model:
 
     @classmethod
     def of(cls, folder: Path) -> "Model":
-        """Read it from the manifest."""
+        """Read the manifest of a version."""
         manifest = json.loads((folder / "manifest.json").read_text())
         head = next(h for h in manifest["heads"].values() if h["kind"] == "classify")
         spec = manifest["preprocess"]
@@ -58,13 +61,13 @@ class Model:
         )
 
     def answer(self, probabilities: Floats) -> dict[str, list[dict[str, object]]]:
-        """K probabilities -> what is sent as JSON."""
+        """Return the JSON object of K probabilities."""
         pairs = zip(self.labels, probabilities.tolist(), strict=True)
         return {"findings": [{"name": name, "probability": value} for name, value in pairs]}
 
 
 def tensor(data: bytes, model: Model) -> Floats:
-    """A JPEG, PNG or DICOM file -> 1 x S x S float32, normalised."""
+    """Decode a JPEG, PNG or DICOM file to 1 x S x S float32, normalised."""
     image = _dicom(data) if data[128:132] == b"DICM" else Image.open(io.BytesIO(data)).convert("F")
     scale = model.size_px / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
@@ -84,5 +87,5 @@ def _dicom(data: bytes) -> Image.Image:
 
 
 def sigmoid(logits: Floats, temperature: float) -> Floats:
-    """Logits -> calibrated probabilities."""
+    """Return calibrated probabilities."""
     return np.asarray(1 / (1 + np.exp(-logits / temperature)), dtype=np.float32)

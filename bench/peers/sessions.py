@@ -1,4 +1,4 @@
-"""Trunk and head in ONNX Runtime with its usual settings, for the peers that serve ONNX."""
+"""Trunk and head in ONNX Runtime with its default settings, for the peers that serve ONNX."""
 
 import numpy as np
 import onnxruntime
@@ -7,11 +7,11 @@ from bench.peers.plain import Floats, Model, sigmoid
 
 
 class Classifier:
-    """B tensors -> B x K probabilities.
+    """Classifier that runs the whole graphs.
 
     Args:
-        model: whose graphs run.
-        threads: within one graph.
+        model: model version.
+        threads: threads of a session.
     """
 
     def __init__(self, model: Model, threads: int) -> None:
@@ -22,7 +22,7 @@ class Classifier:
         self._temperature = model.temperature
 
     def __call__(self, tensors: Floats) -> Floats:
-        """B x 1 x S x S, normalised -> B x K probabilities."""
+        """Return B x K probabilities of normalised images, B x 1 x S x S."""
         features = dict(
             zip(self._names, self._trunk.run(self._names, {"image": tensors}), strict=True)
         )
@@ -31,11 +31,11 @@ class Classifier:
 
 
 class CutClassifier:
-    """The same, running only the stages of the trunk that the head reads, as the service does.
+    """Classifier that runs only the stages of the trunk that the head reads, as the service does.
 
     Args:
-        model: whose graphs run.
-        threads: within one graph.
+        model: model version.
+        threads: threads of a session.
     """
 
     def __init__(self, model: Model, threads: int) -> None:
@@ -55,7 +55,7 @@ class CutClassifier:
         self._temperature = model.temperature
 
     def __call__(self, tensors: Floats) -> Floats:
-        """B x 1 x S x S, normalised -> B x K probabilities."""
+        """Return B x K probabilities of normalised images, B x 1 x S x S."""
         values = {"image": tensors}
         for stage, inputs, outputs in self._stages:
             made = stage.run(outputs, {name: values[name] for name in inputs})

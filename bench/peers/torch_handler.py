@@ -1,9 +1,9 @@
-"""A plain FastAPI + torch handler: what people write first.
+"""A plain FastAPI handler around torch, as a first implementation often looks.
 
     python -m bench.peers.torch_handler models/g2d-cxr/1 --port 9001 --threads 2
 
-`async def`, the body as it came, decoding and the forward pass right in the handler. With
-`--encoder-only` the forward pass leaves out the decoder, which findings do not read.
+Decoding and the forward pass run directly in an `async def` handler. With `--encoder-only` the
+forward pass leaves out the decoder, which findings do not read.
 """
 
 import uvicorn
@@ -14,7 +14,7 @@ from bench.peers.options import PeerOptions
 
 
 def create_app(options: PeerOptions) -> FastAPI:
-    """The application."""
+    """Return the application."""
     import torch
 
     from bench.peers import torch_model

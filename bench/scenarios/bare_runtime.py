@@ -1,14 +1,14 @@
-"""The bare runtime: a loop over ONNX Runtime in a process of its own.
+"""Bare runtime: loops over ONNX Runtime without a server, in a process of its own.
 
     a line of JSON (mode, batch, seconds) --stdin--> loop --stdout--> images and seconds
 
-single   one tensor after the other, all threads within the graph
-batch    the same in batches
-lanes    one thread for each, every one with sessions of one thread
-cut      lanes that run only the stages of the trunk that the findings read
-decoding the same lanes, which also read and preprocess the file: no server can surpass them
+single     one tensor after the other, with all threads within the graph
+batch      the same, in batches
+lanes      parallel threads, each with a session of one thread
+cut        parallel threads that run only the stages of the trunk that findings read
+decoding   the same, which also read and preprocess the files: an upper bound for any server
 
-Sessions have ONNX Runtime's usual settings but for the number of threads.
+Sessions use the default settings of ONNX Runtime, except for the number of threads.
 """
 
 import argparse
@@ -34,20 +34,20 @@ MODES = ("single", "batch", "lanes", "cut", "decoding")
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a loop did."""
+class LoopResult:
+    """Number of images that a loop computed, and its duration."""
 
     images: int
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Images in one second."""
+        """Images per second."""
         return self.images / self.seconds
 
 
 class Loops:
-    """The loops over one version and some files."""
+    """Loops over one model version and some files."""
 
     def __init__(self, folder: Path, files: list[Path], threads: int) -> None:
         model = Model.of(folder)
@@ -58,22 +58,26 @@ class Loops:
         self._narrow = [Classifier(model, 1) for _ in range(threads)]
         self._cut = [CutClassifier(model, 1) for _ in range(threads)]
 
-    def run(self, mode: str, batch: int, seconds: float) -> Done:
-        """Run one loop for some seconds."""
+    def run(self, mode: str, batch: int, seconds: float) -> LoopResult:
+        """Run one loop for a number of seconds.
+
+        Raises:
+            ValueError: the mode is unknown.
+        """
         if mode in ("single", "batch"):
             size = batch if mode == "batch" else 1
             chosen = [self._tensors[i % len(self._tensors)] for i in range(size)]
             stacked = np.stack(chosen)
             return _timed([lambda _: self._wide(stacked)], size, seconds)
         if mode == "lanes":
-            return _timed([self._lane(lane) for lane in self._narrow], 1, seconds)
+            return _timed([self._classifying(session) for session in self._narrow], 1, seconds)
         if mode == "cut":
-            return _timed([self._lane(lane) for lane in self._cut], 1, seconds)
+            return _timed([self._classifying(session) for session in self._cut], 1, seconds)
         if mode == "decoding":
-            return _timed([self._decoding(lane) for lane in self._cut], 1, seconds)
+            return _timed([self._decoding(session) for session in self._cut], 1, seconds)
         raise ValueError(f"not one of {MODES}: {mode}")
 
-    def _lane(self, classify: Classifier | CutClassifier) -> Callable[[int], object]:
+    def _classifying(self, classify: Classifier | CutClassifier) -> Callable[[int], object]:
         return lambda i: classify(self._tensors[i % len(self._tensors)][None])
 
     def _decoding(self, classify: CutClassifier) -> Callable[[int], object]:
@@ -83,26 +87,32 @@ class Loops:
         return preprocess(read(data), self._spec)[0]
 
 
-def _timed(lanes: list[Callable[[int], object]], size: int, seconds: float) -> Done:
-    """Every lane in a thread, until the time is over; each call counts `size` images."""
-    counts = [0] * len(lanes)
+def _timed(workers: list[Callable[[int], object]], size: int, seconds: float) -> LoopResult:
+    """Call each worker in a thread of its own until the time is over.
+
+    Args:
+        workers: functions of the number of calls so far; each call computes `size` images.
+        size: images of one call.
+        seconds: duration of the loop.
+    """
+    counts = [0] * len(workers)
     started = time.perf_counter()
 
-    def work(lane: int) -> None:
+    def work(number: int) -> None:
         while time.perf_counter() - started < seconds:
-            lanes[lane](counts[lane])
-            counts[lane] += 1
+            workers[number](counts[number])
+            counts[number] += 1
 
-    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(len(lanes))]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(workers))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return Done(size * sum(counts), time.perf_counter() - started)
+    return LoopResult(size * sum(counts), time.perf_counter() - started)
 
 
 class BareRuntime:
-    """The process, seen from outside."""
+    """The process of the loops, seen from outside."""
 
     def __init__(self, folder: Path, files: tuple[Path, ...], threads: int) -> None:
         command = [
@@ -120,8 +130,8 @@ class BareRuntime:
             text=True,
         )
 
-    def run(self, mode: str, seconds: float, batch: int = 1) -> Done:
-        """One loop."""
+    def run(self, mode: str, seconds: float, batch: int = 1) -> LoopResult:
+        """Run one loop in the process."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the process has no pipes")
         self._process.stdin.write(
@@ -131,25 +141,25 @@ class BareRuntime:
         line = self._process.stdout.readline()
         if not line:
             raise SystemExit("the bare runtime ended")
-        return Done(**json.loads(line))
+        return LoopResult(**json.loads(line))
 
     def best_batch(self, sizes: tuple[int, ...], seconds: float) -> int:
-        """The size of batch that gives most images in a second."""
+        """Return the batch size with the highest rate."""
         return max(sizes, key=lambda size: self.run("batch", seconds, size).rate)
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
 
 
 def main() -> None:
-    """Answer lines until the input ends."""
+    """Run a loop for each line of standard input until it ends."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("files", type=Path, nargs="+")
-    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("folder", type=Path, help="folder of a model version")
+    parser.add_argument("files", type=Path, nargs="+", help="radiographs")
+    parser.add_argument("--threads", type=int, required=True, help="threads of each loop")
     options = parser.parse_args()
     loops = Loops(options.folder, options.files, options.threads)
     for line in sys.stdin:

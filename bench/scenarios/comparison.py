@@ -1,9 +1,9 @@
-"""Compare: our service, its peers and the bare runtime, in interleaved rounds.
+"""Comparison of our service, its peers and the bare runtime, in interleaved rounds.
 
-    start all, freeze all -> rounds: (thaw one, load it, freeze it) for each, order rotated
+    start and freeze all -> rounds: (thaw one, load it, freeze it) for each, in rotating order
 
-Every round gives each subject a rate, and ratios are taken round by round: a machine that
-slows down slows both sides of a ratio down.
+Every round measures a rate of each subject, and ratios are taken round by round, so that a machine
+that slows down affects both sides of a ratio.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from typing import Any
 
 from bench.load.generator import Load, generate
 from bench.load.statistics import Ratio, Summary, ratio, summarise
-from bench.names import BARE, BATCH, BEST, CUT, DECODING, LANES, LOOPS, OURS, SINGLE
+from bench.report import BARE, BATCH, BEST, CUT, DECODING, LANES, LOOPS, OURS, SINGLE
 from bench.scenarios.bare_runtime import BareRuntime
 from bench.servers import subjects
 from bench.servers.ours import Ours
 from bench.servers.process import CannotStart, Server
-from bench.servers.subjects import Field, Subject
+from bench.servers.subjects import Setup, Subject
 
 BATCHES = (2, 4, 8, 16)
 WARM_S = 1.0
@@ -30,14 +30,14 @@ WARM_S = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often.
+    """Length of the comparison.
 
     Attributes:
-        rounds: of everything.
-        seconds: each subject is loaded in one round.
-        clients: of the closed loop.
-        batch: largest batch of peers that batch.
-        peers: names of those that take part.
+        rounds: number of rounds.
+        seconds: time for each subject in one round.
+        clients: clients of the closed loop.
+        batch: largest batch of the peers that form batches.
+        peers: names of the peers that take part.
     """
 
     rounds: int
@@ -49,13 +49,13 @@ class Plan:
 
 @dataclass
 class Record:
-    """What one subject did, round by round.
+    """Measurements of one subject, round by round.
 
     Attributes:
-        setting: in words.
-        rates: answers, or images, in one second.
-        full: figures with all clients; empty for the bare runtime.
-        alone_ms: median latency of one client, round by round.
+        setting: configuration, in words.
+        rates: answers, or images, per second.
+        full: statistics with all clients; empty for the bare runtime.
+        alone_ms: median latency with one client.
         agreement: largest difference of a probability from our service's.
     """
 
@@ -66,7 +66,7 @@ class Record:
     agreement: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return medians and rates as a JSON object."""
         return {
             "setting": self.setting,
             "rate": statistics.median(self.rates),
@@ -87,11 +87,12 @@ def measure(
     """Run the comparison.
 
     Returns:
-        `subjects` (name -> record), `ratios` (ours to each) and `missing` (peer -> reason).
+        A JSON object with `subjects` (name -> record), `ratios` (our rate to each) and `missing`
+        (peer -> reason).
     """
-    shared = Field(folder, files, service.threads, plan.batch, work)
+    setup = Setup(folder, files, service.threads, plan.batch, work)
     missing: dict[str, str] = {}
-    chosen = [subjects.ours(service, shared), *_peers(shared, plan, missing)]
+    chosen = [subjects.ours(service, setup), *_peers(setup, plan, missing)]
     bare = BareRuntime(folder, tuple(files), service.threads)
     with contextlib.ExitStack() as stack:
         stack.callback(bare.stop)
@@ -106,8 +107,8 @@ def measure(
             records[subject.name] = record
             steps.append(_step(subject, server, record, plan))
         for i in range(plan.rounds):
-            turn = i % len(steps)
-            for step in steps[turn:] + steps[:turn]:
+            first = i % len(steps)
+            for step in steps[first:] + steps[:first]:
                 step()
     ratios = _ratios(records, missing)
     return {
@@ -121,7 +122,7 @@ def measure(
 
 
 def _ratios(records: dict[str, Record], missing: dict[str, str]) -> dict[str, Ratio]:
-    """Our rate to each, where there is one in every round."""
+    """Return the ratio of our rate to each other, where both have a rate in every round."""
     rates = {name: record.rates for name, record in records.items() if name != OURS}
     rates[BEST] = best_of(records)
     ratios = {}
@@ -134,16 +135,16 @@ def _ratios(records: dict[str, Record], missing: dict[str, str]) -> dict[str, Ra
 
 
 def best_of(records: dict[str, Record]) -> list[float]:
-    """Rates of the bare loop whose median is highest."""
+    """Return the rates of the bare loop with the highest median."""
     best = max(BARE, key=lambda name: statistics.median(records[name].rates))
     return records[best].rates
 
 
-def _peers(shared: Field, plan: Plan, missing: dict[str, str]) -> Iterator[Subject]:
+def _peers(setup: Setup, plan: Plan, missing: dict[str, str]) -> Iterator[Subject]:
     for name in plan.peers:
         try:
-            candidates = subjects.PEERS[name](shared)
-            yield subjects.better(candidates, plan.clients, plan.seconds / 2)
+            candidates = subjects.PEERS[name](setup)
+            yield subjects.fastest(candidates, plan.clients, plan.seconds / 2)
         except (subjects.NotInstalled, CannotStart) as error:
             missing[name] = str(error)
 
@@ -151,7 +152,7 @@ def _peers(shared: Field, plan: Plan, missing: dict[str, str]) -> Iterator[Subje
 def _started(
     chosen: Sequence[Subject], stack: contextlib.ExitStack, missing: dict[str, str]
 ) -> Iterator[tuple[Subject, Server, subjects.Probabilities]]:
-    """Start all but those that cannot; each is frozen once it has answered the first file."""
+    """Start the subjects and freeze each one after its first answer; skip those that fail."""
     for subject in chosen:
         server = subject.start()
         stack.callback(server.stop)
@@ -177,7 +178,7 @@ def _first(subject: Subject, server: Server) -> subjects.Probabilities:
 
 
 def _agreement(answer: subjects.Probabilities, reference: subjects.Probabilities) -> float:
-    """Largest difference: the same model must say nearly the same."""
+    """Return the largest difference; the same model must give nearly equal probabilities."""
     return max(abs(answer[label] - reference[label]) for label in reference)
 
 

@@ -1,11 +1,11 @@
-"""Full load and overload: goodput, refusals, and whether liveness still answers."""
+"""Full load and overload: goodput, refusals and latency of the liveness probe."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.checks import Check, at_least, at_most, none_of, not_measured
-from bench.load.generator import Load, Running, Target, generate
+from bench.load.generator import GeneratorProcess, Load, Target, generate
 from bench.load.statistics import Outcome, Summary, percentile, summarise
 from bench.servers.ours import LIVE, targets
 
@@ -20,14 +20,16 @@ WARM_S = 2.0
 def measure(
     port: int, files: Sequence[Path], clients: int, seconds: float, limit_s: float
 ) -> tuple[list[Check], dict[str, Any]]:
-    """A closed loop for the peak, then an open loop of twice that, probed all the while.
+    """Measure the peak with a closed loop, then twice that rate with an open loop.
+
+    Liveness is probed during both.
 
     Args:
-        port: of the service.
-        files: that are asked for `classify`.
-        clients: of the closed loop.
-        seconds: of each loop, after some to warm up.
-        limit_s: an answer that comes later is no good.
+        port: port of the service.
+        files: files that are sent to `classify`.
+        clients: clients of the closed loop.
+        seconds: duration of each loop after its warm-up.
+        limit_s: largest latency of an answer that counts as goodput.
     """
     asked = targets(["/v1/classify"], files)
     window = (WARM_S, WARM_S + seconds)
@@ -49,7 +51,7 @@ def measure(
 def _probed(
     load: Load, window: tuple[float, float], limit_s: float
 ) -> tuple[Summary, list[Outcome]]:
-    """A load, and the probes that were sent meanwhile."""
+    """Run a load, and return its summary and the outcomes of the probes sent meanwhile."""
     probe = Load(
         load.port,
         (Target(LIVE, method="GET"),),
@@ -57,7 +59,7 @@ def _probed(
         arrivals="fixed",
         seconds=window[1],
     )
-    probing = Running(probe)
+    probing = GeneratorProcess(probe)
     summary = summarise(generate(load), window, limit_s)
     probes = [outcome for outcome in probing.outcomes() if outcome.intended_s >= window[0]]
     return summary, probes

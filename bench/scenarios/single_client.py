@@ -1,4 +1,4 @@
-"""One client: what the service adds, what a phrase costs, what all tasks together cost."""
+"""One client: overhead of the service, cost of a repeated phrase and of all tasks together."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ _ANALYZE, _IMAGE_ALONE = "analyze", "image alone"
 
 
 def check(port: int, files: Sequence[Path], requests: int) -> list[Check]:
-    """Ask for every task in turns, one request at a time."""
+    """Request every task in turns, one request at a time, and check the goals."""
     paths = {**TASKS, _ANALYZE: ALL_TASKS, _IMAGE_ALONE: WITHOUT_PHRASE}
     samples = Client(port).interleaved(paths, files, requests)
     return [overhead(samples), phrase(samples), everything(samples)]
 
 
 def overhead(samples: dict[str, list[Sample]]) -> Check:
-    """Server-Timing's total without decoding and model, for the task that only reads labels."""
+    """Check the Server-Timing total without decoding and model, for `classify`."""
     values = {name: median_overhead_ms(found) for name, found in samples.items()}
     named = [name for name in values if name not in ("classify", _IMAGE_ALONE)]
     others = ", ".join(f"{name} {values[name]:.1f}" for name in named)
@@ -31,7 +31,7 @@ def overhead(samples: dict[str, list[Sample]]) -> Check:
 
 
 def phrase(samples: dict[str, list[Sample]]) -> Check:
-    """The image with a phrase that was asked before, against the same without it."""
+    """Check the cost of a phrase that was requested before, relative to the image alone."""
     both, image = (median_total_ms(samples[name]) for name in (_ANALYZE, _IMAGE_ALONE))
     pairs = zip(samples[_ANALYZE], samples[_IMAGE_ALONE], strict=True)
     ratio = statistics.median(a.total_ms / b.total_ms for a, b in pairs)
@@ -42,11 +42,11 @@ def phrase(samples: dict[str, list[Sample]]) -> Check:
 
 
 def everything(samples: dict[str, list[Sample]]) -> Check:
-    """All four tasks in one request, against the dearest one."""
+    """Check the cost of all four tasks in one request, relative to the slowest one."""
     singles = {name: median_total_ms(samples[name]) for name in TASKS}
-    dearest = max(singles, key=lambda name: singles[name])
-    pairs = zip(samples[_ANALYZE], samples[dearest], strict=True)
+    slowest = max(singles, key=lambda name: singles[name])
+    pairs = zip(samples[_ANALYZE], samples[slowest], strict=True)
     ratio = statistics.median(a.total_ms / b.total_ms for a, b in pairs)
     together = median_total_ms(samples[_ANALYZE])
-    note = f"/analyze {together:.1f} ms, /{dearest} {singles[dearest]:.1f} ms; median of pairs"
+    note = f"/analyze {together:.1f} ms, /{slowest} {singles[slowest]:.1f} ms; median of pairs"
     return at_most("/analyze, all four / dearest task", ratio, ALL, "", note)

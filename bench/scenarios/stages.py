@@ -1,4 +1,4 @@
-"""What one client waits for: start to ready, time by stage and task, memory."""
+"""Latency of one client: start to ready, time by stage and task, and memory."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ PICTURES = {"segment (PNG)": TASKS["segment"], "ground (PNG)": TASKS["ground"]}
 
 
 def measure(ours: Ours, file: Path, requests: int) -> dict[str, Any]:
-    """Start the service, ask one file for every task, and look at its memory.
+    """Start the service, request every task for one file, and measure its memory.
 
     Returns:
-        `ready_s`, `idle_mib`, `after_mib`, `columns` and a row for each task.
+        A JSON object with `ready_s`, `idle_mib`, `after_mib`, `columns` and a row for each task.
     """
     with serving(ours.start()) as (server, ready_s):
         idle_mib = server.pss_mib()

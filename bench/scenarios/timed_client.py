@@ -1,4 +1,4 @@
-"""Samples: one request after the other over one connection, with the server's own stages."""
+"""Client that times one request after the other, with the stages that the server reports."""
 
 import http.client
 import statistics
@@ -22,40 +22,44 @@ COLUMNS = {
     "results": ("results",),
     "encode": ("encode",),
 }
-"""Column of the table -> stages of Server-Timing."""
+"""Column of the table -> stages of the Server-Timing header."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: milliseconds that the client waited, and the server's own by stage."""
+    """Milliseconds of one request: as the client waited, and by stage as the server reports."""
 
     wall_ms: float
     stages_ms: dict[str, float]
 
     @property
     def total_ms(self) -> float:
-        """From the first byte of the request to the answer, as the server saw it."""
+        """Milliseconds from the first byte of the request to the answer, in the server."""
         return self.stages_ms["total"]
 
     @property
     def overhead_ms(self) -> float:
-        """The total without decoding to the model's input and without the model."""
+        """The total without decoding, preprocessing and the model."""
         return self.total_ms - sum(self.stages_ms.get(name, 0.0) for name in DECODE + MODEL)
 
     def columns(self) -> list[float]:
-        """In the order of COLUMNS; the last is what no stage claims."""
+        """Return the values of COLUMNS, then the time that no stage accounts for."""
         given = [sum(self.stages_ms.get(stage, 0.0) for stage in g) for g in COLUMNS.values()]
         return [*given, self.total_ms - sum(given)]
 
 
 class Client:
-    """One client of the service."""
+    """A client with one persistent connection."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection(HOST, port, timeout=60)
 
     def ask(self, path: str, file: Path, accept: str = "application/json") -> Sample:
-        """One request for a file."""
+        """Send a file and return the times.
+
+        Raises:
+            SystemExit: the request was not answered with 200.
+        """
         body = file.read_bytes()
         started = time.perf_counter()
         self._connection.request("POST", path, body, headers(file, accept))
@@ -69,7 +73,7 @@ class Client:
     def interleaved(
         self, paths: dict[str, str], files: Sequence[Path], count: int
     ) -> dict[str, list[Sample]]:
-        """Ask at every address in turns, `count` times, so that drift hits all alike."""
+        """Send to every path in turns, `count` times, so that drift affects all alike."""
         for path in paths.values():
             self.ask(path, files[0])
         samples: dict[str, list[Sample]] = {name: [] for name in paths}
@@ -80,17 +84,17 @@ class Client:
 
 
 def median_total_ms(samples: Sequence[Sample]) -> float:
-    """Median of the server's totals."""
+    """Return the median total of the server."""
     return statistics.median(sample.total_ms for sample in samples)
 
 
 def median_overhead_ms(samples: Sequence[Sample]) -> float:
-    """Median of what is neither decoding nor model."""
+    """Return the median overhead."""
     return statistics.median(sample.overhead_ms for sample in samples)
 
 
 def row(samples: Sequence[Sample]) -> list[float]:
-    """Median and p95 of what the client waited, then medians of the columns."""
+    """Return median and p95 of the client's times, then the medians of the columns."""
     walls = [sample.wall_ms for sample in samples]
     columns = zip(*(sample.columns() for sample in samples), strict=True)
     return [

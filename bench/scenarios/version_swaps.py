@@ -1,10 +1,10 @@
-"""Swaps: an alias moved to and fro under load; every answer comes from one whole version.
+"""Version swaps: an alias moved back and forth under load, without a failed or mixed answer.
 
     published version --copied twice, one threshold changed--> temporary repository (1, 2)
-    closed loop | alias -> 2, seen to answer | alias -> 1, seen to answer | ...
+    closed loop | alias -> 2, version 2 answers | alias -> 1, version 1 answers | ...
 
-Aliases are moved with PUT where the service offers that, otherwise in `aliases.json`, which
-the service watches.
+Aliases are moved with PUT if the service offers that, otherwise in `aliases.json`, which the
+service watches.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.checks import Check, at_most, none_of, not_measured
-from bench.load.generator import Load, Running, identity_of
+from bench.load.generator import GeneratorProcess, Load, identity_of
 from bench.load.statistics import Outcome, percentile
 from bench.scenarios.memory import FLAT_PERCENT, flat
 from bench.servers.ours import Ours, targets
@@ -31,21 +31,21 @@ TIMEOUT_S = 60.0
 MARGIN = 0.0625
 ROLLBACKS = 12
 ROLLBACK_S = 1.0
-# One more field at the end of an ONNX file: ModelProto.doc_string (6), one byte, "2".
-_REMARK = b"\x32\x012"
+# Appends a field to an ONNX file: ModelProto.doc_string (field 6, one byte, "2").
+_COMMENT = b"\x32\x012"
 
 
-class NotTakenUp(Exception):
-    """The service did not take up where the alias points."""
+class SwapFailed(Exception):
+    """The service did not follow the alias."""
 
 
 @dataclass(frozen=True)
 class Swap:
-    """One change of the alias.
+    """One move of the alias.
 
     Attributes:
-        seconds: until a new request was answered by the other version.
-        pss_mib: of the service afterwards.
+        seconds: time until the other version was ready to answer.
+        pss_mib: memory of the service afterwards.
     """
 
     seconds: float
@@ -54,13 +54,13 @@ class Swap:
 
 @dataclass(frozen=True)
 class Moves:
-    """Several changes under load.
+    """Several moves of the alias under load.
 
     Attributes:
-        swaps: those that were taken up.
-        outcomes: of every request meanwhile.
-        over_http: whether they were made with PUT.
-        reason: why they ended early, or empty.
+        swaps: moves that the service followed.
+        outcomes: outcomes of every request meanwhile.
+        over_http: True if the alias was moved with PUT.
+        reason: reason for an early end, or "".
     """
 
     swaps: Sequence[Swap]
@@ -70,13 +70,13 @@ class Moves:
 
 
 def two_versions(source: Path, root: Path) -> str:
-    """Publish a version twice into a new repository, the second one with other thresholds.
+    """Publish a version twice into a new repository, the second time with other thresholds.
 
-    The second has a trunk file of its own as well, equal but for a remark, so that a swap
-    builds sessions and frees some, and does not merely share those that are there.
+    The second version also has a trunk file that differs by a comment, so that a swap builds and
+    frees sessions instead of sharing them.
 
     Returns:
-        the model's name; `ALIAS` points to version 1.
+        The name of the model; `ALIAS` points to version 1.
     """
     manifest = ModelManifest.from_json((source / MANIFEST_NAME).read_bytes())
     stage = root / ".stage"
@@ -84,7 +84,7 @@ def two_versions(source: Path, root: Path) -> str:
     repository = Repository(root)
     repository.publish(manifest.name, stage, lambda number: _numbered(manifest, number), ALIAS)
     with (stage / manifest.trunk.file).open("ab") as trunk:
-        trunk.write(_REMARK)
+        trunk.write(_COMMENT)
     files = digest_files(stage)
     moved = _moved(manifest).model_copy(update={"files": files})
     repository.publish(manifest.name, stage, lambda number: _numbered(moved, number))
@@ -97,7 +97,7 @@ def _numbered(manifest: ModelManifest, number: int) -> ModelManifest:
 
 
 def _moved(manifest: ModelManifest) -> ModelManifest:
-    """The same version with every threshold of its labels to classify a little off."""
+    """Return the version with every classification threshold moved by `MARGIN`."""
     heads = dict(manifest.heads)
     for name, head in manifest.heads_for(Task.CLASSIFY).items():
         labels = tuple(
@@ -109,13 +109,13 @@ def _moved(manifest: ModelManifest) -> ModelManifest:
 
 
 class Switch:
-    """Moves the alias of a running service.
+    """Moves an alias of a running service.
 
     Args:
         server: the service.
-        root: its repository.
-        model: whose alias is moved.
-        token: of the service's administration.
+        root: folder of its repository.
+        model: model whose alias is moved.
+        token: administration token of the service.
     """
 
     def __init__(self, server: Server, root: Path, model: str, token: str) -> None:
@@ -131,10 +131,10 @@ class Switch:
         )
 
     def move(self, version: int) -> Swap:
-        """Move it and wait until that version answers.
+        """Move the alias and wait until the service follows.
 
         Raises:
-            NotTakenUp: it does not, or the service refused.
+            SwapFailed: the service refused, or did not follow in time.
         """
         started = time.perf_counter()
         if self.over_http:
@@ -143,7 +143,7 @@ class Switch:
             self._repository.set_alias(self._model, ALIAS, version)
         while self._answering() != version:
             if time.perf_counter() - started > TIMEOUT_S:
-                raise NotTakenUp(f"version {version} did not answer within {TIMEOUT_S:g} s")
+                raise SwapFailed(f"version {version} did not answer within {TIMEOUT_S:g} s")
             time.sleep(0.01)
         return Swap(time.perf_counter() - started, self._server.pss_mib())
 
@@ -156,10 +156,10 @@ class Switch:
         body = json.dumps({"version": version}).encode()
         status, content = self._server.ask("PUT", self._path, body, headers)
         if status != 200:
-            raise NotTakenUp(f"PUT was answered with {status}: {content[:200].decode()}")
+            raise SwapFailed(f"PUT was answered with {status}: {content[:200].decode()}")
 
     def _answering(self) -> int | None:
-        """The version that the alias stands for, once it is ready."""
+        """Return the version of the alias, or None while it is not ready."""
         status, content = self._server.get(f"/v1/models/{self._model}/versions/{ALIAS}")
         if status != 200:
             return None
@@ -170,11 +170,11 @@ class Switch:
 def measure(
     ours: Ours, source: Path, files: Sequence[Path], count: int, work: Path
 ) -> tuple[list[Check], dict[str, Any]]:
-    """Move the alias `count` times, and some times more between versions that stay loaded."""
+    """Move the alias `count` times, then a few times between versions that stay loaded."""
     root = work / "swaps"
     root.mkdir()
     model = two_versions(source, root)
-    whole = identities(root, model)
+    expected = identities(root, model)
     cold = _moves(ours, root, model, files, count, kept=0)
     warm = _moves(ours, root, model, files, min(count, ROLLBACKS), kept=1)
     figures = {
@@ -183,21 +183,21 @@ def measure(
         "pss_mib": [swap.pss_mib for swap in cold.swaps],
         "rollback_s": [swap.seconds for swap in warm.swaps[1:]],
     }
-    return [*checks(count, cold, whole), rollback(warm)], figures
+    return [*checks(count, cold, expected), rollback(warm)], figures
 
 
 def _moves(
     ours: Ours, root: Path, model: str, files: Sequence[Path], count: int, kept: int
 ) -> Moves:
-    """Move the alias to and fro while several clients ask all the while.
+    """Move the alias back and forth while several clients send requests.
 
     Args:
         ours: the service.
-        root: its repository.
-        model: whose alias is moved.
-        files: that the clients ask.
-        count: how often it is moved.
-        kept: versions that stay loaded when no alias points to them any more.
+        root: folder of its repository.
+        model: model whose alias is moved.
+        files: files that the clients send.
+        count: number of moves.
+        kept: number of versions that stay loaded without an alias.
     """
     token = secrets.token_urlsafe(32)
     settings = {
@@ -212,24 +212,26 @@ def _moves(
     with serving(ours.start(root, **settings)) as (server, _):
         switch = Switch(server, root, model, token)
         asked = targets(["/v1/classify"], files)
-        running = Running(Load(server.port, asked, clients=CLIENTS, seconds=3600, identify=True))
+        generator = GeneratorProcess(
+            Load(server.port, asked, clients=CLIENTS, seconds=3600, identify=True)
+        )
         try:
             for i in range(count):
                 swap = switch.move(2 - i % 2)
                 swaps.append(swap)
-        except NotTakenUp as error:
+        except SwapFailed as error:
             reason = f"after {len(swaps)} swaps: {error}"
-        outcomes = running.outcomes(stop=True)
+        outcomes = generator.outcomes(stop=True)
     return Moves(swaps, outcomes, switch.over_http, reason)
 
 
-def checks(count: int, moves: Moves, whole: frozenset[str]) -> list[Check]:
-    """Nothing failed, nothing was mixed, memory stayed.
+def checks(count: int, moves: Moves, expected: frozenset[str]) -> list[Check]:
+    """Check that no request failed, no answer mixed two versions, and memory did not grow.
 
     Args:
-        count: of swaps.
-        moves: what was done and seen.
-        whole: what an answer of one version says of it.
+        count: number of moves.
+        moves: moves and outcomes.
+        expected: identities of the versions (`identity_of`).
     """
     name = f"{count} swaps under load"
     memory = f"memory over {count} swaps"
@@ -246,29 +248,29 @@ def checks(count: int, moves: Moves, whole: frozenset[str]) -> list[Check]:
         f"{CLIENTS} clients, every swap loads one version and frees the other; it took "
         f"{percentile(waits, 50):.2f} s at the median, {max(waits):.2f} s at most"
     )
-    said = [outcome.note for outcome in outcomes if outcome.answered]
-    mixed = sum(note not in whole for note in said)
-    both = f"{len(whole & set(said))} versions answered"
+    answers = [outcome.note for outcome in outcomes if outcome.answered]
+    mixed = sum(note not in expected for note in answers)
+    both = f"{len(expected & set(answers))} versions answered"
     warm = max(2, count // 10)
     weights = [swap.pss_mib for swap in moves.swaps]
     return [
         none_of(f"{name}: failures", "failed request", len(failed), len(outcomes), reasons or pace),
-        none_of(f"{name}: mixed answers", "mixed answer", mixed, len(said), both),
+        none_of(f"{name}: mixed answers", "mixed answer", mixed, len(answers), both),
         flat(memory, weights[warm:] or weights[-1:]),
     ]
 
 
 def rollback(moves: Moves) -> Check:
-    """How long it takes until the version before answers again, while it is still loaded."""
+    """Check the time until the previous version, which is still loaded, answers again."""
     name = "roll-back to a loaded version, longest"
-    waits = [swap.seconds for swap in moves.swaps[1:]]  # the first one loads
+    waits = [swap.seconds for swap in moves.swaps[1:]]  # the first move loads a version
     if moves.reason or not waits:
         return not_measured(name, f"at most {ROLLBACK_S:g} s", moves.reason or "too few swaps")
     return at_most(name, max(waits), ROLLBACK_S, "s", f"{len(waits)} of them, {CLIENTS} clients")
 
 
 def identities(root: Path, model: str) -> frozenset[str]:
-    """What the answers of each version may say of it, and nothing else."""
+    """Return the identities that the answers of each version may have."""
     repository = Repository(root)
     found = set()
     for version in repository.versions(model):

@@ -1,4 +1,4 @@
-"""Our service: how it is started and what is asked of it."""
+"""Our service as a server under test: its start command and its requests."""
 
 import os
 import sys
@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.load.generator import Target
-from bench.servers.ports import free_port
-from bench.servers.process import Server
+from bench.servers.process import Server, free_port
 
 READY = "/health/ready"
 LIVE = "/health/live"
@@ -31,13 +30,13 @@ _MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class Ours:
-    """How the service is started.
+    """Configuration of our service.
 
     Attributes:
-        models_dir: the repository.
-        model: of it.
-        threads: of the machine that it may use.
-        python: the interpreter of an environment that holds the service.
+        models_dir: folder of the model repository.
+        model: name of the default model.
+        threads: number of threads that the service may use.
+        python: Python interpreter of an environment with the service.
         settings: further `G2D_*` variables.
     """
 
@@ -48,7 +47,7 @@ class Ours:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, models_dir: Path | None = None, **settings: str) -> Server:
-        """Start it on a free port, with another repository or further settings."""
+        """Start the service on a free port, optionally with another repository or more settings."""
         port = free_port()
         environment = {
             "G2D_MODELS_DIR": str((models_dir or self.models_dir).resolve()),
@@ -62,13 +61,13 @@ class Ours:
 
 
 def headers(path: Path, accept: str = "application/json") -> dict[str, str]:
-    """What goes with a file."""
+    """Return the HTTP headers of a file."""
     kind = _MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
     return {"Content-Type": kind, "Accept": accept}
 
 
 def targets(paths: Sequence[str], files: Sequence[Path]) -> tuple[Target, ...]:
-    """Every file at every address, in turns."""
+    """Return a target for every file at every path."""
     return tuple(
         Target(path, headers=headers(file), body=os.fspath(file))
         for file in files

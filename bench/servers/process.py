@@ -1,20 +1,19 @@
-"""Servers as processes of their own: started, waited for, frozen, weighed, stopped.
+"""Servers as processes: starting, waiting until ready, freezing, weighing and stopping them.
 
-While one is measured the others are frozen (SIGSTOP), so that their timers and polling
-threads take nothing of the cores. Only processes that were started here are signalled.
+While one server is measured, the others are frozen (SIGSTOP), so that their timers and polling
+threads use no CPU time. Only processes that were started here are signalled.
 """
 
 import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import psutil
 
 from bench.load.http1 import HOST
 
@@ -24,17 +23,17 @@ START_TIMEOUT_S = 300.0
 
 
 class CannotStart(Exception):
-    """A server ended, or was not ready in time."""
+    """A server ended at once, or was not ready in time."""
 
 
 class Server:
-    """One server and its children.
+    """One server process and its children.
 
     Args:
-        command: what to start.
-        port: where it will listen on 127.0.0.1.
-        ready_path: answers 200 once it serves.
-        environment: added to the present one.
+        command: command line of the server.
+        port: port of 127.0.0.1 on which it will listen.
+        ready_path: path that answers 200 once the server is ready.
+        environment: variables in addition to those of this process.
     """
 
     def __init__(
@@ -58,10 +57,10 @@ class Server:
         )
 
     def wait_until_ready(self) -> float:
-        """Seconds from its start to its first `ready`.
+        """Return the seconds from the start until the server is ready.
 
         Raises:
-            CannotStart: it ended, or took too long.
+            CannotStart: the server ended, or was not ready in time.
         """
         while time.perf_counter() - self._started < START_TIMEOUT_S:
             if self._process.poll() is not None:
@@ -73,13 +72,13 @@ class Server:
         raise CannotStart(f"not ready after {START_TIMEOUT_S:g} s: {self.tail()}")
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Status and body of one GET."""
+        """Return status and body of one GET request."""
         return self.ask("GET", path)
 
     def ask(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
-        """Status and body of one request over a connection of its own."""
+        """Return status and body of one request over a new connection."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
         try:
             connection.request(method, path, body or None, dict(headers or {}))
@@ -89,19 +88,21 @@ class Server:
             connection.close()
 
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Return whether the server is still running."""
         return self._process.poll() is None
 
     def freeze(self) -> None:
-        """Stop it and its children, to be thawed."""
+        """Suspend the server and its children."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the server and its children."""
         self._signal(signal.SIGCONT)
 
     def pss_mib(self) -> float:
-        """Memory of the process and its children; what they share counts once."""
+        """Return the memory (PSS) of the server and its children; shared pages count once."""
+        import psutil  # not in the environments of the peers, which import this module too
+
         total = 0
         with contextlib.suppress(psutil.NoSuchProcess):
             parent = psutil.Process(self._process.pid)
@@ -111,13 +112,13 @@ class Server:
         return total / MIB
 
     def tail(self, lines: int = 3) -> str:
-        """The end of what it printed."""
+        """Return the last lines of the server's output."""
         self._log.seek(0)
         text = self._log.read().decode(errors="replace").strip().splitlines()
         return " | ".join(text[-lines:])
 
     def stop(self) -> None:
-        """End it, gently first."""
+        """Stop the server: SIGTERM first, SIGKILL after 10 s."""
         self.thaw()
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -135,8 +136,15 @@ class Server:
 
 @contextlib.contextmanager
 def serving(server: Server) -> Iterator[tuple[Server, float]]:
-    """A server and the seconds until it was ready; stopped at the end."""
+    """Yield a server and the seconds until it was ready, and stop it at the end."""
     try:
         yield server, server.wait_until_ready()
     finally:
         server.stop()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -1,6 +1,6 @@
-"""Subjects: everything that answers HTTP in the comparison, and how each is asked.
+"""Subjects of the comparison: every HTTP server, with its start command and its requests.
 
-A peer may have several settings; a short trial chooses the one that gives most.
+A peer may have several settings; a short trial selects the one with the highest throughput.
 """
 
 import base64
@@ -13,10 +13,9 @@ from pathlib import Path
 
 from bench.load.generator import Load, Target, generate
 from bench.load.statistics import summarise
-from bench.names import LITSERVE, MLSERVER, OURS, TORCH, TORCH_ENCODER
+from bench.report import LITSERVE, MLSERVER, OURS, TORCH, TORCH_ENCODER
 from bench.servers.ours import Ours, targets
-from bench.servers.ports import free_port
-from bench.servers.process import ROOT, CannotStart, Server
+from bench.servers.process import ROOT, CannotStart, Server, free_port
 
 _BOUNDARY = "bench-boundary"
 
@@ -24,19 +23,19 @@ Probabilities = dict[str, float]
 
 
 class NotInstalled(Exception):
-    """A peer's environment is not there."""
+    """The environment of a peer is missing."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One server that is compared.
+    """One server in the comparison.
 
     Attributes:
-        name: in the table.
-        setting: how it was started, in words.
-        start: starts it.
-        targets: what is asked of it.
-        read: body of an answer -> probabilities by label.
+        name: name in the table.
+        setting: its configuration, in words.
+        start: function that starts the server.
+        targets: its requests.
+        read: function from the body of an answer to probabilities by label.
     """
 
     name: str
@@ -47,15 +46,15 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Field:
-    """What all subjects share.
+class Setup:
+    """Conditions that all subjects share.
 
     Attributes:
-        folder: of the version.
-        files: that are asked.
-        threads: of the machine that each may use.
-        batch: largest batch of peers that batch.
-        work: a folder for bodies that have to be written first.
+        folder: folder of the model version.
+        files: files that are sent.
+        threads: number of threads that each subject may use.
+        batch: largest batch of the peers that form batches.
+        work: folder for request bodies.
     """
 
     folder: Path
@@ -65,52 +64,52 @@ class Field:
     work: Path
 
 
-def ours(service: Ours, field: Field) -> Subject:
-    """Our service as it is."""
-    asked = targets(["/v1/classify"], field.files)
-    return Subject(OURS, f"{field.threads} threads", service.start, asked, _findings)
+def ours(service: Ours, setup: Setup) -> Subject:
+    """Return our service."""
+    asked = targets(["/v1/classify"], setup.files)
+    return Subject(OURS, f"{setup.threads} threads", service.start, asked, _findings)
 
 
-def torch_handler(field: Field) -> list[Subject]:
-    """The plain handler, in the environment of the training."""
-    asked = tuple(Target("/predict", body=os.fspath(file)) for file in field.files)
-    start = _starter(sys.executable, "torch_handler", "/health", field, 1)
-    return [Subject(TORCH, f"{field.threads} threads", start, asked, _findings)]
+def torch_handler(setup: Setup) -> list[Subject]:
+    """Return the plain torch handler, in the development environment."""
+    asked = tuple(Target("/predict", body=os.fspath(file)) for file in setup.files)
+    start = _starter(sys.executable, "torch_handler", "/health", setup, 1)
+    return [Subject(TORCH, f"{setup.threads} threads", start, asked, _findings)]
 
 
-def torch_encoder(field: Field) -> list[Subject]:
-    """The plain handler without the part of the model that findings do not read."""
-    asked = tuple(Target("/predict", body=os.fspath(file)) for file in field.files)
-    start = _starter(sys.executable, "torch_handler", "/health", field, 1, "--encoder-only")
-    return [Subject(TORCH_ENCODER, f"{field.threads} threads", start, asked, _findings)]
+def torch_encoder(setup: Setup) -> list[Subject]:
+    """Return the plain torch handler without the decoder, which findings do not read."""
+    asked = tuple(Target("/predict", body=os.fspath(file)) for file in setup.files)
+    start = _starter(sys.executable, "torch_handler", "/health", setup, 1, "--encoder-only")
+    return [Subject(TORCH_ENCODER, f"{setup.threads} threads", start, asked, _findings)]
 
 
-def litserve(field: Field) -> list[Subject]:
-    """LitServe in batches, and with one worker for each thread."""
+def litserve(setup: Setup) -> list[Subject]:
+    """Return LitServe with batches, and with one worker for each thread."""
     python = environment("litserve")
     content = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
-    bodies = [_written(field, file, "form", multipart(file)) for file in field.files]
+    bodies = [_written(setup, file, "form", multipart(file)) for file in setup.files]
     asked = tuple(Target("/predict", headers=content, body=body) for body in bodies)
     return [
         Subject(
             LITSERVE,
             setting,
-            _starter(python, "litserve_server", "/health", field, batch),
+            _starter(python, "litserve_server", "/health", setup, batch),
             asked,
             _findings,
         )
-        for batch, setting in _settings(field)
+        for batch, setting in _settings(setup)
     ]
 
 
-def mlserver(field: Field) -> list[Subject]:
-    """MLServer in batches, and with one worker for each thread."""
+def mlserver(setup: Setup) -> list[Subject]:
+    """Return MLServer with batches, and with one worker for each thread."""
     python = environment("mlserver")
     content = {"Content-Type": "application/json"}
-    bodies = [_written(field, file, "json", v2_request(file)) for file in field.files]
+    bodies = [_written(setup, file, "json", v2_request(file)) for file in setup.files]
     path = "/v2/models/radiographs/infer"
     asked = tuple(Target(path, headers=content, body=body) for body in bodies)
-    labels = _labels(field.folder)
+    labels = _labels(setup.folder)
 
     def read(body: bytes) -> Probabilities:
         return dict(zip(labels, json.loads(body)["outputs"][0]["data"], strict=True))
@@ -119,22 +118,22 @@ def mlserver(field: Field) -> list[Subject]:
         Subject(
             MLSERVER,
             setting,
-            _starter(python, "mlserver_server", "/v2/models/radiographs/ready", field, batch),
+            _starter(python, "mlserver_server", "/v2/models/radiographs/ready", setup, batch),
             asked,
             read,
         )
-        for batch, setting in _settings(field)
+        for batch, setting in _settings(setup)
     ]
 
 
 PEERS = {TORCH: torch_handler, TORCH_ENCODER: torch_encoder, LITSERVE: litserve, MLSERVER: mlserver}
 
 
-def better(candidates: Sequence[Subject], clients: int, seconds: float) -> Subject:
-    """The candidate that answers most in a short trial.
+def fastest(candidates: Sequence[Subject], clients: int, seconds: float) -> Subject:
+    """Return the candidate with the highest throughput in a short trial.
 
     Raises:
-        CannotStart: none of them starts.
+        CannotStart: none of the candidates starts.
     """
     if len(candidates) == 1:
         return candidates[0]
@@ -156,10 +155,10 @@ def better(candidates: Sequence[Subject], clients: int, seconds: float) -> Subje
 
 
 def environment(name: str) -> str:
-    """The interpreter of a peer's environment.
+    """Return the Python interpreter of a peer's environment.
 
     Raises:
-        NotInstalled: it is not there.
+        NotInstalled: the environment is missing.
     """
     python = ROOT / ".venv" / f"bench-{name}" / "bin" / "python"
     if not python.exists():
@@ -168,7 +167,7 @@ def environment(name: str) -> str:
 
 
 def multipart(file: Path) -> bytes:
-    """A form with one file."""
+    """Return the body of a form with one file."""
     head = (
         f"--{_BOUNDARY}\r\n"
         f'Content-Disposition: form-data; name="file"; filename="{file.name}"\r\n'
@@ -178,7 +177,7 @@ def multipart(file: Path) -> bytes:
 
 
 def v2_request(file: Path) -> bytes:
-    """A request of the Open Inference Protocol with one base64 element."""
+    """Return a request of the Open Inference Protocol with one base64 element."""
     element = {
         "name": "file",
         "shape": [1, 1],
@@ -189,27 +188,27 @@ def v2_request(file: Path) -> bytes:
     return json.dumps({"inputs": [element]}).encode()
 
 
-def _settings(field: Field) -> list[tuple[int, str]]:
-    batches = (field.batch, f"batches up to {field.batch}, {field.threads} threads")
-    workers = (1, f"{field.threads} workers of 1 thread")
+def _settings(setup: Setup) -> list[tuple[int, str]]:
+    batches = (setup.batch, f"batches up to {setup.batch}, {setup.threads} threads")
+    workers = (1, f"{setup.threads} workers of 1 thread")
     return [batches, workers]
 
 
 def _starter(
-    python: str, module: str, ready: str, field: Field, batch: int, *more: str
+    python: str, module: str, ready: str, setup: Setup, batch: int, *more: str
 ) -> Callable[[], Server]:
     def start() -> Server:
         port = free_port()
-        command = [python, "-m", f"bench.peers.{module}", str(field.folder.resolve())]
-        command += ["--port", str(port), "--threads", str(field.threads), "--batch", str(batch)]
+        command = [python, "-m", f"bench.peers.{module}", str(setup.folder.resolve())]
+        command += ["--port", str(port), "--threads", str(setup.threads), "--batch", str(batch)]
         command += more
-        return Server(command, port, ready, {"OMP_NUM_THREADS": str(field.threads)})
+        return Server(command, port, ready, {"OMP_NUM_THREADS": str(setup.threads)})
 
     return start
 
 
-def _written(field: Field, file: Path, suffix: str, body: bytes) -> str:
-    path = field.work / f"{file.name}.{suffix}"
+def _written(setup: Setup, file: Path, suffix: str, body: bytes) -> str:
+    path = setup.work / f"{file.name}.{suffix}"
     path.write_bytes(body)
     return os.fspath(path)
 

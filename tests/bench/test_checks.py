@@ -2,7 +2,7 @@ from pathlib import Path
 
 from bench import checks
 from bench.load.statistics import Outcome
-from bench.names import BARE, BATCH, BEST, LANES, SINGLE, TORCH
+from bench.report import BARE, BATCH, BEST, LANES, SINGLE, TORCH
 from bench.scenarios import single_client, version_swaps
 from bench.scenarios.comparison import Record, best_of
 from bench.scenarios.memory import flat

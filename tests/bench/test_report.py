@@ -7,8 +7,8 @@ from bench import options, report
 from bench.checks import at_most, none_of
 from bench.inputs import prepare
 from bench.machine import cpu_model
-from bench.names import OURS, SINGLE
 from bench.peers.plain import Model, tensor
+from bench.report import OURS, SINGLE
 from bench.servers.subjects import multipart, v2_request
 from radiograph.preprocess import PreprocessSpec, preprocess
 from radiograph.readers.read import read

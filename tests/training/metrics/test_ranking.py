@@ -13,7 +13,6 @@ from torchmetrics.functional.classification import (
 )
 
 from tests.builders.training.random_scores import random_scores
-from training.evaluation.evaluators.classification import of_all_labels
 from training.metrics import (
     Ranked,
     argmax_accuracy,
@@ -126,13 +125,3 @@ def test_calibration_error_of_a_resample_is_that_of_the_repeated_images() -> Non
     assert calibration_error(probabilities, positive, counts) == pytest.approx(
         calibration_error(probabilities[again], positive[again], once(len(again)))
     )
-
-
-def test_of_findings_that_exclude_each_other_the_highest_is_the_answer() -> None:
-    scores = np.array([[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6], [0.9, 0.05, 0.05]])
-    positive = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
-    known = np.ones_like(positive)
-    together = of_all_labels(scores, known, positive, exclusive=True)
-    assert together["argmax accuracy"](once(4)) == pytest.approx(2 / 3)  # the last has no class
-    assert set(of_all_labels(scores, known, positive, exclusive=False)) == {"macro auroc"}
-    assert of_all_labels(scores[:, :1], known[:, :1], positive[:, :1], exclusive=False) == {}
