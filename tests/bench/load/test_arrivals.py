@@ -29,6 +29,6 @@ def test_equal_seeds_give_equal_schedules() -> None:
     assert list(arrivals("poisson", 9, 5, 3)) != list(arrivals("poisson", 9, 5, 4))
 
 
-def test_a_rate_of_nothing_is_refused() -> None:
+def test_a_rate_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         list(arrivals("poisson", 0, 1))

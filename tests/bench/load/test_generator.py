@@ -65,7 +65,7 @@ async def test_a_stopped_generator_starts_no_request(serve: Serve) -> None:
     assert await generator.run() == []
 
 
-async def test_a_refusal_is_recorded_with_its_hint(serve: Serve) -> None:
+async def test_a_refusal_is_recorded_with_its_retry_after(serve: Serve) -> None:
     port = await serve(answer_of(b"{}", "503 Service Unavailable", retry_after="1"))
     (outcome,) = await Generator(Load(port, TARGETS, clients=1, count=1)).run()
     assert outcome.refused
@@ -89,7 +89,7 @@ async def test_chunked_answers_are_read(serve: Serve) -> None:
     assert answer.body == b"abcde"
 
 
-def test_a_load_survives_its_way_through_json() -> None:
+def test_a_load_survives_a_round_trip_through_json() -> None:
     load = Load(1, (Target("/x", headers={"a": "b"}, body="f"),), rate=2.5, identify=True)
     assert Load.from_json(json.dumps(asdict(load))) == load
 

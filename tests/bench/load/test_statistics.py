@@ -66,7 +66,7 @@ def test_an_answer_after_the_limit_is_throughput_and_not_goodput() -> None:
     assert summary.goodput == 0.25
 
 
-def test_refusals_and_failures_are_told_apart() -> None:
+def test_refusals_and_failures_are_counted_apart() -> None:
     outcomes = [
         outcome(0, 0.01, 503, retry_after=True),
         outcome(0, 0.02, 429),

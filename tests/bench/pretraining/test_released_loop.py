@@ -43,7 +43,7 @@ def test_a_step_changes_every_part_that_it_trains(text: Path, cache: Cache) -> N
     assert all(not torch.equal(before[n], loop.module.get_parameter(n)) for n in names)
 
 
-def test_reports_are_padded_to_the_longest_that_is_allowed(text: Path, cache: Cache) -> None:
+def test_reports_are_padded_to_the_maximum_length(text: Path, cache: Cache) -> None:
     loop = _loop(text, cache)
     images, tokens = loop._load()
     assert images.shape == (4, 3, 64, 64)
@@ -51,7 +51,7 @@ def test_reports_are_padded_to_the_longest_that_is_allowed(text: Path, cache: Ca
     assert loop.data_s > 0
 
 
-def test_the_mask_is_what_lies_above_the_quantile_of_the_mean_over_the_heads() -> None:
+def test_the_mask_is_above_the_quantile_of_the_mean_over_the_heads() -> None:
     attention = torch.zeros(1, 2, 4, 4)
     attention[0, 0] = torch.arange(16.0).view(4, 4)  # mean over the heads: half of it
     mask = _host_mask(attention, 8)

@@ -1,4 +1,4 @@
-"""What a native decoder can do to its process, where another process can import it."""
+"""A renderer that ends its process, in a module that another process can import."""
 
 import os
 

@@ -38,7 +38,7 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
         assert load(name, FinetuneConfig).kind == "finetune"
 
 
-def test_the_paper_s_recipe_is_the_paper_s() -> None:
+def test_g2d_paper_has_the_values_of_the_paper() -> None:
     paper = load("g2d_paper", PretrainConfig)
     assert (paper.batch_size, paper.epochs, paper.optimiser.lr) == (128, 50, 2e-4)
     assert (paper.optimiser.weight_decay, paper.temperature) == (1e-8, 0.07)
@@ -57,7 +57,7 @@ def test_the_paper_s_recipe_is_the_paper_s() -> None:
 
 
 def test_no_fault_of_the_released_code_is_a_default() -> None:
-    """Each switch of g2d_released that reproduces one is off where nobody asks for it."""
+    """Every switch of g2d_released that reproduces a fault is off by default."""
     data = {"root": "data", "tables": ["t"]}
     plain = PretrainConfig.model_validate(
         {"kind": "pretrain", "epochs": 1, "batch_size": 2, "data": data}
@@ -75,8 +75,8 @@ def test_no_fault_of_the_released_code_is_a_default() -> None:
     assert released.model.attention_heads == 4
 
 
-def test_a_configuration_of_before_the_switches_means_what_it_meant() -> None:
-    """As in the checkpoints of the shipped model: no key that came later."""
+def test_a_configuration_without_later_keys_keeps_its_meaning() -> None:
+    """The checkpoints of the shipped model have none of the later keys."""
     old = {
         "kind": "pretrain", "epochs": 1, "batch_size": 32,
         "model": {"text": {"max_tokens": 128}, "projection_dim": 128, "attention_heads": 3},
@@ -104,7 +104,7 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
         load(_write(tmp_path, learning_rate=1), PretrainConfig)
 
 
-def test_an_unknown_key_of_a_part_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_nested_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="momentum"):
         load(_write(tmp_path, optimiser={"momentum": 0.9}), PretrainConfig)
 
@@ -136,12 +136,12 @@ def test_every_documented_ablation_is_a_valid_run_of_its_own(name: str, options:
 
 
 @pytest.mark.parametrize("loss", ["none", "reconstruction"])
-def test_masks_that_are_not_there_cannot_be_shuffled(loss: str) -> None:
+def test_shuffling_without_masks_is_refused(loss: str) -> None:
     with pytest.raises(ValueError, match="shuffle_masks needs masks"):
         load("g2d_paper", PretrainConfig, ["shuffle_masks=true", f"decoder_loss={loss}"])
 
 
-def test_changes_reach_parts_and_are_read_as_yaml() -> None:
+def test_changes_reach_nested_keys_and_are_parsed_as_yaml() -> None:
     changes = ["model.attention_heads=4", "augment={kind: released, shear_deg: 3}", "seed=7"]
     config = load_any("g2d_paper", [*changes, "optimiser.clip_norm=null", "data.tables=[a, b]"])
     assert isinstance(config, PretrainConfig)
@@ -180,7 +180,7 @@ def test_a_wrong_change_is_refused_by_its_name(change: str, message: str) -> Non
     assert message in describe_error(refusal.value)
 
 
-def test_a_reconstruction_of_each_head_is_refused() -> None:
+def test_a_reconstruction_for_each_head_is_refused() -> None:
     changes = ["decoder_loss=reconstruction", "model.aggregate_heads=false"]
     with pytest.raises(ValidationError, match="a reconstruction has none"):
         load("g2d_paper", PretrainConfig, changes)
@@ -193,7 +193,7 @@ def test_a_reconstruction_of_each_head_is_refused() -> None:
         (["--set", "threshold=gmm"], "name its folder"),
     ],
 )
-def test_the_command_line_says_what_is_wrong_in_one_line(options: list[str], message: str) -> None:
+def test_the_command_line_explains_an_error_in_one_line(options: list[str], message: str) -> None:
     result = CliRunner().invoke(app, ["pretrain", "g2d_paper", *options])
     assert result.exit_code == 2
     assert message in result.output

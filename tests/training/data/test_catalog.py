@@ -21,13 +21,13 @@ ESCAPE = "../../../etc/passwd"
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
-def test_an_empty_folder_is_told_by_what_it_lacks(name: str, tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused_with_the_source_of_its_data(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingData, match="It comes from"):
         open_reader(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", sorted(DOWNSTREAM))
-def test_everything_that_is_missing_is_named_at_once(name: str, tmp_path: Path) -> None:
+def test_all_missing_parts_are_named_at_once(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingData, match=r"missing in .*; .*It comes from"):
         open_reader(tmp_path, name)
 

@@ -31,7 +31,7 @@ def _rsna(tmp_path: Path) -> None:
     (tmp_path / "data/rsna/stage_2_train_images/9.dcm").unlink()
 
 
-def test_a_data_set_is_counted_beside_the_paper_and_cached(
+def test_a_data_set_is_compared_with_the_paper_and_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _rsna(tmp_path)
@@ -52,7 +52,7 @@ def test_a_data_set_is_counted_beside_the_paper_and_cached(
     assert open_cache(config, SPEC, tmp_path / "cache").folder == folder
 
 
-def test_everything_that_is_missing_is_told_in_one_line(tmp_path: Path) -> None:
+def test_all_missing_files_are_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "stage_2_train_images").mkdir()
     result = _prepare(tmp_path, "rsna", "--data", str(tmp_path))
     assert result.exit_code == 2
@@ -71,7 +71,9 @@ def test_everything_that_is_missing_is_told_in_one_line(tmp_path: Path) -> None:
         (["rsna", "--data", ".", "--protocol", "other"], "'other' is not one of"),
     ],
 )
-def test_what_cannot_be_prepared_says_why(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_a_data_set_that_cannot_be_prepared_gives_the_reason(
+    arguments: list[str], told: str, tmp_path: Path
+) -> None:
     result = _prepare(tmp_path, *arguments)
     assert result.exit_code == 2
     assert told in " ".join(result.stderr.split())
@@ -97,14 +99,14 @@ def test_the_published_protocol_reaches_the_rows_and_has_a_cache_of_its_own(
     assert len(listed["mgca"].samples) > 10  # some are there for two splits
 
 
-def test_a_key_from_before_there_were_protocols_is_still_the_key(tmp_path: Path) -> None:
+def test_the_key_of_a_cache_from_before_protocols_is_unchanged(tmp_path: Path) -> None:
     config = tiny_sets.write_pairs(
         tmp_path, [{"image": "0.png", "text": "Normal.", "patient": "1", "split": "train"}]
     )
     assert cache_module._key(config, SPEC) == "97282b75b2e65b24"  # of the code before
 
 
-def test_a_row_that_was_cached_before_is_complete_in_nothing() -> None:
+def test_a_row_cached_before_complete_existed_can_be_read() -> None:
     row = Row("pairs", "0.png", "1", "train", "", (), "PA", "", "", "", "open")
     former = _ROW.dump_python(row)
     del former["complete"]

@@ -9,7 +9,7 @@ from training.metrics import (
 )
 
 
-def test_the_interval_contains_the_value_and_is_the_same_again() -> None:
+def test_the_interval_contains_the_value_and_is_reproducible() -> None:
     values = np.random.default_rng(0).random(60)
     patients = [str(i // 2) for i in range(60)]
     found = bootstrap(lambda c: weighted_mean(values, c), patients, repeats=300)
@@ -25,7 +25,7 @@ def test_patients_are_resampled_and_not_images() -> None:
     assert found.low == found.high == 0.5
 
 
-def test_a_bootstrap_of_nothing_or_of_what_is_never_defined_has_no_interval() -> None:
+def test_a_bootstrap_without_images_or_defined_values_has_no_interval() -> None:
     nothing = bootstrap(lambda c: float(c.sum()), [])
     assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
     assert nothing.n == 0

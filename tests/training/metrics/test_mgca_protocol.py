@@ -34,7 +34,7 @@ def test_on_the_grid_a_missed_small_structure_counts_as_found() -> None:
     assert grid_dice(nothing, truth, geometry) == 1.0
 
 
-def test_a_mask_on_the_grid_lies_where_its_image_does() -> None:
+def test_a_mask_on_the_grid_is_placed_like_its_image() -> None:
     geometry = Geometry.fit(4, 8, 8)  # rows 2 to 5 of the grid
     truth = np.zeros((4, 8), dtype=bool)
     truth[:, :4] = True
@@ -44,14 +44,14 @@ def test_a_mask_on_the_grid_lies_where_its_image_does() -> None:
     assert np.array_equal(on_grid(truth, geometry, 4), expected[::2, ::2])
 
 
-def test_images_without_a_prediction_are_skipped_which_inflates() -> None:
+def test_skipping_images_without_a_prediction_inflates_the_map() -> None:
     images = [FOUND, BoxesOfImage((), (), (HERE,)), BoxesOfImage((), (), (THERE,))]
     assert list(published_boxes(images)) == [0]
     assert _map(list(published_boxes(images).values())) == 1.0
     assert _map(images) == pytest.approx(34 / 101)  # precision 1 up to recall 1/3
 
 
-def test_images_without_a_true_box_are_skipped_which_inflates() -> None:
+def test_skipping_images_without_a_true_box_inflates_the_map() -> None:
     images = [FOUND, BoxesOfImage((0.95,), (THERE,), ())]
     assert list(published_boxes(images)) == [0]
     assert _map(list(published_boxes(images).values())) == 1.0
@@ -65,6 +65,6 @@ def test_boxes_below_confidence_are_dropped_and_their_image_with_them() -> None:
     assert published_boxes([both])[0] == BoxesOfImage((0.9,), (HERE,), (HERE, THERE))
 
 
-def test_of_nothing_there_is_no_published_figure() -> None:
+def test_without_images_the_published_metrics_are_undefined() -> None:
     assert published_boxes([]) == {}
     assert np.isnan(_map(list(published_boxes([BoxesOfImage((), (), ())]).values())))

@@ -35,7 +35,7 @@ def test_auroc_agrees_with_scikit_learn_and_torchmetrics_ties_included(levels: i
     assert auroc(scores, positive) == pytest.approx(float(theirs), abs=1e-6)
 
 
-def test_auroc_of_one_class_or_of_nothing_is_not_defined() -> None:
+def test_auroc_of_one_class_or_no_image_is_undefined() -> None:
     assert np.isnan(auroc(np.array([0.1, 0.2]), np.array([True, True])))
     assert np.isnan(auroc(np.zeros(0), np.zeros(0, dtype=bool)))
 

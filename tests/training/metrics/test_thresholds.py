@@ -28,7 +28,7 @@ def test_a_target_sensitivity_is_reached_by_the_highest_threshold_that_can() -> 
         sensitivity_threshold(scores, positive, 0.0)
 
 
-def test_the_best_f1_of_any_threshold_is_found() -> None:
+def test_the_threshold_with_the_best_f1_is_found() -> None:
     scores, positive = random_scores(4)
     ours = f1_score(positive, scores >= best_f1_threshold(scores, positive))
     assert ours == max(f1_score(positive, scores >= cut) for cut in scores)

@@ -28,7 +28,7 @@ def _generator(seed: int = 0) -> torch.Generator:
 
 @BY_KIND
 def test_left_stays_left_and_up_stays_up(config: Augmentation) -> None:
-    """Where the middles of the four sides go."""
+    """Follow the midpoints of the four sides."""
     changed = augment(torch.rand(500, 1, 8, 8), None, config, _generator())
     middles = torch.tensor([[0.0, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, 1.0]])
     left, right, top, bottom = warp.move(middles, changed.matrix).unbind(1)
@@ -129,7 +129,7 @@ def test_perspective_shows_the_image_in_the_quadrilateral_and_black_around_it() 
     assert changed.images.mean().item() == pytest.approx(area.item(), abs=0.01)
 
 
-def test_half_of_the_images_of_the_paper_are_distorted_and_half_are_stretched() -> None:
+def test_the_paper_distorts_half_and_stretches_half_of_the_images() -> None:
     images = torch.rand(400, 1, 8, 8) * 0.5 + 0.2
     changed = augment(images, None, PAPER, _generator())
     still = (changed.matrix - torch.eye(3)).abs().amax(dim=(1, 2)) < 1e-5

@@ -45,7 +45,7 @@ def test_masks_that_are_not_annotated_are_not_known(batch: Batch) -> None:
     assert batch.counted.min() == 1.0
 
 
-def test_boxes_are_bounds_of_masks_or_drawn_or_known_to_be_none(batch: Batch) -> None:
+def test_boxes_are_bounds_of_masks_or_annotated_or_known_to_be_absent(batch: Batch) -> None:
     assert batch.boxes_known.all()
     lung = batch.boxes[PNEUMONIA_WITH_BOX][0] * SIZE_PX
     assert lung.tolist() == [[6.0, 8.0, 28.0, 56.0]]

@@ -42,13 +42,13 @@ def test_regions_of_two_rectangular_lungs(concept: str, rows: slice, columns: sl
     assert torch.equal(found, inside)
 
 
-def test_the_heart_reaches_further_into_the_left_lung() -> None:
+def test_the_heart_extends_further_into_the_left_lung() -> None:
     heart = LUNGS.region("heart")
     assert int((heart & LUNGS.left).sum()) > int((heart & LUNGS.right).sum()) > 0
 
 
 @pytest.mark.parametrize("concept", sorted(REGION_WORDINGS))
-def test_every_concept_with_a_region_has_one_even_without_lungs(concept: str) -> None:
+def test_every_region_is_defined_even_without_lungs(concept: str) -> None:
     assert LUNGS.region(concept).any()
     empty = Lungs(torch.zeros(1, 8, 8, dtype=torch.bool), torch.zeros(1, 8, 8, dtype=torch.bool))
     assert empty.region(concept).shape == (1, 8, 8)

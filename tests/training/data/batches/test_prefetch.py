@@ -1,24 +1,20 @@
 """Batches that are read ahead."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Barrier, current_thread, main_thread
 
 import pytest
 import torch
 from torch import Tensor
 
-from training.config.model import TextConfig
 from training.data.batches.prefetch import each_tensor, read_ahead
 from training.data.batches.sampler import MicroBatchIndex
-from training.data.text.token_lengths import token_counts
-from training.model.text_encoder import build_tokenizer
 
 TURNS = [MicroBatchIndex(step) for step in range(20)]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_batches_come_in_the_order_of_their_turns(workers: int) -> None:
+def test_batches_keep_the_order_of_their_indices(workers: int) -> None:
     assert list(read_ahead(lambda turn: turn.step, TURNS, workers, 4)) == list(range(20))
 
 
@@ -36,7 +32,7 @@ def test_workers_read_while_the_step_computes() -> None:
     assert all(batches)
 
 
-def test_an_error_of_a_worker_is_raised_when_its_turn_has_come() -> None:
+def test_an_error_of_a_worker_is_raised_in_place_of_its_item() -> None:
     def load(turn: MicroBatchIndex) -> int:
         if turn.step == 3:
             raise OSError("the file is gone")
@@ -48,7 +44,7 @@ def test_an_error_of_a_worker_is_raised_when_its_turn_has_come() -> None:
         next(batches)
 
 
-def test_nothing_is_read_beyond_what_was_asked_for() -> None:
+def test_no_item_beyond_the_keys_is_loaded() -> None:
     seen: list[int] = []
     batches = read_ahead(lambda turn: seen.append(turn.step), TURNS, 1, 3)
     next(batches)
@@ -81,14 +77,3 @@ def test_every_tensor_of_a_batch_is_changed_and_nothing_else() -> None:
     one = torch.ones(1)
     changed = each_tensor(_Batch(one, [{4: one}], ("heart",)), lambda tensor: tensor + 1)
     assert (changed.image.item(), changed.boxes[0][4].item(), changed.names) == (2, 2, ("heart",))
-
-
-def test_lengths_are_counted_once_and_cut(text_encoder: Path, tmp_path: Path) -> None:
-    """The tokenizer has single letters as words' pieces: letters, [CLS] and [SEP]."""
-    tokenizer = build_tokenizer(TextConfig(name=str(text_encoder)))
-    assert token_counts(tokenizer, ["lung", "a"], 32, tmp_path).tolist() == [6, 3]
-    (kept,) = tmp_path.glob("lengths-*.npy")
-    written = kept.stat().st_mtime_ns
-    assert token_counts(tokenizer, ["lung", "a"], 4, tmp_path).tolist() == [4, 3]
-    assert kept.stat().st_mtime_ns == written
-    assert token_counts(tokenizer, ["lungs", "a"], 32, tmp_path).tolist() == [7, 3]

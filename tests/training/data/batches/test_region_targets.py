@@ -48,7 +48,7 @@ def test_regions_come_from_masks_boxes_and_labels(cache: Cache, batch: Batch) ->
     assert targets.weight[1, 3].min() == 1.0
 
 
-def test_a_pneumonia_somewhere_teaches_only_where_it_is_not(cache: Cache) -> None:
+def test_a_pneumonia_without_a_region_is_weighted_only_outside_the_lungs(cache: Cache) -> None:
     batch = load_batch(cache, [2], LABELS, STILL, torch.Generator().manual_seed(0))
     targets = region_targets([cache.samples[2]], batch, [Phrase("pneumonia", "Pneumonia")], 16)
     assert targets.presence.item() == 1.0
@@ -87,5 +87,7 @@ def _row(table: str, *labels: str) -> Row:
         (("covid_cxr",), "absent", False),
     ],
 )
-def test_presence(labels: tuple[str, ...], concept: str, expected: bool | None) -> None:
+def test_presence_by_the_labels_of_a_row(
+    labels: tuple[str, ...], concept: str, expected: bool | None
+) -> None:
     assert presence(_row(*labels), concept) is expected

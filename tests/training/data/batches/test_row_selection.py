@@ -9,7 +9,7 @@ from training.data.batches.row_selection import training_pool
 from training.data.cache.cache import open_cache
 
 
-def test_rare_rows_stand_in_the_pool_more_than_once(text_encoder: Path, tmp_path: Path) -> None:
+def test_rare_rows_occur_more_than_once_in_the_pool(text_encoder: Path, tmp_path: Path) -> None:
     kermany = tiny_runs.write_kermany(tmp_path / "data", count=4)
     cache = open_cache(kermany, PreprocessSpec(size_px=SIZE_PX), tmp_path / "cache")
     config = tiny_runs.finetune_config(tmp_path, tiny_runs.model_config(text_encoder))

@@ -1,4 +1,4 @@
-"""Which rows a step sees."""
+"""Rows of each training step."""
 
 import numpy as np
 import pytest

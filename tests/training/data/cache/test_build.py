@@ -1,4 +1,4 @@
-"""Building a cache: in parallel, after a kill, and of files that are broken in every way."""
+"""Building a cache: in parallel, after a kill, and with broken files."""
 
 import csv
 import os
@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,15 +20,13 @@ from g2d.cli import app
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.files.sample_files import bright_rectangle, dicom_file
 from tests.builders.training import tiny_sets
-from tests.builders.training.deadly import render
 from tests.builders.training.tiny_runs import SIZE_PX, picture
 from tests.builders.training.tiny_sets import write, write_pairs
 from training.config.run import PairsConfig
-from training.data.cache import build, worker_pool
+from training.data.cache import worker_pool
 from training.data.cache.cache import Cache, open_cache
-from training.data.cache.chunks import RECORD, Chunk, render_chunk
+from training.data.cache.chunks import Chunk, render_chunk
 from training.data.rows.dataset_files import DataError
-from training.data.rows.reader import Row
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)
 LINE = {"text": "The lungs are clear.", "split": "train", "patient": "p"}
@@ -47,11 +44,6 @@ def _open(config: PairsConfig, tmp_path: Path, workers: int = 0) -> Cache:
 def _manifest(path: Path) -> dict[str, str]:
     with path.open(newline="") as file:
         return {line["image"]: line["reason"] for line in csv.DictReader(file)}
-
-
-@pytest.fixture
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "_CHUNK_BYTES", 0)  # 8 rows each
 
 
 def _bomb() -> bytes:
@@ -114,7 +106,7 @@ def test_each_broken_file_is_left_out_by_name_and_reason(tmp_path: Path) -> None
     assert sum(cached.left_out.values()) == len(lines) - 1
 
 
-def test_a_selection_without_any_row_says_why(tmp_path: Path) -> None:
+def test_a_selection_without_any_row_states_the_reasons(tmp_path: Path) -> None:
     config = _pairs(tmp_path / "data", 2, written=0)
     with pytest.raises(DataError, match=r"'missing file': 2.*left_out.csv"):
         _open(config, tmp_path)
@@ -123,7 +115,7 @@ def test_a_selection_without_any_row_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_small_chunks")
-def test_an_interrupted_build_does_no_chunk_again(
+def test_an_interrupted_build_renders_no_chunk_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, done = _pairs(tmp_path / "data", 20), list[int]()
@@ -145,7 +137,7 @@ def test_an_interrupted_build_does_no_chunk_again(
 
 
 @pytest.mark.usefixtures("_small_chunks")
-def test_a_build_stopped_while_pixels_are_put_in_place_goes_on(
+def test_a_build_stopped_during_assembly_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _pairs(tmp_path / "data", 20)
@@ -187,7 +179,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.usefixtures("_small_chunks")
-def test_after_kill_9_the_same_call_goes_on(tmp_path: Path) -> None:
+def test_a_build_ended_by_sigkill_is_resumed(tmp_path: Path) -> None:
     _pairs(tmp_path / "data", 200)
     config = PairsConfig(root=tmp_path / "data", tables=("pairs",), licences=("noncommercial",))
     write(tmp_path / "killed.py", _KILLED.encode())
@@ -219,30 +211,7 @@ def _rendering_noted(config: PairsConfig, tmp_path: Path, names: list[str]) -> C
         return _open(config, tmp_path)
 
 
-def test_a_row_that_ends_its_process_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _pairs(tmp_path / "data", 3)
-    rows = tuple(
-        Row("pairs", f"{i}.png", "p", "train", "Clear.", (), "PA", "", "", "", "open")
-        for i in range(3)
-    )
-    chunk = Chunk(0, rows, tmp_path / "data", SPEC, tmp_path)
-    survives, first = worker_pool._survives, iter([True])
-
-    def survives_but_first(function: Callable[..., None], *arguments: object) -> bool:
-        return not next(first, False) and survives(function, *arguments)
-
-    monkeypatch.setattr(
-        worker_pool, "_survives", survives_but_first
-    )  # the whole chunk, then each row
-    worker_pool.render_alone(chunk, render)
-    record = RECORD.validate_json(chunk.path("json").read_bytes())
-    assert [(x.image, x.reason) for x in record.left_out] == [("1.png", "ended the process")]
-    assert [sample.row.image for sample in record.samples] == ["0.png", "2.png"]
-
-
-def test_another_process_opens_the_files_and_copies_none(tmp_path: Path) -> None:
+def test_a_pickled_cache_opens_the_files_and_copies_none(tmp_path: Path) -> None:
     cached = _open(_pairs(tmp_path / "data", 9), tmp_path)
     sent = pickle.dumps(cached)
     assert len(sent) < 1000
@@ -252,7 +221,7 @@ def test_another_process_opens_the_files_and_copies_none(tmp_path: Path) -> None
     assert received.samples[2:4] == [cached.samples[2], cached.samples[3]]
 
 
-def test_again_takes_up_files_that_came_later(tmp_path: Path) -> None:
+def test_again_includes_files_that_were_added_later(tmp_path: Path) -> None:
     config = _pairs(tmp_path / "data", 3, written=2)
     assert _open(config, tmp_path).left_out == {"missing file": 1}
     write(tmp_path / "data" / "2.png", picture(2))
@@ -280,7 +249,7 @@ def test_the_command_counts_splits_and_reasons_and_names_the_manifest(tmp_path: 
     assert _manifest(Path(lines[-1].partition(": ")[2])) == {"2.png": "missing file"}
 
 
-def test_the_command_names_what_is_not_there(tmp_path: Path) -> None:
+def test_the_command_names_missing_files(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     result = CliRunner().invoke(app, ["prepare", _yaml(tmp_path, ["mimic_cxr_jpg"])])
     assert result.exit_code == 2

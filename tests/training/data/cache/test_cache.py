@@ -86,7 +86,7 @@ def test_the_patients_right_lung_is_on_the_left_of_the_image(cached: Cache) -> N
     assert cached.samples[0].known == {"Left lung", "Right lung"}
 
 
-def test_what_is_not_annotated_is_marked_and_is_no_structure(cached: Cache) -> None:
+def test_pixels_without_annotation_are_marked_and_belong_to_no_structure(cached: Cache) -> None:
     assert _mask(cached, 1, "Lung opacity")[10:30, 10:30].all()
     assert _mask(cached, 1, "Lung opacity").sum() == 400
     ignored = (cached.masks[1] & IGNORE) != 0
@@ -126,6 +126,6 @@ def test_a_changed_image_or_mask_has_another_cache(tmp_path: Path) -> None:
     assert len(_caches(tmp_path)) == 2
 
 
-def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no_table"):
         open_cache(PairsConfig(root=tmp_path, tables=("no_table",)), SPEC, tmp_path / "cache")

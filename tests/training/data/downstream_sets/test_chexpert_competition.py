@@ -61,7 +61,7 @@ def test_chexpert_as_published_validates_with_images_that_it_trains_on(tmp_path:
     assert set(aside_rows) == {names[i] for i in aside}
 
 
-def test_chexpert_lines_that_cannot_be_areleft_out(tmp_path: Path) -> None:
+def test_chexpert_malformed_lines_are_left_out(tmp_path: Path) -> None:
     train = [frontal("train", i) for i in range(9)] + [frontal("train", 3), frontal("train", 90)]
     train[4] |= {"side": "Lateral"}
     train[5] |= {"Edema": "perhaps"}

@@ -47,7 +47,7 @@ def test_covidx_sound_keeps_patients_whole_and_out_of_the_test(tmp_path: Path) -
     assert len([row for row in rows if row.split == "valid"]) == 8
 
 
-def test_covidx_lines_that_cannot_be_areleft_out(tmp_path: Path) -> None:
+def test_covidx_malformed_lines_are_left_out(tmp_path: Path) -> None:
     lines = [
         "1 a.png normal",
         "1  b.png normal s",

@@ -54,7 +54,7 @@ def test_cxr14_tests_on_the_official_list(protocol: Protocol, tmp_path: Path) ->
     assert bool(shared) == (protocol == "mgca")
 
 
-def test_cxr14_lines_that_cannot_be_areleft_out(tmp_path: Path) -> None:
+def test_cxr14_malformed_lines_are_left_out(tmp_path: Path) -> None:
     images = [
         ("words.png", "1", "Effusion|Something"),
         ("none.png", "1", ""),
@@ -84,7 +84,7 @@ def test_cxr14_lines_that_cannot_be_areleft_out(tmp_path: Path) -> None:
     }
 
 
-def test_only_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_only_missing_parts_are_named(tmp_path: Path) -> None:
     write_cxr14(tmp_path, [(f"{i}.png", "1", "Mass") for i in range(9)])
     (tmp_path / "test_list.txt").unlink()
     (tmp_path / "images_007/images").rmdir()

@@ -50,7 +50,7 @@ def test_object_cxr_shapes_are_boxes_and_masks(tmp_path: Path) -> None:
     ]
 
 
-def test_a_shape_is_drawn_on_the_picture_as_its_exif_orientation_shows_it(tmp_path: Path) -> None:
+def test_shapes_are_drawn_in_the_exif_orientation(tmp_path: Path) -> None:
     write_object_cxr(tmp_path, {f"{i}.jpg": "0 1 1 9 9" for i in range(8)})
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6  # the first row is shown at the right
@@ -60,7 +60,7 @@ def test_a_shape_is_drawn_on_the_picture_as_its_exif_orientation_shows_it(tmp_pa
     assert read_mask(reader.read(rows["3.jpg"].masks["Foreign object"])).shape == (64, 32)
 
 
-def test_an_image_without_a_finding_takes_no_room_for_its_mask(tmp_path: Path) -> None:
+def test_an_image_without_a_finding_stores_no_mask(tmp_path: Path) -> None:
     write_object_cxr(tmp_path, {f"{i}.jpg": "" for i in range(8)})
     cache = cached(tmp_path, "object_cxr")
     assert not (cache.folder / "masks.npy").exists()
@@ -78,7 +78,7 @@ def test_object_cxr_validates_with_a_fifth_of_train_and_tests_on_dev(
     assert images_of(rows, "test") == {"dev/d.jpg"}
 
 
-def test_object_cxr_annotations_that_cannot_be_areleft_out(tmp_path: Path) -> None:
+def test_object_cxr_malformed_annotations_are_left_out(tmp_path: Path) -> None:
     annotations = {
         "kind.jpg": "7 1 1 5 5",
         "odd.jpg": "2 1 1 5 5 9",

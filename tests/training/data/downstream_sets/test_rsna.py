@@ -73,7 +73,7 @@ def test_rsna_is_split_as_scikit_learn_splits_sorted_patients(
         assert {row.patient_id for row in rows if row.split == split} == set(expected)
 
 
-def test_rsna_boxes_that_cannot_be_areleft_out(tmp_path: Path) -> None:
+def test_rsna_malformed_boxes_are_left_out(tmp_path: Path) -> None:
     boxes: dict[str, list[tuple[object, ...]]] = {
         "words": [("x", "y", 1, 1)],
         "nan": [("nan", 1, 1, 1)],
@@ -105,7 +105,7 @@ def test_rsna_boxes_that_cannot_be_areleft_out(tmp_path: Path) -> None:
     assert len(rows["twice"].boxes) == 1
 
 
-def test_rsna_targets_that_contradict_or_are_none_areleft_out(tmp_path: Path) -> None:
+def test_rsna_contradictory_or_malformed_targets_are_left_out(tmp_path: Path) -> None:
     write_rsna(tmp_path, {f"{i}": () for i in range(8)})
     with (tmp_path / "stage_2_train_labels.csv").open("a") as file:
         file.write("0,1,1,5,5,1\n1,1,1,5,5,yes\n2,,,,,\n3\n")

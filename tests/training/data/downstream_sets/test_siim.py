@@ -91,7 +91,7 @@ def test_siim_as_published_trains_with_as_many_negatives_as_positives(tmp_path: 
     assert not any(row.left_out for row in opened_sets.rows(tmp_path, "siim", "sound"))
 
 
-def test_siim_as_published_takes_no_line_with_a_space_for_a_negative(tmp_path: Path) -> None:
+def test_siim_as_published_counts_no_line_with_a_space_as_negative(tmp_path: Path) -> None:
     codes = [(f"p{i}", "10 5") for i in range(10)] + [(f"n{i}", " -1") for i in range(40)]
     write_siim(tmp_path, codes)
     rows = opened_sets.rows(tmp_path, "siim", "mgca")
@@ -99,7 +99,7 @@ def test_siim_as_published_takes_no_line_with_a_space_for_a_negative(tmp_path: P
     assert not any(row.labels or row.masks for row in rows if row.patient_id[0] == "n")
 
 
-def test_siim_codes_that_cannot_be_areleft_out(tmp_path: Path) -> None:
+def test_siim_malformed_codes_are_left_out(tmp_path: Path) -> None:
     codes = [
         ("odd", "1 2 3"),
         ("words", "a b"),

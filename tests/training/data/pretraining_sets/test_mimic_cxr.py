@@ -83,14 +83,14 @@ def test_a_missing_file_of_mimic_is_named_with_its_source(
     assert "data use agreement" in str(raised.value)
 
 
-def test_a_broken_archive_of_reports_is_named(tmp_path: Path) -> None:
+def test_a_broken_archive_of_reports_is_refused_by_name(tmp_path: Path) -> None:
     _mimic_jpg(tmp_path)
     (tmp_path / "mimic-cxr-reports.zip").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(DataError, match="no ZIP"):
         cached(tmp_path, "mimic_cxr_jpg")
 
 
-def test_a_table_that_breaks_off_is_named(tmp_path: Path) -> None:
+def test_a_truncated_table_is_refused_by_name(tmp_path: Path) -> None:
     _mimic_jpg(tmp_path)
     path = tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz"
     path.write_bytes(path.read_bytes()[:-20])

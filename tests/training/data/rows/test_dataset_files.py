@@ -15,7 +15,7 @@ def test_a_path_out_of_the_data_set_is_refused(path: str, tmp_path: Path) -> Non
         inside(tmp_path, path)
 
 
-def test_bytes_that_are_no_utf8_are_read_as_windows_1252() -> None:
+def test_bytes_that_are_not_utf8_are_read_as_windows_1252() -> None:
     assert decode(b"FINDINGS: caf\xe9 au lait \x96 stable") == "FINDINGS: café au lait – stable"
     assert decode(b"\xef\xbb\xbfFINDINGS: clear") == "FINDINGS: clear"
     assert decode(b"\x81\xff") != ""

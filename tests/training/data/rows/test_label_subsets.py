@@ -1,4 +1,4 @@
-"""Which labels a run may see."""
+"""Labelled subsets of a training split."""
 
 from training.data.rows.label_subsets import labelled_subset
 
@@ -15,7 +15,7 @@ def test_a_smaller_fraction_lies_inside_a_larger_one() -> None:
     assert one < ten < all_ == set(range(200))
 
 
-def test_a_patient_is_in_with_every_radiograph_or_with_none() -> None:
+def test_a_subset_holds_all_radiographs_of_a_patient_or_none() -> None:
     rows = set(_seen(0.1))
     assert all((row in rows) == (row ^ 1 in rows) for row in range(200))
 
@@ -29,12 +29,12 @@ def test_each_class_gives_its_share_and_the_smallest_fraction_two_patients() -> 
     assert len(one) == 8
 
 
-def test_the_seed_decides_which() -> None:
+def test_another_seed_gives_another_subset() -> None:
     assert _seen(0.1) == _seen(0.1)
     assert _seen(0.1) != _seen(0.1, seed=1)
 
 
-def test_the_order_of_the_rows_does_not_decide() -> None:
+def test_the_subset_does_not_depend_on_the_order_of_the_rows() -> None:
     backwards = labelled_subset(PATIENTS[::-1], POSITIVE[::-1], 0.1, 0)
     assert {199 - i for i in backwards} == set(_seen(0.1))
 

@@ -26,7 +26,7 @@ def test_an_ellipse_has_its_area_and_stays_in_its_box() -> None:
     assert not mask[30, 20]
 
 
-def test_a_polygon_holds_its_outline_too() -> None:
+def test_a_polygon_includes_its_outline() -> None:
     (shape,) = shapes.parse("2 10 10 30 10 30 20 10 20")
     assert shape.box == (10.0, 10.0, 30.0, 20.0)
     assert shapes.draw([shape], 40, 40).sum() == 21 * 11  # from pixel 10 to 30, and 10 to 20
@@ -40,17 +40,17 @@ def test_several_shapes_are_one_mask_and_several_boxes() -> None:
     assert np.array_equal(union, alone[0] | alone[1] | alone[2])
 
 
-def test_corners_may_come_in_any_order_and_no_annotation_is_no_shape() -> None:
+def test_corners_may_be_in_any_order_and_an_empty_annotation_has_no_shape() -> None:
     assert shapes.parse("0 5 3 2 1")[0].box == (2.0, 1.0, 5.0, 3.0)
     assert shapes.parse("") == shapes.parse(" ; ") == ()
 
 
-def test_what_hangs_over_the_edge_is_cut_off() -> None:
+def test_shapes_are_clipped_at_the_edge_of_the_image() -> None:
     assert shapes.draw(shapes.parse("0 -5 -5 3 2"), 8, 8).sum() == 3 * 2
     assert shapes.draw(shapes.parse("2 4 4 60000 4 60000 60000 4 60000"), 8, 8).sum() == 16
 
 
-def test_the_png_of_a_mask_is_read_as_it_was() -> None:
+def test_the_png_of_a_mask_round_trips() -> None:
     mask = shapes.draw(shapes.parse("1 1 1 6 7"), 9, 8)
     assert np.array_equal(read_mask(shapes.png(mask)) > 191, mask)
 
@@ -76,7 +76,7 @@ def test_the_png_of_a_mask_is_read_as_it_was() -> None:
         "2" + " 1" * 30_000,
     ],
 )
-def test_what_is_no_shape_is_malformed(annotation: str) -> None:
+def test_unknown_or_incomplete_shapes_are_malformed(annotation: str) -> None:
     with pytest.raises(shapes.MalformedShape, match="malformed shape"):
         shapes.parse(annotation)
 
@@ -88,7 +88,7 @@ def test_a_shape_without_an_area_is_refused(annotation: str) -> None:
 
 
 @pytest.mark.parametrize("annotation", ["0 8 0 9 4", "0 0 8 4 9", "1 -5 -5 0 4", "2 9 9 12 9 9 12"])
-def test_a_shape_outside_of_the_image_is_refused(annotation: str) -> None:
+def test_a_shape_outside_the_image_is_refused(annotation: str) -> None:
     with pytest.raises(shapes.MalformedShape, match="outside of the image"):
         shapes.draw(shapes.parse(annotation), 8, 8)
 

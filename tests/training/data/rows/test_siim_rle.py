@@ -39,7 +39,7 @@ def test_the_last_pixel_can_be_reached(code: str) -> None:
     "code",
     ["", " ", "5", "1 2 3", "a b", "1.5 2", "-1", "-1 5", "1 -2", "٣ ٣", "1e3 1", "0x1 2", "nan 1"],
 )
-def test_what_is_no_pairs_of_counts_is_malformed(code: str) -> None:
+def test_codes_that_are_not_pairs_of_counts_are_malformed(code: str) -> None:
     with pytest.raises(siim_rle.MalformedRuns, match="malformed run-length code"):
         siim_rle.mask(code, 6, 4)
 
@@ -50,7 +50,7 @@ def test_a_run_past_the_last_pixel_is_refused(code: str) -> None:
         siim_rle.bounds(code, 6, 4)
 
 
-def test_a_count_of_ten_digits_and_more_is_not_even_read() -> None:
+def test_counts_of_ten_digits_and_more_are_malformed() -> None:
     with pytest.raises(siim_rle.MalformedRuns, match="malformed"):
         siim_rle.mask(f"0 {'9' * 1_000_000}", 1024, 1024)
 

@@ -24,7 +24,7 @@ def test_too_few_rows_to_split_are_an_error_with_a_message() -> None:
         in_thirds(1, 0)
 
 
-def test_patients_are_held_out_whole_and_as_many_images_as_asked_for() -> None:
+def test_whole_patients_are_held_out_up_to_the_number_of_images() -> None:
     patients = [f"p{i % 700}" for i in range(1_000)]  # 300 patients have two images
     chosen = patients_for(patients, 101)
     assert sum(patient in chosen for patient in patients) == 101

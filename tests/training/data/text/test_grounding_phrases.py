@@ -16,7 +16,7 @@ def _rng(seed: int) -> random.Random:
 
 
 @pytest.mark.parametrize("wordings", [DEVELOPMENT, HELD_OUT])
-def test_wordings_to_measure_on_are_never_drawn(wordings: dict[str, tuple[str, ...]]) -> None:
+def test_held_out_wordings_are_never_drawn(wordings: dict[str, tuple[str, ...]]) -> None:
     rng = _rng(0)
     drawn = {p.text.removesuffix(".").lower() for _ in range(2000) for p in draw(40, rng)}
     held = {text.lower() for texts in wordings.values() for text in texts}

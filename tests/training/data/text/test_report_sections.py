@@ -32,7 +32,7 @@ def test_impression_comes_first_and_findings_follow() -> None:
         *("recommendations", "addendum", "control characters"),
     ],
 )  # fmt: skip
-def test_odd_forms_of_one_report_say_the_same(change: Callable[[str], str]) -> None:
+def test_variants_of_one_report_give_the_same_text(change: Callable[[str], str]) -> None:
     assert pair_text(change(REPORT)) == SAID
 
 
@@ -50,7 +50,7 @@ def test_headers_within_the_text_are_found() -> None:
 @pytest.mark.parametrize(
     "header", ["FINDINGS AND IMPRESSION", "FINDINGS/IMPRESSION", "Impression & Findings"]
 )
-def test_findings_and_impression_in_one_are_said_once(header: str) -> None:
+def test_identical_findings_and_impression_occur_once(header: str) -> None:
     assert pair_text(f"HISTORY: Pain.\n\n{header}: Small left effusion.") == "Small left effusion."
 
 
@@ -70,7 +70,7 @@ def test_a_section_of_several_paragraphs_is_read_whole() -> None:
     assert pair_text(text) == "Heart is normal. Lungs are clear."
 
 
-def test_words_with_a_colon_that_are_no_header_are_content() -> None:
+def test_unknown_words_with_a_colon_are_content() -> None:
     assert pair_text("FINDINGS:\nLungs: Clear.\nHeart: Normal.") == "Lungs: Clear. Heart: Normal."
 
 
@@ -78,7 +78,7 @@ def test_words_with_a_colon_that_are_no_header_are_content() -> None:
     "text",
     ["", " \r\n ", "FINDINGS:\n\nIMPRESSION:\n", "FINAL REPORT\n AP CHEST, ___\n", "___\n" * 20],
 )
-def test_a_report_that_says_nothing_is_empty(text: str) -> None:
+def test_a_report_without_content_is_empty(text: str) -> None:
     assert pair_text(text) == ""
     assert reason_too_short(pair_text(text)) == "empty report"
 
@@ -89,5 +89,5 @@ def test_a_text_without_headers_is_taken_whole() -> None:
 
 
 @pytest.mark.parametrize("part", ["_", "1. ", "[**", "(", "IMPRESSION: ", "A ", "=\n", "\n", ",;"])
-def test_a_long_repetition_takes_no_long_time(part: str) -> None:
+def test_long_repetitions_are_parsed_in_linear_time(part: str) -> None:
     assert len(pair_text(part * 200_000)) <= 100_000
