@@ -1,6 +1,5 @@
 from bench import checks
 from bench.report import BEST, TORCH
-from bench.scenarios import version_swaps
 
 
 def test_a_peer_that_did_not_take_part_is_not_measured_and_not_passed() -> None:
@@ -10,6 +9,3 @@ def test_a_peer_that_did_not_take_part_is_not_measured_and_not_passed() -> None:
     assert bare.held
     assert torch.held is None
     assert torch.note == "no torch"
-
-
-DONE = [version_swaps.Swap(0.1, 100.0)] * 10

@@ -1,5 +1,4 @@
 from bench.report import BARE, BATCH, LANES, SINGLE
-from bench.scenarios import version_swaps
 from bench.scenarios.comparison import Record, best_of
 
 
@@ -7,6 +6,3 @@ def test_the_best_bare_loop_has_the_highest_median() -> None:
     records = {name: Record("") for name in BARE}
     records[SINGLE].rates, records[BATCH].rates, records[LANES].rates = [20], [25], [22]
     assert best_of(records) == [25]
-
-
-DONE = [version_swaps.Swap(0.1, 100.0)] * 10

@@ -1,10 +1,6 @@
-from bench.scenarios import version_swaps
 from bench.scenarios.memory import flat
 
 
 def test_growing_memory_is_not_flat() -> None:
     assert flat("memory", [100.0] * 20).held
     assert flat("memory", [100.0 + i for i in range(20)]).held is False
-
-
-DONE = [version_swaps.Swap(0.1, 100.0)] * 10

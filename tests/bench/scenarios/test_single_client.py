@@ -1,4 +1,4 @@
-from bench.scenarios import single_client, version_swaps
+from bench.scenarios import single_client
 from bench.scenarios.timed_client import Sample
 
 
@@ -21,6 +21,3 @@ def test_all_tasks_together_are_compared_with_the_slowest_task() -> None:
     phrase = single_client.phrase(samples)
     assert phrase.held
     assert phrase.measured.startswith("1.07")
-
-
-DONE = [version_swaps.Swap(0.1, 100.0)] * 10
