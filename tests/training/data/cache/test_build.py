@@ -23,7 +23,7 @@ from tests.builders.training import tiny_sets
 from tests.builders.training.tiny_runs import SIZE_PX, picture
 from tests.builders.training.tiny_sets import write, write_pairs
 from training.config.run import PairsConfig
-from training.data.cache import worker_pool
+from training.data.cache import build, worker_pool
 from training.data.cache.cache import Cache, open_cache
 from training.data.cache.chunks import Chunk, render_chunk
 from training.data.rows.dataset_files import DataError
@@ -44,6 +44,11 @@ def _open(config: PairsConfig, tmp_path: Path, workers: int = 0) -> Cache:
 def _manifest(path: Path) -> dict[str, str]:
     with path.open(newline="") as file:
         return {line["image"]: line["reason"] for line in csv.DictReader(file)}
+
+
+@pytest.fixture
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "_CHUNK_BYTES", 0)  # 8 rows each
 
 
 def _bomb() -> bytes:
