@@ -11,7 +11,7 @@ completed and encoded in the threads of admission control.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from service.dataplane.query import PredictionQuery, Upload
@@ -135,20 +135,13 @@ class Predictor:
             RadiographError: as for an HTTP request.
         """
         deadline = deadline or Deadline(self._limits.max_request_timeout_s)
-        if analysis is None:
-            with self.lease(query, request_id) as lease:
-                return await self.predict(
-                    upload,
-                    query,
-                    response_format,
-                    overlay=overlay,
-                    analysis=lease.analysis,
-                    deadline=deadline,
-                    key=key,
-                    request_id=request_id,
-                )
         encoding = self._encoding(response_format, query, request_id, overlay=overlay)
-        with self._admission.uncounted_permit(deadline, key, request_id) as permit:
+        with ExitStack() as stack:
+            if analysis is None:
+                analysis = stack.enter_context(self.lease(query, request_id)).analysis
+            permit = stack.enter_context(
+                self._admission.uncounted_permit(deadline, key, request_id)
+            )
             work = self._predict(analysis, None, permit, upload, query, encoding)
             return await permit.run_until_disconnect(work, _never)
 
