@@ -26,7 +26,7 @@ COMMANDS = {
     "prepare": "g2d.training:prepare",
     "pretrain": "g2d.training:pretrain",
     "finetune": "g2d.training:finetune",
-    "ablation": "g2d.training:ablation",
+    "ablation": "g2d.experiments:ablation",
     "table": "g2d.experiments:table",
     "evaluate": "g2d.training:evaluate",
     "zero-shot": "g2d.zero_shot:zero_shot",

@@ -1,4 +1,4 @@
-"""Sub-commands of training: prepare, pretrain, finetune, ablation, evaluate, export, publish."""
+"""Sub-commands of training: prepare, pretrain, finetune, evaluate, export, publish."""
 
 import os
 from pathlib import Path
@@ -281,52 +281,6 @@ def publish(
         target = Target(models, name, base, head_as or head, alias, tuple(accept or ()))
         number = publish_one_head(model, folder, exported, head, target)
     typer.echo(f"{name} version {number}" + (f", alias {alias}" if alias else ""))
-
-
-def ablation(
-    config: Config = "ablation",
-    out: Out = None,
-    cache: Cache = DEFAULT_CACHE,
-    write: Annotated[
-        Path | None, typer.Option(help="Markdown page whose generated part is replaced.")
-    ] = None,
-    table_only: Annotated[
-        bool,
-        typer.Option("--table-only", help="Compute nothing; name the results that are missing."),
-    ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option(help="PNG file to write, with the decoder maps of two open radiographs."),
-    ] = None,
-) -> None:
-    """Compare pre-trainings with each other.
-
-    Lungs and pneumonia are learned from 1, 10 and 100 percent of the labels.
-
-    \b
-    g2d ablation ablation --write docs/ablation.md      takes about two hours on two CPU cores
-    g2d ablation ablation --table-only                  prints the results so far
-
-    If the command is interrupted, run it again to continue.
-    """  # noqa: D301 - as above
-    from training.config.files import load_ablation
-    from training.experiments import ablation as experiment
-    from training.experiments.markdown import rewrite
-    from training.experiments.paired_differences import MARKERS, describe
-
-    chosen, folder = load_ablation(config), out or _folder(config)
-    if not table_only:
-        for result in experiment.run(chosen, folder, cache):
-            typer.echo(f"{result.cell.name}: {result.found.value:.4f} in {result.seconds:.0f} s")
-    table = describe(chosen, folder)
-    if write is None:
-        typer.echo(table)
-    else:
-        rewrite(write, table, MARKERS)
-    if picture is not None:
-        from training.experiments.ablation_picture import draw
-
-        draw(chosen, folder, cache, picture)
 
 
 def _folder(config: str) -> Path:

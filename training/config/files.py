@@ -1,6 +1,6 @@
 """Configurations in YAML files, named by their path or by the name of a shipped one.
 
-name or path --find--> YAML --key=value changes--> RunConfig, AblationConfig or TablesConfig
+name or path --find--> YAML --key=value changes--> RunConfig or TablesConfig
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from training.config.ablation import AblationConfig
 from training.config.experiments import TablesConfig
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
@@ -68,18 +67,8 @@ def load(name: str | Path, kind: type[Config], changes: Sequence[str] = ()) -> C
     return run
 
 
-def load_ablation(name: str | Path) -> AblationConfig:
-    """Load and validate the configuration of an ablation.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        pydantic.ValidationError: the kind is another, a key is unknown, or a value out of range.
-    """
-    return AblationConfig.model_validate(yaml.safe_load(find(name).read_text()))
-
-
 def load_tables(name: str | Path) -> TablesConfig:
-    """Load and validate the recipes of the paper's tables.
+    """Load and validate the configuration of experiment tables.
 
     Raises:
         FileNotFoundError: there is no such file.

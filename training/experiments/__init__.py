@@ -1,9 +1,10 @@
-r"""The tables of the G2D paper (arXiv 2312.01522), one command each.
+r"""Experiment tables, one command each: those of the G2D paper (arXiv 2312.01522) and our own.
 
-configs/tables.yaml -> config   recipes, data sets, rows and columns, checked
-published                       the paper's figures
-config -> plan                  a table -> cells: a fine-tuning each, or a zero-shot answer
-          plan -> run           what is missing: pre-train, fine-tune, `measure`
-              \-> folder        each cell in a folder of its own
-                    \-> render  ours beside the paper's, Markdown and CSV
+configs/*.yaml -> config          recipes, data sets, arms, rows and columns, checked
+published_figures                 figures of the paper
+config -> plan                    a table -> cells: a fine-tuning, a probe or a zero-shot answer
+          plan -> run             pre-train, fine-tune and `measure`, or train `probes`
+              \-> result_store    each cell in a folder of its own
+                    \-> render    ours beside the paper's, Markdown and CSV
+paired_differences                what a table of pre-training arms shows beside its figures
 """

@@ -1,8 +1,8 @@
-"""Tables and pages in Markdown, as what was measured is reported.
+"""Tables and pages in Markdown.
 
 values -> mean_and_spread -> grid -> rewrite: the part of a page between two markers
 
-What a page says outside of its markers is written by whoever has seen the figures.
+The rest of the page, outside of the markers, is written by hand.
 """
 
 import statistics
@@ -20,15 +20,15 @@ class Markers:
 
 
 def markers(name: str) -> Markers:
-    """`<!-- name -->` and `<!-- end of name -->`."""
+    """Return the markers `<!-- name -->` and `<!-- end of name -->`."""
     return Markers(f"<!-- {name} -->\n", f"<!-- end of {name} -->\n")
 
 
 def rewrite(page: Path, text: str, between: Markers) -> None:
-    """Put the generated part between the markers of a page; the rest of it stays.
+    """Replace the text between the markers of a page and leave the rest of it unchanged.
 
     Raises:
-        FileNotFoundError: there is no page.
+        FileNotFoundError: the page does not exist.
         ValueError: it does not have each marker once, in order.
     """
     whole, begin, end = page.read_text(), between.begin, between.end
@@ -40,7 +40,7 @@ def rewrite(page: Path, text: str, between: Markers) -> None:
 
 
 def mean_and_spread(values: Sequence[float], *, sign: bool = False) -> str:
-    """Percent: mean ± sample standard deviation; no spread of one value."""
+    """Return mean ± sample standard deviation in percent; a single value has no deviation."""
     if not values:
         return "missing"
     mean = f"{100 * statistics.fmean(values):{'+' if sign else ''}z.1f}"
@@ -48,6 +48,6 @@ def mean_and_spread(values: Sequence[float], *, sign: bool = False) -> str:
 
 
 def grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, a line for each row."""
+    """Return a Markdown table with one line for each row."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

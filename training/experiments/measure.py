@@ -1,9 +1,10 @@
-"""What a cell is measured by: the only place of the tables that calls evaluation.
+"""Measurement of a cell; the only module of the tables that calls evaluation.
 
-run of a cell -> calibrate on valid -> evaluate on test -> the figures that the columns ask for
+run of a cell -> calibrate on valid -> evaluate on test -> the figures of the columns
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from radiograph.errors import TaskNotOffered
@@ -22,27 +23,30 @@ from training.experiments.result_store import Measured
 from training.metrics.mgca_protocol import SUFFIX
 
 _MEASURED_OTHERWISE = {True: ("dice", "map"), False: ("f1", "accuracy", "dice", "iou", "recall")}
-"""Whether a task trains -> metrics that the published protocol takes in another way."""
+"""True for tasks that train -> metrics that the published protocol measures in another way."""
+_JOINT_METRICS = {"auroc": "macro auroc", "accuracy": "argmax accuracy"}
+"""Metric of one finding -> metric of all findings together, of tasks that train."""
 
 
 class NotMeasured(Exception):
-    """A figure cannot be had; the message says why."""
+    """A figure cannot be measured; the message gives the reason."""
 
 
 def measure(
     task: Task, cell: Cell, checkpoint: Path, columns: Sequence[Column], root: Path
 ) -> dict[str, Measured]:
-    """Key of a column -> figure of the test split; the run can be published afterwards.
+    """Return the figure of each column's key on the test split; the run can be published then.
 
     Args:
-        task: of the cell.
-        cell: which.
-        checkpoint: of its run, in the run's folder; of the pre-training where nothing is trained.
-        columns: what the tables ask for.
-        root: of the data sets.
+        task: task of the cell.
+        cell: the cell.
+        checkpoint: checkpoint in the folder of the cell's run; that of the pre-training where
+            nothing is trained.
+        columns: columns of the tables that show the task.
+        root: folder of the data sets.
 
     Raises:
-        NotMeasured: a figure cannot be had.
+        NotMeasured: a figure cannot be measured.
     """
     model = load_run(checkpoint)
     try:
@@ -58,7 +62,7 @@ def measure(
 
 
 def _untrained(task: Task, model: TrainedModel) -> tuple[Metric, ...]:
-    """What a pre-training alone answers: findings by prompts, or phrases and prompts as maps."""
+    """Evaluate a pre-training alone: findings by prompts, or phrases and prompts as maps."""
     if task.kind == "zero_shot":
         return zero_shot_classification.classify(model).metrics
     licences = zero_shot_classification.LICENCES
@@ -68,35 +72,58 @@ def _untrained(task: Task, model: TrainedModel) -> tuple[Metric, ...]:
 
 
 def figure(metrics: Sequence[Metric], task: Task, cell: Cell, column: Column) -> Measured:
-    """One figure of a task.
+    """Return one figure of a task.
 
-    Of the column's label, or of the task's one label, it is that label's. Of several it is the
-    figure of all together where there is one (macro AUROC, accuracy), else the mean over the
-    labels, without an interval. Under `protocol: mgca` it is the published one where that differs.
+    The figure of one label is that of the column's label, or of the task's only label. The figure
+    of several labels is that of all together where there is one (macro AUROC, accuracy), else the
+    mean over the labels, without an interval. Under `protocol: mgca` it is the published metric
+    where that differs.
 
     Raises:
-        NotMeasured: there is none.
+        NotMeasured: the evaluation gave no such metric.
     """
-    mine = [m for m in metrics if m.data == task.data]
-    labels = task.labels if column.label is None else (column.label,)
-    labels = labels or tuple({m.label: None for m in mine if m.label != ALL_LABELS})
-    together = _together(task, column.metric) if len(labels) > 1 else None
-    wanted, among = together or column.metric, (ALL_LABELS,) if together else labels
-    published = cell.protocol == "mgca" and column.metric in _MEASURED_OTHERWISE[task.trains]
-    names = {wanted + SUFFIX} if published else {wanted}
-    if task.kind == "ground":
-        names |= {f"{wanted} (aligned)" if task.trains else f"{wanted} (zero_shot)"}
-    found = [m for m in mine if m.metric in names and m.label in among]
+    of_data = [metric for metric in metrics if metric.data == task.data]
+    choice = _choose(task, cell, column, of_data)
+    found = [m for m in of_data if m.metric in choice.names and m.label in choice.among]
     if not found:
-        raise NotMeasured(f"evaluation gave no {' or '.join(sorted(names))} of {', '.join(labels)}")
+        names, labels = " or ".join(sorted(choice.names)), ", ".join(choice.labels)
+        raise NotMeasured(f"evaluation gave no {names} of {labels}")
     mean, n = sum(m.value for m in found) / len(found), max(m.n for m in found)
-    if len(found) > 1 or (published and task.trains):
+    if len(found) > 1 or not choice.has_interval:
         return Measured(mean, None, None, n)
     return Measured(mean, found[0].low, found[0].high, n)
 
 
-def _together(task: Task, metric: str) -> str | None:
-    """The metric of all labels together, where there is one."""
-    if task.kind == "zero_shot":
-        return f"macro {metric}"
-    return {"auroc": "macro auroc", "accuracy": "argmax accuracy"}.get(metric)
+@dataclass(frozen=True)
+class _Choice:
+    """The metrics that make up a figure.
+
+    Attributes:
+        names: names of the metric; any of them is taken.
+        labels: labels that the figure is about.
+        among: labels under which the evaluation reports it.
+        has_interval: False for a published metric, which is not resampled.
+    """
+
+    names: set[str]
+    labels: tuple[str, ...]
+    among: tuple[str, ...]
+    has_interval: bool
+
+
+def _choose(task: Task, cell: Cell, column: Column, metrics: Sequence[Metric]) -> _Choice:
+    labels = task.labels if column.label is None else (column.label,)
+    labels = labels or tuple({m.label: None for m in metrics if m.label != ALL_LABELS})
+    joint = _joint_metric(task, column.metric) if len(labels) > 1 else None
+    name = joint or column.metric
+    published = cell.protocol == "mgca" and column.metric in _MEASURED_OTHERWISE[task.trains]
+    names = {name + SUFFIX} if published else {name}
+    if task.kind == "ground":
+        names |= {f"{name} (aligned)" if task.trains else f"{name} (zero_shot)"}
+    among = (ALL_LABELS,) if joint else labels
+    return _Choice(names, labels, among, has_interval=not (published and task.trains))
+
+
+def _joint_metric(task: Task, metric: str) -> str | None:
+    """Return the metric of all labels together, or None if there is none."""
+    return f"macro {metric}" if task.kind == "zero_shot" else _JOINT_METRICS.get(metric)

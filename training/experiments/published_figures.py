@@ -1,20 +1,21 @@
-"""The figures that the paper prints, in percent.
+"""Figures that the G2D paper prints, in percent.
+
+Tables have their numbers in the paper, rows and columns their names in `tables.yaml`. Figures that
+we could not read there are left out, and our tables show an empty place for them: F1 and accuracy
+of table 2b, the other methods of tables 2b, 3 and 4, most rows of table 5, all of table 7, and the
+upper row of table 8.
 
 Source: "G2D: From Global to Dense Radiography Representation Learning via Vision-Language
-Pre-training", Liu et al., NeurIPS 2024, arXiv 2312.01522; the tables by their numbers there, rows
-and columns by their names in `tables.yaml`. Each figure was taken from the table that it stands
-under. What we could not read there is not here, and its place in our tables stays empty: the
-F1 and accuracy of table 2b, the other methods of tables 2b, 3 and 4, most rows of table 5, all of
-table 7, and the upper row of table 8.
+Pre-training", Liu et al., NeurIPS 2024, arXiv 2312.01522.
 """
 
 BELOW_ONE = "< 1"
-"""Printed as "-": an mAP below 1 %."""
+"""An mAP below 1 %, which the paper prints as "-"."""
 IMPOSSIBLE = "/"
-"""Printed as it is: a detector has no use for a decoder."""
+"""A figure that cannot exist, such as that of a detector with a decoder; printed as it is."""
 Printed = float | str
 NUMBERS = ("1", "2a", "2b", "3", "4", "5", "7", "8")
-"""Of the paper's tables; others have no figures there to stand beside."""
+"""Numbers of the paper's tables."""
 
 _ALL = (0.01, 0.1, 1.0)
 _ONE_TO_ALL: dict[str, dict[str, dict[str, tuple[Printed, ...]]]] = {
@@ -104,11 +105,14 @@ _UNTRAINED: dict[str, dict[str, dict[str, Printed]]] = {
 
 
 def published(table: str, row: str, column: str, fraction: float | None) -> Printed | None:
-    """What the paper prints, percent or one of its marks; None where we do not know it.
+    """Return the figure that the paper prints, in percent or as one of its marks.
 
     Args:
-        table, row, column: as in `tables.yaml`.
-        fraction: of the labels; None where nothing is trained.
+        table, row, column: names as in `tables.yaml`.
+        fraction: fraction of the labels; None where nothing is trained.
+
+    Returns:
+        None if the figure is not known to us.
     """
     if fraction is None:
         return _UNTRAINED.get(table, {}).get(row, {}).get(column)
@@ -119,8 +123,8 @@ def published(table: str, row: str, column: str, fraction: float | None) -> Prin
     return dict(zip(_ALL, figures, strict=False)).get(fraction)
 
 
-def places() -> set[tuple[str, str, str]]:
-    """Table, row and column of every figure."""
+def published_places() -> set[tuple[str, str, str]]:
+    """Return table, row and column of every figure."""
     found = set()
     for tables in (_ONE_TO_ALL, _ONE_PERCENT, _UNTRAINED):
         for table, rows in tables.items():

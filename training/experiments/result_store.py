@@ -1,31 +1,35 @@
-"""Where the cells of the tables are: each in a folder of its own, with its run and its result.
+"""Results of tables on disk: one folder for each cell, with its run and its result.
 
-<out>/config.json               what every result depends on
-<out>/pretrain/<arm>/           pre-trainings of the ablations
-<out>/cells/<name>/             the run of a cell: last.ckpt, best.ckpt, history.jsonl, ...
-                   result.json  what was measured, written whole or not at all
+    <out>/config.json               settings that every result depends on
+    <out>/pretrain/<arm>/           pre-training of an arm; <arm>-<seed> where each seed has its own
+    <out>/cells/<name>/             run of a cell: last.ckpt, best.ckpt, history.jsonl, ...
+                       result.json  result of the cell, written whole or not at all
+
+A folder belongs to one configuration, so that results of different configurations never mix, and
+a table that was killed continues with the cells that are missing.
 """
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from training.engine.checkpoint import CHECKPOINT
 from training.engine.model_selection import BEST
-from training.experiments import results
 from training.experiments.plan import Cell, Claim
-from training.experiments.results import Claimed
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure of the test split, a share of 1, with its 95 % interval.
+    """A figure of the test split, a fraction of 1, with its 95 % interval.
 
     Attributes:
-        low, high: None where the measurement has no interval.
-        n: images that it was measured on.
+        low, high: ends of the interval; None where the measurement has none.
+        n: number of images.
     """
 
     value: float
@@ -35,15 +39,34 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a cell found.
+class ProbeTraining:
+    """Training of the probe that gave a result.
 
     Attributes:
-        cell: what was asked: data set, start, fraction, seed and protocol.
-        found: metric -> figure.
-        checkpoint: SHA-256 of what it started from, or "".
-        seconds: from the start of the process's work on it; an earlier, killed one is not counted.
-        commit: that measured it.
+        valid: metric on the validation split, by which the step was chosen.
+        step: chosen step.
+        labels: number of training images whose labels were used.
+        patients: number of patients that these images belong to.
+    """
+
+    valid: float
+    step: int
+    labels: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of one cell.
+
+    Attributes:
+        cell: data set, start, fraction, seed and protocol.
+        found: key of a column -> figure.
+        checkpoint: SHA-256 of the checkpoint that the cell started from, or "".
+        seconds: time that the last process spent on the cell; a probe does not count the
+            computation of its features.
+        commit: commit that measured the cell.
+        probe: training of the probe; None where the cell was fine-tuned or not trained.
     """
 
     cell: Cell
@@ -51,62 +74,110 @@ class Result:
     checkpoint: str
     seconds: float
     commit: str
+    probe: ProbeTraining | None = None
 
 
-class Folder:
-    """The results of a configuration."""
+class ResultFolder:
+    """Folder with the results of one configuration."""
 
     def __init__(self, path: Path) -> None:
-        """Args: path: made when it is claimed."""
+        """Args: path: the folder; it is created when it is claimed."""
         self.path = path
-        self._claimed = Claimed(path, Claim, "tables")
 
-    def refuse_others(self, claim: Claim) -> None:
-        """Refuse a folder of another configuration; one that is not there yet will do.
-
-        Raises:
-            ValueError: it holds results of another one.
-        """
-        if self._claimed.file.is_file():
-            self._claimed.check(claim)
+    @property
+    def _config(self) -> Path:
+        return self.path / "config.json"
 
     def claim(self, claim: Claim) -> None:
-        """Make it the folder of this configuration; as `Claimed.claim`."""
-        self._claimed.claim(claim)
-
-    def run(self, cell: Cell) -> Path:
-        """Folder of a cell's run."""
-        return self.path / "cells" / cell.name
-
-    def pretraining(self, arm: str) -> Path:
-        """Folder of an arm's pre-training."""
-        return self.path / "pretrain" / arm
-
-    def result(self, cell: Cell, checkpoint: str | None = None) -> Result | None:
-        """What was found for a cell, or None.
-
-        Args:
-            cell: asked for.
-            checkpoint: SHA-256 of what it should have started from, or ""; None is any.
+        """Make it the folder of these settings.
 
         Raises:
-            ValueError: its file is not what this module writes, or it started from another one.
+            ValueError: it holds results of other settings.
+        """
+        self.refuse_others(claim)
+        if not self._config.is_file():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(self._config, claim.model_dump_json(indent=1))
+
+    def refuse_others(self, claim: Claim) -> None:
+        """Refuse a folder of other settings; a folder that does not exist yet is accepted.
+
+        Raises:
+            ValueError: it holds results of other settings.
+        """
+        if self._config.is_file():
+            self.check(claim)
+
+    def check(self, claim: Claim) -> None:
+        """Refuse a folder of other settings, or one where nothing was computed.
+
+        Raises:
+            FileNotFoundError: no table was started in it.
+            ValueError: it holds results of other settings.
+        """
+        if not self._config.is_file():
+            raise FileNotFoundError(f"{self.path} holds no tables")
+        text = self._config.read_bytes()
+        try:  # compare as settings, not as text: later versions may know more keys
+            same = Claim.model_validate_json(text) == claim
+        except ValidationError as error:
+            raise ValueError(self._refusal(text)) from error
+        if not same:
+            raise ValueError(self._refusal(text))
+
+    def _refusal(self, text: bytes) -> str:
+        if re.search(rb'"kind":\s*"ablation"', text):
+            return (
+                f"{self.path} holds an ablation in the format of an earlier version, which cannot "
+                "be continued; choose a new --out"
+            )
+        return f"{self.path} holds the tables of another configuration; choose a new --out"
+
+    def run(self, cell: Cell) -> Path:
+        """Return the folder of a cell's run."""
+        return self.path / "cells" / cell.name
+
+    def pretraining(self, arm: str, seed: int | None = None) -> Path:
+        """Return the folder of an arm's pre-training.
+
+        Args:
+            arm: name of the arm.
+            seed: seed of a table that pre-trains each seed, else None.
+        """
+        return self.path / "pretrain" / (arm if seed is None else f"{arm}-{seed}")
+
+    def result(self, cell: Cell, checkpoint: str | None = None) -> Result | None:
+        """Return the result of a cell, or None if it was not computed yet.
+
+        Args:
+            cell: the cell.
+            checkpoint: SHA-256 of the checkpoint that it should have started from, or ""; None
+                accepts any.
+
+        Raises:
+            ValueError: the file is broken, or its cell started from another checkpoint.
         """
         file = self._file(cell)
-        result = results.read(file, _result)
-        if result and result.cell != cell:
+        if not file.is_file():
+            return None
+        try:
+            result = _result(json.loads(file.read_text()))
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise ValueError(f"{file} is not a result; remove it") from error
+        if result.cell != cell:
             raise ValueError(f"{file} holds the result of another cell; remove it")
-        if result and checkpoint is not None and result.checkpoint != checkpoint:
+        if checkpoint is not None and result.checkpoint != checkpoint:
             raise ValueError(f"{file} is of another checkpoint; choose a new --out")
         return result
 
     def keep(self, result: Result) -> None:
         """Write one result, whole or not at all."""
-        self._file(result.cell).parent.mkdir(parents=True, exist_ok=True)
-        results.write(self._file(result.cell), json.dumps(asdict(result), indent=1))
+        file = self._file(result.cell)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(asdict(result), indent=1))
 
     def forget_weights(self, cell: Cell) -> None:
-        """Remove the checkpoints of a cell that is measured; what it found stays."""
+        """Remove the checkpoints of a measured cell; its result stays."""
         for name in (BEST, CHECKPOINT):
             (self.run(cell) / name).unlink(missing_ok=True)
 
@@ -116,14 +187,23 @@ class Folder:
 
 def _result(read: dict[str, Any]) -> Result:
     found = {name: Measured(**value) for name, value in read.pop("found").items()}
-    return Result(Cell(**read.pop("cell")), found, **read)
+    probe = read.pop("probe", None)
+    trained = None if probe is None else ProbeTraining(**probe)
+    return Result(Cell(**read.pop("cell")), found, **read, probe=trained)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(text)
+    partial.replace(file)
 
 
 def sha256(file: Path) -> str:
-    """Of a checkpoint.
+    """Return the SHA-256 of a file in hexadecimal digits.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file does not exist.
     """
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

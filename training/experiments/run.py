@@ -1,10 +1,13 @@
-"""Compute what is missing of a table.
+"""Compute the missing results of a table.
 
-    cell -> its data there? -> its checkpoint (pre-trains an arm) -> fine-tune -> measure -> result
+    cell -> its data there? -> its checkpoint (pre-trains an arm)
+         -> fine-tune -> measure -> result
+         or features of the frozen encoder -> probe -> result
 
-Killed at any time, the same command goes on: a result that is there is not computed again, and a
-run goes on from its last checkpoint. Several processes train together; the first of them says what
-is to be done, measures and writes, while the others wait, however long it takes.
+A table that was killed at any time continues when the same command runs again: finished cells are
+not computed again, and a training continues from its last checkpoint. Several processes train
+together; the first one decides what is to be done, probes, measures and writes, while the others
+wait, however long it takes.
 """
 
 import time
@@ -12,12 +15,18 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+import segmentation_models_pytorch as smp
 import torch.distributed as dist
 from lightning.fabric import Fabric
 from pydantic import ValidationError
 
 from training.config.engine import EngineConfig
-from training.config.experiments import Look, TablesConfig
+from training.config.experiments import (
+    PROBE_METRICS,
+    ProbeConfig,
+    TablesConfig,
+    ValidationSchedule,
+)
 from training.config.files import load
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
@@ -33,26 +42,32 @@ from training.experiments.measure import NotMeasured, measure
 from training.experiments.plan import (
     PRETRAINED,
     Cell,
-    Job,
+    TableJob,
     arm_pretraining,
     cells,
     check,
     finetuning,
+    pretraining_seed,
+    probed_tasks,
     recipe_of,
     source,
+    transfers_decoder,
 )
-from training.experiments.result_store import Folder, Result, sha256
+from training.experiments.probes import EncodedTables, build_probe, probe_decoder, probe_linear
+from training.experiments.result_store import Result, ResultFolder, sha256
 from training.finetune.finetune import finetune
+from training.finetune.frozen_features import fresh_unet, read_unet
 from training.git_commit import current_commit
 from training.pretrain.pretrain import pretrain
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A cell that has no result.
+    """A cell that could not be computed.
 
     Attributes:
-        reason: which file is not there, or why else.
+        cell: the cell.
+        reason: the file that is missing, or another reason.
     """
 
     cell: Cell
@@ -60,11 +75,11 @@ class Missing:
 
 
 def pretraining_of(config: TablesConfig, checkpoint: Path | None) -> PretrainConfig:
-    """What the model is: what the checkpoint says, or else the configuration that is named.
+    """Return the configuration of the model: the checkpoint's, or the one that the tables name.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: it is not that of a pre-training.
+        FileNotFoundError: the checkpoint does not exist.
+        ValueError: it is not the checkpoint of a pre-training.
     """
     if checkpoint is None:
         return load(config.pretraining, PretrainConfig)
@@ -75,29 +90,30 @@ def pretraining_of(config: TablesConfig, checkpoint: Path | None) -> PretrainCon
 
 
 def run(
-    job: Job, out: Path, cache_folder: Path, *, keep_weights: bool = True
+    job: TableJob, out: Path, cache_folder: Path, *, keep_weights: bool = True
 ) -> Generator[Result | Missing, None, None]:
-    """Compute what is missing; the first process gives each result as it is found.
+    """Compute the missing cells; the first process yields each result once it is there.
 
     Args:
         job: the table.
-        out: folder of all tables of these recipes.
-        cache_folder: of preprocessed radiographs.
-        keep_weights: of the fine-tunings, once they are measured.
+        out: folder of all tables of this configuration.
+        cache_folder: folder of preprocessed radiographs.
+        keep_weights: keep the weights of fine-tunings that were measured.
 
     Raises:
-        ValueError: the folder holds something else, or the table is not known.
+        ValueError: the folder belongs to other settings, or the table is not known.
     """
     check(job)
-    folder = Folder(out)
+    folder = ResultFolder(out)
     folder.refuse_others(job.claim)
     engine = EngineConfig.model_validate(job.config.shared.get("engine", {}))
     fabric = launch(engine.model_copy(update={"devices": job.devices}), "32-true")
     if fabric.is_global_zero:
         folder.claim(job.claim)
     todo: list[Cell] = fabric.broadcast(undone(job, folder))
+    runner = _Runner(job, folder, fabric, cache_folder)
     for cell in todo:
-        found = _compute(job, folder, cell, fabric, cache_folder)
+        found = runner.compute(cell)
         if fabric.is_global_zero and found:
             if isinstance(found, Result) and not keep_weights:
                 folder.forget_weights(cell)
@@ -105,12 +121,12 @@ def run(
 
 
 def is_first() -> bool:
-    """Whether this is the process that measures and writes."""
+    """Return whether this is the process that measures and writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def undone(job: Job, folder: Folder) -> list[Cell]:
-    """Cells without a result.
+def undone(job: TableJob, folder: ResultFolder) -> list[Cell]:
+    """Return the cells without a result.
 
     Raises:
         ValueError: a result is broken, or of another checkpoint.
@@ -120,14 +136,15 @@ def undone(job: Job, folder: Folder) -> list[Cell]:
     return [cell for cell, digest in expected.items() if folder.result(cell, digest) is None]
 
 
-def missing(job: Job, cell: Cell) -> str:
-    """Why a cell cannot be computed here: every reason, or ""."""
+def missing(job: TableJob, cell: Cell) -> str:
+    """Return every reason why a cell cannot be computed here, or ""."""
     reasons = [_no_start(job, cell)]
-    wanted: list[tuple[str, Protocol]] = [(job.config.tasks[cell.task].data, cell.protocol)]
+    needed: list[tuple[str, Protocol]] = [(job.config.tasks[cell.task].data, cell.protocol)]
     own = {*job.config.arms, *((PRETRAINED,) if job.config.pretrains else ())}
-    if source(cell) in own and source(cell) not in job.checkpoints:
-        wanted += [(name, "sound") for name in job.pretraining.data.tables]
-    for name, protocol in wanted:
+    pretrains = source(cell) in own and source(cell) not in job.checkpoints
+    if pretrains or job.config.probe(cell.task):  # probes read the cache of the pre-training
+        needed += [(name, "sound") for name in job.pretraining.data.tables]
+    for name, protocol in dict.fromkeys(needed):
         try:
             open_reader(job.data, name, protocol)
         except (MissingData, DataError) as error:
@@ -135,8 +152,8 @@ def missing(job: Job, cell: Cell) -> str:
     return "; ".join(filter(None, reasons))
 
 
-def _no_start(job: Job, cell: Cell) -> str:
-    """Why there are no weights to start from, or ""."""
+def _no_start(job: TableJob, cell: Cell) -> str:
+    """Return the reason why there are no weights to start from, or ""."""
     if cell.start == "imagenet" and job.pretraining.model.encoder.weights is None:
         return "the model's configuration names no weights to start from"
     given = PRETRAINED in job.checkpoints or job.config.pretrains
@@ -148,71 +165,142 @@ def _no_start(job: Job, cell: Cell) -> str:
     return ""
 
 
-def _compute(
-    job: Job, folder: Folder, cell: Cell, fabric: Fabric, cache_folder: Path
-) -> Result | Missing | None:
-    """The first process gives the result, or why there is none; the others None."""
-    reason: str = fabric.broadcast(missing(job, cell))
-    if reason:
-        return Missing(cell, reason)
-    began = time.monotonic()
-    try:
-        start = _checkpoint(job, folder, cell, cache_folder)
-        trained = start
-        if job.config.tasks[cell.task].trains:
-            config = _looking(job, cell, start, fabric, cache_folder)
-            trained = finetune(config, folder.run(cell), cache_folder)
-    except DataError as error:  # every process meets it: each reads the data set
-        return Missing(cell, str(error))
-    found: Result | Missing | None = None
-    with fabric.rank_zero_first():
-        if fabric.is_global_zero and trained:
-            found = _measure(job, cell, trained, start, began)
+@dataclass(frozen=True)
+class _FrozenStart:
+    """A start of probes, loaded once for all of its cells."""
+
+    key: tuple[str, int | None, Protocol]
+    checkpoint: str
+    unet: smp.Unet
+    encoded: EncodedTables
+
+
+class _Runner:
+    """Computes cells one after the other; each process of a run has one."""
+
+    def __init__(
+        self, job: TableJob, folder: ResultFolder, fabric: Fabric, cache_folder: Path
+    ) -> None:
+        self._job, self._folder = job, folder
+        self._fabric, self._cache_folder = fabric, cache_folder
+        self._frozen: _FrozenStart | None = None
+
+    def compute(self, cell: Cell) -> Result | Missing | None:
+        """Return the result or the reason why there is none; None in all but the first process."""
+        reason: str = self._fabric.broadcast(missing(self._job, cell))
+        if reason:
+            return Missing(cell, reason)
+        began = time.monotonic()
+        probe = self._job.config.probe(cell.task)
+        try:
+            start = self._checkpoint(cell)
+            trained = start
+            if probe is None and self._job.config.tasks[cell.task].trains:
+                config = self._with_validation(cell, start)
+                trained = finetune(config, self._folder.run(cell), self._cache_folder)
+        except DataError as error:  # every process meets it: each reads the data set
+            return Missing(cell, str(error))
+        found: Result | Missing | None = None
+        with self._fabric.rank_zero_first():
+            if self._fabric.is_global_zero and probe is not None:
+                found = self._probe(cell, probe, start)
+            elif self._fabric.is_global_zero and trained:
+                found = self._measure(cell, trained, start, began)
             if isinstance(found, Result):
-                folder.keep(found)
-    return found
+                self._folder.keep(found)
+        return found
+
+    def _checkpoint(self, cell: Cell) -> Path | None:
+        """Return the checkpoint that a cell starts from; pre-train it if there is none."""
+        name, seed = source(cell), pretraining_seed(self._job, cell)
+        if name is None or name in self._job.checkpoints:
+            return self._job.checkpoints.get(name or "")
+        folder = self._folder.pretraining(name, seed)
+        return pretrain(arm_pretraining(self._job, name, seed), folder, self._cache_folder)
+
+    def _with_validation(self, cell: Cell, start: Path | None) -> FinetuneConfig:
+        config, schedule = finetuning(self._job, cell, start), recipe_of(self._job, cell).look
+        if schedule is None:
+            return config
+        with self._fabric.rank_zero_first():
+            cache = open_cache(config.data, config.preprocess, self._cache_folder)
+        rows = len(training_pool(cache, config))
+        return with_validation(config, schedule, rows, self._job.processes)
+
+    def _measure(
+        self, cell: Cell, trained: Path, start: Path | None, began: float
+    ) -> Result | Missing:
+        job = self._job
+        columns = {
+            column: None
+            for table in job.config.tables.values()
+            for column in table.columns.values()
+            if column.task == cell.task
+        }
+        try:
+            found = measure(job.config.tasks[cell.task], cell, trained, list(columns), job.data)
+        except NotMeasured as error:
+            return Missing(cell, str(error))
+        seconds = round(time.monotonic() - began, 1)
+        return Result(cell, found, sha256(start) if start else "", seconds, current_commit())
+
+    def _probe(self, cell: Cell, probe: ProbeConfig, checkpoint: Path | None) -> Result | Missing:
+        task = self._job.config.tasks[cell.task]
+        fraction, seed = cell.fraction or 1.0, cell.seed or 0
+        try:
+            start = self._start(cell, checkpoint)
+            began = time.monotonic()
+            if task.kind == "classify":
+                found, training = probe_linear(probe, start.encoded, task, fraction, seed)
+            else:
+                transfer = transfers_decoder(self._job, cell)
+                head = build_probe(start.unet, len(task.labels), seed, transfer=transfer)
+                found, training = probe_decoder(probe, start.encoded, head, task, fraction, seed)
+        except DataError as error:
+            return Missing(cell, str(error))
+        seconds, metric = round(time.monotonic() - began, 1), PROBE_METRICS[task.kind]
+        figures = {metric: found}
+        return Result(cell, figures, start.checkpoint, seconds, current_commit(), training)
+
+    def _start(self, cell: Cell, checkpoint: Path | None) -> _FrozenStart:
+        """Return encoder, decoder and features of a start, kept until another start is needed."""
+        job, key = self._job, (cell.start, cell.seed, cell.protocol)
+        if self._frozen is None or self._frozen.key != key:
+            self._frozen = None  # the features of one start may fill the memory
+            unet = _unet(job, cell, checkpoint)
+            where = {"root": job.data, "protocol": cell.protocol}
+            data, spec = job.pretraining.data.model_copy(update=where), job.pretraining.preprocess
+            cache = open_cache(data, spec, self._cache_folder)
+            tasks = [job.config.tasks[task] for task in probed_tasks(job)]
+            encoded = EncodedTables(cache, unet, spec, tasks)
+            digest = sha256(checkpoint) if checkpoint else ""
+            self._frozen = _FrozenStart(key, digest, unet, encoded)
+        return self._frozen
 
 
-def _checkpoint(job: Job, folder: Folder, cell: Cell, cache_folder: Path) -> Path | None:
-    """What a cell starts from; pre-trains, or goes on with it, where there is none."""
-    name = source(cell)
-    if name is None or name in job.checkpoints:
-        return job.checkpoints.get(name or "")
-    return pretrain(arm_pretraining(job, name), folder.pretraining(name), cache_folder)
+def _unet(job: TableJob, cell: Cell, checkpoint: Path | None) -> smp.Unet:
+    """Return the encoder and decoder that a probe starts from."""
+    if checkpoint is not None:
+        return read_unet(checkpoint)
+    encoder = job.pretraining.model.encoder
+    if cell.start == "random":
+        encoder = encoder.model_copy(update={"weights": None})
+    return fresh_unet(encoder, cell.seed or 0)
 
 
-def _looking(
-    job: Job, cell: Cell, start: Path | None, fabric: Fabric, cache_folder: Path
+def with_validation(
+    config: FinetuneConfig, schedule: ValidationSchedule, rows: int, processes: int
 ) -> FinetuneConfig:
-    config, look = finetuning(job, cell, start), recipe_of(job, cell).look
-    if look is None:
-        return config
-    with fabric.rank_zero_first():
-        cache = open_cache(config.data, config.preprocess, cache_folder)
-    return with_looks(config, look, len(training_pool(cache, config)), job.processes)
+    """Add validations to a fine-tuning.
 
-
-def with_looks(config: FinetuneConfig, look: Look, rows: int, processes: int) -> FinetuneConfig:
-    """Look at the validation split every so many epochs of so many rows."""
+    Args:
+        config: the fine-tuning.
+        schedule: validations, in epochs.
+        rows: number of training rows.
+        processes: number of processes that share a step.
+    """
     step = config.batch_size * processes * config.engine.accumulate
     rows *= max(1, -(-step // rows))  # as a fine-tuning repeats a pool that is smaller than a step
-    every = max(1, round(look.epochs * steps_per_epoch(rows, step)))
-    choose = look.model_dump(exclude={"epochs"}) | {"every": every}
+    every = max(1, round(schedule.epochs * steps_per_epoch(rows, step)))
+    choose = schedule.model_dump(exclude={"epochs"}) | {"every": every}
     return FinetuneConfig.model_validate(config.model_dump() | {"choose": choose})
-
-
-def _measure(
-    job: Job, cell: Cell, trained: Path, start: Path | None, began: float
-) -> Result | Missing:
-    columns = {
-        column: None
-        for table in job.config.tables.values()
-        for column in table.columns.values()
-        if column.task == cell.task
-    }
-    try:
-        found = measure(job.config.tasks[cell.task], cell, trained, list(columns), job.data)
-    except NotMeasured as error:
-        return Missing(cell, str(error))
-    seconds = round(time.monotonic() - began, 1)
-    return Result(cell, found, sha256(start) if start else "", seconds, current_commit())

@@ -15,7 +15,6 @@ from training.config.files import (
     describe_error,
     find,
     load,
-    load_ablation,
     load_any,
     load_tables,
 )
@@ -30,8 +29,6 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
     kind = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["kind"]
     if kind == "pretrain":
         assert load(name, PretrainConfig).kind == "pretrain"
-    elif kind == "ablation":
-        assert load_ablation(name).kind == "ablation"
     elif kind == "tables":
         assert load_tables(name).kind == "tables"
     else:

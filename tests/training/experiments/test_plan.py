@@ -1,4 +1,4 @@
-"""The cells of the paper's tables: valid, of their own names, and with the paper's recipes."""
+"""Cells of tables: valid, with names of their own, and with the paper's recipes."""
 
 import re
 from dataclasses import replace
@@ -9,38 +9,42 @@ import pytest
 from pydantic import ValidationError
 
 from tests.builders.training import tiny_tables
-from training.config.experiments import TablesConfig
+from training.config.experiments import Keys, TablesConfig
 from training.config.files import load, load_tables
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.experiments.plan import (
-    Asked,
     Cell,
-    Job,
+    TableJob,
+    TableRequest,
     arm_pretraining,
     cells,
     check,
     finetuning,
     merged,
     source,
+    transfers_decoder,
 )
-from training.experiments.published_figures import BELOW_ONE, IMPOSSIBLE, places, published
 
+_PROBE = {"steps": 1, "batch_size": 2, "lr": 1, "weight_decay": 0, "choose_every": 1}
 TABLES = ("1", "2a", "2b", "3", "4", "5", "7", "8")
 CHECKPOINT = Path("runs/g2d_paper/last.ckpt")
 
 
-def _job(table: str, **asked: Any) -> Job:
+def _job(table: str, **request: Any) -> TableJob:
     config = load_tables("tables")
-    return Job(
-        config, load(config.pretraining, PretrainConfig), Path("data"), Asked(table, **asked)
+    return TableJob(
+        config,
+        load(config.pretraining, PretrainConfig),
+        Path("data"),
+        TableRequest(table, **request),
     )
 
 
 @pytest.fixture(scope="module")
-def every_cell() -> dict[Cell, Job]:
-    """Of every table, detector, protocol and two seeds."""
-    found: dict[Cell, Job] = {}
+def every_cell() -> dict[Cell, TableJob]:
+    """The cells of every table, detector and protocol, for two seeds."""
+    found: dict[Cell, TableJob] = {}
     for table in TABLES:
         for detector in ("yolov3", "fcos", "centre"):
             job = _job(table, seeds=(0, 1), protocols=("sound", "mgca"), detector=detector)
@@ -52,12 +56,12 @@ def test_the_tables_are_those_of_the_paper() -> None:
     assert tuple(load_tables("tables").tables) == TABLES
 
 
-def test_every_cell_has_a_name_of_its_own(every_cell: dict[Cell, Job]) -> None:
+def test_every_cell_has_a_name_of_its_own(every_cell: dict[Cell, TableJob]) -> None:
     assert len({cell.name for cell in every_cell}) == len(every_cell) > 300
 
 
 def test_every_cell_that_trains_has_a_valid_configuration_of_its_own(
-    every_cell: dict[Cell, Job],
+    every_cell: dict[Cell, TableJob],
 ) -> None:
     found: dict[str, Cell] = {}
     for cell, job in every_cell.items():
@@ -91,8 +95,8 @@ def test_table_1_has_the_cells_of_the_paper() -> None:
     assert len(found) == 3 * 14
 
 
-def _config(table: str, task: str, fraction: float, **asked: Any) -> FinetuneConfig:
-    job = _job(table, **asked)
+def _config(table: str, task: str, fraction: float, **request: Any) -> FinetuneConfig:
+    job = _job(table, **request)
     row = next(c for c in cells(job) if (c.task, c.fraction) == (task, fraction))
     return finetuning(job, replace(row, start="encoder"), CHECKPOINT)
 
@@ -184,7 +188,7 @@ def test_only_and_fractions_narrow_a_table() -> None:
         (replace(_job("5"), checkpoints={"otsu": CHECKPOINT}), "no arm is called otsu"),
     ],
 )
-def test_what_is_not_known_is_refused_by_name(job: Job, message: str) -> None:
+def test_what_is_not_known_is_refused_by_name(job: TableJob, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check(job)
 
@@ -209,16 +213,41 @@ def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
         (("recipes", "linear", "at"), {2.0: {}}, "less than or equal to 1"),
         (("recipes", "linear", "look", "by"), "luck", "Input should be 'loss'"),
         (("tables", "1", "colums"), {}, "Extra inputs"),
+        (("tables", "1", "pairs"), [["random", "other"]], "no row is called other"),
+        (("recipes", "linear", "run"), None, "needs either run or probe"),
+        (("recipes", "linear", "probe"), _PROBE, "needs either run or probe"),
+        (("recipes", "linear"), {"probe": _PROBE, "look": {"by": "loss"}}, "belong to a fine-tun"),
+        (("recipes", "linear"), {"probe": _PROBE | {"repeats": 3}}, "repeats"),
+        (("recipes", "linear"), {"probe": _PROBE, "run": {}}, "needs either run or probe"),
     ],
 )
 def test_a_wrong_recipe_file_is_refused(path: tuple[str, ...], value: Any, message: str) -> None:
-    keys = tiny_tables.recipes()
+    with pytest.raises(ValidationError, match=message):
+        TablesConfig.model_validate(_with(tiny_tables.recipes(), path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("tasks", "pneumonia", "labels"), ["Pneumonia", "Edema"], "linear probe has one label"),
+        (("tasks", "pneumonia", "kind"), "detect", "a probe classifies or segments"),
+        (("tasks", "pneumonia", "run"), {"epochs": 1}, "takes no run keys"),
+        (("tables", "ablation", "columns", "lungs", "metric"), "iou", "the probe measures dice"),
+        (("tables", "ablation", "columns", "lungs", "label"), "Left lung", "without a label"),
+        (("tables", "ablation", "seeds"), [], "at least 1 item"),
+    ],
+)
+def test_a_wrong_probe_is_refused(path: tuple[str, ...], value: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TablesConfig.model_validate(_with(tiny_tables.ablation(), path, value))
+
+
+def _with(keys: Keys, path: tuple[str, ...], value: Any) -> Keys:
     part = keys
     for key in path[:-1]:
         part = part[key]
     part[path[-1]] = value
-    with pytest.raises(ValidationError, match=message):
-        TablesConfig.model_validate(keys)
+    return keys
 
 
 def test_an_unknown_key_of_a_recipe_is_refused_when_its_cells_are_planned(tmp_path: Path) -> None:
@@ -237,50 +266,73 @@ def test_later_keys_come_before_earlier_ones_part_by_part() -> None:
     assert first["a"] == {"x": 1, "y": 2}
 
 
-def test_every_published_figure_has_its_place() -> None:
-    tables = load_tables("tables").tables
-    for table, row, column in places():
-        assert row in tables[table].rows
-        assert column in tables[table].columns
-
-
-@pytest.mark.parametrize(
-    ("table", "row", "column", "figures"),
-    [
-        ("1", "random", "siim_dice", (9.0, 28.6, 54.3)),
-        ("1", "random", "object_cxr_map", (BELOW_ONE, 0.5, 4.4)),
-        ("1", "imagenet", "rsna_dice", (34.8, 39.9, 64.0)),
-        ("1", "convirt", "rsna_map", (8.2, 15.6, 17.9)),
-        ("1", "mgca", "siim_dice", (49.7, 59.3, 64.2)),
-        ("1", "m_flag", "object_cxr_map", (BELOW_ONE, 12.4, 19.3)),
-        ("1", "medklip", "rsna_dice", (66.2, 69.4, 71.9)),
-        ("1", "encoder", "object_cxr_map", (3.8, 13.1, 20.4)),
-        ("1", "encoder_decoder", "siim_dice", (65.6, 66.9, 68.4)),
-        ("1", "encoder_decoder", "rsna_map", (IMPOSSIBLE,) * 3),
-        ("3", "g2d", "cxr14_auroc", (79.1, 81.1, 83.1)),
-        ("4", "g2d", "covidx_accuracy", (76.6, 88.2, 93.4)),
-        ("5", "loss_none", "siim_dice", (49.2, None, None)),
-        ("5", "loss_pseudo", "cxr14_auroc", (79.1, None, None)),
-        ("8", "shuffled", "rsna_map", (7.6, None, None)),
-        ("3", "random", "cxr14_auroc", (None, None, None)),
-    ],
-)
-def test_published_figures_are_the_paper_s(
-    table: str, row: str, column: str, figures: tuple[float | str | None, ...]
-) -> None:
-    found = tuple(published(table, row, column, fraction) for fraction in (0.01, 0.1, 1.0))
-    assert found == figures
-    assert published(table, row, column, 0.05) is None
-
-
-def test_published_zero_shot_figures_are_the_paper_s() -> None:
-    grounding = [published("2a", "g2d", f"rsna_{name}", None) for name in ("recall", "iou", "dice")]
-    assert grounding == [88.4, 33.5, 47.7]
-    assert published("2b", "g2d", "chexpert_auroc", None) == 91.2
-    assert published("2b", "g2d", "chexpert_f1", None) is None
-
-
 def test_the_documented_numbers_of_cells_are_those_of_the_plan() -> None:
     page = (Path(__file__).parents[3] / "docs" / "tables.md").read_text()
     told = dict(re.findall(r"^\| (\w+) \| .* \| (\d+) \|$", page, re.MULTILINE))
     assert told == {table: str(len(cells(_job(table)))) for table in TABLES}
+
+
+def _ablation(**request: Any) -> TableJob:
+    config = load_tables("ablation")
+    model = load(config.pretraining, PretrainConfig)
+    return TableJob(config, model, Path("data"), TableRequest("ablation", **request))
+
+
+def test_the_shipped_ablation_has_every_figure_of_its_page() -> None:
+    job = _ablation()
+    found = cells(job)
+    assert len({cell.name for cell in found}) == len(found) == 216
+    assert job.pretraining.data.licences == ("open", "noncommercial")
+    assert {c.fraction for c in found} == {0.01, 0.1, 1.0}
+    assert {c.seed for c in found} == {0, 1, 2}
+    assert {c.start for c in found} == {"imagenet", "none", "pseudo", "shuffled", "random"}
+
+
+def test_cells_of_an_encoder_follow_each_other() -> None:
+    """Whoever computes them in order computes the features of each encoder once."""
+    found = cells(_ablation())
+    changes = [c for c, before in zip(found, [None, *found], strict=False)
+               if before is None or (c.start, c.seed) != (before.start, before.seed)]  # fmt: skip
+    assert len(changes) == 5 * 3
+    assert [c.seed for c in changes] == [0] * 5 + [1] * 5 + [2] * 5
+
+
+def test_probes_transfer_the_decoder_that_their_row_asks_for() -> None:
+    job = _ablation(seeds=(0,), fractions=(1.0,), only=("covid_cxr",))
+    transferred = [(c.start, c.decoder) for c in cells(job) if transfers_decoder(job, c)]
+    assert transferred == [("pseudo", "transferred"), ("shuffled", "transferred")]
+    assert ("pseudo", "new") in [(c.start, c.decoder) for c in cells(job)]
+
+
+def test_arms_of_the_ablation_differ_in_their_decoder_loss_alone() -> None:
+    job = _ablation()
+    pseudo = arm_pretraining(job, "pseudo", 4).model_dump()
+    changed = {
+        arm: {k for k, v in arm_pretraining(job, arm, 4).model_dump().items() if v != pseudo[k]}
+        for arm in job.config.arms
+    }
+    assert changed == {"none": {"decoder_loss"}, "pseudo": set(), "shuffled": {"shuffle_masks"}}
+    assert pseudo["seed"] == 4
+    assert pseudo["decoder_loss"] == "pseudo_segmentation"
+
+
+def test_a_probe_is_not_fine_tuned() -> None:
+    job = _ablation()
+    with pytest.raises(ValueError, match="is a probe, not a fine-tuning"):
+        finetuning(job, cells(job)[0], None)
+
+
+@pytest.mark.parametrize("start", ["none", "random", "encoder"])
+def test_a_decoder_that_was_never_trained_cannot_be_transferred(start: str, tmp_path: Path) -> None:
+    path = ("tables", "ablation", "rows", "pseudo_decoder", "of")
+    keys = _with(tiny_tables.ablation(), path, start)
+    job = replace(
+        tiny_tables.ablation_job(tmp_path, tmp_path), config=TablesConfig.model_validate(keys)
+    )
+    with pytest.raises(ValueError, match=f"{start} has no trained decoder"):
+        check(job)
+
+
+def test_a_checkpoint_is_refused_where_each_seed_has_its_own() -> None:
+    with pytest.raises(ValueError, match="each seed has a pre-training of its own"):
+        check(replace(_ablation(), checkpoints={"pseudo": CHECKPOINT}))

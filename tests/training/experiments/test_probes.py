@@ -1,4 +1,4 @@
-"""Probes on a frozen encoder: what is trained, what is not, and what chooses."""
+"""Probes of a frozen encoder: what is trained, what stays, and what chooses the step."""
 
 from pathlib import Path
 
@@ -11,21 +11,26 @@ from torch import Tensor, nn
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX
-from training.config.ablation import ProbeConfig
+from training.config.experiments import ProbeConfig, Task
 from training.config.model import EncoderConfig
 from training.config.pretrain import PretrainConfig
 from training.data.cache.cache import Cache, open_cache
+from training.data.rows.dataset_files import DataError
 from training.data.rows.masks import LUNGS
 from training.engine import seeding
 from training.engine.checkpoint import read_checkpoint
-from training.experiments import probe_classify, probe_segment
-from training.experiments.probe_classify import Labelled, measure_auroc, train_linear
-from training.experiments.probe_segment import (
-    Annotated,
-    annotated,
+from training.experiments import probes
+from training.experiments.probes import (
+    AnnotatedFeatures,
+    EncodedTables,
+    LabelledFeatures,
+    annotated_features,
     build_probe,
+    measure_auroc,
     measure_dice,
+    probe_linear,
     train_decoder,
+    train_linear,
 )
 from training.finetune.frozen_features import EncodedRows, encode_rows, fresh_unet, read_unet
 from training.model.text_encoder import Tokens
@@ -33,8 +38,9 @@ from training.pretrain.objective import Pretraining
 from training.pretrain.pretrain import pretrain
 
 ENCODER = EncoderConfig(name="resnet18", weights=None, decoder_channels=(16, 16, 16, 8, 8))
-PROBE = ProbeConfig(
-    tables=("kermany_224",), steps=6, batch_size=4, lr=1e-2, weight_decay=0.0, choose_every=2
+PROBE = ProbeConfig(steps=6, batch_size=4, lr=1e-2, weight_decay=0.0, choose_every=2)
+PNEUMONIA = Task(
+    data="kermany_224", title="", kind="classify", labels=("Pneumonia",), recipe="linear"
 )
 
 
@@ -80,7 +86,7 @@ def test_training_leaves_encoder_and_pre_trained_decoder_unchanged(
     unet: smp.Unet, cache: Cache
 ) -> None:
     before = _state(unet)
-    split = annotated(_features(unet, cache), cache, range(8))
+    split = annotated_features(_features(unet, cache), cache, range(8), LUNGS)
     probe = build_probe(unet, 2, 0, transfer=True)
     start = _state(probe)
     train_decoder(PROBE, probe, split, range(8), split, 0)
@@ -110,18 +116,18 @@ def test_a_new_decoder_depends_on_the_seed_alone(unet: smp.Unet) -> None:
 
 
 def test_a_decoder_learns_the_lungs(unet: smp.Unet, cache: Cache) -> None:
-    split = annotated(_features(unet, cache), cache, range(8))
+    split = annotated_features(_features(unet, cache), cache, range(8), LUNGS)
     probe = build_probe(unet, 2, 0, transfer=False)
     longer = PROBE.model_copy(update={"steps": 40, "choose_every": 10})
     chosen = train_decoder(longer, probe, split, range(8), split, 0)
     assert chosen.valid > 0.9
-    assert measure_dice(chosen.probe, split) == pytest.approx(chosen.valid)
+    assert measure_dice(chosen.head, split) == pytest.approx(chosen.valid)
 
 
 def test_unlabelled_radiographs_change_nothing_of_a_decoder(unet: smp.Unet, cache: Cache) -> None:
     features = _features(unet, cache)
-    split = annotated(features, cache, range(8))
-    wrong = Annotated(features, split.rows, split.places, split.bits.clone(), LUNGS)
+    split = annotated_features(features, cache, range(8), LUNGS)
+    wrong = AnnotatedFeatures(features, split.rows, split.places, split.bits.clone(), LUNGS)
     wrong.bits[4:] = 0
     found = []
     for train in (split, wrong):
@@ -134,7 +140,7 @@ def test_unlabelled_radiographs_change_nothing_of_a_decoder(unet: smp.Unet, cach
 def test_the_best_step_on_validation_is_kept(
     unet: smp.Unet, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split = annotated(_features(unet, cache), cache, range(8))
+    split = annotated_features(_features(unet, cache), cache, range(8), LUNGS)
     after: list[dict[str, Tensor]] = []
     figures = iter([0.2, 0.9, 0.9])
 
@@ -142,12 +148,12 @@ def test_the_best_step_on_validation_is_kept(
         after.append(_state(probe))
         return next(figures)
 
-    monkeypatch.setattr(probe_segment, "measure_dice", measured)
+    monkeypatch.setattr(probes, "measure_dice", measured)
     chosen = train_decoder(
         PROBE, build_probe(unet, 2, 0, transfer=False), split, range(8), split, 0
     )
     assert (chosen.step, chosen.valid) == (4, 0.9)
-    assert _equal(after[1], _state(chosen.probe))
+    assert _equal(after[1], _state(chosen.head))
 
 
 class _Fixed(nn.Module):
@@ -170,19 +176,19 @@ def test_dice_is_of_each_image_and_leaves_ignored_pixels_out() -> None:
     logits[:, 0, 0, :2] = 1.0  # half of the left lung
     logits[:, 1, 1] = 1.0  # all of the right lung
     nothing = EncodedRows((0, 1), torch.zeros(2, 1), (), 4)
-    split = Annotated(nothing, (0, 1), torch.arange(2), bits, LUNGS)
+    split = AnnotatedFeatures(nothing, (0, 1), torch.arange(2), bits, LUNGS)
     # first image: (2/3 + 1) / 2; second: 1, its other half is not counted
     found = measure_dice(_Fixed(logits), split)  # type: ignore[arg-type]
     assert found == pytest.approx((5 / 6 + 1) / 2)
 
 
-def _blobs(count: int, shift: float = 2.0, seed: int = 0) -> Labelled:
+def _blobs(count: int, shift: float = 2.0, seed: int = 0) -> LabelledFeatures:
     """Two overlapping clouds."""
     generator = torch.Generator().manual_seed(seed)
     positive = np.arange(count) % 2 == 0
     deep = torch.randn(count, 3, generator=generator)
     deep[positive] += shift
-    return Labelled(tuple(range(count)), deep * 100 + 7, positive)
+    return LabelledFeatures(tuple(range(count)), deep * 100 + 7, positive)
 
 
 def test_a_linear_layer_tells_two_clouds_apart() -> None:
@@ -192,9 +198,15 @@ def test_a_linear_layer_tells_two_clouds_apart() -> None:
     assert measure_auroc(chosen.head, _blobs(200, seed=2)) > 0.95
 
 
+def test_a_split_without_rows_is_an_error_by_name(unet: smp.Unet, cache: Cache) -> None:
+    encoded = EncodedTables(cache, unet, PreprocessSpec(size_px=SIZE_PX), [PNEUMONIA])
+    with pytest.raises(DataError, match="kermany_224 has no valid row to probe with"):
+        probe_linear(PROBE, encoded, PNEUMONIA, 1.0, 0)
+
+
 def test_labels_outside_of_the_fraction_change_nothing() -> None:
     train = _blobs(64)
-    flipped = Labelled(train.rows, train.deep, train.positive.copy())
+    flipped = LabelledFeatures(train.rows, train.deep, train.positive.copy())
     flipped.positive[8:] = ~flipped.positive[8:]
     heads = [train_linear(PROBE, t, range(8), _blobs(32), 0).head for t in (train, flipped)]
     assert _equal(_state(heads[0]), _state(heads[1]))
@@ -204,11 +216,11 @@ def test_the_step_of_best_validation_auroc_is_kept(monkeypatch: pytest.MonkeyPat
     after: list[dict[str, Tensor]] = []
     figures = iter([0.9, 0.5, 0.9])
 
-    def measured(head: nn.Module, _: Labelled) -> float:
+    def measured(head: nn.Module, _: LabelledFeatures) -> float:
         after.append(_state(head))
         return next(figures)
 
-    monkeypatch.setattr(probe_classify, "measure_auroc", measured)
+    monkeypatch.setattr(probes, "measure_auroc", measured)
     chosen = train_linear(PROBE, _blobs(16), range(16), _blobs(16), 0)
     assert (chosen.step, chosen.valid) == (2, 0.9)
     assert _equal(after[0], _state(chosen.head))

@@ -1,4 +1,4 @@
-"""Tables as a whole: filled, killed and gone on with, and what is refused."""
+"""Tables of fine-tunings as a whole: filled, killed and resumed, and refused."""
 
 import json
 import os
@@ -9,20 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
 
-from g2d.cli import app
 from tests.builders.distributed.torchrun import torchrun
 from tests.builders.training import tiny_tables
 from tests.builders.training.killing import killed_at_its_first_checkpoint
 from training.config.experiments import TablesConfig
 from training.config.pretrain import ImportedConfig
 from training.engine import trainer
-from training.experiments import run as running
-from training.experiments.plan import Cell, Job, cells, finetuning
-from training.experiments.render import as_csv, markdown, places
-from training.experiments.result_store import Folder, Result, sha256
-from training.experiments.run import Missing, missing, pretraining_of, run, undone, with_looks
+from training.experiments.plan import Cell, TableJob, cells, finetuning
+from training.experiments.render import markdown, table_entries
+from training.experiments.result_store import Result, ResultFolder, sha256
+from training.experiments.run import Missing, missing, pretraining_of, run, undone, with_validation
 from training.git_commit import current_commit
 from training.pretrain.pretrain import pretrain
 
@@ -50,21 +47,23 @@ def pretrained(
 
 
 @pytest.fixture(scope="module")
-def job(data: Path, text_encoder: Path, pretrained: Path) -> Job:
+def job(data: Path, text_encoder: Path, pretrained: Path) -> TableJob:
     """Table 1: five cells."""
     found = tiny_tables.job(data, text_encoder)
     return replace(found, checkpoints={"pretrained": pretrained})
 
 
 @pytest.fixture(scope="module")
-def filled(job: Job, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(job: TableJob, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its results, computed without a stop."""
     out = tmp_path_factory.mktemp("tables") / "run"
     assert [type(found) for found in run(job, out, cache)] == [Result] * 5
     return out
 
 
-def test_every_cell_has_its_result_and_its_run(job: Job, filled: Path, pretrained: Path) -> None:
+def test_every_cell_has_its_result_and_its_run(
+    job: TableJob, filled: Path, pretrained: Path
+) -> None:
     assert [cell.name for cell in cells(job)] == [
         "lungs-random-sound-1-s0",
         "lungs-encoder-sound-1-s0",
@@ -73,7 +72,7 @@ def test_every_cell_has_its_result_and_its_run(job: Job, filled: Path, pretraine
         "pneumonia-encoder-sound-1-s0",
     ]
     for cell in cells(job):
-        result = Folder(filled).result(cell)
+        result = ResultFolder(filled).result(cell)
         assert result
         metric = "dice" if cell.task == "lungs" else "auroc"
         assert set(result.found) == {metric}
@@ -83,51 +82,51 @@ def test_every_cell_has_its_result_and_its_run(job: Job, filled: Path, pretraine
         assert (filled / "cells" / cell.name / "last.ckpt").is_file()
 
 
-def test_the_figures_are_those_of_the_evaluation_of_the_run(job: Job, filled: Path) -> None:
+def test_the_figures_are_those_of_the_evaluation_of_the_run(job: TableJob, filled: Path) -> None:
     cell = cells(job)[4]
     folder = filled / "cells" / cell.name
     metrics = json.loads((folder / "assessment.json").read_text())["metrics"]
     (told,) = [m for m in metrics if (m["label"], m["metric"]) == ("Pneumonia", "auroc")]
-    result = Folder(filled).result(cell)
+    result = ResultFolder(filled).result(cell)
     assert result
     assert (result.found["auroc"].value, result.found["auroc"].low) == (told["value"], told["low"])
 
 
-def test_a_run_looks_once_an_epoch(job: Job, filled: Path) -> None:
+def test_a_run_validates_once_an_epoch(job: TableJob, filled: Path) -> None:
     notes = (filled / "cells" / cells(job)[0].name / "history.jsonl").read_text().splitlines()
     looks = [note["step"] for note in map(json.loads, notes) if "valid_loss" in note]
     assert looks == [3, 6]  # 12 rows in steps of 4, two epochs
 
 
-def test_looks_count_a_pool_that_is_smaller_than_a_step_as_the_run_does(job: Job) -> None:
+def test_a_pool_that_is_smaller_than_a_step_is_repeated_as_in_the_run(job: TableJob) -> None:
     config = finetuning(job, cells(job)[0], None)
     look = job.config.recipes["linear"].look
     assert look
     for rows, processes, every in ((12, 1, 3), (12, 2, 1), (3, 1, 1), (15, 1, 3)):
-        choose = with_looks(config, look, rows, processes).choose
+        choose = with_validation(config, look, rows, processes).choose
         assert choose
         assert (choose.every, choose.by, choose.patience) == (every, "loss", 5)
 
 
 @pytest.fixture
-def fourth(job: Job) -> Job:
+def fourth(job: TableJob) -> TableJob:
     """Table 4: two cells, of which `filled` has the second, and two without their data."""
-    return replace(job, asked=replace(job.asked, table="4"))
+    return replace(job, request=replace(job.request, table="4"))
 
 
-def test_a_killed_table_goes_on_and_computes_nothing_twice(
-    fourth: Job, filled: Path, cache: Path, tmp_path: Path
+def test_a_killed_table_resumes_and_computes_nothing_twice(
+    fourth: TableJob, filled: Path, cache: Path, tmp_path: Path
 ) -> None:
     with killed_at_its_first_checkpoint():  # first within the first fine-tuning
         list(run(fourth, tmp_path, cache))
-    assert undone(fourth, Folder(tmp_path)) == cells(fourth)
+    assert undone(fourth, ResultFolder(tmp_path)) == cells(fourth)
     going = run(fourth, tmp_path, cache)  # then between two cells
     first = next(going)
     going.close()
     rest = list(run(fourth, tmp_path, cache))
     assert [found.cell for found in (first, *rest)] == cells(fourth)
     second = cells(fourth)[1]
-    again, whole = (Folder(out).result(second) for out in (tmp_path, filled))
+    again, whole = (ResultFolder(out).result(second) for out in (tmp_path, filled))
     assert again
     assert whole
     assert again.found == whole.found
@@ -136,36 +135,39 @@ def test_a_killed_table_goes_on_and_computes_nothing_twice(
 
 
 def test_weights_may_be_forgotten_once_they_are_measured(
-    fourth: Job, cache: Path, tmp_path: Path
+    fourth: TableJob, cache: Path, tmp_path: Path
 ) -> None:
-    only = replace(fourth, asked=replace(fourth.asked, fractions=(1.0,), only=(tiny_tables.SET,)))
+    only = replace(
+        fourth, request=replace(fourth.request, fractions=(1.0,), only=(tiny_tables.SET,))
+    )
     (found,) = run(only, tmp_path, cache, keep_weights=False)
-    folder = Folder(tmp_path)
+    folder = ResultFolder(tmp_path)
     assert folder.result(found.cell) == found
     assert not list(folder.run(found.cell).glob("*.ckpt"))
     assert list(run(only, tmp_path, cache)) == []
 
 
 def test_a_data_set_that_is_missing_is_named_and_stops_nothing(
-    fourth: Job, filled: Path, cache: Path
+    fourth: TableJob, filled: Path, cache: Path
 ) -> None:
-    one = replace(fourth, asked=replace(fourth.asked, fractions=(1.0,)))
+    one = replace(fourth, request=replace(fourth.request, fractions=(1.0,)))
     (found,) = run(one, filled, cache)
     assert isinstance(found, Missing)
     assert f"no table {fourth.data / 'lost_set.csv'}" in found.reason
-    page = markdown(one, places(one, Folder(filled), {found.cell: found.reason}))
+    folder = ResultFolder(filled)
+    page = markdown(one, folder, table_entries(one, folder, {found.cell: found.reason}))
     assert "| random | missing (1) |  |" in page
     assert f"1. {found.reason}\n" in page
 
 
 def test_a_data_set_that_is_broken_is_named_and_stops_nothing(
-    job: Job, cache: Path, tmp_path: Path
+    job: TableJob, cache: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / f"{tiny_tables.SET}.csv").write_text("image,split\na.png,train\n")
     (broken / tiny_tables.SET).mkdir()
-    fresh = replace(job, data=broken, asked=replace(job.asked, table="4", fractions=(1.0,)))
+    fresh = replace(job, data=broken, request=replace(job.request, table="4", fractions=(1.0,)))
     found = list(run(fresh, tmp_path / "out", cache))
     assert [type(one) for one in found] == [Missing, Missing]
     assert all(isinstance(one, Missing) and one.reason for one in found)
@@ -174,9 +176,9 @@ def test_a_data_set_that_is_broken_is_named_and_stops_nothing(
 
 
 def test_a_cell_killed_before_it_was_measured_is_not_trained_again(
-    job: Job, filled: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TableJob, filled: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only = replace(job, asked=replace(job.asked, table="5", fractions=(1.0,)))
+    only = replace(job, request=replace(job.request, table="5", fractions=(1.0,)))
     cell = cells(only)[0]  # one that table 1 has too
     file = filled / "cells" / cell.name / "result.json"
     before = file.read_bytes()
@@ -193,8 +195,8 @@ def test_a_cell_killed_before_it_was_measured_is_not_trained_again(
     assert json.loads(file.read_text())["found"] == json.loads(before)["found"]
 
 
-def test_an_arm_is_pre_trained(job: Job, filled: Path, cache: Path) -> None:
-    arms = replace(job, asked=replace(job.asked, table="5"))
+def test_an_arm_is_pre_trained(job: TableJob, filled: Path, cache: Path) -> None:
+    arms = replace(job, request=replace(job.request, table="5"))
     (shuffled,) = run(arms, filled, cache)  # the other row is the encoder of table 1
     assert isinstance(shuffled, Result)
     assert shuffled.cell.name == "pneumonia-shuffled-sound-1-s0"
@@ -203,15 +205,17 @@ def test_an_arm_is_pre_trained(job: Job, filled: Path, cache: Path) -> None:
     assert pretraining_of(job.config, trained).shuffle_masks
 
 
-def test_an_arm_that_is_there_is_taken_as_it_is(job: Job, pretrained: Path, tmp_path: Path) -> None:
-    arms = replace(job, asked=replace(job.asked, table="5"), data=tmp_path)
+def test_an_arm_that_is_there_is_taken_as_it_is(
+    job: TableJob, pretrained: Path, tmp_path: Path
+) -> None:
+    arms = replace(job, request=replace(job.request, table="5"), data=tmp_path)
     cell = cells(arms)[1]
     assert missing(arms, cell).count("no table") == 2  # its own data and the pre-training's
     there = replace(arms, checkpoints={**arms.checkpoints, "shuffled": pretrained})
     assert missing(there, cell).count("no table") == 1
 
 
-def test_what_cannot_start_is_named(job: Job, tmp_path: Path) -> None:
+def test_what_cannot_start_is_named(job: TableJob, tmp_path: Path) -> None:
     first, *_, last = cells(job)
     assert missing(job, first) == ""
     bare = replace(job, checkpoints={})
@@ -227,7 +231,7 @@ def test_what_cannot_start_is_named(job: Job, tmp_path: Path) -> None:
     assert missing(half, replace(first, start="encoder")) == ""
 
 
-def test_results_of_other_recipes_are_refused(job: Job, filled: Path, cache: Path) -> None:
+def test_results_of_other_recipes_are_refused(job: TableJob, filled: Path, cache: Path) -> None:
     keys = tiny_tables.recipes()
     keys["recipes"]["linear"]["run"]["optimiser"]["lr"] = 2e-3
     other = replace(job, config=TablesConfig.model_validate(keys))
@@ -235,19 +239,19 @@ def test_results_of_other_recipes_are_refused(job: Job, filled: Path, cache: Pat
         list(run(other, filled, cache))
 
 
-def test_titles_rows_seeds_fractions_and_devices_may_change(job: Job, filled: Path) -> None:
+def test_titles_rows_seeds_fractions_and_devices_may_change(job: TableJob, filled: Path) -> None:
     keys = tiny_tables.recipes()
     keys["tables"]["1"]["title"] = "Another"
     del keys["tables"]["5"]
     keys["shared"]["engine"]["workers"] = 2
     other = replace(job, config=TablesConfig.model_validate(keys), devices=2, processes=2)
-    Folder(filled).refuse_others(other.claim)
-    more = replace(other, asked=replace(other.asked, seeds=(0, 1)))
-    assert {cell.seed for cell in undone(more, Folder(filled))} == {1}
+    ResultFolder(filled).refuse_others(other.claim)
+    more = replace(other, request=replace(other.request, seeds=(0, 1)))
+    assert {cell.seed for cell in undone(more, ResultFolder(filled))} == {1}
 
 
 def test_results_of_another_checkpoint_are_refused(
-    job: Job, filled: Path, cache: Path, tmp_path: Path
+    job: TableJob, filled: Path, cache: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "last.ckpt"
     other.write_bytes(b"another")
@@ -255,38 +259,16 @@ def test_results_of_another_checkpoint_are_refused(
         list(run(replace(job, checkpoints={"pretrained": other}), filled, cache))
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"cell": {"task": 1}, "found": {}}', '{"found": {"a": 1}}']
-)
-def test_a_broken_result_is_named(job: Job, cache: Path, tmp_path: Path, content: str) -> None:
-    file = tmp_path / "cells" / cells(job)[0].name / "result.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(content)
-    with pytest.raises(ValueError, match=r"lungs-random-.*result\.json is not a result; remove it"):
-        list(run(job, tmp_path, cache))
-
-
-def test_a_result_under_another_name_is_refused(job: Job, filled: Path, tmp_path: Path) -> None:
-    first, second = cells(job)[:2]
-    folder = Folder(tmp_path)
-    result = Folder(filled).result(first)
-    assert result
-    folder.keep(result)
-    folder.run(first).rename(folder.run(second))
-    with pytest.raises(ValueError, match="result of another cell"):
-        folder.result(second)
-
-
-def test_a_fine_tuning_is_no_pre_training(job: Job, filled: Path) -> None:
+def test_a_fine_tuning_is_no_pre_training(job: TableJob, filled: Path) -> None:
     file = filled / "cells" / cells(job)[0].name / "last.ckpt"
     with pytest.raises(ValueError, match="is not the checkpoint of a pre-training"):
         pretraining_of(job.config, file)
 
 
-def test_findings_are_told_by_prompts_without_training(
-    job: Job, cache: Path, tmp_path: Path
+def test_findings_are_classified_by_prompts_without_training(
+    job: TableJob, cache: Path, tmp_path: Path
 ) -> None:
-    untrained = replace(job, asked=replace(job.asked, table="2b"))
+    untrained = replace(job, request=replace(job.request, table="2b"))
     (found,) = run(untrained, tmp_path, cache)
     assert isinstance(found, Result)
     assert found.cell == Cell("asked", "pretrained", "sound")
@@ -295,72 +277,15 @@ def test_findings_are_told_by_prompts_without_training(
     assert 0 <= measured.value <= 1
 
 
-def _command(job: Job, out: Path, cache: Path, recipes: Path, *options: str) -> list[str]:
+def _command(job: TableJob, out: Path, cache: Path, recipes: Path, *options: str) -> list[str]:
     recipes.write_text(yaml.safe_dump(tiny_tables.recipes(), sort_keys=False))
     named = {"--data": job.data, "--pretrained": job.checkpoints["pretrained"], "--out": out}
     named |= {"--cache": cache, "--recipes": recipes}
     given = [str(part) for pair in named.items() for part in pair]
-    return ["table", job.asked.table, *given, *options]
+    return ["table", job.request.table, *given, *options]
 
 
-def test_the_command_prints_writes_and_computes_nothing_again(
-    job: Job, filled: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def computed(*_: object) -> None:
-        pytest.fail("computed again")
-
-    monkeypatch.setattr(running, "finetune", computed)
-    command = _command(job, filled, cache, tmp_path / "mine.yaml")
-    answer = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert answer.exit_code == 0
-    filled_places = places(job, Folder(filled), {})
-    assert answer.stdout.strip() == markdown(job, filled_places).strip()
-    assert (filled / "table_1.csv").read_text() == as_csv(job, filled_places)
-    page = tmp_path / "page.md"
-    page.write_text("Words.\n<!-- table 1 -->\nold\n<!-- end of table 1 -->\nMore.\n")
-    answer = CliRunner().invoke(app, [*command, "--write", str(page)], catch_exceptions=False)
-    assert answer.exit_code == 0
-    assert page.read_text().startswith("Words.\n<!-- table 1 -->\n**Table 1. First.**")
-    assert page.read_text().endswith("<!-- end of table 1 -->\nMore.\n")
-
-
-def test_a_dry_run_lists_the_cells_and_does_nothing(
-    fourth: Job, cache: Path, tmp_path: Path
-) -> None:
-    command = _command(fourth, tmp_path / "out", cache, tmp_path / "mine.yaml", "--dry-run")
-    answer = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert answer.exit_code == 0
-    lines = answer.stdout.splitlines()
-    assert lines[:2] == [
-        "pneumonia-random-sound-0.01-s0: to do",
-        "pneumonia-random-sound-1-s0: to do",
-    ]
-    assert all("lost_set.csv" in line for line in lines[2:])
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--seeds", "a"], "not of the form 0,1,2"),
-        (["--seeds=-1"], "a seed is 0 or greater"),
-        (["--arm", "shuffled"], "not of the form NAME=CHECKPOINT"),
-        (["--only", "siim"], "has no siim"),
-        (["--fraction", "2", "--dry-run"], "fraction"),
-        (["--protocol", "mine"], "protocol"),
-    ],
-)
-def test_a_wrong_command_is_told_in_a_line(
-    job: Job, cache: Path, tmp_path: Path, options: list[str], message: str
-) -> None:
-    command = _command(job, tmp_path / "out", cache, tmp_path / "mine.yaml", *options)
-    answer = CliRunner().invoke(app, command)
-    assert answer.exit_code == 2
-    assert message in answer.output
-    assert "Traceback" not in answer.output
-
-
-def test_two_processes_fill_a_table_together(fourth: Job, cache: Path, tmp_path: Path) -> None:
+def test_two_processes_fill_a_table_together(fourth: TableJob, cache: Path, tmp_path: Path) -> None:
     command = _command(fourth, tmp_path / "out", cache, tmp_path / "mine.yaml")
     environment = os.environ | {
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
@@ -372,7 +297,7 @@ def test_two_processes_fill_a_table_together(fourth: Job, cache: Path, tmp_path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second, *lost = cells(fourth)
-    assert undone(fourth, Folder(tmp_path / "out")) == lost
+    assert undone(fourth, ResultFolder(tmp_path / "out")) == lost
     assert done.stdout.count("**Table 4.") == 1
     assert done.stderr.count(f"{second.name}: auroc") == 1
     assert done.stderr.count(f"{lost[0].name}: no table") == 1

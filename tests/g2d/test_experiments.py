@@ -1,0 +1,194 @@
+"""`g2d table` and `g2d ablation`: what is printed and written, and what a wrong command says."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from g2d.cli import app
+from tests.builders.training import tiny_tables
+from training.config.experiments import Keys
+from training.experiments import paired_differences
+from training.experiments import run as running
+from training.experiments.plan import TableJob, cells
+from training.experiments.render import as_csv, markdown, table_entries
+from training.experiments.result_store import Measured, ProbeTraining, Result, ResultFolder
+
+
+@pytest.fixture(scope="module")
+def root(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data sets, and the configuration of a pre-training."""
+    folder = tmp_path_factory.mktemp("tables")
+    tiny_tables.write_set(folder)
+    for epochs in (1, 2):
+        config = tiny_tables.pretraining(folder, text_encoder, epochs)
+        (folder / f"pretraining{epochs}.yaml").write_text(config.model_dump_json())  # JSON is YAML
+    return folder
+
+
+@pytest.fixture(params=["1", "ablation"])
+def job(request: pytest.FixtureRequest, root: Path, text_encoder: Path) -> TableJob:
+    """A table of fine-tunings, and one of probes."""
+    if request.param == "ablation":
+        return _named(tiny_tables.ablation_job(root, text_encoder), root, 2)
+    return _named(tiny_tables.job(root, text_encoder), root, 1)
+
+
+@pytest.fixture
+def fourth(root: Path, text_encoder: Path) -> TableJob:
+    """Table 4: two cells, and two without their data."""
+    return _named(tiny_tables.job(root, text_encoder, "4"), root, 1)
+
+
+def _named(job: TableJob, root: Path, epochs: int) -> TableJob:
+    pretraining = str(root / f"pretraining{epochs}.yaml")
+    return replace(job, config=job.config.model_copy(update={"pretraining": pretraining}))
+
+
+def _keep(job: TableJob, out: Path, *, left_out: int = 0) -> ResultFolder:
+    """Results that are made up, of all cells but the last ones."""
+    folder, found = ResultFolder(out), cells(job)
+    folder.claim(job.claim)
+    for cell in found[: len(found) - left_out]:
+        metric = "dice" if cell.task == "lungs" else "auroc"
+        figures = {metric: Measured(0.5, 0.4, 0.6, 4)}
+        folder.keep(Result(cell, figures, "", 60.0, "c" * 40, ProbeTraining(0.5, 1, 6, 6)))
+    return folder
+
+
+def _recipes(job: TableJob, file: Path) -> Path:
+    keys: Keys = job.config.model_dump(mode="json", exclude_defaults=True)
+    file.write_text(yaml.safe_dump(keys | {"kind": "tables"}, sort_keys=False))
+    return file
+
+
+def _g2d(job: TableJob, out: Path, *options: str, command: Sequence[str] = ()) -> Any:
+    recipes = _recipes(job, out.with_suffix(".yaml"))
+    start = command or ("table", job.request.table, "--recipes", str(recipes))
+    return CliRunner().invoke(app, [*start, "--out", str(out), *options])
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def computed(*_: object) -> None:
+        pytest.fail("computed although the results are there")
+
+    for name in ("finetune", "pretrain", "measure", "probe_linear", "probe_decoder"):
+        monkeypatch.setattr(running, name, computed)
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_a_filled_table_is_printed_and_written_and_not_computed_again(
+    job: TableJob, tmp_path: Path
+) -> None:
+    folder, name = _keep(job, tmp_path / "out"), job.request.table
+    answer = _g2d(job, folder.path)
+    assert answer.exit_code == 0, answer.output
+    entries = table_entries(job, folder, {})
+    assert answer.stdout.strip() == markdown(job, folder, entries).strip()
+    assert (folder.path / f"table_{name}.csv").read_text() == as_csv(job, entries)
+    assert (folder.path / f"table_{name}.md").read_text() == markdown(job, folder, entries)
+    page = tmp_path / "page.md"
+    page.write_text(f"Words.\n<!-- table {name} -->\nold\n<!-- end of table {name} -->\nMore.\n")
+    answer = _g2d(job, folder.path, "--write", str(page))
+    assert answer.exit_code == 0, answer.output
+    assert page.read_text().startswith(f"Words.\n<!-- table {name} -->\n**Table {name}. ")
+    assert page.read_text().endswith(f"<!-- end of table {name} -->\nMore.\n")
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_table_only_renders_what_is_there(job: TableJob, tmp_path: Path) -> None:
+    folder = _keep(job, tmp_path / "out", left_out=1)
+    answer = _g2d(job, folder.path, "--table-only")
+    assert answer.exit_code == 0, answer.output
+    every = sum(len(entry.cells) for entry in table_entries(job, folder, {}))
+    assert f"{every - 1} of {every} figures are there." in answer.stdout
+    assert "1. not computed yet" in answer.stdout
+
+
+def test_table_only_needs_a_folder_of_tables(job: TableJob, tmp_path: Path) -> None:
+    answer = _g2d(job, tmp_path / "out", "--table-only")
+    assert answer.exit_code == 2
+    assert f"{tmp_path / 'out'} holds no tables" in answer.output
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_the_ablation_command_is_the_table_of_that_name(
+    root: Path, text_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = _named(tiny_tables.ablation_job(root, text_encoder), root, 2)
+    folder = _keep(job, tmp_path / "out")
+    as_table = _g2d(job, folder.path, "--table-only")
+    command = ("ablation", str(_recipes(job, tmp_path / "mine.yaml")))
+    answer = _g2d(job, folder.path, "--table-only", command=command)
+    assert answer.exit_code == as_table.exit_code == 0, answer.output
+    assert answer.stdout == as_table.stdout
+    assert "10 of 10 figures are there." in answer.stdout
+    drawn: list[Path] = []
+    monkeypatch.setattr(paired_differences, "draw", lambda *given: drawn.append(given[-1]))
+    _g2d(job, folder.path, "--picture", str(tmp_path / "picture.png"), command=command)
+    assert drawn == [tmp_path / "picture.png"]
+
+
+def test_a_picture_without_a_decoder_is_refused_in_a_line(
+    root: Path, text_encoder: Path, tmp_path: Path
+) -> None:
+    job = _named(tiny_tables.ablation_job(root, text_encoder), root, 2)
+    folder = _keep(job, tmp_path / "out")
+    answer = _g2d(job, folder.path, "--table-only", "--picture", str(tmp_path / "picture.png"))
+    assert answer.exit_code == 2
+    assert "holds no pre-training with a decoder" in answer.output
+
+
+def test_a_dry_run_lists_the_cells_and_does_nothing(fourth: TableJob, tmp_path: Path) -> None:
+    answer = _g2d(fourth, tmp_path / "out", "--dry-run")
+    assert answer.exit_code == 0, answer.output
+    lines = answer.stdout.splitlines()
+    assert lines[:2] == [
+        "pneumonia-random-sound-0.01-s0: to do",
+        "pneumonia-random-sound-1-s0: to do",
+    ]
+    assert all("lost_set.csv" in line for line in lines[2:])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_an_ablation_lists_its_cells(
+    root: Path, text_encoder: Path, tmp_path: Path
+) -> None:
+    job = _named(tiny_tables.ablation_job(root, text_encoder), root, 2)
+    answer = _g2d(job, tmp_path / "out", "--dry-run", "--seeds", "0,1")
+    assert answer.exit_code == 0, answer.output
+    assert len(answer.stdout.splitlines()) == 2 * 10
+    assert answer.stdout.startswith("lungs-pseudo-sound-new-0.5-s0: to do\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "a"], "not of the form 0,1,2"),
+        (["--seeds=-1"], "a seed is 0 or greater"),
+        (["--arm", "shuffled"], "not of the form NAME=CHECKPOINT"),
+        (["--only", "siim"], "has no siim"),
+        (["--fraction", "2", "--dry-run"], "fraction"),
+        (["--protocol", "mine"], "protocol"),
+    ],
+)
+def test_a_wrong_command_is_refused_in_a_line(
+    fourth: TableJob, tmp_path: Path, options: list[str], message: str
+) -> None:
+    answer = _g2d(fourth, tmp_path / "out", *options)
+    assert answer.exit_code == 2
+    assert message in answer.output
+    assert "Traceback" not in answer.output
+
+
+def test_an_ablation_of_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("kind: ablation\n")
+    answer = CliRunner().invoke(app, ["ablation", str(file), "--table-only"])
+    assert answer.exit_code == 2
+    assert "Input should be 'tables'" in answer.output
