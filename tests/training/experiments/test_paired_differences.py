@@ -30,6 +30,7 @@ def job(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> TableJo
 
 
 def test_differences_are_paired_by_seed(job: TableJob) -> None:
+    figures: dict[tuple[str, float | None], dict[int | None, float]]
     figures = {
         ("pseudo", 0.5): {0: 0.61, 1: 0.72, 2: 0.83},
         ("random", 0.5): {0: 0.6, 1: 0.7, 2: 0.8},

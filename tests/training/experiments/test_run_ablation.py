@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders.training import tiny_tables
 from tests.builders.training.killing import killed_at_its_first_checkpoint
-from training.config.experiments import TablesConfig
+from training.config.experiments import DecoderStart, TablesConfig
 from training.data.cache.cache import open_cache
 from training.experiments.plan import Cell, TableJob, arm_pretraining, cells, probed_tasks
 from training.experiments.probes import EncodedTables, build_probe, probe_decoder, probe_linear
@@ -82,7 +82,7 @@ def test_a_figure_of_the_runner_is_that_of_its_steps(
     lungs, pneumonia = (job.config.tasks[name] for name in ("lungs", "pneumonia"))
     encoded = EncodedTables(images, unet, config.preprocess, [lungs, pneumonia])
     probe = probed_tasks(job)["lungs"]
-    decoder = "transferred" if start == "pseudo" else ""
+    decoder: DecoderStart = "transferred" if start == "pseudo" else ""
     head = build_probe(unet, 2, 0, transfer=start == "pseudo")
     folder = ResultFolder(filled)
     result = folder.result(Cell("lungs", start, "sound", "", 0.5, 0, decoder))
