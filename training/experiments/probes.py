@@ -132,7 +132,8 @@ class EncodedTables:
 
     def annotated(self, task: Task, split: str) -> AnnotatedFeatures:
         """Return the radiographs of one split with masks of every label of the task."""
-        return annotated_features(self._maps, self.cache, self._split(task, split), task.labels)
+        rows = self._split(task, split)
+        return annotated_features(self._maps, self.cache, rows, task.labels)
 
     def labelled(self, task: Task, split: str) -> LabelledFeatures:
         """Return the radiographs of one split whose finding is known to be present or absent."""

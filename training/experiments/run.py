@@ -139,12 +139,15 @@ def undone(job: TableJob, folder: ResultFolder) -> list[Cell]:
 def missing(job: TableJob, cell: Cell) -> str:
     """Return every reason why a cell cannot be computed here, or ""."""
     reasons = [_no_start(job, cell)]
-    needed: list[tuple[str, Protocol]] = [(job.config.tasks[cell.task].data, cell.protocol)]
+    data = job.config.tasks[cell.task].data
+    needed: list[tuple[str, Protocol]] = [(data, cell.protocol)]
     own = {*job.config.arms, *((PRETRAINED,) if job.config.pretrains else ())}
-    pretrains = source(cell) in own and source(cell) not in job.checkpoints
-    if pretrains or job.config.probe(cell.task):  # probes read the cache of the pre-training
-        needed += [(name, "sound") for name in job.pretraining.data.tables]
-    for name, protocol in dict.fromkeys(needed):
+    tables = job.pretraining.data.tables
+    if job.config.probe(cell.task):  # a probe reads the cache of the pre-training, whatever starts
+        needed += [(name, "sound") for name in tables if name != data]
+    elif source(cell) in own and source(cell) not in job.checkpoints:
+        needed += [(name, "sound") for name in tables]
+    for name, protocol in needed:
         try:
             open_reader(job.data, name, protocol)
         except (MissingData, DataError) as error:
