@@ -1,17 +1,19 @@
 """Exact mapping between the square grid of the model and source pixels.
 
-    source (rows x columns) --scale--> (height x width) --pad--> grid (size x size)
+    source (rows x columns) --turn upright--> --scale--> (height x width) --pad--> (size x size)
 
 Coordinates are continuous and measured from the outer corner of the top-left pixel, x to
 the right and y down, so that pixel i covers [i, i + 1) in every grid. A box in these
 coordinates is half-open and scales without any half-pixel correction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from radiograph.orientation import UPRIGHT, Orientation
 
 Box = tuple[float, float, float, float]
 
@@ -25,6 +27,7 @@ class Geometry:
         size: side of the square grid, in grid pixels.
         top, left: first row and column of the grid that the image covers.
         height, width: number of rows and columns of the grid that the image covers.
+        orientation: the steps that turn the source upright before it is scaled.
     """
 
     rows: int
@@ -34,45 +37,58 @@ class Geometry:
     left: int
     height: int
     width: int
+    orientation: Orientation = UPRIGHT
 
     @classmethod
-    def fit(cls, rows: int, columns: int, size: int) -> "Geometry":
-        """Return the largest centred placement of rows x columns in size x size.
+    def fit(
+        cls, rows: int, columns: int, size: int, orientation: Orientation = UPRIGHT
+    ) -> "Geometry":
+        """Return the largest centred placement of rows x columns in size x size, turned upright.
 
         The aspect ratio is kept up to rounding to whole grid pixels.
         """
         scale = size / max(rows, columns)
-        height = max(1, round(rows * scale))
-        width = max(1, round(columns * scale))
-        return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width)
+        upright_rows, upright_columns = orientation.upright_shape(rows, columns)
+        height = max(1, round(upright_rows * scale))
+        width = max(1, round(upright_columns * scale))
+        top, left = (size - height) // 2, (size - width) // 2
+        return cls(rows, columns, size, top, left, height, width, orientation)
+
+    @property
+    def upright(self) -> "Geometry":
+        """The same placement for a source that was turned upright already."""
+        rows, columns = self.orientation.upright_shape(self.rows, self.columns)
+        return replace(self, rows=rows, columns=columns, orientation=UPRIGHT)
 
     @property
     def scale_x(self) -> float:
-        """Number of grid pixels per source pixel, horizontally."""
-        return self.width / self.columns
+        """Number of grid pixels per source pixel, along the rows of the grid."""
+        return self.width / self.orientation.upright_shape(self.rows, self.columns)[1]
 
     @property
     def scale_y(self) -> float:
-        """Number of grid pixels per source pixel, vertically."""
-        return self.height / self.rows
+        """Number of grid pixels per source pixel, along the columns of the grid."""
+        return self.height / self.orientation.upright_shape(self.rows, self.columns)[0]
 
     def to_source(self, x: float, y: float) -> tuple[float, float]:
         """Convert grid coordinates to source coordinates, clipped to the image."""
-        source_x = (x - self.left) / self.scale_x
-        source_y = (y - self.top) / self.scale_y
-        return min(max(source_x, 0.0), self.columns), min(max(source_y, 0.0), self.rows)
+        upright = self._to_upright(x, y)
+        return self._clip(*self.orientation.point_back(*upright, self.rows, self.columns))
 
     def to_grid(self, x: float, y: float) -> tuple[float, float]:
         """Convert source coordinates to grid coordinates."""
-        return x * self.scale_x + self.left, y * self.scale_y + self.top
+        return self._from_upright(*self.orientation.point(x, y, self.rows, self.columns))
 
     def box_to_source(self, box: Box) -> Box:
         """Convert (x0, y0, x1, y1) on the grid to source pixels, clipped to the image."""
-        return (*self.to_source(box[0], box[1]), *self.to_source(box[2], box[3]))
+        corners = (*self._to_upright(box[0], box[1]), *self._to_upright(box[2], box[3]))
+        x0, y0, x1, y1 = self.orientation.box_back(corners, self.rows, self.columns)
+        return (*self._clip(x0, y0), *self._clip(x1, y1))
 
     def box_to_grid(self, box: Box) -> Box:
         """Convert (x0, y0, x1, y1) in source pixels to the grid."""
-        return (*self.to_grid(box[0], box[1]), *self.to_grid(box[2], box[3]))
+        x0, y0, x1, y1 = self.orientation.box(box, self.rows, self.columns)
+        return (*self._from_upright(x0, y0), *self._from_upright(x1, y1))
 
     def cells(self, height: int, width: int) -> tuple[slice, slice]:
         """Return the rows and columns of a map over the whole square that the image covers.
@@ -119,8 +135,20 @@ class Geometry:
             (self.top + self.height) * per_y,
         )
         image = Image.fromarray(np.ascontiguousarray(grid, dtype=np.float32))
-        resized = image.resize((self.columns, self.rows), Image.Resampling.BILINEAR, box=box)
-        return np.asarray(resized, dtype=np.float32)
+        rows, columns = self.orientation.upright_shape(self.rows, self.columns)
+        resized = image.resize((columns, rows), Image.Resampling.BILINEAR, box=box)
+        upright = np.asarray(resized, dtype=np.float32)
+        return np.ascontiguousarray(self.orientation.turn_back(upright))
+
+    def _to_upright(self, x: float, y: float) -> tuple[float, float]:
+        return (x - self.left) / self.scale_x, (y - self.top) / self.scale_y
+
+    def _from_upright(self, x: float, y: float) -> tuple[float, float]:
+        return x * self.scale_x + self.left, y * self.scale_y + self.top
+
+    def _clip(self, x: float, y: float) -> tuple[float, float]:
+        """Move a point outside of the source onto its edge."""
+        return min(max(x, 0.0), self.columns), min(max(y, 0.0), self.rows)
 
 
 def _covered(start: int, length: int, per_pixel: float) -> slice:

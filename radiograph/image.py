@@ -4,11 +4,16 @@ The readers of all file formats return it, so the code after them does not depen
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.errors import UnusableImage
+from radiograph.orientation import UPRIGHT, Orientation
+
+Laterality = Literal["asserted", "assumed", "unknown"]
+"""Evidence for the sides of a radiograph: the header, the display convention, or none."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,10 @@ class Radiograph:
         photometric_interpretation: as stored, `MONOCHROME1` or `MONOCHROME2`.
         view_position: View Position (0018,5101), such as `PA`, `AP`, `LL`, or None.
         sop_instance_uid: SOP Instance UID (0008,0018), or None for PNG and JPEG.
+        orientation: the steps that turn `pixels` upright, the patient's left on the right.
+        laterality: evidence that the upright image shows the patient's left on the right:
+            `asserted` by the header, `assumed` as radiographs are usually displayed, or `unknown`
+            because the header contradicts itself or the projection is lateral.
         warnings: reasons for caution with the results, each as `code: message`.
     """
 
@@ -30,6 +39,8 @@ class Radiograph:
     photometric_interpretation: str = "MONOCHROME2"
     view_position: str | None = None
     sop_instance_uid: str | None = None
+    orientation: Orientation = UPRIGHT
+    laterality: Laterality = "assumed"
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -17,9 +17,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Box
-
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+Box = tuple[float, float, float, float]
 
 _NAMES = {
     (False, False, False): "none",
@@ -82,6 +82,10 @@ class Orientation:
         """Return rows and columns of the upright image of a stored one."""
         return (columns, rows) if self.transposed else (rows, columns)
 
+    def stored_shape(self, rows: int, columns: int) -> tuple[int, int]:
+        """Return rows and columns of the stored image of an upright one."""
+        return self.upright_shape(rows, columns)  # a transposition undoes itself
+
     def turn(self, stored: NDArray[Scalar]) -> NDArray[Scalar]:
         """Turn stored pixels upright.
 
@@ -118,17 +122,24 @@ class Orientation:
         return width - x if self.columns_flipped else x, height - y if self.rows_flipped else y
 
     def box_back(self, box: Box, rows: int, columns: int) -> Box:
-        """Return an upright box (x0, y0, x1, y1) in stored pixels."""
-        return _box(
-            self.point_back(box[0], box[1], rows, columns),
-            self.point_back(box[2], box[3], rows, columns),
-        )
+        """Return an upright box (x0, y0, x1, y1) in stored pixels, of the same sides."""
+        height, width = self.upright_shape(rows, columns)
+        x0, y0, x1, y1 = self._flip_box(box, height, width)
+        return (y0, x0, y1, x1) if self.transposed else (x0, y0, x1, y1)
 
     def box(self, box: Box, rows: int, columns: int) -> Box:
-        """Return a stored box (x0, y0, x1, y1) in upright pixels."""
-        return _box(
-            self.point(box[0], box[1], rows, columns), self.point(box[2], box[3], rows, columns)
-        )
+        """Return a stored box (x0, y0, x1, y1) in upright pixels; undoes `box_back`."""
+        x0, y0, x1, y1 = box
+        turned = (y0, x0, y1, x1) if self.transposed else box
+        return self._flip_box(turned, *self.upright_shape(rows, columns))
+
+    def _flip_box(self, box: Box, height: float, width: float) -> Box:
+        x0, y0, x1, y1 = box
+        if self.columns_flipped:
+            x0, x1 = width - x1, width - x0
+        if self.rows_flipped:
+            y0, y1 = height - y1, height - y0
+        return x0, y0, x1, y1
 
     def _flip(self, image: NDArray[Scalar]) -> NDArray[Scalar]:
         rows = slice(None, None, -1 if self.rows_flipped else 1)
@@ -138,9 +149,3 @@ class Orientation:
 
 UPRIGHT = Orientation()
 """Nothing is turned."""
-
-
-def _box(corner: tuple[float, float], opposite: tuple[float, float]) -> Box:
-    """A box from two opposite corners, in any order."""
-    (x0, x1), (y0, y1) = (sorted(pair) for pair in zip(corner, opposite, strict=True))
-    return x0, y0, x1, y1

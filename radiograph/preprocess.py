@@ -46,12 +46,13 @@ def to_grid(radiograph: Radiograph, spec: PreprocessSpec) -> tuple[NDArray[np.fl
         intensities: size x size, float32 in [0, 1], 0 outside of the image.
         geometry: the placement of the image in that square.
     """
-    geometry = Geometry.fit(radiograph.rows, radiograph.columns, spec.size_px)
+    orientation = radiograph.orientation
+    geometry = Geometry.fit(radiograph.rows, radiograph.columns, spec.size_px, orientation)
+    # Turned after the resize, where the pixels are few; the order makes no difference.
+    height, width = orientation.stored_shape(geometry.height, geometry.width)
     image = Image.fromarray(radiograph.pixels.astype(np.float32))
-    small = np.asarray(
-        image.resize((geometry.width, geometry.height), Image.Resampling.BILINEAR),
-        dtype=np.float32,
-    )
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    small = orientation.turn(np.asarray(resized, dtype=np.float32))
     low, high = np.percentile(small, (spec.low_percentile, spec.high_percentile))
     grid = np.zeros((spec.size_px, spec.size_px), dtype=np.float32)
     if high > low:  # a flat image has no contrast to stretch and stays black

@@ -56,3 +56,9 @@ CODES: dict[str, Code] = {
 def code_of(name: str) -> Code | None:
     """Return the code of a finding or structure by its name, or None if it has no code."""
     return CODES.get(name)
+
+
+def has_side(name: str) -> bool:
+    """Return whether a name of a finding or structure states a side of the patient."""
+    words = name.replace("_", " ").lower().split()
+    return "left" in words or "right" in words

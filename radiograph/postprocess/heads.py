@@ -318,16 +318,17 @@ def _grounding(
     rows, columns = geometry.cells(*logits.shape)
     inside = logits[rows, columns]
     heatmap = sigmoid(inside, head.temperature).astype(np.float32)
+    shown = np.ascontiguousarray(geometry.orientation.turn_back(heatmap))  # as the source is stored
     method = str(head.method)
     if inside.min() == inside.max():
-        return Grounding(phrase, method, similarity, heatmap, None, None)
+        return Grounding(phrase, method, similarity, shown, None, None)
     row, column = (int(i) for i in np.unravel_index(inside.argmax(), inside.shape))
     x, y = _centre(row + rows.start, column + columns.start, logits.shape, geometry.size)
     box = None
     if similarity >= LIKELY_PRESENT:
         region = _connected(heatmap >= heatmap[row, column] / 2, row, column)
         box = _cells_to_source(region, (rows.start, columns.start), logits.shape, geometry)
-    return Grounding(phrase, method, similarity, heatmap, _inside(x, y, geometry), box)
+    return Grounding(phrase, method, similarity, shown, _inside(x, y, geometry), box)
 
 
 def _inside(x: float, y: float, geometry: Geometry) -> tuple[float, float]:

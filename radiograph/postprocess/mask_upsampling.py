@@ -56,6 +56,21 @@ def threshold_at_source(
         mask: rows x columns, bool; equal to `geometry.map_to_source(grid) >= threshold`.
         window: rows and columns outside of which the mask is empty.
     """
+    mask, window = _threshold_upright(grid, threshold, geometry.upright)
+    if geometry.orientation.is_upright:
+        return mask, window
+    top, bottom, left, right = window[0].start, window[0].stop, window[1].start, window[1].stop
+    x0, y0, x1, y1 = geometry.orientation.box_back(
+        (left, top, right, bottom), geometry.rows, geometry.columns
+    )
+    turned = np.ascontiguousarray(geometry.orientation.turn_back(mask))
+    return turned, (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
+
+
+def _threshold_upright(
+    grid: NDArray[np.float32], threshold: float, geometry: Geometry
+) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
+    """Return the mask and the window of `threshold_at_source` for a source that is upright."""
     shape = (geometry.rows, geometry.columns)
     per_y, per_x = grid.shape[0] / geometry.size, grid.shape[1] / geometry.size
     if geometry.scale_y * per_y > 1 or geometry.scale_x * per_x > 1:

@@ -3,10 +3,11 @@
     bytes --part10--> transfer syntax, attributes
           --accept--> one grayscale projection radiograph, within the limits
           --codecs--> stored samples --grayscale--> displayed pixels
-          --header_warnings, pixel_spacing--> warnings, millimetres
+          --header_warnings, patient_orientation, pixel_spacing--> warnings, sides, millimetres
 
-Warnings have the form `code: message`. The codes are listed in `header_warnings`, in
-`pixel_spacing` and below; those of `grayscale` name the attribute that could not be applied.
+Warnings have the form `code: message`. The codes are listed in `header_warnings`,
+`patient_orientation`, `pixel_spacing` and below; those of `grayscale` name the attribute that
+could not be applied.
 
     modality_unstated    the header names no modality; body part or view tell a radiograph
     excess_pixel_data    there are more pixel data than one frame needs
@@ -41,9 +42,11 @@ from radiograph.readers.grayscale import SampleLayout, render
 from radiograph.readers.header_warnings import (
     FRONTAL_VIEWS,
     header_warnings,
+    is_lateral,
     names_chest,
     view_position,
 )
+from radiograph.readers.patient_orientation import patient_orientation
 from radiograph.readers.pixel_spacing import pixel_spacing
 
 _RADIOGRAPH_MODALITIES = {"CR", "DX", "RG"}
@@ -98,13 +101,16 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         inverted = frame.photometric_interpretation == "MONOCHROME1"
         pixels, rendered = render(stored, layout, header, inverted=inverted)
         spacing_mm, spacing = pixel_spacing(header)
+        orientation, laterality, turned = patient_orientation(header, lateral=is_lateral(header))
         return Radiograph(
             pixels=pixels,
             spacing_mm=spacing_mm,
             photometric_interpretation=frame.photometric_interpretation,
             view_position=view_position(header),
             sop_instance_uid=header.uid("SOPInstanceUID"),
-            warnings=(*accepted, *header_warnings(header), *rendered, *excess, *spacing),
+            orientation=orientation,
+            laterality=laterality,
+            warnings=(*accepted, *header_warnings(header), *turned, *rendered, *excess, *spacing),
         )
 
 

@@ -6,15 +6,12 @@ never repeated, because free text can name a patient.
     lateral_view           a lateral projection; the models know frontal projections only
     view_unusual           neither frontal nor lateral, such as oblique or decubitus
     body_part              the header names a body part other than the chest
-    orientation_mirrored   rows run towards the patient's right, so left and right are swapped
-    orientation_unusual    rotated or upside down
     not_human              a veterinary object
     for_processing         raw detector data, not meant for display
     presentation_lut       Presentation LUT Shape contradicts Photometric Interpretation
     uid_malformed          SOP Instance UID is not well-formed and was ignored
 
-A mirrored image is not flipped: results are in stored pixels, the attribute is often wrong, and
-nobody could tell afterwards that an image was flipped.
+Warnings about the orientation are in `patient_orientation`.
 """
 
 import re
@@ -109,7 +106,6 @@ def header_warnings(header: Attributes) -> tuple[str, ...]:
     return (
         *_subject_warnings(header),
         *_view_warnings(header),
-        *_orientation_warnings(header),
         *_object_warnings(header),
     )
 
@@ -136,17 +132,18 @@ def _is_animal(header: Attributes) -> bool:
 def _view_warnings(header: Attributes) -> Iterator[str]:
     """Yield a warning about a view that is not frontal."""
     view = view_position(header)
-    if _is_lateral(header, view):
+    if is_lateral(header):
         yield "lateral_view: a lateral projection; the models know frontal ones only"
     elif view is not None and not _FRONTAL_WORD.search(view):
         yield "view_unusual: the view is neither PA nor AP"
 
 
-def _is_lateral(header: Attributes, view: str | None) -> bool:
+def is_lateral(header: Attributes) -> bool:
     """Return whether the projection is lateral.
 
     Decided by the view, or else by rows that run between front and back, or else by free text.
     """
+    view = view_position(header)
     if view is not None:
         return view in _LATERAL_VIEWS or _LATERAL_WORD.search(view) is not None
     if header.text("PatientOrientation")[:1] in ("A", "P"):
@@ -155,22 +152,6 @@ def _is_lateral(header: Attributes, view: str | None) -> bool:
     if any(map(_FRONTAL_WORD.search, texts)):
         return False
     return any(map(_LATERAL_WORD.search, texts))
-
-
-def _orientation_warnings(header: Attributes) -> Iterator[str]:
-    r"""Yield warnings about an orientation other than the usual.
-
-    Patient Orientation (0020,0020) holds the directions of the rows and of the columns. `L\F` is
-    the usual: rows run to the patient's left and columns to the feet (PS3.3 section C.7.6.1.1.1).
-    """
-    orientation = header.texts("PatientOrientation")
-    if len(orientation) != 2 or not all(orientation):
-        return
-    row, column = (direction[0] for direction in orientation)
-    if row == "R":
-        yield "orientation_mirrored: the header says that image right is the patient's right"
-    if row in ("H", "F") or column != "F":
-        yield "orientation_unusual: the header says that the image is rotated or upside down"
 
 
 def _object_warnings(header: Attributes) -> Iterator[str]:

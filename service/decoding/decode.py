@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from radiograph.geometry import Geometry
-from radiograph.image import Radiograph
+from radiograph.image import Laterality, Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits
+from radiograph.orientation import UPRIGHT, Orientation
 from radiograph.preprocess import PreprocessSpec, preprocess
 from radiograph.readers.read import read
 
@@ -51,6 +52,8 @@ class ImageFacts:
     photometric_interpretation: str = "MONOCHROME2"
     view_position: str | None = None
     sop_instance_uid: str | None = None
+    orientation: Orientation = UPRIGHT
+    laterality: Laterality = "assumed"
     warnings: tuple[str, ...] = ()
 
 
@@ -111,5 +114,7 @@ def _facts(radiograph: Radiograph) -> ImageFacts:
         photometric_interpretation=radiograph.photometric_interpretation,
         view_position=radiograph.view_position,
         sop_instance_uid=radiograph.sop_instance_uid,
+        orientation=radiograph.orientation,
+        laterality=radiograph.laterality,
         warnings=radiograph.warnings,
     )

@@ -139,7 +139,9 @@ class ImageMessage(_Message):
             raise InvalidMessage("the tensor holds values that are not finite")
         return DecodedImage(
             tensor=tensor,
-            geometry=Geometry.fit(self.facts.rows, self.facts.columns, size),
+            geometry=Geometry.fit(
+                self.facts.rows, self.facts.columns, size, self.facts.orientation
+            ),
             image=self.facts,
             preview=preview,
             timings_ms={str(stage): value for stage, value in self.timings_ms.items()},

@@ -16,7 +16,8 @@ from PIL import Image
 from pydantic_core import to_json
 
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
-from radiograph.terminology import Code
+from radiograph.terminology import Code, has_side
+from service.decoding.decode import ImageFacts
 from service.encoders import coco_rle
 from service.inference.results import AnalysisResult, OutOfDistributionScore
 
@@ -46,6 +47,8 @@ def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "
             "photometric_interpretation": image.photometric_interpretation,
             "view_position": image.view_position,
             "sop_instance_uid": image.sop_instance_uid,
+            "turned": image.orientation.name,
+            "laterality": image.laterality,
         },
         "out_of_domain": _out_of_domain(result.out_of_domain),
         "warnings": [{"code": item.code, "message": item.message} for item in result.warnings],
@@ -61,11 +64,11 @@ def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding) -> Json:
     if result.findings is not None:
         answers["findings"] = [_finding(item) for item in result.findings]
     if result.masks is not None:
-        answers["masks"] = [_mask(item) for item in result.masks]
+        answers["masks"] = [_mask(item, result.image) for item in result.masks]
     if result.detections is not None:
-        answers["boxes"] = [_detection(item) for item in result.detections]
+        answers["boxes"] = [_detection(item, result.image) for item in result.detections]
     if result.groundings is not None:
-        answers["phrases"] = [_grounding(item, heatmap) for item in result.groundings]
+        answers["phrases"] = [_grounding(item, result.image, heatmap) for item in result.groundings]
     return answers
 
 
@@ -91,10 +94,11 @@ def _finding(finding: Finding) -> Json:
     }
 
 
-def _mask(mask: Mask) -> Json:
+def _mask(mask: Mask, image: ImageFacts) -> Json:
     return {
         "name": mask.name,
         "code": _code(mask.code),
+        "laterality": image.laterality if has_side(mask.name) else None,
         "rle": {
             "encoding": "coco_uncompressed",
             "size": mask.mask.shape,
@@ -106,20 +110,22 @@ def _mask(mask: Mask) -> Json:
     }
 
 
-def _detection(detection: Detection) -> Json:
+def _detection(detection: Detection, image: ImageFacts) -> Json:
     return {
         "name": detection.name,
         "code": _code(detection.code),
+        "laterality": image.laterality if has_side(detection.name) else None,
         "score": detection.score,
         "box": detection.box,
     }
 
 
-def _grounding(grounding: Grounding, heatmap: HeatmapEncoding) -> Json:
+def _grounding(grounding: Grounding, image: ImageFacts, heatmap: HeatmapEncoding) -> Json:
     rows, columns = grounding.heatmap.shape
     encoding, write = _HEATMAPS[heatmap]
     return {
         "phrase": grounding.phrase,
+        "laterality": image.laterality if has_side(grounding.phrase) else None,
         "method": grounding.method,
         "similarity": grounding.similarity,
         "heatmap": {

@@ -157,7 +157,9 @@ def _true_masks(
     }
     named = [(MASK_SOURCES[name], mask) for name, mask in raw.items()]
     if row.lung_mask and not set(LUNGS) <= {name for name, _ in named}:
-        named += list((split_lungs(read_mask(table.read(row.lung_mask))) or {}).items())
+        upright = geometry.orientation.turn(read_mask(table.read(row.lung_mask)))
+        sides = split_lungs(upright) or {}
+        named += [(name, geometry.orientation.turn_back(mask)) for name, mask in sides.items()]
     for name, mask in named:
         if mask.shape != counted.shape:
             continue  # another resolution than the image: not a truth in its pixels

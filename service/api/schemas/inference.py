@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from radiograph.image import Laterality
 from radiograph.manifest import Task
 from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
@@ -103,6 +104,26 @@ class ModelRef(StrictModel):
     digest: str = Field(description="SHA-256 of its manifest.", pattern="^[0-9a-f]{64}$")
 
 
+Turned = Literal[
+    "none",
+    "mirrored",
+    "rotated_180",
+    "flipped",
+    "transposed",
+    "rotated_90",
+    "transversed",
+    "rotated_270",
+]
+
+SideEvidence = Annotated[
+    Laterality | None,
+    Field(
+        description="Evidence for the side in the name: `asserted` by the header, `assumed` as "
+        "radiographs are usually displayed, `unknown`; null if the name states no side."
+    ),
+]
+
+
 class ImageFacts(StrictModel):
     """Properties of the image as it was read."""
 
@@ -114,6 +135,11 @@ class ImageFacts(StrictModel):
     photometric_interpretation: str
     view_position: str | None
     sop_instance_uid: str | None
+    turned: Turned = Field(
+        description="How the stored pixels were turned upright for the model, rotations clockwise; "
+        "results are in stored pixels."
+    )
+    laterality: Laterality
 
 
 class OutOfDomain(StrictModel):
@@ -154,6 +180,7 @@ class MaskAnswer(StrictModel):
 
     name: str
     code: Code | None
+    laterality: SideEvidence
     rle: RunLengths
     area_px: int
     area_mm2: float | None
@@ -165,6 +192,7 @@ class BoxAnswer(StrictModel):
 
     name: str
     code: Code | None
+    laterality: SideEvidence
     score: Probability
     box: Box
 
@@ -185,6 +213,7 @@ class PhraseAnswer(StrictModel):
     """Location of a phrase in the image."""
 
     phrase: str
+    laterality: SideEvidence
     method: Literal["aligned", "zero_shot"]
     similarity: Probability = Field(description="Probability that the phrase is in the image.")
     heatmap: HeatmapAnswer

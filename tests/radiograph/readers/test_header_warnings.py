@@ -99,22 +99,6 @@ def test_the_anatomic_region_counts_as_a_body_part() -> None:
     assert warned(BodyPartExamined=None, AnatomicRegionSequence=Sequence([item()])) == []
 
 
-def test_a_mirrored_image_gives_a_warning_and_is_not_flipped() -> None:
-    mirrored = radiograph(PatientOrientation=["R", "F"])
-    assert codes(mirrored.warnings) == ["orientation_mirrored"]
-    assert (mirrored.pixels == radiograph().pixels).all()
-
-
-@pytest.mark.parametrize("orientation", [["F", "R"], ["H", "L"], ["L", "H"]])
-def test_a_rotated_image_gives_a_warning(orientation: list[str]) -> None:
-    assert warned(PatientOrientation=orientation) == ["orientation_unusual"]
-
-
-@pytest.mark.parametrize("orientation", [["L", "F"], ["LP", "FP"], "", None, ["L"]])
-def test_the_usual_or_no_stated_orientation_gives_no_warning(orientation: Any) -> None:
-    assert warned(PatientOrientation=orientation) == []
-
-
 @pytest.mark.parametrize(
     "attributes",
     [

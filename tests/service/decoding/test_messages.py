@@ -10,6 +10,7 @@ import pytest
 from radiograph.errors import InputTooLarge, MalformedInput
 from radiograph.geometry import Geometry
 from radiograph.limits import Limits
+from radiograph.orientation import Orientation
 from radiograph.preprocess import PreprocessSpec
 from radiograph.readers.read import DICOM
 from service.decoding.decode import DecodedImage, DecodeRequest, ImageFacts
@@ -26,13 +27,24 @@ from service.decoding.messages import (
 )
 
 SIZE = 32
-FACTS = ImageFacts(30, 20, (0.1, 0.2), "MONOCHROME1", "PA", "1.2.3", ("lateral view", "\u00e9"))
+TURNED = Orientation(transposed=True, columns_flipped=True)
+FACTS = ImageFacts(
+    rows=30,
+    columns=20,
+    spacing_mm=(0.1, 0.2),
+    photometric_interpretation="MONOCHROME1",
+    view_position="PA",
+    sop_instance_uid="1.2.3",
+    orientation=TURNED,
+    laterality="asserted",
+    warnings=("lateral view", "\u00e9"),
+)
 REQUEST = DecodeRequest(
     b"file", DICOM, PreprocessSpec(size_px=SIZE), Limits(max_pixels=10_000), preview_px=6
 )
 DECODED = DecodedImage(
     np.linspace(-1, 1, SIZE * SIZE, dtype=np.float32).reshape(1, SIZE, SIZE),
-    Geometry.fit(30, 20, SIZE),
+    Geometry.fit(30, 20, SIZE, TURNED),
     FACTS,
     np.arange(24, dtype=np.uint8).reshape(6, 4),
     {"read": 1.5, "preprocess": 0.25},
@@ -106,6 +118,9 @@ WRONG_FACTS: dict[str, dict[str, Any]] = {
     "a number for a text": {"view_position": 7},
     "half of a surrogate pair": {"view_position": "\ud800"},
     "a text for a list": {"warnings": "lateral view"},
+    "an unknown laterality": {"laterality": "certain"},
+    "an orientation that is a name": {"orientation": "mirrored"},
+    "an orientation of numbers": {"orientation": {"transposed": 1}},
     "an unknown fact": {"patient_name": "Doe^Jane"},
 }
 

@@ -48,17 +48,23 @@ BOX_SOURCES = {
 def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.uint8], set[str]]:
     """Return the mask bits, size x size uint8, and the structures that are annotated.
 
+    A mask is stored as its image is, and is turned upright with it.
+
     An annotated structure may be absent: its bit is then 0 everywhere.
     """
+
+    def upright(path: str) -> NDArray[np.uint8]:
+        return geometry.orientation.turn(read_mask(reader.read(path)))
+
     bits = np.zeros((geometry.size, geometry.size), dtype=np.uint8)
     known: set[str] = set()
     found: dict[str, NDArray[np.uint8]] = {}
     for source, path in row.masks.items():
         if name := MASK_SOURCES.get(source):
-            mask = read_mask(reader.read(path))
+            mask = upright(path)
             found[name] = np.maximum(found[name], mask) if name in found else mask
     if row.lung_mask and not set(LUNGS) <= set(found):
-        found |= split_lungs(read_mask(reader.read(row.lung_mask))) or {}
+        found |= split_lungs(upright(row.lung_mask)) or {}
     for name, mask in found.items():
         # Masks are 255 inside, 0 outside and 127 where nothing is annotated.
         inside = _place(mask > 191, geometry) > 0.5
@@ -113,7 +119,7 @@ def _place(mask: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.float32]:
     The mask is resized and placed like its image. It may have another resolution than the image,
     as long as it covers the same field of view.
     """
-    image = Image.fromarray(mask.astype(np.float32))
+    image = Image.fromarray(np.ascontiguousarray(mask, dtype=np.float32))
     small = image.resize((geometry.width, geometry.height), Image.Resampling.BILINEAR)
     grid = np.zeros((geometry.size, geometry.size), dtype=np.float32)
     rows = slice(geometry.top, geometry.top + geometry.height)
