@@ -88,7 +88,8 @@ async def test_phrases_are_turned_back(client: httpx.AsyncClient, directions: st
     file, orientation, shape = turned_file(directions)
     (phrase,) = (await ask(client, "/ground?phrase=bright", file))["phrases"]
     assert np.array_equal(orientation.turn(heatmap_of(phrase)), heatmap_of(expected))
-    assert orientation.point(*phrase["peak"], *shape) == pytest.approx(expected["peak"])
+    x, y = phrase["peak"]
+    assert orientation.point(x, y, *shape) == pytest.approx(expected["peak"])
     assert orientation.box(tuple(phrase["box"]), *shape) == pytest.approx(expected["box"])
 
 
