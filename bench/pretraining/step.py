@@ -26,7 +26,7 @@ from bench.pretraining.report_texts import declared_texts, table_texts
 from training.config.engine import EngineConfig
 from training.config.model import EncoderConfig, ModelConfig, TextConfig
 from training.config.pretrain import PretrainConfig
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.data.cache.cache import Cache, Masks
 from training.data.cache.sample_index import Sample
 from training.data.rows.reader import Row
@@ -123,7 +123,7 @@ def make_config(
             "epochs": 1,
             "batch_size": batch_size,
             "precision": precision,
-            "data": PairsConfig(root=folder, tables=()),
+            "data": DataConfig(root=folder, tables=()),
             "model": ModelConfig(
                 encoder=EncoderConfig(name="resnet50", weights=None),
                 text=TextConfig(name=str(text), frozen_dropout=frozen_dropout),

@@ -15,7 +15,7 @@ Protocol = Literal["sound", "mgca"]
 published protocol with its faults."""
 
 
-class PairsConfig(StrictModel):
+class DataConfig(StrictModel):
     """Rows of the data sets that take part in a run."""
 
     root: Path
@@ -45,7 +45,7 @@ class BaseRunConfig(StrictModel):
     """Steps between two checkpoints."""
     preprocess: PreprocessSpec = PreprocessSpec()
     """Preprocessing of the images; the service later applies the same."""
-    data: PairsConfig
+    data: DataConfig
     """Rows that the run reads."""
     optimiser: OptimiserConfig = OptimiserConfig()
     """Optimiser and learning-rate schedule."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.files import CONFIGS
-from training.config.run import PairsConfig, Protocol
+from training.config.run import DataConfig, Protocol
 from training.data.catalog import READERS, open_reader
 from training.data.rows.dataset_files import MissingData
 
@@ -27,7 +27,7 @@ PUBLISHED: dict[str, tuple[int, int, int]] = {
 """Radiographs for training, validation and test, as published by the G2D and MGCA papers."""
 
 
-def data_set(name: str, root: Path | None, protocol: Protocol) -> PairsConfig:
+def data_set(name: str, root: Path | None, protocol: Protocol) -> DataConfig:
     """Return the selection of every row of one data set, of any licence class.
 
     Raises:
@@ -41,7 +41,7 @@ def data_set(name: str, root: Path | None, protocol: Protocol) -> PairsConfig:
             if name in READERS
             else f"no configuration {name}; shipped are: {shipped}; data sets are: {known}"
         )
-    return PairsConfig(
+    return DataConfig(
         root=root, tables=(name,), licences=("open", "noncommercial"), protocol=protocol
     )
 
@@ -55,7 +55,7 @@ def preprocessing(size: int) -> PreprocessSpec:
     return PreprocessSpec(size_px=size)
 
 
-def compared_with_paper(config: PairsConfig) -> Iterator[str]:
+def compared_with_paper(config: DataConfig) -> Iterator[str]:
     """Yield one line for each split of a data set that compares its size with the paper's.
 
     Raises:

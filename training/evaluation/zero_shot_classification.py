@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from radiograph.errors import TaskNotOffered
 from radiograph.manifest import Metric, Task
-from training.config.run import PairsConfig, Protocol
+from training.config.run import DataConfig, Protocol
 from training.data.rows.dataset_files import DataError
 from training.data.rows.labels import truth
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
@@ -60,7 +60,7 @@ def prepare(
     """
     if SIMILARITY not in model.heads:
         raise TaskNotOffered(never_aligned(model.runs) or "the run has no zero-shot head")
-    data = PairsConfig(root=root, tables=(table,), licences=LICENCES, protocol=protocol)
+    data = DataConfig(root=root, tables=(table,), licences=LICENCES, protocol=protocol)
     config = model.config.model_copy(update={"data": data})
     heads = {SIMILARITY: model.heads[SIMILARITY]}
     return to_device_of_run(replace(model, config=config, heads=heads))

@@ -10,7 +10,7 @@ from tests.builders.training import tiny_runs
 from training.checkpoint_conversion.layout import Layout
 from training.checkpoint_conversion.to_released import to_released
 from training.config.pretrain import PretrainConfig
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.engine import seeding
 from training.model.g2d import G2D
 
@@ -24,7 +24,7 @@ def config_for(text: Path, root: Path = Path("nowhere")) -> PretrainConfig:
         batch_size=4,
         model=model,
         preprocess=PreprocessSpec(size_px=tiny_runs.SIZE_PX),
-        data=PairsConfig(root=root, tables=("none",)),
+        data=DataConfig(root=root, tables=("none",)),
     )
 
 

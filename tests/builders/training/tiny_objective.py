@@ -10,7 +10,7 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.model import ModelConfig, TextConfig
 from training.config.pretrain import PretrainConfig
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 
 TEXTS = ("clear lungs", "effusion", "pneumonia", "the heart is large")
@@ -27,7 +27,7 @@ def config_of(text: Path, frozen_layers: int = 0, **changes: Any) -> PretrainCon
         epochs=1,
         batch_size=4,
         model=model.model_copy(update=of_model),
-        data=PairsConfig(root=Path("nowhere"), tables=("none",)),
+        data=DataConfig(root=Path("nowhere"), tables=("none",)),
         **changes,
     )
 

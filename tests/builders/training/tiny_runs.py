@@ -19,7 +19,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from radiograph.preprocess import PreprocessSpec
 from training.config.finetune import FinetuneConfig
 from training.config.model import EncoderConfig, ModelConfig, TextConfig
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 
 COLUMNS = (
     "image", "patient_id", "split", "text", "labels", "view", "sex", "age", "width", "height",
@@ -119,7 +119,7 @@ def write_table(
             archive.addfile(member, io.BytesIO(data))
 
 
-def write_kermany(root: Path, count: int = 8) -> PairsConfig:
+def write_kermany(root: Path, count: int = 8) -> DataConfig:
     """Radiographs with lung masks, half of them normal, one with the box of an opacity."""
     name = "kermany_224"
     files = {f"{name}/{i}.png": picture(i) for i in range(count)} | {
@@ -135,7 +135,7 @@ def write_kermany(root: Path, count: int = 8) -> PairsConfig:
         for i in range(count)
     ]
     write_table(root, name, records, files, tar=False)
-    return PairsConfig(root=root, tables=(name,))
+    return DataConfig(root=root, tables=(name,))
 
 
 def finetune_config(root: Path, model: ModelConfig) -> FinetuneConfig:

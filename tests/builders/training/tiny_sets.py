@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tests.builders.training.tiny_runs import SIZE_PX, picture
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 
 REPORT = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -95,9 +95,9 @@ CHEXPERT_PLUS = (
 )
 
 
-def config(root: Path, *tables: str) -> PairsConfig:
+def config(root: Path, *tables: str) -> DataConfig:
     """Every licence class of some data sets."""
-    return PairsConfig(root=root, tables=tables, licences=("open", "noncommercial"))
+    return DataConfig(root=root, tables=tables, licences=("open", "noncommercial"))
 
 
 def write(path: Path, data: bytes) -> None:
@@ -155,7 +155,7 @@ def write_reports(path: Path, reports: Mapping[int, bytes]) -> None:
             archive.writestr(f"files/p10/p10000032/s{study}.txt", text)
 
 
-def write_pairs(root: Path, lines: Sequence[Mapping[str, object]], images: int = 0) -> PairsConfig:
+def write_pairs(root: Path, lines: Sequence[Mapping[str, object]], images: int = 0) -> DataConfig:
     """`pairs.csv` and images 0.png, 1.png, ... beside it."""
     columns = tuple(dict.fromkeys(key for line in lines for key in line))
     write_csv(root / "pairs.csv", columns, lines)

@@ -6,7 +6,7 @@ from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_runs
 from training.config.experiments import Keys, TablesConfig
 from training.config.pretrain import PretrainConfig
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.experiments.plan import TableJob, TableRequest
 
 SET = "kermany_224"
@@ -40,7 +40,7 @@ def pretraining(root: Path, text: Path, epochs: int = 1) -> PretrainConfig:
         batch_size=6,
         checkpoint_every=1,
         preprocess=PreprocessSpec(size_px=tiny_runs.SIZE_PX),
-        data=PairsConfig(root=root, tables=(SET,)),
+        data=DataConfig(root=root, tables=(SET,)),
         model=tiny_runs.model_config(text),
         same_text_is_positive=True,
     )

@@ -13,7 +13,7 @@ from tests.builders.training.killing import killed_at_its_first_checkpoint
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.engine.checkpoint import read_checkpoint
 from training.engine.history import TIMES
 from training.evaluation.trained_model import load_run
@@ -54,7 +54,7 @@ def test_radiographs_without_any_text_are_left_out_counted_and_named(
     records += [tiny_runs.record(names[8]), tiny_runs.record(names[9], labels="unheard of")]
     files = {name: tiny_runs.picture(i) for i, name in enumerate(names)}
     tiny_runs.write_table(tmp_path, "mute", records, files, tar=False)
-    data = PairsConfig(root=tmp_path, tables=("mute",))
+    data = DataConfig(root=tmp_path, tables=("mute",))
     one = config.model_copy(update={"data": data, "epochs": 1})
     pretrain(one, tmp_path / "run", tmp_path / "cache")
     named = (tmp_path / "run" / SILENT).read_text().splitlines()

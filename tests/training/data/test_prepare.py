@@ -10,7 +10,7 @@ from g2d.cli import app
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_sets
 from tests.builders.training.tiny_downstream import write_rsna, write_siim
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.data import prepare
 from training.data.cache import cache as cache_module
 from training.data.cache.cache import open_cache
@@ -46,7 +46,7 @@ def test_a_data_set_is_compared_with_the_paper_and_cached(
     ]
     assert "left out, missing file: 1" in lines
     folder = Path(next(line for line in lines if line.startswith("cache: ")).split(": ")[1])
-    config = PairsConfig(
+    config = DataConfig(
         root=tmp_path / "data", tables=("rsna",), licences=("noncommercial", "open")
     )
     assert open_cache(config, SPEC, tmp_path / "cache").folder == folder

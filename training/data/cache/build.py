@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from radiograph.preprocess import PreprocessSpec
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.data.cache import worker_pool
 from training.data.cache.assemble import CHUNKS, PLACING, ChunkCounts, assemble
 from training.data.cache.chunks import RECORD, Chunk, ChunkRecord, cached_reader, chunk_path
@@ -46,7 +46,7 @@ class _Stale(Exception):
     """Chunks that are already in place hold other rows than the present selection."""
 
 
-def build(config: PairsConfig, spec: PreprocessSpec, partial: Path, workers: int) -> None:
+def build(config: DataConfig, spec: PreprocessSpec, partial: Path, workers: int) -> None:
     """Complete the cache in `partial`, starting from what is there.
 
     Args:
@@ -86,7 +86,7 @@ def tidy(folder: Path) -> None:
     (folder / PLACING).unlink(missing_ok=True)
 
 
-def _render(config: PairsConfig, spec: PreprocessSpec, partial: Path, workers: int) -> _Selection:
+def _render(config: DataConfig, spec: PreprocessSpec, partial: Path, workers: int) -> _Selection:
     (partial / CHUNKS).mkdir(parents=True, exist_ok=True)
     selection = _Selection(partial / CHUNKS)
     todo = _not_done(_chunks(config, spec, selection), partial)
@@ -95,7 +95,7 @@ def _render(config: PairsConfig, spec: PreprocessSpec, partial: Path, workers: i
     return selection
 
 
-def _chunks(config: PairsConfig, spec: PreprocessSpec, selection: _Selection) -> Iterator[Chunk]:
+def _chunks(config: DataConfig, spec: PreprocessSpec, selection: _Selection) -> Iterator[Chunk]:
     """Yield chunks of the selected rows; the other rows are recorded in the selection."""
     size = max(8, _CHUNK_BYTES // spec.size_px**2)
     rows: list[Row] = []
@@ -109,14 +109,14 @@ def _chunks(config: PairsConfig, spec: PreprocessSpec, selection: _Selection) ->
 
 
 def _next(
-    rows: list[Row], config: PairsConfig, spec: PreprocessSpec, selection: _Selection
+    rows: list[Row], config: DataConfig, spec: PreprocessSpec, selection: _Selection
 ) -> Chunk:
     selection.chunks += 1
     number, folder = selection.chunks - 1, selection.folder
     return Chunk(number, tuple(rows), config.root, spec, folder, config.protocol)
 
 
-def _selected(config: PairsConfig, left_out: list[LeftOut]) -> Iterator[Row]:
+def _selected(config: DataConfig, left_out: list[LeftOut]) -> Iterator[Row]:
     for name in config.tables:
         seen: set[tuple[str, str]] = set()
         for row in open_reader(config.root, name, config.protocol).rows():
@@ -128,7 +128,7 @@ def _selected(config: PairsConfig, left_out: list[LeftOut]) -> Iterator[Row]:
                 yield row
 
 
-def _unique_key(row: Row, config: PairsConfig) -> tuple[str, str]:
+def _unique_key(row: Row, config: DataConfig) -> tuple[str, str]:
     """Return the key of which only one row is kept.
 
     It is the image; under a published protocol an image may be in several splits.
@@ -136,7 +136,7 @@ def _unique_key(row: Row, config: PairsConfig) -> tuple[str, str]:
     return row.image, "" if config.protocol == "sound" else row.split
 
 
-def _reason(row: Row, config: PairsConfig, seen: set[tuple[str, str]]) -> str:
+def _reason(row: Row, config: DataConfig, seen: set[tuple[str, str]]) -> str:
     if row.licence_class not in config.licences:
         return f"licence class {row.licence_class}"
     return row.reason_left_out or ("listed twice" if _unique_key(row, config) in seen else "")

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.preprocess import PreprocessSpec
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.data.cache.build import MANIFEST, build, tidy
 from training.data.cache.sample_index import Sample, Samples
 from training.data.catalog import open_reader
@@ -97,7 +97,7 @@ class Cache:
 
 
 def open_cache(
-    config: PairsConfig,
+    config: DataConfig,
     spec: PreprocessSpec,
     folder: Path,
     *,
@@ -137,7 +137,7 @@ def _open(folder: Path) -> Cache:
     return Cache(images, Masks(folder, images.shape), Samples(folder), left_out, folder)
 
 
-def _key(config: PairsConfig, spec: PreprocessSpec) -> str:
+def _key(config: DataConfig, spec: PreprocessSpec) -> str:
     digest = hashlib.sha256(f"{_VERSION}{spec.model_dump_json()}{sorted(config.licences)}".encode())
     for name in config.tables:
         digest.update(name.encode() + open_reader(config.root, name).fingerprint())

@@ -22,7 +22,7 @@ from tests.builders.files.sample_files import bright_rectangle, dicom_file
 from tests.builders.training import tiny_sets
 from tests.builders.training.tiny_runs import SIZE_PX, picture
 from tests.builders.training.tiny_sets import write, write_pairs
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.data.cache import build, worker_pool
 from training.data.cache.cache import Cache, open_cache
 from training.data.cache.chunks import Chunk, render_chunk
@@ -32,12 +32,12 @@ SPEC = PreprocessSpec(size_px=SIZE_PX)
 LINE = {"text": "The lungs are clear.", "split": "train", "patient": "p"}
 
 
-def _pairs(root: Path, count: int, written: int | None = None) -> PairsConfig:
+def _pairs(root: Path, count: int, written: int | None = None) -> DataConfig:
     lines = [LINE | {"image": f"{i}.png"} for i in range(count)]
     return write_pairs(root, lines, count if written is None else written)
 
 
-def _open(config: PairsConfig, tmp_path: Path, workers: int = 0) -> Cache:
+def _open(config: DataConfig, tmp_path: Path, workers: int = 0) -> Cache:
     return open_cache(config, SPEC, tmp_path / "cache", workers=workers)
 
 
@@ -173,12 +173,12 @@ import sys
 from pathlib import Path
 if __name__ == "__main__":
     from radiograph.preprocess import PreprocessSpec
-    from training.config.run import PairsConfig
+    from training.config.run import DataConfig
     from training.data.cache import build
     from training.data.cache.cache import open_cache
     build._CHUNK_BYTES = 0
     root = Path(sys.argv[1])
-    config = PairsConfig(root=root / "data", tables=("pairs",), licences=("noncommercial",))
+    config = DataConfig(root=root / "data", tables=("pairs",), licences=("noncommercial",))
     open_cache(config, PreprocessSpec(size_px=64), root / "cache", workers=1)
 """
 
@@ -186,7 +186,7 @@ if __name__ == "__main__":
 @pytest.mark.usefixtures("_small_chunks")
 def test_a_build_ended_by_sigkill_is_resumed(tmp_path: Path) -> None:
     _pairs(tmp_path / "data", 200)
-    config = PairsConfig(root=tmp_path / "data", tables=("pairs",), licences=("noncommercial",))
+    config = DataConfig(root=tmp_path / "data", tables=("pairs",), licences=("noncommercial",))
     write(tmp_path / "killed.py", _KILLED.encode())
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[4])}
     with subprocess.Popen(
@@ -206,7 +206,7 @@ def test_a_build_ended_by_sigkill_is_resumed(tmp_path: Path) -> None:
     assert not {"000000.json", "000001.json"} & set(again)
 
 
-def _rendering_noted(config: PairsConfig, tmp_path: Path, names: list[str]) -> Cache:
+def _rendering_noted(config: DataConfig, tmp_path: Path, names: list[str]) -> Cache:
     def noted(chunk: Chunk) -> None:
         names.append(chunk.path("json").name)
         render_chunk(chunk)

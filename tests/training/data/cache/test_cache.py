@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX, picture, png, record
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.data.cache import cache as cache_module
 from training.data.cache.cache import Cache, open_cache
 from training.data.rows.masks import IGNORE, STRUCTURES
@@ -25,7 +25,7 @@ def _unsure() -> bytes:
     return png(mask)
 
 
-def _write(root: Path, *, tar: bool = False) -> PairsConfig:
+def _write(root: Path, *, tar: bool = False) -> DataConfig:
     pictures = ("kept", "closed", "lateral", "broken", "opacity")
     files = {f"{NAME}/{name}.png": picture(i) for i, name in enumerate(pictures)}
     files[f"{NAME}/broken.png"] = b"\x89PNG\r\n\x1a\nnothing follows"
@@ -45,7 +45,7 @@ def _write(root: Path, *, tar: bool = False) -> PairsConfig:
         ),
     ]
     tiny_runs.write_table(root, NAME, records, files, tar=tar)
-    return PairsConfig(root=root, tables=(NAME,))
+    return DataConfig(root=root, tables=(NAME,))
 
 
 @pytest.fixture(params=[False, True], ids=["folder", "tar"])
@@ -128,4 +128,4 @@ def test_a_changed_image_or_mask_has_another_cache(tmp_path: Path) -> None:
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no_table"):
-        open_cache(PairsConfig(root=tmp_path, tables=("no_table",)), SPEC, tmp_path / "cache")
+        open_cache(DataConfig(root=tmp_path, tables=("no_table",)), SPEC, tmp_path / "cache")
