@@ -21,10 +21,10 @@ class BatchRunner:
     """Runs batches of one version. Safe to call from several threads.
 
     Args:
-        name: the version, as the observer is told.
+        name: the version, as reported to the observer.
         manifest: inputs of the heads.
         backend: runs the graphs.
-        observer: told of every batch.
+        observer: notified of every batch.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class BatchRunner:
 
 
 def _rows_by_head(batch: Sequence[BatchItem]) -> list[tuple[str, list[int]]]:
-    """Return (head, rows) pairs to run; rows that nobody waits for any more are left out."""
+    """Return (head, rows) pairs to run; rows whose request is over are left out."""
     groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for row, item in enumerate(batch):
         if item.deadline.over():

@@ -46,7 +46,7 @@ class LoadedVersions:
 
     Args:
         repository: the model repository.
-        observer: told when a version is freed.
+        observer: notified when a version is freed.
     """
 
     def __init__(self, repository: Repository, observer: Observer) -> None:

@@ -6,10 +6,10 @@
     pinned versions +                         |
                                               +--> to keep; every other version is retired
 
-All mutable state of the registry is in here, behind one lock that nobody else can take and that
-is held for moments. Nothing in here loads a version, and nothing calls back into the caller: a
-thread that holds this lock can therefore never wait for a load. `ModelRegistry` has the loading
-path, and calls in here before and after a load; the opposite order cannot be written.
+All mutable state of the registry is in here, behind one lock that is private to this class and
+held for moments. Nothing in here can load a version, so that a thread that holds the lock never
+waits for a load. `ModelRegistry` has the loading path and calls in here before and after a load;
+the opposite order cannot be written.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Reconciler:
         repository: the model repository.
         settings: the aliases to follow, and the versions to keep for a roll-back.
         lookup: gets every new table.
-        observer: told of every change.
+        observer: notified of every change.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class ModelRegistry:
     Args:
         settings: the aliases to serve, and what is kept of versions before.
         loader: loads one version.
-        observer: told of every change.
+        observer: notified of every change.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The tiny version with a detect head that answers candidates: the boxes of its grid, listed."""
+"""The tiny version with a detect head of the form `candidates`: the boxes of its grid as a list."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,17 +17,17 @@ COUNT = CELLS * CELLS
 
 
 def spec(form: str = "candidates") -> HeadSpec:
-    """Of the head; `form` as the manifest shall say it."""
+    """Return the manifest of the head, with a form that need not be that of its graph."""
     return HeadSpec.model_validate({**HEADS["boxes"].model_dump(), "form": form})
 
 
 def publish(root: Path, form: str = "candidates", tolerance: float = 1e-4) -> int:
-    """Publish it as `stable` of the tiny model.
+    """Publish the version as `stable` of the tiny model.
 
     Args:
         root: the repository.
-        form: that the manifest says, whatever the graph gives.
-        tolerance: of its golden outputs.
+        form: form in the manifest, whatever the graph gives.
+        tolerance: tolerance of the golden outputs.
     """
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
@@ -47,7 +47,7 @@ def publish(root: Path, form: str = "candidates", tolerance: float = 1e-4) -> in
 
 
 def graph() -> bytes:
-    """`pixel_embeddings` -> `logits` B x 1 x 64, `boxes` B x 64 x 4: each cell, if it is bright."""
+    """Build the graph: `pixel_embeddings` -> `logits`, B x 1 x 64, and `boxes`, B x 64 x 4."""
     y, x = (np.mgrid[:CELLS, :CELLS] / CELLS).reshape(2, -1)
     side = 1 / CELLS
     cells = np.stack([x, y, x + side, y + side], axis=1).astype(np.float32)

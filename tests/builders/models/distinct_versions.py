@@ -1,7 +1,7 @@
-"""Versions of the tiny model that give measurably different answers, so that a mix shows.
+"""Versions of the tiny model with different answers, so that an answer shows its version.
 
-Version number n: the bias of `findings` is such that "Lung opacity" of a black image has the
-probability 1 / (1 + exp(-bias)).
+The bias of `findings` differs: "Lung opacity" in a black image has the probability
+1 / (1 + exp(-bias)).
 """
 
 import math
@@ -16,7 +16,7 @@ from tests.builders.models import tiny_version
 
 
 def publish(root: Path, bias: float, alias: str | None = "stable", name: str = "tiny") -> int:
-    """Publish one more version, its golden outputs made with it."""
+    """Publish one more version, with golden outputs of its own."""
 
     def change(stage: Path) -> None:
         write_findings(stage / "heads/findings.onnx", bias)
@@ -26,7 +26,7 @@ def publish(root: Path, bias: float, alias: str | None = "stable", name: str = "
 
 
 def write_findings(path: Path, bias: float) -> None:
-    """The tiny version's `findings` head, with another bias."""
+    """Give the `findings` head of the tiny version another bias."""
     model = onnx.load(path)
     values = np.array([bias, -bias], dtype=np.float32)
     for constant in model.graph.initializer:
@@ -36,12 +36,12 @@ def write_findings(path: Path, bias: float) -> None:
 
 
 def probability(bias: float) -> float:
-    """Of "Lung opacity" in a black image."""
+    """Return the probability of "Lung opacity" in a black image."""
     return 1 / (1 + math.exp(-bias))
 
 
 def answered_probability(body: dict[str, Any]) -> float:
-    """Of "Lung opacity" in an answer to /classify."""
+    """Return the probability of "Lung opacity" in an answer to /classify."""
     (finding,) = (item for item in body["findings"] if item["name"] == "Lung opacity")
     value: float = finding["probability"]
     return value

@@ -1,4 +1,4 @@
-"""Processes that publish or move aliases, for tests of races and of sudden death."""
+"""Processes that publish or move aliases, for tests of races and of processes that are killed."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def child(code: str, *arguments: object) -> "subprocess.Popen[str]":
-    """A Python process of our own; it talks over pipes and is never waited for by time."""
+    """Start a Python process that communicates over pipes."""
     preamble = """
 import os, signal, sys
 from pathlib import Path
@@ -30,7 +30,7 @@ def stop(*_):
 
 
 def race(code: str, arguments: Sequence[Sequence[object]]) -> list[str]:
-    """Run children that print `ready` and wait for a line, all let go at once: their output."""
+    """Start processes that print `ready`, release all of them at once, and return their output."""
     with contextlib.ExitStack() as stack:
         racers = [stack.enter_context(child(code, *given)) for given in arguments]
         for racer in racers:
@@ -46,5 +46,5 @@ def race(code: str, arguments: Sequence[Sequence[object]]) -> list[str]:
 
 
 def visible(folder: Path) -> list[str]:
-    """What lies in a folder, hidden lock files left out."""
+    """List a folder without its hidden lock files."""
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))

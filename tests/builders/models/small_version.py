@@ -17,7 +17,7 @@ NAME = "small"
 
 
 def write_stage(folder: Path, mark: bytes = b"golden") -> Path:
-    """All files of a version but its manifest; `mark` tells one version from another."""
+    """Write all files of a version but its manifest; `mark` makes versions differ."""
     (folder / "heads").mkdir(parents=True)
     (folder / "trunk.onnx").write_bytes(GRAPH)
     (folder / "heads" / "findings.onnx").write_bytes(GRAPH)
@@ -26,7 +26,7 @@ def write_stage(folder: Path, mark: bytes = b"golden") -> Path:
 
 
 def fields(files: dict[str, str], version: int = 1) -> dict[str, Any]:
-    """What a manifest of these files says, as JSON values."""
+    """Return the fields of a manifest of these files, as JSON values."""
     head = {
         "kind": "classify",
         "file": "heads/findings.onnx",
@@ -49,7 +49,7 @@ def fields(files: dict[str, str], version: int = 1) -> dict[str, Any]:
 
 
 def manifest_of(stage: Path, **changes: Any) -> Callable[[int], ModelManifest]:
-    """What `Repository.publish` calls with the number."""
+    """Return the function that `Repository.publish` calls with the number of the version."""
     return lambda number: ModelManifest.model_validate(
         {**fields(digest_files(stage), number), **changes}
     )

@@ -64,10 +64,10 @@ def publish(
 
     Args:
         root: the repository.
-        alias: pointed to it.
+        alias: alias to point to the version, or None.
         name: the model.
-        tolerance: of its golden outputs.
-        change: edits the files before they are digested, to make a version that is at fault.
+        tolerance: tolerance of the golden outputs.
+        change: edits the files before they are digested, such as to make a faulty version.
     """
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
@@ -81,7 +81,7 @@ def publish(
 
 
 def write_files(folder: Path) -> None:
-    """Every file of the version but its manifest."""
+    """Write every file of the version but its manifest."""
     (folder / "heads").mkdir()
     for file, graph in _graphs().items():
         (folder / file).write_bytes(graph)
@@ -92,7 +92,7 @@ def write_files(folder: Path) -> None:
 
 
 def manifest(name: str, number: int, digests: dict[str, str], tolerance: float) -> ModelManifest:
-    """The manifest of a tiny version."""
+    """Return the manifest of a tiny version."""
     return ModelManifest(
         name=name,
         version=number,
@@ -113,7 +113,7 @@ def manifest(name: str, number: int, digests: dict[str, str], tolerance: float) 
 
 
 def golden(folder: Path) -> Arrays:
-    """The golden inputs, and what ONNX Runtime makes of them."""
+    """Return the golden inputs, and the outputs of ONNX Runtime for them."""
     ramp = np.linspace(-1, 1, SIZE_PX, dtype=np.float32)
     ids = np.array([[2, 4, 6, 3], [2, 5, 3, 0]], dtype=np.int64)
     arrays: Arrays = {
@@ -230,7 +230,7 @@ def _findings() -> bytes:
 
 
 def less_sure(graph: bytes) -> bytes:
-    """The graph of `findings` with every logit 3 higher: sound, but another one."""
+    """Return the graph of `findings` with every logit 3 higher: a sound graph, but another one."""
     model = onnx.load_from_string(graph)
     (bias,) = (item for item in model.graph.initializer if item.name == "bias")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(3), "bias"))
@@ -314,7 +314,7 @@ def _model(
     values: dict[str, Any],
     input_type: int = TensorProto.FLOAT,
 ) -> bytes:
-    """A serialised graph; `values` are its constants, a float being a scalar of float32."""
+    """Return a serialised graph; `values` are its constants, a float being a scalar of float32."""
     constants = [
         numpy_helper.from_array(
             np.array(value, dtype=np.float32 if isinstance(value, float) else None), name
@@ -366,6 +366,6 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def copy(source: Path, target: Path) -> Path:
-    """A repository of its own, to be damaged by one test."""
+    """Copy a repository, so that one test may damage it."""
     shutil.copytree(source, target)
     return target

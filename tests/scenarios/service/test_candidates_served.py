@@ -1,4 +1,4 @@
-"""A detect head of candidates is served as any other: alone, in batches, and to Triton."""
+"""A detect head of the form `candidates` answers alone, in batches and from Triton."""
 
 import asyncio
 from pathlib import Path
@@ -36,7 +36,7 @@ async def boxes(client: httpx.AsyncClient, path: str, body: bytes) -> Any:
 
 
 @pytest.mark.parametrize("path", ["/detect", "/analyze"])
-async def test_candidates_are_answered_as_the_same_cells_of_a_grid(
+async def test_candidates_give_the_same_boxes_as_the_cells_of_a_grid(
     start: Start,
     client: httpx.AsyncClient,
     candidate_models: Path,
@@ -78,14 +78,16 @@ def test_a_backend_gives_every_image_its_candidates(candidate_models: Path) -> N
         assert raw["logits"][number] == pytest.approx(alone["logits"][0], abs=1e-5)
 
 
-def test_a_head_of_the_other_form_than_the_manifest_says_is_never_ready(tmp_path: Path) -> None:
+def test_a_head_whose_form_differs_from_the_manifest_is_never_ready(tmp_path: Path) -> None:
     candidate_version.publish(tmp_path, form="grid")
     (entry,) = load(tmp_path).lookup.versions()
     assert (entry.state, entry.analysis) == (State.FAILED, None)
     assert "head boxes does not give ['distances']" in str(entry.reason)
 
 
-def test_triton_is_told_the_shapes_of_candidates(candidate_models: Path, tmp_path: Path) -> None:
+def test_the_triton_view_has_the_shapes_of_candidates(
+    candidate_models: Path, tmp_path: Path
+) -> None:
     render(Repository(candidate_models), tmp_path / "view")
     count = candidate_version.COUNT
     head = (tmp_path / "view/tiny-boxes/config.pbtxt").read_text()

@@ -1,4 +1,4 @@
-"""Labels in any script, with quotes and marks, reach every format whole and break none."""
+"""Labels in any script, with quotes and markup, are complete in every output format."""
 
 import io
 import json
@@ -60,7 +60,7 @@ def result() -> AnalysisResult:
     )  # fmt: skip
 
 
-def test_json_holds_every_label_as_it_is(result: AnalysisResult) -> None:
+def test_json_holds_every_label_unchanged(result: AnalysisResult) -> None:
     answer = json.loads(json_answer.encode(result, "id"))
     assert tuple(item["name"] for item in answer["findings"]) == ODD
     assert tuple(item["name"] for item in answer["masks"]) == ODD
@@ -83,6 +83,6 @@ def test_metrics_are_read_back_with_every_label() -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_label_that_is_no_line_of_text_is_refused(name: str) -> None:
+def test_a_label_that_is_not_one_line_of_text_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="a label"):
         Label(name=name)

@@ -28,18 +28,19 @@ VARYING = ("request_id", "timings_ms")
 
 
 def body(number: int) -> bytes:
-    """A radiograph that no other number has."""
+    """Return a radiograph that differs from that of every other number, modulo 8."""
     side = 20 + 10 * (number % 8)
     box = (0, 0, side, side)
     return sample_files.dicom_file(sample_files.bright_rectangle(ROWS, COLUMNS, box))
 
 
-def said(answer: dict[str, Any]) -> dict[str, Any]:
+def comparable(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without what differs from request to request."""
     return {name: value for name, value in answer.items() if name not in VARYING}
 
 
-class Watching(NullObserver):
-    """Remembers what it is told."""
+class EventLog(NullObserver):
+    """Records the events of requests and batches."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[str, int, str | None]] = []
@@ -76,7 +77,7 @@ async def test_a_batch_answers_every_task_as_a_lone_request_does(
         async def ask(number: int, path: str) -> dict[str, Any]:
             reply = await client.post(path, content=body(number), headers=HEADERS)
             assert reply.status_code == 200, reply.text
-            return said(reply.json())
+            return comparable(reply.json())
 
         asked = [(number, path) for number, path in enumerate(PATHS * 2)]
         alone = [await ask(*item) for item in asked]
@@ -94,14 +95,14 @@ async def test_a_batch_answers_every_task_as_a_lone_request_does(
         assert gates[0].batches == [1, len(asked)]
 
 
-async def test_a_remote_backend_is_asked_once_for_all_that_ask_the_same(
+async def test_a_remote_backend_is_called_once_for_requests_with_the_same_question(
     start: Start, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start(build(gates), workers=1, max_batch=64) as (app, client):
 
         async def ask(number: int, path: str) -> dict[str, Any]:
             reply = await client.post(path, content=body(number), headers=HEADERS)
-            return said(reply.json())
+            return comparable(reply.json())
 
         asked = [(number, path) for number, path in enumerate(PATHS * 2)]
         alone = [await ask(*item) for item in asked]
@@ -119,7 +120,7 @@ async def test_a_remote_backend_is_asked_once_for_all_that_ask_the_same(
         assert gates[0].batches == [1] + [2] * len(PATHS)
 
 
-async def test_a_radiograph_that_the_model_fails_on_fails_alone(
+async def test_a_radiograph_on_which_the_model_fails_fails_alone(
     start: Start, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start(build(gates), workers=1, max_batch=8) as (_, client):
@@ -139,18 +140,18 @@ async def test_a_radiograph_that_the_model_fails_on_fails_alone(
     assert [reply.status_code for reply in replies] == [200, 500, 200]
 
 
-async def test_the_parts_of_a_request_are_told_to_the_observer(start: Start) -> None:
-    watching = Watching()
-    async with start(observer=watching) as (_, client):
+async def test_the_stages_of_a_request_are_reported_to_the_observer(start: Start) -> None:
+    log = EventLog()
+    async with start(observer=log) as (_, client):
         reply = await client.post("/v1/analyze?phrase=bright", content=body(1), headers=HEADERS)
         await client.post("/segment", content=b"garbage", headers=HEADERS)
     assert reply.status_code == 200
-    assert watching.answers == [
+    assert log.answers == [
         ("/v1/analyze", 200, "tiny/1"),
         ("/segment", 400, "tiny/1"),
     ]
-    assert watching.batches == [("tiny/1", 1)]
-    assert watching.keys == {"analyze"}
-    assert {"receive", "read", "preprocess", "queue", "trunk", "heads", "encode"} < watching.stages
-    assert watching.statistics == [{"mean", "std", "out_of_domain"}]
-    assert watching.labels == [{"Lung opacity", "No finding"}]
+    assert log.batches == [("tiny/1", 1)]
+    assert log.keys == {"analyze"}
+    assert {"receive", "read", "preprocess", "queue", "trunk", "heads", "encode"} < log.stages
+    assert log.statistics == [{"mean", "std", "out_of_domain"}]
+    assert log.labels == [{"Lung opacity", "No finding"}]

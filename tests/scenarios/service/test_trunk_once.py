@@ -1,4 +1,4 @@
-"""One request runs the trunk once, and a phrase runs through the text side once."""
+"""One request runs the trunk once, and a phrase runs through the text encoder once."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ from tests.fixtures.service import Start
 DICOM = {"content-type": "application/dicom"}
 
 
-class Counting(OrtBackend):
+class CountingBackend(OrtBackend):
     """The real backend, with its calls counted."""
 
     def __init__(self, folder: Path, manifest: ModelManifest) -> None:
@@ -41,21 +41,21 @@ class Counting(OrtBackend):
 
 
 @pytest.fixture
-def counted() -> list[Counting]:
+def counted() -> list[CountingBackend]:
     return []
 
 
 @pytest.fixture
-def build(counted: list[Counting]) -> object:
-    def factory(folder: Path, manifest: ModelManifest) -> Counting:
-        counted.append(Counting(folder, manifest))
+def build(counted: list[CountingBackend]) -> object:
+    def factory(folder: Path, manifest: ModelManifest) -> CountingBackend:
+        counted.append(CountingBackend(folder, manifest))
         return counted[-1]
 
     return factory
 
 
 async def test_every_task_of_one_request_shares_one_run_of_the_trunk(
-    start: Start, rectangle_dicom: bytes, counted: list[Counting], build: object
+    start: Start, rectangle_dicom: bytes, counted: list[CountingBackend], build: object
 ) -> None:
     async with start(build) as (_, client):
         counted[0].calls.clear()
@@ -72,8 +72,8 @@ async def test_every_task_of_one_request_shares_one_run_of_the_trunk(
     }
 
 
-async def test_a_phrase_that_was_asked_before_is_not_encoded_again(
-    start: Start, rectangle_dicom: bytes, counted: list[Counting], build: object
+async def test_a_cached_phrase_is_not_encoded_again(
+    start: Start, rectangle_dicom: bytes, counted: list[CountingBackend], build: object
 ) -> None:
     async with start(build, phrase_cache=2) as (_, client):
         counted[0].calls.clear()
@@ -82,11 +82,11 @@ async def test_a_phrase_that_was_asked_before_is_not_encoded_again(
                 "/ground", params={"phrase": phrase}, content=rectangle_dicom, headers=DICOM
             )
             assert response.status_code == 200
-    assert counted[0].calls["text"] == 4  # the third other phrase pushed the first one out
+    assert counted[0].calls["text"] == 4  # the third phrase evicted the first one
 
 
 async def test_a_request_at_fault_never_reaches_the_trunk(
-    start: Start, rectangle_dicom: bytes, counted: list[Counting], build: object
+    start: Start, rectangle_dicom: bytes, counted: list[CountingBackend], build: object
 ) -> None:
     async with start(build) as (_, client):
         counted[0].calls.clear()

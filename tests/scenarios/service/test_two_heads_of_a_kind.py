@@ -1,4 +1,4 @@
-"""Two heads of one kind answer together: in the manifest's order, boxes by their scores."""
+"""Two heads of one kind answer together: in the order of the manifest, boxes by score."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ DICOM = {"content-type": "application/dicom"}
 
 
 def publish_again(root: Path, head: str) -> None:
-    """One more version, with a head beside `head` that is surer, under other labels."""
+    """Publish one more version, with a copy of a head that is more certain and has other labels."""
     repository, name = Repository(root), f"more_{head}"
     base = repository.load_manifest("tiny", repository.resolve("tiny", "stable"))
     old, folder = base.heads[head], repository.folder("tiny", base.version)
@@ -37,7 +37,7 @@ def publish_again(root: Path, head: str) -> None:
 
 @pytest.fixture
 def models(tiny_models: Path, tmp_path: Path) -> Path:
-    """The tiny model, its labels, masks and boxes twice."""
+    """A repository of the tiny model with two heads each for labels, masks and boxes."""
     root = tiny_version.copy(tiny_models, tmp_path / "models")
     for head in ("boxes", "findings", "anatomy"):
         publish_again(root, head)
@@ -51,7 +51,7 @@ async def ask(client: httpx.AsyncClient, data: bytes) -> dict[str, Any]:
     return body
 
 
-async def test_an_answer_holds_the_labels_of_both(
+async def test_an_answer_holds_the_labels_of_both_heads(
     start: Start, models: Path, rectangle_dicom: bytes
 ) -> None:
     async with start(models_dir=models) as (_, client):
@@ -63,10 +63,12 @@ async def test_an_answer_holds_the_labels_of_both(
     scores = [x["score"] for x in body["boxes"]]
     assert scores == sorted(scores, reverse=True)
     assert {x["name"] for x in body["boxes"]} == {"Lung opacity", "More Lung opacity"}
-    assert body["boxes"][0]["name"] == "More Lung opacity"  # surer, though its head is the later
+    assert (
+        body["boxes"][0]["name"] == "More Lung opacity"
+    )  # more certain, though its head comes later
 
 
-def test_triton_has_an_ensemble_for_each_of_them(models: Path, tmp_path: Path) -> None:
+def test_the_triton_view_has_an_ensemble_for_each_head(models: Path, tmp_path: Path) -> None:
     rendered = repository_view.render(Repository(models), tmp_path / "view")
     assert {"tiny-classify", "tiny-classify-more_findings"} < set(rendered)
     assert {"tiny-segment-more_anatomy", "tiny-detect-more_boxes"} < set(rendered)
