@@ -1,6 +1,6 @@
-"""First floor: answers questions about radiographs over HTTP. Never imports torch.
+"""Inference service: answers requests about radiographs over HTTP. Never imports torch.
 
-HTTP -> api (routes, problems) -> admission -> analysis -> backends
-                                                  |
-HTTP <- encoders (JSON, PNG) <- AnalysisResult <--+
+HTTP -> api (routes, uploads) -> dataplane -> decoding, inference -> scheduling -> backends
+                                                                                      |
+HTTP <- api (responses, problems) <- encoders (JSON, PNG) <- AnalysisResult <---------+
 """

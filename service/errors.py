@@ -1,42 +1,42 @@
 """Errors of serving: one more branch of the tree in `radiograph.errors`.
 
 RadiographError
-└── ServiceError             the request is sound, serving it is what failed
-    ├── InvalidSettings          a variable or option has no usable value
+└── ServiceError             the request is valid, but serving it failed
+    ├── InvalidSettings          a setting has an invalid value
     ├── NotReady                 the model is still loading, or failed to load
-    ├── Overloaded               every place is taken; try again later
+    ├── Overloaded               there are too many requests; retry later
     ├── BodyTimeout              the client sends its body too slowly
-    ├── DeadlineExceeded         the answer would come later than the client waits
-    ├── ClientGone               the client closed the connection; nobody to answer
-    ├── AdminOff                 no token is set, so nothing can be changed over HTTP
+    ├── DeadlineExceeded         the answer was not ready before the deadline
+    ├── ClientGone               the client closed the connection
+    ├── AdminOff                 administration over HTTP is switched off
     ├── NotAuthorised            the token is missing or wrong
-    ├── PreconditionMissing      a change must say what it is a change of
-    ├── VersionRefused           a version does not hold; no alias was moved to it
-    ├── RepositoryUnwritable     the models directory cannot be written
-    ├── ProviderUnavailable      the hardware that was asked for does not compute
-    ├── DecoderFailure           reading a file failed in a way that nobody expected
+    ├── PreconditionMissing      a change lacks its precondition
+    ├── VersionRefused           a version fails verification; no alias was moved
+    ├── RepositoryUnwritable     the model repository cannot be written
+    ├── ProviderUnavailable      the requested hardware does not compute
+    ├── DecoderFailure           decoding a file failed unexpectedly
     ├── BackendFailure           a graph failed while it ran
-    ├── BackendUnavailable       what computes is elsewhere and cannot be reached in time
-    └── JobError                 about many radiographs at once
-        ├── JobsUnavailable          the store of jobs is off, or does not answer
-        ├── StorageFull              no room to keep what a client sends
-        ├── JobNotFound              no such job, or it was removed
-        ├── ResultNotFound           the job holds no such answer
-        ├── ResultNotReady           the answer is not there yet
+    ├── BackendUnavailable       a remote runtime did not answer in time; retry later
+    └── JobError                 a request about a job cannot be served
+        ├── JobsUnavailable          jobs are switched off, or their store does not respond
+        ├── StorageFull              there is no room for the files of a job
+        ├── JobNotFound              the job does not exist or was removed
+        ├── ResultNotFound           the job has no such result
+        ├── ResultNotReady           the result is not ready yet; retry later
         ├── KeyReused                the idempotency key belongs to another request
-        ├── ListingOff               jobs are not listed to everybody
-        └── Interrupted              the service ended each time it worked on an item
+        ├── ListingOff               listing all jobs is switched off
+        └── Interrupted              the service ended during every attempt at an item
 """
 
 from radiograph.errors import RadiographError
 
 
 class ServiceError(RadiographError):
-    """The request is sound, serving it is what failed."""
+    """The request is valid, but serving it failed."""
 
 
 class InvalidSettings(ServiceError):
-    """A variable or option has no usable value."""
+    """A setting has an invalid value."""
 
 
 class NotReady(ServiceError):
@@ -44,11 +44,11 @@ class NotReady(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """There is more to do than can be done in time; the client may try again later.
+    """There are too many requests to serve in time; the client may retry later.
 
     Args:
-        message: what there is too much of.
-        retry_after_s: when to try again.
+        message: the resource that is exhausted.
+        retry_after_s: seconds after which to retry; at least 1.
     """
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
@@ -61,15 +61,15 @@ class BodyTimeout(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The answer would come later than the client waits."""
+    """The answer was not ready before the deadline."""
 
 
 class ClientGone(ServiceError):
-    """The client closed the connection, so there is nobody to answer."""
+    """The client closed the connection, so no answer can be sent."""
 
 
 class AdminOff(ServiceError):
-    """No token is set, so nothing can be changed over HTTP."""
+    """No token is set, so administration over HTTP is switched off."""
 
 
 class NotAuthorised(ServiceError):
@@ -77,23 +77,23 @@ class NotAuthorised(ServiceError):
 
 
 class PreconditionMissing(ServiceError):
-    """A change must say what it is a change of."""
+    """A change lacks the precondition that names the state to be changed."""
 
 
 class VersionRefused(ServiceError):
-    """A version, or the aliases, do not hold; no alias was moved."""
+    """A version or the alias file fails verification; no alias was moved."""
 
 
 class RepositoryUnwritable(ServiceError):
-    """The models directory cannot be written; no alias was moved."""
+    """The model repository cannot be written; no alias was moved."""
 
 
 class ProviderUnavailable(ServiceError):
-    """The hardware that was asked for does not compute."""
+    """The requested hardware does not compute."""
 
 
 class DecoderFailure(ServiceError):
-    """Reading a file failed in a way that nobody expected."""
+    """Decoding a file failed unexpectedly."""
 
 
 class BackendFailure(ServiceError):
@@ -101,31 +101,31 @@ class BackendFailure(ServiceError):
 
 
 class BackendUnavailable(ServiceError):
-    """What computes is elsewhere and cannot be reached in time; the client may try again."""
+    """A remote runtime did not answer in time; the client may retry later."""
 
 
 class JobError(ServiceError):
-    """A request about many radiographs at once cannot be served."""
+    """A request about a job cannot be served."""
 
 
 class JobsUnavailable(JobError):
-    """The store of jobs is switched off, or does not answer."""
+    """Jobs are switched off, or their store does not respond."""
 
 
 class StorageFull(JobError):
-    """There is no room to keep what a client sends."""
+    """There is no room for the files of a job."""
 
 
 class JobNotFound(JobError):
-    """There is no such job, or it was removed."""
+    """The job does not exist or was removed."""
 
 
 class ResultNotFound(JobError):
-    """The job holds no such answer."""
+    """The job has no such result."""
 
 
 class ResultNotReady(JobError):
-    """The answer is not there yet; the client may ask again later."""
+    """The result is not ready yet; the client may retry later."""
 
 
 class KeyReused(JobError):
@@ -133,8 +133,8 @@ class KeyReused(JobError):
 
 
 class ListingOff(JobError):
-    """Jobs are not listed to everybody."""
+    """Listing all jobs is switched off."""
 
 
 class Interrupted(JobError):
-    """The service ended each time it worked on an item."""
+    """The service ended during every attempt at an item."""

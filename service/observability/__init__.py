@@ -1,4 +1,4 @@
 """Observer interface, Prometheus metrics, traces and JSON logs.
 
-Only these modules import the SDKs of Prometheus and OpenTelemetry.
+Only this room imports the libraries for metrics and traces.
 """

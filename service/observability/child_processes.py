@@ -1,9 +1,9 @@
-"""Descendants: what the processes that this one started cost, as Prometheus reads it.
+"""Number and memory of the child processes, as Prometheus metrics.
 
     /proc/<pid>/task/*/children -> /proc/<pid>/smaps_rollup (Pss) -> g2d_child_processes_*
 
-Decoders share most of their memory with each other, so each shared page is counted once
-(proportional set size), or the sum would be several times what they take.
+Decoders share most of their memory with each other. Each shared page is counted once (proportional
+set size); the sum of resident set sizes would be several times too large.
 """
 
 import os
@@ -17,22 +17,27 @@ from prometheus_client.registry import Collector
 _KIB = 1024
 
 
-class Descendants(Collector):
-    """Number and memory of the processes below one; nothing where there is no /proc."""
+class ChildProcesses(Collector):
+    """Collector for all descendants of a process; finds none on systems without /proc.
+
+    Args:
+        root: the proc file system.
+        pid: the process, or None for this one.
+    """
 
     def __init__(self, root: Path = Path("/proc"), pid: int | None = None) -> None:
         self._root = root
         self._pid = os.getpid() if pid is None else pid
 
     def collect(self) -> Iterator[Metric]:
-        """Read /proc once."""
+        """Yield the two metrics, read from /proc."""
         sizes = [self._pss(pid) for pid in self._below(self._pid)]
         yield GaugeMetricFamily(
-            "g2d_child_processes", "Processes below the service.", value=len(sizes)
+            "g2d_child_processes", "Descendant processes of the service.", value=len(sizes)
         )
         yield GaugeMetricFamily(
             "g2d_child_processes_memory_bytes",
-            "Memory of the processes below the service, shared pages counted once.",
+            "Memory of the descendant processes, shared pages counted once.",
             value=sum(sizes),
         )
 
@@ -50,7 +55,7 @@ class Descendants(Collector):
 
 
 def _read(path: Path) -> str:
-    """The text of a file, empty when the process has ended or is not ours to look at."""
+    """Return the text of a file; empty if the process has ended or may not be inspected."""
     try:
         return path.read_text()
     except OSError:

@@ -1,11 +1,11 @@
-"""Logs: one JSON object a line on standard error.
+"""Logs: one JSON object per line on standard error.
 
     {"time": ..., "level": "info", "logger": "g2d.request", "message": "request", "id": ...}
 
-No record carries patient data, a phrase or an address with its query: callers pass `fields`
-of their own making, and a value is always escaped, so that no input can forge a line. Libraries
-do quote what they read (pydicom warns with the value of an element), so of theirs only the place
-is written, and of an exception only where it happened, unless it is one of ours.
+No record contains patient data, a phrase or a URL with its query: callers pass `fields` that they
+compose themselves, and every value is escaped, so that no input can forge a line. Libraries may
+quote their input (pydicom warns with the value of an element). Of their records, only the source
+location is written, and of their exceptions only the class and the stack.
 """
 
 import json
@@ -18,14 +18,14 @@ from radiograph.errors import RadiographError
 
 _TRUSTED = ("g2d", "opentelemetry", "uvicorn")
 """Loggers whose messages never quote a request."""
-_WITHHELD = "withheld: a library's message may quote what was sent"
+_WITHHELD = "withheld: the message of a library may quote a request"
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; `extra={"fields": {...}}` adds members."""
+    """Formats a record as one line of JSON; `extra={"fields": {...}}` adds members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without a line break in it."""
+        """Return the line, which contains no line break."""
         trusted = record.name.partition(".")[0] in _TRUSTED
         members: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -42,13 +42,13 @@ class JsonFormatter(logging.Formatter):
 
 
 def where(error: BaseException) -> list[str]:
-    """The places that an error passed, outermost first, without any value."""
+    """Return the stack frames of an error, outermost first, without any value."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _description(error: BaseException) -> str:
-    """The classes of an error and its causes, with the messages of ours."""
+    """Return the classes of an error and its causes, with the messages of our own errors."""
     own = f"{type(error).__name__}: {error}"
     text = own if isinstance(error, RadiographError) else type(error).__name__
     return text if error.__cause__ is None else f"{text} from {_description(error.__cause__)}"

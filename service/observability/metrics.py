@@ -1,12 +1,12 @@
-"""Metrics: what the parts of the service report, as Prometheus reads it.
+"""Metrics: events of the service, counted for Prometheus.
 
     Observer calls --> Metrics --registry--> text --> GET /metrics
-                          |  more values of one label than it may have -> `other`
-                          '  a version that was freed takes its series along
+                          |  values of a label beyond its bound become `other`
+                          '  the series of a freed version are removed
 
-Labels are routes, statuses, stages, reasons, versions and their labels: never an identifier, a
-phrase or anything else that came with a request. The series of a version go when it goes, so a
-service that swaps versions for months does not grow.
+Label values are routes, statuses, stages, reasons, versions and their labels: never an identifier,
+a phrase or other content of a request. The series of a version are removed with it, so a service
+that swaps versions for months does not grow.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,15 +18,15 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from service.observability.child_processes import Descendants
+from service.observability.child_processes import ChildProcesses
 
 OTHER = "other"
-"""Stands for the values of a label beyond as many as it may have."""
+"""Replaces the values of a label beyond `MAX_VALUES`."""
 
 MAX_VALUES = 64
-"""Values that one label may have; routes, stages, reasons and labels of a head are fewer."""
+"""Bound on the values of one label; there are fewer routes, stages, reasons and findings."""
 MAX_VERSIONS = 64
-"""Versions whose series are kept; beyond them the oldest are forgotten."""
+"""Bound on the versions with series; beyond it, the oldest are removed."""
 
 LIVE_STATES = ("loading", "ready", "failed", "retired")
 
@@ -44,23 +44,23 @@ _OPENMETRICS = "application/openmetrics-text"
 
 
 class Metrics:
-    """An `Observer` that counts, with a registry of its own. Safe from any thread."""
+    """Observer that counts events in a registry of its own. Safe to call from any thread."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._values: dict[str, set[str]] = {}
         self._versions: dict[tuple[str, str], None] = {}
         self._lock = Lock()
-        self._of_versions: list[MetricWrapperBase] = []
-        self._requests()
-        self._engine()
-        self._models()
-        self._drift()
-        self._many()
+        self._version_metrics: list[MetricWrapperBase] = []
+        self._define_requests()
+        self._define_batching()
+        self._define_models()
+        self._define_drift()
+        self._define_jobs()
         ProcessCollector(registry=self.registry)
-        self.registry.register(Descendants())
+        self.registry.register(ChildProcesses())
 
-    def _requests(self) -> None:
+    def _define_requests(self) -> None:
         registry = self.registry
         self._request_s = Histogram(
             "g2d_request_seconds",
@@ -70,7 +70,7 @@ class Metrics:
             registry=registry,
         )
         self._in_flight = Gauge(
-            "g2d_requests_in_flight", "Requests inside, without probes.", registry=registry
+            "g2d_requests_in_flight", "Requests in progress, probes excluded.", registry=registry
         )
         self._stage_s = Histogram(
             "g2d_stage_seconds",
@@ -84,39 +84,42 @@ class Metrics:
         )
         self._shed = Counter(
             "g2d_shed",
-            "Requests refused for load, by what was full.",
+            "Requests refused for load, by reason.",
             ("reason",),
             registry=registry,
         )
 
-    def _engine(self) -> None:
+    def _define_batching(self) -> None:
         registry = self.registry
         self._waiting = Gauge(
-            "g2d_queue_waiting", "Items that wait for the model.", ("key",), registry=registry
+            "g2d_queue_waiting", "Items that wait for a model.", ("key",), registry=registry
         )
         self._dropped = Counter(
             "g2d_dropped", "Items that left the queue unanswered.", ("reason",), registry=registry
         )
         self._decoders = Counter(
-            "g2d_decoder_replacements", "Decoder processes lost.", ("reason",), registry=registry
+            "g2d_decoder_replacements",
+            "Decoder processes that were replaced.",
+            ("reason",),
+            registry=registry,
         )
-        self._batch_size = self._histogram("g2d_batch_size", "Radiographs in one run.", _SIZES)
-        self._batch_s = self._histogram("g2d_batch_seconds", "Time of one run.", _STAGE_S)
+        self._batch_size = self._histogram("g2d_batch_size", "Radiographs in one batch.", _SIZES)
+        self._batch_s = self._histogram("g2d_batch_seconds", "Time of one batch.", _STAGE_S)
 
-    def _models(self) -> None:
+    def _define_models(self) -> None:
         self._answers = Counter(
             "g2d_answers",
-            "Answers to questions about a radiograph, by the version that gave them.",
+            "Answers about a radiograph, by the version that gave them.",
             (*_VERSION, "status"),
             registry=self.registry,
         )
         self._state = Gauge(
             "g2d_version_state",
-            "1 for the state that a version is in.",
+            "1 for the current state of a version.",
             (*_VERSION, "state"),
             registry=self.registry,
         )
-        self._of_versions += [self._answers, self._state]
+        self._version_metrics += [self._answers, self._state]
         self._alias = Gauge(
             "g2d_alias_version",
             "The version that an alias points to.",
@@ -125,12 +128,12 @@ class Metrics:
         )
         self._shadow = self._histogram(
             "g2d_shadow_difference",
-            "Largest difference of a shadow version's output from the answer.",
+            "Largest difference of an output of a shadow version from the answer.",
             _DIFFERENCE,
             "output",
         )
 
-    def _drift(self) -> None:
+    def _define_drift(self) -> None:
         self._inputs = {
             "mean": self._histogram(
                 "g2d_input_mean", "Mean of the preprocessed image.", _MODEL_INPUT
@@ -140,7 +143,7 @@ class Metrics:
             ),
             "out_of_domain": self._histogram(
                 "g2d_out_of_domain_score",
-                "How unlike the training images a radiograph is; 1 is typical.",
+                "Distance of a radiograph from the training images; 1 is typical.",
                 _DISTANCE,
             ),
         }
@@ -148,13 +151,16 @@ class Metrics:
             "g2d_score", "Calibrated probability of a label.", _PROBABILITY, "label"
         )
 
-    def _many(self) -> None:
+    def _define_jobs(self) -> None:
         registry = self.registry
         self._jobs = Counter(
-            "g2d_jobs", "Jobs, by what became of them.", ("change",), registry=registry
+            "g2d_jobs", "Jobs accepted, finished or deleted.", ("change",), registry=registry
         )
         self._job_radiographs = Counter(
-            "g2d_job_radiographs", "Radiographs of these jobs.", ("change",), registry=registry
+            "g2d_job_radiographs",
+            "Radiographs of jobs accepted, finished or deleted.",
+            ("change",),
+            registry=registry,
         )
         self._job_item_s = Histogram(
             "g2d_job_item_seconds",
@@ -167,62 +173,62 @@ class Metrics:
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
-        """A histogram by version, forgotten with it."""
+        """Return a histogram by version, whose series are removed with the version."""
         made = Histogram(name, text, (*_VERSION, *labels), buckets=buckets, registry=self.registry)
-        self._of_versions.append(made)
+        self._version_metrics.append(made)
         return made
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """Every metric as text, and its media type: OpenMetrics where it is accepted."""
-        # The library's own negotiation fails on a version that it cannot read.
+        """Return all metrics as text, in OpenMetrics if it is accepted, and the media type."""
+        # The library's own negotiation fails on a version parameter that it cannot parse.
         if _OPENMETRICS in accept:
             encode: Callable[[CollectorRegistry], bytes] = openmetrics.generate_latest
             return encode(self.registry), openmetrics.CONTENT_TYPE_LATEST
         return as_text(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def arrived(self) -> None:
-        """One more request is inside."""
+        """Count a request in progress."""
         self._in_flight.inc()
 
     def answered(self, route: str, status: int, seconds: float, model: str | None) -> None:
-        """A request was answered; `route` is the template, `model` is `name/version`."""
+        """Count an answer by route and status, and by version if there is one."""
         self._in_flight.dec()
         self._request_s.labels(self._bounded("route", route), status).observe(seconds)
         if model is not None:
             self._answers.labels(*self._known(model), status).inc()
 
     def problem(self, kind: str) -> None:
-        """An answer was a problem of this kind: the end of its `type`."""
+        """Count a problem by its kind."""
         self._problems.labels(self._bounded("type", kind)).inc()
 
     def stage(self, name: str, seconds: float) -> None:
-        """One stage of one request took so long."""
+        """Observe the time of one stage of one request."""
         self._stage_s.labels(self._bounded("stage", name)).observe(seconds)
 
     def batch(self, model: str, size: int, seconds: float) -> None:
-        """One run of a trunk and its heads over `size` radiographs."""
+        """Observe the size and time of one run of a trunk and its heads."""
         version = self._known(model)
         self._batch_size.labels(*version).observe(size)
         self._batch_s.labels(*version).observe(seconds)
 
     def queue(self, key: str, waiting: int) -> None:
-        """So many items now wait under a key."""
+        """Set how many items wait under a key."""
         self._waiting.labels(self._bounded("key", key)).set(waiting)
 
     def dropped(self, reason: str) -> None:
-        """An item left the queue without an answer."""
+        """Count an item that left the queue unanswered."""
         self._dropped.labels(self._bounded("dropped", reason)).inc()
 
     def shed(self, reason: str) -> None:
-        """A request was refused for load."""
+        """Count a request that was refused for load."""
         self._shed.labels(self._bounded("shed", reason)).inc()
 
     def decoder_lost(self, reason: str) -> None:
-        """A decoder process was replaced."""
+        """Count a decoder process that was replaced."""
         self._decoders.labels(self._bounded("decoder", reason)).inc()
 
     def version(self, model: str, version: int, state: str) -> None:
-        """A version changed its state; one that was freed takes its series along."""
+        """Set the state of a version; the series of a freed version are removed."""
         names = (model, str(version))
         if state not in LIVE_STATES:
             self._forget(names)
@@ -237,40 +243,40 @@ class Metrics:
                 )
 
     def alias(self, model: str, alias: str, version: int) -> None:
-        """Requests for an alias are now answered by this version."""
+        """Set the version that answers the requests for an alias."""
         self._alias.labels(model, self._bounded("alias", alias)).set(version)
 
     def shadow(self, model: str, differences: Mapping[str, float]) -> None:
-        """A shadow version answered too: largest difference by output."""
+        """Observe the largest difference of each output of a shadow version."""
         version = self._known(model)
         for output, difference in differences.items():
             self._shadow.labels(*version, self._bounded("output", output)).observe(difference)
 
     def input_statistics(self, model: str, values: Mapping[str, float]) -> None:
-        """Of one preprocessed radiograph: `mean`, `std`, `out_of_domain`."""
+        """Observe `mean`, `std` and `out_of_domain` of one preprocessed radiograph."""
         version = self._known(model)
         for name, value in values.items():
             if name in self._inputs:
                 self._inputs[name].labels(*version).observe(value)
 
     def scores(self, model: str, values: Mapping[str, float]) -> None:
-        """Label -> probability of one radiograph."""
+        """Observe the probability of each label for one radiograph."""
         version = self._known(model)
         for label, value in values.items():
             self._scores.labels(*version, self._bounded("label", label)).observe(value)
 
     def job(self, change: str, items: int) -> None:
-        """A job of so many items was `accepted`, `finished` or `deleted`."""
+        """Count a job and its items by what happened to them."""
         change = self._bounded("change", change)
         self._jobs.labels(change).inc()
         self._job_radiographs.labels(change).inc(items)
 
     def job_item(self, outcome: str, seconds: float) -> None:
-        """An item of a job `succeeded`, `failed` or is to be `retried`, after so long at work."""
+        """Observe the time at work on one item of a job, by its outcome."""
         self._job_item_s.labels(self._bounded("outcome", outcome)).observe(seconds)
 
     def _bounded(self, label: str, value: str) -> str:
-        """The value, or `OTHER` when the label has as many as it may have."""
+        """Return the value, or `OTHER` if the label already has its maximum of values."""
         known = self._values.setdefault(label, set())
         if value in known:
             return value
@@ -281,7 +287,7 @@ class Metrics:
         return value
 
     def _known(self, model: str) -> tuple[str, str]:
-        """The labels of `name/version`, of which only the latest are kept."""
+        """Return the label values of `name/version`; the oldest versions lose their series."""
         name, _, number = model.partition("/")
         names = (name, number)
         if names in self._versions:
@@ -294,8 +300,8 @@ class Metrics:
         return names
 
     def _forget(self, names: tuple[str, str]) -> None:
-        """Remove every series of one version."""
+        """Remove all series of one version."""
         with self._lock:
             self._versions.pop(names, None)
-        for metric in self._of_versions:
+        for metric in self._version_metrics:
             metric.remove_by_labels(dict(zip(_VERSION, names, strict=True)))

@@ -1,8 +1,8 @@
-"""Events: what the parts of the service tell whoever watches them.
+"""Observer: the interface by which components report what is worth counting.
 
-    intake, decoding, batching, versions --> Observer --> metrics, or nobody
+    uploads, decoding, batching, registry, jobs --> Observer --> metrics, or nothing
 
-Calls come from any thread, return at once and never raise. No patient data travels here: no
+Calls come from any thread, return at once and never raise. No patient data is passed: no
 identifiers, no phrases, no file names.
 """
 
@@ -11,107 +11,66 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Hears of everything that is worth counting."""
+    """Receives every event that is worth counting."""
 
     def arrived(self) -> None:
-        """A request came in; `answered` follows. Probes and scrapes are not told."""
+        """Report that a request arrived; `answered` follows. Probes and scrapes do not count."""
 
     def answered(self, route: str, status: int, seconds: float, model: str | None) -> None:
-        """A request was answered; `route` is the template, `model` is `name/version`."""
+        """Report that a request was answered.
+
+        Args:
+            route: template of the route.
+            status: HTTP status of the answer.
+            seconds: time from the first byte of the request to the answer.
+            model: `name/version` of the version that answered, if any.
+        """
 
     def problem(self, kind: str) -> None:
-        """An answer was a problem of this kind: the end of its `type`."""
+        """Report that an answer was a problem; `kind` is the last part of its `type`."""
 
     def stage(self, name: str, seconds: float) -> None:
-        """One stage of one request took so long."""
+        """Report the time of one stage of one request."""
 
     def batch(self, model: str, size: int, seconds: float) -> None:
-        """One run of a trunk and its heads over `size` radiographs."""
+        """Report one run of a trunk and its heads over `size` radiographs."""
 
     def queue(self, key: str, waiting: int) -> None:
-        """So many items now wait under a key (a task, or `job`)."""
+        """Report how many items now wait under a key, which is a task or `job`."""
 
     def dropped(self, reason: str) -> None:
-        """An item left the queue without an answer: `deadline` or `client_gone`."""
+        """Report that an item left the queue unanswered: `deadline` or `client_gone`."""
 
     def shed(self, reason: str) -> None:
-        """A request was refused for load: `places`, `memory` or `queue`."""
+        """Report that a request was refused for load: `places`, `memory` or `queue`."""
 
     def decoder_lost(self, reason: str) -> None:
-        """A decoder process was replaced: `crash`, `timeout` or `memory`."""
+        """Report that a decoder process was replaced: `crash`, `timeout` or `memory`."""
 
     def version(self, model: str, version: int, state: str) -> None:
-        """A version is now `loading`, `ready`, `failed`, `retired` or `freed`."""
+        """Report the new state of a version: `loading`, `ready`, `failed`, `retired`, `freed`."""
 
     def alias(self, model: str, alias: str, version: int) -> None:
-        """Requests for an alias are now answered by this version."""
+        """Report that a version now answers the requests for an alias."""
 
     def shadow(self, model: str, differences: Mapping[str, float]) -> None:
-        """A shadow version answered too: largest difference by output."""
+        """Report the largest difference of each output of a shadow version from the answer."""
 
     def input_statistics(self, model: str, values: Mapping[str, float]) -> None:
-        """Of one preprocessed radiograph: `mean`, `std`, `out_of_domain`."""
+        """Report `mean`, `std` and `out_of_domain` of one preprocessed radiograph."""
 
     def scores(self, model: str, values: Mapping[str, float]) -> None:
-        """Label -> probability of one radiograph."""
+        """Report the probability of each label for one radiograph."""
 
     def job(self, change: str, items: int) -> None:
-        """A job of so many items was `accepted`, `finished` or `deleted`."""
+        """Report that a job with this many items was `accepted`, `finished` or `deleted`."""
 
     def job_item(self, outcome: str, seconds: float) -> None:
-        """An item of a job `succeeded`, `failed` or is to be `retried`, after so long at work."""
+        """Report the time at work on an item that `succeeded`, `failed` or is `retried`."""
 
 
-class NullObserver:
-    """An observer that does nothing."""
-
-    def arrived(self) -> None:
-        """Ignored."""
-
-    def answered(self, route: str, status: int, seconds: float, model: str | None) -> None:
-        """Ignored."""
-
-    def problem(self, kind: str) -> None:
-        """Ignored."""
-
-    def stage(self, name: str, seconds: float) -> None:
-        """Ignored."""
-
-    def batch(self, model: str, size: int, seconds: float) -> None:
-        """Ignored."""
-
-    def queue(self, key: str, waiting: int) -> None:
-        """Ignored."""
-
-    def dropped(self, reason: str) -> None:
-        """Ignored."""
-
-    def shed(self, reason: str) -> None:
-        """Ignored."""
-
-    def decoder_lost(self, reason: str) -> None:
-        """Ignored."""
-
-    def version(self, model: str, version: int, state: str) -> None:
-        """Ignored."""
-
-    def alias(self, model: str, alias: str, version: int) -> None:
-        """Ignored."""
-
-    def shadow(self, model: str, differences: Mapping[str, float]) -> None:
-        """Ignored."""
-
-    def input_statistics(self, model: str, values: Mapping[str, float]) -> None:
-        """Ignored."""
-
-    def scores(self, model: str, values: Mapping[str, float]) -> None:
-        """Ignored."""
-
-    def job(self, change: str, items: int) -> None:
-        """Ignored."""
-
-    def job_item(self, outcome: str, seconds: float) -> None:
-        """Ignored."""
+class NullObserver(Observer):
+    """Observer that ignores every event: it inherits the empty methods of the interface."""
 
 
 NULL_OBSERVER: Observer = NullObserver()

@@ -1,8 +1,8 @@
-"""OpenTelemetry: the spans of requests as its SDK makes and exports them.
+"""OpenTelemetry: spans of requests, made and exported by its SDK.
 
-The only importer of opentelemetry. Settings come from the standard `OTEL_*` variables, which the
-SDK reads: endpoint, headers, sampler, batches, resource attributes. No global provider is set,
-so no library's own spans are exported along with ours.
+The only importer of opentelemetry. The SDK reads its settings from the standard `OTEL_*` variables:
+endpoint, headers, sampler, batches, resource attributes. No global provider is set, so spans of
+other libraries are not exported along with ours.
 """
 
 import os
@@ -32,21 +32,21 @@ _ORDER = (
     "results",
     "encode",
 )
-"""Stages in the order in which a request passes them."""
+"""Stages, in the order in which a request passes through them."""
 
 _propagator = TraceContextTextMapPropagator()
 
 
 def exporting() -> "Otel":
-    """Spans go to the OTLP endpoint that the environment names, in batches of a thread."""
+    """Return tracing that exports batches of spans to the OTLP endpoint of the environment."""
     return Otel(BatchSpanProcessor(OTLPSpanExporter()))
 
 
 class Otel:
-    """`Tracing` with the SDK.
+    """Tracing with the SDK of OpenTelemetry.
 
     Args:
-        processor: takes the spans that have ended.
+        processor: receives every span that has ended.
     """
 
     def __init__(self, processor: SpanProcessor) -> None:
@@ -55,7 +55,7 @@ class Otel:
         self._tracer = self._provider.get_tracer(_NAME)
 
     def begin(self, traceparent: str | None) -> "OtelTrace":
-        """Begin a span, within the caller's trace where there is one."""
+        """Begin a span, within the client's trace if there is one."""
         carrier = {} if traceparent is None else {"traceparent": traceparent}
         span = self._tracer.start_span(
             "request", context=_propagator.extract(carrier), kind=SpanKind.SERVER
@@ -63,16 +63,15 @@ class Otel:
         return OtelTrace(self._tracer, span)
 
     def close(self) -> None:
-        """Export what is left. Blocks."""
+        """Export the remaining spans. Blocks."""
         self._provider.shutdown()
 
 
 class OtelTrace:
-    """`Trace`: a span whose stages follow when they are known.
+    """Span of one request, whose stages are added when it ends.
 
-    Stages are measured in several threads and processes, as durations. Each is drawn where the
-    one before it ends; so their lengths are measured, and a pause between two stages appears
-    before the end of the request.
+    The durations of stages are measured in several threads and processes. Each stage is drawn to
+    start where the one before it ends, so pauses between stages all appear at the end.
     """
 
     def __init__(self, tracer: Tracer, span: Span) -> None:
@@ -88,7 +87,7 @@ class OtelTrace:
         return carrier["traceparent"]
 
     def end(self, outcome: Outcome) -> None:
-        """The request was answered."""
+        """End the span once the request was answered."""
         span = self._span
         span.update_name(f"{outcome.method} {outcome.route}")
         span.set_attribute("http.request.method", outcome.method)
@@ -109,18 +108,18 @@ class OtelTrace:
             return
         parent = set_span_in_context(self._span)
         at_ns = self._started_ns
-        for name in sorted(outcome.stages_ms, key=_position):
+        for name in sorted(outcome.stages_ms, key=_order):
             end_ns = at_ns + int(outcome.stages_ms[name] * 1e6)
             self._tracer.start_span(name, context=parent, start_time=at_ns).end(end_ns)
             at_ns = end_ns
 
 
-def _position(stage: str) -> int:
+def _order(stage: str) -> int:
     return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
 
 
 def _resource() -> Resource:
-    """Who exports, the environment's name going before ours."""
+    """Return the resource that exports; a service name of the environment replaces ours."""
     named = os.environ.get("OTEL_SERVICE_NAME") or SERVICE_NAME in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )

@@ -1,40 +1,39 @@
-"""Tracing as the standard OTEL_* environment variables ask for it."""
+"""Set-up of tracing from the standard OTEL_* environment variables."""
 
+import logging
 import os
 from collections.abc import Mapping
 
-from service.observability.tracing import Tracing, logger
+from service.observability.tracing import Tracing
+
+logger = logging.getLogger("g2d.tracing")
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-
-
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-
-
-_HTTP = "http/protobuf"
+_SUPPORTED = "http/protobuf"
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Tracing | None:
-    """What exports the spans to where the `OTEL_*` variables say, or None when they say nothing.
+    """Return the exporter of spans that the `OTEL_*` variables ask for, or None.
 
-    A service that cannot be traced still answers: what is missing is logged.
+    A service that cannot export spans still answers requests; the reason is logged.
     """
     environ = os.environ if environ is None else environ
-    if not _wanted(environ):
+    if not _requested(environ):
         return None
-    protocol = next((environ[name] for name in _PROTOCOLS if environ.get(name)), _HTTP)
-    if protocol != _HTTP:
-        logger.error("not traced: spans are sent by %s, not by %s", _HTTP, protocol)
+    protocol = next((environ[name] for name in _PROTOCOLS if environ.get(name)), _SUPPORTED)
+    if protocol != _SUPPORTED:
+        logger.error("tracing is off: the protocol is %s, only %s works", protocol, _SUPPORTED)
         return None
     try:
         from service.observability import otel
     except ModuleNotFoundError:
-        logger.error("not traced: pip install 'g2d-radiograph[otel]'")
+        logger.error("tracing is off: pip install 'g2d-radiograph[otel]'")
         return None
     return otel.exporting()
 
 
-def _wanted(environ: Mapping[str, str]) -> bool:
+def _requested(environ: Mapping[str, str]) -> bool:
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() != "otlp":

@@ -1,11 +1,7 @@
-"""What /metrics answers with, and what it must never hold."""
+"""Every event becomes a metric, and neither clients nor versions can make metrics grow."""
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,9 +9,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from service.observability import metrics
-from service.observability.child_processes import Descendants
 from service.observability.metrics import Metrics
-from service.observability.observer import NullObserver, Observer
+from service.observability.observer import Observer
 from tests.builders.deploy import promql
 from tests.builders.service.problem_check import check
 from tests.fixtures.service import Start
@@ -27,7 +22,7 @@ Labels = dict[str, str]
 
 
 def samples(text: str, name: str) -> list[tuple[Labels, float]]:
-    """The samples of one name: labels and value."""
+    """Return the labels and value of every sample with this name."""
     return [
         (sample.labels, sample.value)
         for family in parse(text)
@@ -70,7 +65,7 @@ async def test_a_problem_is_counted_by_its_type(client: httpx.AsyncClient) -> No
     assert counted == {"malformed-input": 1, "model-not-found": 1}
 
 
-async def test_an_address_that_is_none_makes_no_series_of_its_own(
+async def test_unknown_addresses_share_one_series(
     client: httpx.AsyncClient,
 ) -> None:
     for number in range(20):
@@ -103,7 +98,7 @@ async def test_a_request_is_in_flight_until_it_is_answered(
     assert samples(rendered(observer), "g2d_requests_in_flight") == [({}, 0.0)]
 
 
-async def test_openmetrics_is_given_where_it_is_accepted(client: httpx.AsyncClient) -> None:
+async def test_openmetrics_is_returned_if_it_is_accepted(client: httpx.AsyncClient) -> None:
     response = await client.get("/metrics", headers={"accept": OPENMETRICS})
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     read = openmetrics.text_string_to_metric_families
@@ -145,7 +140,7 @@ def test_every_event_becomes_a_metric() -> None:
     assert samples(text, "g2d_shadow_difference_count")[0][0]["output"] == "findings.logits"
 
 
-def test_a_version_is_in_one_state() -> None:
+def test_a_version_has_one_state() -> None:
     observer = Metrics()
     for state in ("loading", "ready", "retired"):
         observer.version("tiny", 1, state)
@@ -168,7 +163,7 @@ def test_versions_that_come_and_go_leave_nothing_behind() -> None:
     assert not samples(rendered(observer), "g2d_score_count")
 
 
-def test_versions_that_nobody_frees_are_bounded() -> None:
+def test_versions_that_are_never_freed_are_bounded() -> None:
     observer = Metrics()
     for version in range(3 * metrics.MAX_VERSIONS):
         observer.version("tiny", version, "failed")
@@ -203,27 +198,8 @@ def test_threads_lose_no_count() -> None:
     assert sum(value for _, value in samples(text, "g2d_score_count")) == 800
 
 
-def test_the_memory_of_child_processes_is_counted() -> None:
-    command = [sys.executable, "-c", "input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        found = {family.name: family.samples[0].value for family in Descendants().collect()}
-        alone = {
-            family.name: family.samples[0].value for family in Descendants(pid=child.pid).collect()
-        }
-        child.communicate(b"\n")
-    assert found["g2d_child_processes"] >= 1
-    assert found["g2d_child_processes_memory_bytes"] > 0
-    assert alone == {"g2d_child_processes": 0, "g2d_child_processes_memory_bytes": 0}
-
-
-def test_without_proc_there_are_no_children(tmp_path: Path) -> None:
-    values = [family.samples[0].value for family in Descendants(tmp_path, os.getpid()).collect()]
-    assert values == [0, 0]
-
-
-def test_both_observers_hear_everything() -> None:
-    def told(observer: type[object]) -> set[str]:
+def test_metrics_count_every_event_of_the_interface() -> None:
+    def methods(observer: type[object]) -> set[str]:
         return {name for name in vars(observer) if not name.startswith("_")}
 
-    assert told(NullObserver) == told(Observer)
-    assert told(Observer) <= told(Metrics)
+    assert methods(Observer) <= methods(Metrics)

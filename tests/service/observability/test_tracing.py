@@ -1,26 +1,17 @@
-"""Spans of requests, collected in memory, and what switches them on."""
+"""A request is a span with one child for each stage, within the trace of its client."""
 
-import gzip
 import logging
 import re
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-import service
-from service.observability import tracing_setup
 from service.observability.otel import Otel
-from service.observability.tracing import Outcome
 from tests.fixtures.service import Start
 
 DICOM = {"content-type": "application/dicom"}
@@ -61,7 +52,7 @@ async def test_a_request_is_a_span_with_one_for_each_stage(
     assert request.resource.attributes["service.name"] == "g2d-radiograph"
 
 
-async def test_the_callers_trace_is_continued(
+async def test_the_clients_trace_is_continued(
     start: Start, exporter: InMemorySpanExporter, collected: Otel
 ) -> None:
     async with start(tracing=collected) as (_, client):
@@ -93,7 +84,7 @@ async def test_a_request_without_a_trace_begins_one(
         "doe",
     ],
 )
-async def test_a_trace_that_is_not_valid_is_not_continued(
+async def test_an_invalid_trace_is_not_continued(
     start: Start, exporter: InMemorySpanExporter, collected: Otel, given: str
 ) -> None:
     async with start(tracing=collected) as (_, client):
@@ -103,7 +94,7 @@ async def test_a_trace_that_is_not_valid_is_not_continued(
     assert TRACE_ID not in response.headers["traceparent"]
 
 
-async def test_a_caller_that_does_not_sample_is_followed(
+async def test_the_sampling_decision_of_the_client_is_followed(
     start: Start, exporter: InMemorySpanExporter, collected: Otel, rectangle_dicom: bytes
 ) -> None:
     unsampled = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-00"}
@@ -113,7 +104,7 @@ async def test_a_caller_that_does_not_sample_is_followed(
     assert re.fullmatch(f"00-{TRACE_ID}-[0-9a-f]{{16}}-00", response.headers["traceparent"])
 
 
-async def test_a_problem_is_in_its_span(
+async def test_a_problem_is_an_attribute_of_its_span(
     start: Start, exporter: InMemorySpanExporter, collected: Otel
 ) -> None:
     async with start(tracing=collected, default_model="other") as (_, client):
@@ -140,84 +131,3 @@ async def test_the_log_line_names_the_trace(
 async def test_an_untraced_request_passes_the_trace_on(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/models", headers=CALLER)
     assert response.headers["traceparent"] == CALLER["traceparent"]
-
-
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {},
-        {"OTEL_SERVICE_NAME": "g2d"},
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"},
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"},
-    ],
-)
-def test_nothing_is_traced_unless_it_is_asked_for(environ: dict[str, str]) -> None:
-    assert tracing_setup.from_environment(environ) is None
-
-
-def test_a_protocol_that_is_not_spoken_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    environ = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-    }
-    assert tracing_setup.from_environment(environ) is None
-    assert "grpc" in caplog.text
-
-
-def test_a_missing_extra_is_logged(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.delattr(service, "otel")
-    monkeypatch.delitem(sys.modules, "service.observability.otel")
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
-    assert tracing_setup.from_environment(environ) is None
-    assert "g2d-radiograph[otel]" in caplog.text
-
-
-def test_spans_travel_to_the_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies: list[tuple[str, bytes]] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("OTEL_SERVICE_NAME", "radiographs")
-        made = tracing_setup.from_environment()
-        assert made is not None
-        made.begin(None).end(
-            Outcome("POST", "/v1/segment", 200, "r-1", "tiny/1", None, {"trunk": 1.0})
-        )
-        made.close()
-        server.shutdown()
-    ((path, body),) = bodies
-    assert path == "/v1/traces"
-    (exported,) = ExportTraceServiceRequest.FromString(gzip_or_plain(body)).resource_spans
-    names = {span.name for scope in exported.scope_spans for span in scope.spans}
-    assert names == {"POST /v1/segment", "trunk"}
-    assert any(
-        item.key == "service.name" and item.value.string_value == "radiographs"
-        for item in exported.resource.attributes
-    )
-
-
-def gzip_or_plain(body: bytes) -> bytes:
-    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
-
-
-def test_an_untraced_service_never_imports_the_sdk() -> None:
-    program = (
-        "import sys; from service import tracing; from service.api import app;"
-        "assert tracing.from_environment({}) is None;"
-        "sys.exit(any(name.startswith('opentelemetry.sdk') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
