@@ -19,6 +19,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from service.observability.child_processes import ChildProcesses
+from service.observability.observer import Observer
 
 OTHER = "other"
 """Replaces the values of a label beyond `MAX_VALUES`."""
@@ -43,7 +44,7 @@ _VERSION = ("model", "version")
 _OPENMETRICS = "application/openmetrics-text"
 
 
-class Metrics:
+class Metrics(Observer):
     """Observer that counts events in a registry of its own. Safe to call from any thread."""
 
     def __init__(self) -> None:

@@ -7,11 +7,10 @@ identifiers, no phrases, no file names.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 
-class Observer(Protocol):
-    """Receives every event that is worth counting."""
+class Observer:
+    """Receives every event that is worth counting; each method does nothing unless overridden."""
 
     def arrived(self) -> None:
         """Report that a request arrived; `answered` follows. Probes and scrapes do not count."""
@@ -70,7 +69,7 @@ class Observer(Protocol):
 
 
 class NullObserver(Observer):
-    """Observer that ignores every event: it inherits the empty methods of the interface."""
+    """Observer that ignores every event."""
 
 
 NULL_OBSERVER: Observer = NullObserver()

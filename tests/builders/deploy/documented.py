@@ -1,6 +1,6 @@
-"""The tables of docs/operations.md, from what they describe.
+"""Generator of the tables of settings and metrics in docs/operations.md.
 
-python -m tests.builders.deploy.documented    writes them again after a setting or metric changed
+python -m tests.builders.deploy.documented    rewrites them after a setting or metric has changed
 """
 
 import ast
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[3] / "docs/operations.md"
 
 
 def page(text: str) -> str:
-    """The page with its tables as they must be."""
+    """Return the page with its tables generated anew."""
     for name, table in {"settings": settings_table(), "metrics": metrics_table()}.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
         before, rest = text.split(begin)
@@ -28,7 +28,7 @@ def page(text: str) -> str:
 
 
 def settings_table() -> str:
-    """Variable, default and meaning of every setting."""
+    """Return the table of every setting: variable, default and meaning."""
     groups = {name: type(group) for name, group in Settings()}
     texts = {name: _attribute_docs(group) for name, group in groups.items()}
     rows = [
@@ -43,7 +43,7 @@ def settings_table() -> str:
 
 
 def metrics_table() -> str:
-    """Name, type, labels and meaning of every metric of ours."""
+    """Return the table of every metric of ours: name, type, labels and meaning."""
     rows = [
         (f"`{_queried(family)}`", family.type, ", ".join(_labels(family)), family.documentation)
         for family in promql.filled().registry.collect()
@@ -62,7 +62,7 @@ def _labels(family: Metric) -> list[str]:
 
 
 def _default(name: str, field: FieldInfo) -> str:
-    """The default as an operator would write it."""
+    """Return the default of a field as an operator would write it."""
     if field.default_factory not in (None, dict, list, tuple):
         return "by the machine"
     value = field.get_default(call_default_factory=True, validated_data={})
@@ -76,7 +76,7 @@ def _default(name: str, field: FieldInfo) -> str:
 
 
 def _attribute_docs(model: type) -> dict[str, str]:
-    """Field -> the docstring below it, on one line."""
+    """Return the docstring below each field, on one line."""
     (body,) = ast.parse(inspect.getsource(model)).body
     assert isinstance(body, ast.ClassDef)
     texts: dict[str, str] = {}

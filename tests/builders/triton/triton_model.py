@@ -1,8 +1,8 @@
-"""Runs in Triton's Python backend, in the place of its ONNX Runtime backend.
+"""Model of Triton's Python backend that replaces Triton's ONNX Runtime backend.
 
-The build of Triton that comes from the package index has the Python backend alone. Triton takes
-a folder `onnxruntime/` with this file among its backends for the backend of that name, so that
-the configurations are those of production.
+The build of Triton from the package index has the Python backend only. A folder `onnxruntime/`
+with this file among its backends is the backend of that name to Triton, so the configurations
+under test are those of production.
 """
 
 import json

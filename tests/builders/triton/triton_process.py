@@ -1,8 +1,8 @@
 """A real Triton as a process, from the environment that `make triton-test-env` makes.
 
-Its build has the Python backend alone. `triton_model.py`, put among the backends under the name
-`onnxruntime`, runs the graphs in the place of Triton's ONNX Runtime backend, so that the
-configurations under test are those of production.
+Its build has the Python backend only. `triton_model.py` takes the name `onnxruntime` among the
+backends and runs the graphs instead of Triton's ONNX Runtime backend, so the configurations under
+test are those of production.
 """
 
 import os
@@ -20,7 +20,7 @@ _START_S = 180.0
 
 
 def environment() -> Path:
-    """The site-packages with Triton; skips the test where there are none."""
+    """Return the site-packages with Triton; skip the test if there are none."""
     venv = Path(os.environ.get(VARIABLE, _ROOT / ".venv" / "triton"))
     found = sorted(venv.glob("lib/python3*/site-packages/pytriton/tritonserver/bin/tritonserver"))
     if not found:
@@ -29,7 +29,7 @@ def environment() -> Path:
 
 
 def backends(folder: Path) -> Path:
-    """The backends of Triton, ours among them."""
+    """Copy the backends of Triton and ours into a folder, and return it."""
     site = environment()
     python = site.parent.name.removeprefix("python")
     server = site / "pytriton" / "tritonserver"
@@ -46,11 +46,12 @@ def backends(folder: Path) -> Path:
 
 
 class Triton:
-    """One Triton that can be killed and started again, on the same ports.
+    """One Triton that can be killed and started again on the same ports.
 
     Args:
-        folder: where its repository and its backends are put.
+        folder: parent of its repository and its backends.
         options: further options of its command line.
+        control: its model control mode.
     """
 
     def __init__(self, folder: Path, *options: str, control: str = "explicit") -> None:
@@ -94,7 +95,7 @@ class Triton:
             self._process = None
 
     def wait_for(self, text: str) -> str:
-        """The first line of the log with a text in it, as soon as it is there."""
+        """Wait for a line of the log that contains a text, and return the first one."""
 
         def line() -> str:
             return next((line for line in self._lines if text in line), "")

@@ -1,4 +1,4 @@
-"""The service before a real Triton: every task, and a Triton that is killed and comes back."""
+"""The service with a real Triton: every task, and a Triton that is killed and restarted."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
 
 @pytest.fixture
 def changes(triton: Triton, tiny_models: Path) -> dict[str, Any]:
-    """Settings for a service with that Triton."""
+    """Settings of a service that uses this Triton."""
     repository_view.render(Repository(tiny_models), triton.repository)
     return {
         "backend": "triton",
@@ -41,8 +41,8 @@ def changes(triton: Triton, tiny_models: Path) -> dict[str, Any]:
     }
 
 
-class Heard(logging.Handler):
-    """Says when a message was logged; use on the event loop."""
+class LogWaiter(logging.Handler):
+    """Handler that lets the event loop wait for a message."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -60,8 +60,8 @@ class Heard(logging.Handler):
 
 
 @pytest.fixture
-async def back(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Heard]:
-    handler, logger = Heard("Triton is back"), logging.getLogger("g2d.triton")
+async def back(caplog: pytest.LogCaptureFixture) -> AsyncIterator[LogWaiter]:
+    handler, logger = LogWaiter("Triton is back"), logging.getLogger("g2d.triton")
     logger.addHandler(handler)
     with caplog.at_level(logging.INFO, "g2d.triton"):
         yield handler
@@ -76,7 +76,7 @@ async def ask(client: httpx.AsyncClient, path: str, data: bytes) -> httpx.Respon
     return await client.post(path, content=data, headers=DICOM)
 
 
-async def test_every_task_is_answered_as_without_triton(
+async def test_every_task_has_the_same_answer_as_without_triton(
     start: Start, changes: dict[str, Any], rectangle_dicom: bytes
 ) -> None:
     async with start() as (_, local), start(**changes) as (_, client):
@@ -89,8 +89,8 @@ async def test_every_task_is_answered_as_without_triton(
             assert comparable(found.json()) == comparable(expected.json())
 
 
-async def test_a_triton_that_is_killed_gives_503_until_it_is_back(
-    start: Start, triton: Triton, changes: dict[str, Any], rectangle_dicom: bytes, back: Heard
+async def test_a_killed_triton_means_503_until_it_is_back(
+    start: Start, triton: Triton, changes: dict[str, Any], rectangle_dicom: bytes, back: LogWaiter
 ) -> None:
     async with start(**changes) as (_, client):
         before = await ask(client, "/analyze?phrase=bright", rectangle_dicom)
@@ -108,15 +108,15 @@ async def test_a_triton_that_is_killed_gives_503_until_it_is_back(
         assert comparable(after.json()) == comparable(before.json())
 
 
-async def test_a_triton_that_comes_back_with_another_graph_does_not_answer(
+async def test_a_triton_that_returns_with_another_graph_is_not_used(
     start: Start,
     triton: Triton,
     changes: dict[str, Any],
     rectangle_dicom: bytes,
-    back: Heard,
+    back: LogWaiter,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    other, logger = Heard("`findings.logits` differs by 3"), logging.getLogger("g2d.triton")
+    other, logger = LogWaiter("`findings.logits` differs by 3"), logging.getLogger("g2d.triton")
     logger.addHandler(other)
     place = triton.repository / "tiny-findings" / "1" / "model.onnx"
     sound = place.read_bytes()
@@ -133,7 +133,7 @@ async def test_a_triton_that_comes_back_with_another_graph_does_not_answer(
         assert (await ask(client, "/segment", rectangle_dicom)).status_code == 200
 
 
-async def test_a_service_without_its_triton_lives_but_is_not_ready(
+async def test_a_service_without_its_triton_is_live_but_not_ready(
     start: Start, changes: dict[str, Any], rectangle_dicom: bytes
 ) -> None:
     changes["triton_url"] = "127.0.0.1:1"
@@ -145,7 +145,7 @@ async def test_a_service_without_its_triton_lives_but_is_not_ready(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_a_triton_that_loads_by_itself_is_asked_and_left_as_it_is(
+async def test_a_triton_that_manages_its_own_models_is_used_and_left_as_it_is(
     start: Start,
     changes: dict[str, Any],
     by_itself: Triton,
