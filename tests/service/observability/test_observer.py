@@ -2,7 +2,7 @@
 
 import inspect
 
-from service.observability.observer import NULL_OBSERVER, NullObserver, Observer
+from service.observability.observer import NULL_OBSERVER, Observer
 
 EVENTS = [name for name in vars(Observer) if not name.startswith("_")]
 
@@ -12,7 +12,3 @@ def test_the_null_observer_ignores_every_event() -> None:
         method = getattr(NULL_OBSERVER, name)
         arguments = [None] * len(inspect.signature(method).parameters)
         assert method(*arguments) is None
-
-
-def test_the_null_observer_has_no_state() -> None:
-    assert not vars(NullObserver())
