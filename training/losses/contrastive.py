@@ -1,7 +1,8 @@
-"""InfoNCE between image and report embeddings (G2D section 3.1, equation 1).
+"""InfoNCE between the embeddings of images and reports.
 
-The paper prints the image-to-report direction; the released code sums both, as CLIP does.
-`symmetric` chooses; both directions are summed by default.
+Source: G2D (Liu et al., NeurIPS 2024), section 3.1, equation 1. The paper prints the direction
+from image to report; the released code sums both directions, as CLIP does. Both are summed by
+default, and `symmetric` chooses.
 """
 
 import torch
@@ -20,27 +21,29 @@ def contrastive_loss(
     text_ids: Tensor | None = None,
     gather: bool = False,
 ) -> Tensor:
-    """Cross-entropy of each embedding against all of the other side.
+    """Return the cross-entropy of each embedding against all embeddings of the other side.
 
     Args:
-        image: K x d image embeddings; any length, normalised here.
-        text: K x d report embeddings, row i belonging to image i.
+        image: K x d image embeddings of any length; they are normalised here.
+        text: K x d report embeddings; row i belongs to image i.
         temperature: sigma of the paper.
-        symmetric: also contrast each report against all images, and sum.
-        text_ids: K int64, equal where two rows say the same thing, so that neither is a
-            negative of the other. Made for sentences generated from class labels, of which
-            a batch holds many copies. None is the paper's loss.
-        gather: contrast with the rows of every process, all of the same K. The mean of the
-            processes' losses, and of their gradients (as DDP takes it), is then that of one
-            process with the joined batch. Nothing changes on one process.
+        symmetric: True adds the contrast of each report against all images.
+        text_ids: K int64, equal for rows that say the same, so that neither is a negative of the
+            other. It serves sentences that are generated from class labels, of which a batch
+            holds many copies. None is the loss of the paper.
+        gather: True contrasts with the rows of every process, which must all have the same K.
+            The mean of the losses over the processes, and of their gradients as DDP takes it,
+            then equals that of one process with the joined batch.
 
     Returns:
-        A scalar, float32 whatever the precision of the embeddings (float64 stays).
+        A scalar, float32 for embeddings of any lower precision (float64 stays).
     """
     with torch.autocast(image.device.type, enabled=False):
         image, text = _unit(image), _unit(text)
-        group = dist.group.WORLD if gather and dist.is_available() else None  # None: one process
+        # None is a single process: there is no default group before it is initialised.
+        group = dist.group.WORLD if gather and dist.is_available() else None
         target = _targets(image, text_ids, group)
+        # K x d @ d x columns, where the columns are the rows of all processes
         loss = F.cross_entropy(image @ _joined(text, group).T / temperature, target)
         if symmetric:
             loss = loss + F.cross_entropy(text @ _joined(image, group).T / temperature, target)
@@ -48,14 +51,15 @@ def contrastive_loss(
 
 
 def _unit(x: Tensor) -> Tensor:
+    """Return the rows with length 1, in float32 or better."""
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
 
 
 def _joined(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """The rows of all processes in the order of their ranks, with gradients.
+    """Return the rows of all processes in the order of their ranks, with gradients.
 
-    The public form, in torch.distributed.nn, is deprecated in favour of this one, which a
-    compiled step can hold.
+    The public function in torch.distributed.nn is deprecated in favour of this one, which can
+    also be part of a compiled step.
     """
     if group is None:
         return x
@@ -64,13 +68,13 @@ def _joined(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
 
 
 def _targets(image: Tensor, text_ids: Tensor | None, group: dist.ProcessGroup | None) -> Tensor:
-    """What each local row should choose: a column, K; or shares of them, K x columns."""
+    """Return the target of each local row: the index of a column, K, or weights, K x columns."""
     if text_ids is None:
         first = dist.get_rank(group) * len(image) if group else 0
         return torch.arange(first, first + len(image), device=image.device)
-    everyones = text_ids
+    all_ids = text_ids
     if group is not None:
-        everyones = text_ids.new_empty(dist.get_world_size(group) * len(text_ids))
-        dist.all_gather_single(everyones, text_ids, group)
-    same = (text_ids[:, None] == everyones[None, :]).to(image.dtype)
+        all_ids = text_ids.new_empty(dist.get_world_size(group) * len(text_ids))
+        dist.all_gather_single(all_ids, text_ids, group)
+    same = (text_ids[:, None] == all_ids[None, :]).to(image.dtype)
     return same / same.sum(dim=1, keepdim=True)

@@ -1,10 +1,10 @@
-"""The pseudo mask of G2D (section 3.2): attention scores -> a target for the decoder.
+"""The pseudo mask of G2D: attention scores become a target for the decoder.
 
-    mean over heads -> up-sample -> body mask (Otsu) -> threshold -> bilateral filter
+    mean over heads -> upsampling -> body mask (Otsu) -> threshold -> bilateral filter
 
-No parameter is trained here and no gradient flows through it. Every step runs on the
-device of its input, in float32 under any precision: nothing is copied to the host, so a
-training step never waits for it.
+Source: G2D (Liu et al., NeurIPS 2024), section 3.2. Nothing here is trained, and no gradient
+flows through it. Every step runs on the device of its input, in float32 under any precision, and
+copies nothing to the host, so that a training step never waits for it.
 """
 
 import math
@@ -17,33 +17,38 @@ from training.config.pretrain import Threshold, Upsampling
 from training.losses.gaussian_mixture import high_scores
 
 QUANTILES: dict[str, float] = {"p85": 0.85, "p75": 0.75, "median": 0.5}
+"""Name of a threshold -> share of the scores of a map below it."""
 
 
 def otsu_threshold(images: Tensor, bins: int = 256) -> Tensor:
-    """Otsu's threshold of each image: the one of largest between-class variance.
+    """Return Otsu's threshold of each image, which has the largest between-class variance.
+
+    Source: Otsu, A Threshold Selection Method from Gray-Level Histograms, 1979.
 
     Args:
         images: B x ... intensities in [0, 1].
-        bins: resolution of the histogram.
+        bins: number of bins of the histogram.
 
     Returns:
-        B thresholds; pixels above them are foreground. Source: Otsu 1979.
+        B thresholds; pixels above them are foreground.
     """
     flat = images.flatten(1)
     index = (flat * bins).long().clamp_(0, bins - 1)
     histogram = torch.zeros(len(flat), bins, device=images.device, dtype=torch.float32)
     histogram.scatter_add_(1, index, torch.ones_like(flat, dtype=torch.float32))
+    # B x bins; the cumulative sums below evaluate every candidate threshold at once.
     weight = histogram / histogram.sum(dim=1, keepdim=True)
     centres = (torch.arange(bins, device=images.device, dtype=torch.float32) + 0.5) / bins
     below = weight.cumsum(dim=1)
     mass = (weight * centres).cumsum(dim=1)
+    # (mean * below - mass)^2 / (below * above); not defined where a class is empty
     between = (mass[:, -1:] * below - mass).square() / (below * (1 - below)).clamp_min(1e-12)
     between = torch.where((below > 0) & (below < 1), between, torch.zeros_like(between))
-    return (between.argmax(dim=1).float() + 1) / bins
+    return (between.argmax(dim=1).float() + 1) / bins  # upper edge of the best bin
 
 
 def body_mask(images: Tensor) -> Tensor:
-    """Where the body is: pixels brighter than the image's Otsu threshold.
+    """Return the mask of the body: pixels brighter than the Otsu threshold of the image.
 
     Args:
         images: B x 1 x H x W intensities in [0, 1].
@@ -57,7 +62,13 @@ def body_mask(images: Tensor) -> Tensor:
 def smooth_edges(
     mask: Tensor, kernel_px: int = 7, sigma_space_px: float = 2.0, sigma_value: float = 0.5
 ) -> Tensor:
-    """Bilateral filter of a binary mask: a Gaussian in space times a Gaussian in value.
+    """Apply a bilateral filter to a binary mask: a Gaussian in space times a Gaussian in value.
+
+    Values differ by 0 or by 1, so the Gaussian in value has only two weights, and one blur in
+    space gives the share of ones in each window. The filter thus visits 2 x 7 offsets in place of
+    49, with the same result.
+
+    Source: Tomasi and Manduchi, Bilateral Filtering for Gray and Color Images, ICCV 1998.
 
     Args:
         mask: B x K x H x W, 0 or 1.
@@ -66,19 +77,25 @@ def smooth_edges(
         sigma_value: spread in value.
 
     Returns:
-        B x K x H x W in [0, 1]. Source: Tomasi and Manduchi 1998. Values differ by 0 or by 1, so
-        the Gaussian in value has two weights only, and one blur in space tells the share of ones
-        in each window: the filter walks 2 x 7 offsets in place of 49, with the same result.
+        B x K x H x W in [0, 1].
     """
     ones = _blur(_blur(mask, kernel_px, sigma_space_px, 2), kernel_px, sigma_space_px, 3)
-    other = math.exp(-1 / (2 * sigma_value**2))
-    of_ones = ones * (other + (1 - other) * mask)
-    of_zeros = (1 - ones) * (1 - (1 - other) * mask)
-    return of_ones / (of_ones + of_zeros)
+    unequal = math.exp(-1 / (2 * sigma_value**2))  # weight of a pixel of the other value
+    # A one in the window weighs 1 if the centre is 1 and `unequal` if it is 0; a zero vice versa.
+    weight_of_ones = ones * (unequal + (1 - unequal) * mask)
+    weight_of_zeros = (1 - ones) * (1 - (1 - unequal) * mask)
+    return weight_of_ones / (weight_of_ones + weight_of_zeros)
 
 
 def _blur(images: Tensor, kernel_px: int, sigma_px: float, dim: int) -> Tensor:
-    """Gaussian mean along one side; the edge is continued outwards."""
+    """Return the Gaussian mean along one dimension; the image is padded with its edge.
+
+    Args:
+        images: B x K x H x W.
+        kernel_px: length of the window, odd.
+        sigma_px: standard deviation of the Gaussian.
+        dim: 2 for the rows, 3 for the columns.
+    """
     radius, length = kernel_px // 2, images.shape[dim]
     sides = (0, 0, radius, radius) if dim == 2 else (radius, radius, 0, 0)
     padded = F.pad(images, sides, mode="replicate")
@@ -90,14 +107,14 @@ def _blur(images: Tensor, kernel_px: int, sigma_px: float, dim: int) -> Tensor:
 
 
 def percentile(scores: Tensor, share: float) -> Tensor:
-    """The value below which a share of each row lies, between the two nearest ranks.
+    """Return the quantile of each row, interpolated linearly between the two nearest ranks.
 
     Args:
         scores: M x N.
-        share: in [0, 1].
+        share: share of the scores below the quantile, in [0, 1].
 
     Returns:
-        M x 1; what `numpy.quantile` gives, by selection instead of sorting.
+        M x 1, equal to `numpy.quantile`, but by selection instead of sorting.
     """
     rank = share * (scores.shape[1] - 1)
     below = scores.kthvalue(math.floor(rank) + 1, dim=1, keepdim=True).values
@@ -116,17 +133,17 @@ def pseudo_mask(
     aggregate_heads: bool = True,
     upsampling: Upsampling = "bilinear",
 ) -> Tensor:
-    """The decoder's target.
+    """Return the target of the decoder.
 
     Args:
-        attention: B x heads x h x w scores of the attention pool, any positive scale.
+        attention: B x heads x h x w scores of the attention pool, on any positive scale.
         images: B x 1 x H x W intensities in [0, 1].
-        threshold: percentile of each map's scores above which the mask is 1, or a mixture of
-            two Gaussians fitted to the scores of the body.
-        use_body_mask: set scores outside of the body to 0 first.
-        smooth: bilateral filter at the end.
-        aggregate_heads: one mask of the mean over the heads; false makes one of each head.
-        upsampling: of the scores to the size of the images.
+        threshold: percentile of the scores of each map above which the mask is 1, or `gmm` for a
+            mixture of two Gaussians that is fitted to the scores of the body.
+        use_body_mask: True sets scores outside of the body to 0 before the threshold.
+        smooth: True applies the bilateral filter at the end.
+        aggregate_heads: True makes one mask from the mean over the heads, False one per head.
+        upsampling: interpolation of the scores to the size of the images.
 
     Returns:
         B x 1 (or heads) x H x W in [0, 1], without gradient.
@@ -149,8 +166,8 @@ def _upsampled(scores: Tensor, images: Tensor, upsampling: Upsampling) -> Tensor
 
 
 def _binarised(scores: Tensor, body: Tensor, threshold: Threshold) -> Tensor:
-    """B x K x H x W scores -> 1 where they are high among those of their map, else 0."""
-    rows = scores.flatten(0, 1).flatten(1)
+    """Return 1 where a score is high within its map and 0 elsewhere, B x K x H x W."""
+    rows = scores.flatten(0, 1).flatten(1)  # BK x HW, one map per row
     if threshold == "gmm":
         high = high_scores(rows, body.flatten(0, 1).flatten(1))
     else:

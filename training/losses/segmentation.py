@@ -1,4 +1,4 @@
-"""Dice and binary cross-entropy, and what else the decoder can be trained on."""
+"""Losses of masks and of the decoder: Dice, binary cross-entropy and reconstruction."""
 
 import torch
 import torch.nn.functional as F
@@ -8,13 +8,13 @@ from torch import Tensor
 def soft_dice_loss(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, smooth: float = 1.0
 ) -> Tensor:
-    """1 - Dice of each map, from the sigmoid of the logits.
+    """Return 1 - Dice of each map, from the sigmoid of the logits.
 
     Args:
         logits: B x K x H x W.
         target: same shape, in [0, 1].
-        weight: same shape, 0 where a pixel does not count.
-        smooth: added above and below, so that two empty maps have Dice 1.
+        weight: same shape, 0 for pixels that do not count; None counts every pixel.
+        smooth: term added to numerator and denominator, so that two empty maps have Dice 1.
 
     Returns:
         B x K.
@@ -28,7 +28,16 @@ def soft_dice_loss(
 
 
 def pixel_bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean binary cross-entropy of each map over its counted pixels, B x K."""
+    """Return the mean binary cross-entropy of each map over its counted pixels.
+
+    Args:
+        logits: B x K x H x W.
+        target: same shape, in [0, 1].
+        weight: same shape, 0 for pixels that do not count; None counts every pixel.
+
+    Returns:
+        B x K.
+    """
     loss = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
     if weight is None:
         return loss.mean(dim=(2, 3))
@@ -36,10 +45,12 @@ def pixel_bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> T
 
 
 def pseudo_alignment_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """L_PA: 0.5 * (soft Dice + BCE) against the pseudo mask (G2D section 3.2).
+    """Return L_PA, 0.5 * (soft Dice + BCE) against the pseudo mask.
+
+    Source: G2D (Liu et al., NeurIPS 2024), section 3.2.
 
     Args:
-        logits: B x K x H x W, the decoder's output before the sigmoid.
+        logits: B x K x H x W, output of the decoder before the sigmoid.
         mask: B x K x H x W in [0, 1].
 
     Returns:
@@ -49,26 +60,26 @@ def pseudo_alignment_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def released_alignment_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """What the released code has in place of L_PA: Dice of raw logits + 0.2 * BCE.
+    """Return the loss that the released code has for L_PA: Dice of raw logits + 0.2 * BCE.
 
-    A logit is no share of a pixel: where logits are negative the sum below the line can pass
-    through 0 and the loss has no lower bound. Here only to reproduce that code.
+    A logit is not a share of a pixel. With negative logits, the denominator of Dice can pass
+    through 0, and the loss has no lower bound. It exists only to reproduce that code.
 
     Args:
-        logits: B x K x H x W, the decoder's output.
+        logits: B x K x H x W, output of the decoder before the sigmoid.
         mask: B x K x H x W in [0, 1].
 
     Returns:
         A scalar.
     """
-    answer, target = logits.float().flatten(1), mask.flatten(1)
-    total = answer.sum(dim=1) + target.sum(dim=1)
-    dice = (2 * (answer * target).sum(dim=1) + 1e-5) / (total + 1e-5)
+    values, target = logits.float().flatten(1), mask.flatten(1)  # B x KHW
+    total = values.sum(dim=1) + target.sum(dim=1)
+    dice = (2 * (values * target).sum(dim=1) + 1e-5) / (total + 1e-5)
     return (1 - dice).mean() + 0.2 * pixel_bce(logits, mask).mean()
 
 
 def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean squared difference of the decoder's sigmoid and the image that the encoder saw.
+    """Return the mean squared error of the decoder's sigmoid against the input of the encoder.
 
     Args:
         logits: B x 1 x H x W.
@@ -81,16 +92,16 @@ def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def known_mask_loss(logits: Tensor, target: Tensor, known: Tensor, counted: Tensor) -> Tensor:
-    """Dice + BCE over the maps whose truth is known.
+    """Return Dice + BCE, averaged over the maps whose truth is known.
 
     Args:
         logits: B x K x H x W.
         target: same shape, 0 or 1.
-        known: B x K bool, whether the map was annotated at all.
+        known: B x K bool, True if the map was annotated.
         counted: B x 1 x H x W, 0 where the annotation says "ignore".
 
     Returns:
-        A scalar; 0 when nothing is known.
+        A scalar; 0 if nothing is known.
     """
     weight = counted.expand_as(target)
     each = soft_dice_loss(logits, target, weight) + pixel_bce(logits, target, weight)

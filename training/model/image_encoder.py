@@ -23,9 +23,9 @@ class Pyramid:
     """Feature maps of one pass.
 
     Attributes:
-        encoder: stride -> B x C x H/stride x W/stride, for the encoder's strides 8, 16, 32.
+        encoder: stride -> B x C x H/stride x W/stride, for strides 8, 16, 32.
         decoder: stride -> B x c x H/stride x W/stride, for strides 16, 8, 4, 2, 1; empty
-            when the decoder was not asked for.
+            if the decoder did not run.
     """
 
     encoder: dict[int, Tensor]
@@ -33,19 +33,19 @@ class Pyramid:
 
     @property
     def deep(self) -> Tensor:
-        """The last map of the encoder."""
+        """The deepest map of the encoder."""
         return self.encoder[32]
 
 
 def build_unet(config: EncoderConfig, classes: int = 1) -> smp.Unet:
-    """The U-Net of the paper; its state dict has the layout of the released checkpoints.
+    """Build the U-Net of the paper; its state dict has the layout of the released checkpoints.
 
     Args:
-        config: of encoder and decoder.
-        classes: channels of the segmentation head's answer.
+        config: encoder, decoder and their weights.
+        classes: output channels of the segmentation head.
 
     Raises:
-        FileNotFoundError: the weights named are not installed or not there.
+        FileNotFoundError: the weights are not installed, or the file does not exist.
     """
     from_hub = config.weights if config.weights == "imagenet" else None
     unet = smp.Unet(
@@ -72,7 +72,7 @@ def _weights_file(weights: str) -> Path:
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Fill an encoder from a state dict that names its tensors otherwise, in the same order.
+    """Load a state dict whose tensors have other names but the same order.
 
     Raises:
         ValueError: number or shapes of the tensors differ.
@@ -88,12 +88,12 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
 
 
 def run_unet(unet: smp.Unet, images: Tensor, *, decode: bool = True) -> Pyramid:
-    """One pass over the encoder and, when asked for, the decoder.
+    """Run the encoder and, if requested, the decoder.
 
     Args:
-        unet: from `build_unet`.
+        unet: network from `build_unet`.
         images: B x 1 x H x W, normalised; H and W divisible by 32.
-        decode: whether the decoder's maps are needed.
+        decode: True runs the decoder.
 
     Raises:
         ValueError: a side is not divisible by 32.
@@ -104,12 +104,16 @@ def run_unet(unet: smp.Unet, images: Tensor, *, decode: bool = True) -> Pyramid:
 
 
 def pyramid(maps: Sequence[Tensor], decoder: dict[int, Tensor]) -> Pyramid:
-    """The encoder's maps, the last three of which are of strides 8, 16, 32, and the decoder's."""
+    """Collect the maps of encoder (the last three of strides 8, 16, 32) and decoder."""
     return Pyramid(dict(zip((8, 16, 32), maps[-3:], strict=True)), decoder)
 
 
 def encode(unet: smp.Unet, images: Tensor) -> list[Tensor]:
-    """B x 1 x H x W, normalised -> the encoder's maps of strides 2, 4, 8, 16, 32.
+    """Return the maps of the encoder of strides 2, 4, 8, 16 and 32.
+
+    Args:
+        unet: network from `build_unet`.
+        images: B x 1 x H x W, normalised; H and W divisible by 32.
 
     Raises:
         ValueError: a side is not divisible by 32.
@@ -124,14 +128,14 @@ def encode(unet: smp.Unet, images: Tensor) -> list[Tensor]:
 def run_decoder(
     unet: smp.Unet, maps: Sequence[Tensor], sides: tuple[int, int]
 ) -> dict[int, Tensor]:
-    """The encoder's maps -> the decoder's by stride, as in `Pyramid`.
+    """Return the maps of the decoder by stride, as in `Pyramid`.
 
     Args:
-        unet: from `build_unet`.
-        maps: from `encode`.
+        unet: network from `build_unet`.
+        maps: maps from `encode`.
         sides: H and W of the images.
     """
-    skips = maps[:-1][::-1]
+    skips = maps[:-1][::-1]  # strides 16, 8, 4, 2
     x = unet.decoder.center(maps[-1])
     decoded: dict[int, Tensor] = {}
     for i, block in enumerate(unet.decoder.blocks):
@@ -142,7 +146,7 @@ def run_decoder(
 
 
 def restart_decoder(decoder: nn.Module) -> None:
-    """Give a decoder the weights of one that was never trained, from the global generator."""
+    """Initialise a decoder anew, from the global generator."""
     smp.base.initialization.initialize_decoder(decoder)
     for module in decoder.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -150,5 +154,5 @@ def restart_decoder(decoder: nn.Module) -> None:
 
 
 def normalise(images: Tensor, spec: PreprocessSpec) -> Tensor:
-    """Intensities in [0, 1] -> the model's input, as `radiograph.preprocess.normalise` does."""
+    """Normalise intensities in [0, 1], as `radiograph.preprocess.normalise` does."""
     return (images - spec.mean) / spec.std

@@ -1,4 +1,4 @@
-"""Text encoder: reports and phrases -> one vector each."""
+"""Text encoder: reports and phrases become one vector each."""
 
 import importlib
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ class Tokens:
 
 
 NO_TOKENS = Tokens(*(torch.zeros(0, 1, dtype=torch.long) for _ in range(2)))
-"""Of no text at all."""
+"""Tokens of a batch without a text."""
 
 
 def locate(config: TextConfig) -> str:
-    """The folder or hub name that transformers loads from.
+    """Return the folder or hub name that transformers loads from.
 
     Raises:
         FileNotFoundError: the registry package is not installed.
@@ -44,7 +44,7 @@ def locate(config: TextConfig) -> str:
 
 
 def build_tokenizer(config: TextConfig) -> PreTrainedTokenizerBase:
-    """The fast tokenizer that belongs to the text encoder."""
+    """Load the fast tokenizer of the text encoder."""
     return AutoTokenizer.from_pretrained(
         locate(config), revision=config.revision or "main", trust_remote_code=False, use_fast=True
     )
@@ -56,7 +56,7 @@ def tokenize(
     max_tokens: int,
     padding: Literal["longest", "max_tokens"] = "longest",
 ) -> Tokens:
-    """Pad to the longest of the batch or to `max_tokens`, cut at `max_tokens`."""
+    """Tokenize texts, padded to the longest or to `max_tokens` and cut at `max_tokens`."""
     encoded = tokenizer(
         list(texts),
         padding="longest" if padding == "longest" else "max_length",
@@ -68,10 +68,10 @@ def tokenize(
 
 
 class TextEncoder(nn.Module):
-    """A BERT and its pooling: P x T token ids -> P x D phrase features."""
+    """A BERT with pooling, which gives one feature vector per text."""
 
     def __init__(self, config: TextConfig) -> None:
-        """Load the encoder that the configuration names and freeze its first layers."""
+        """Load the encoder of a configuration and freeze its first layers."""
         super().__init__()
         self.pooling = config.pooling
         self.bert = AutoModel.from_pretrained(
@@ -87,20 +87,20 @@ class TextEncoder(nn.Module):
             frozen.append(self.bert.embeddings)
         for module in frozen:
             module.requires_grad_(requires_grad=False)
-        self._still = [] if config.frozen_dropout else frozen
+        self._without_dropout = [] if config.frozen_dropout else frozen
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, but for frozen layers that are not to drop out."""
+        """Set the training mode; frozen layers without dropout stay in evaluation mode."""
         super().train(mode)
-        for module in self._still:
+        for module in self._without_dropout:
             module.eval()
         return self
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """P x T ids and mask -> P x D."""
+        """Return phrase features, P x D, of token ids and mask, P x T."""
         mask = _additive(attention_mask, self.bert.dtype)
-        answer = self.bert(input_ids=input_ids, attention_mask=mask)
-        hidden: Tensor = answer.last_hidden_state
+        output = self.bert(input_ids=input_ids, attention_mask=mask)
+        hidden: Tensor = output.last_hidden_state  # P x T x D
         if self.pooling == "cls":
             return hidden[:, 0]
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
@@ -108,10 +108,17 @@ class TextEncoder(nn.Module):
 
 
 def _additive(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """P x T, 1 or 0 -> P x 1 x 1 x T, 0 or the least number, as it is added to the scores.
+    """Return the mask in the form in which it is added to the attention scores.
 
-    Given in this form it is taken as it is; the form P x T would be tested for padding on
-    every step, and the host would wait for the device's answer.
+    transformers takes this form as it is. It would test the form P x T for padding in every step,
+    and the host would wait for the device.
+
+    Args:
+        attention_mask: P x T, 1 for tokens and 0 for padding.
+        dtype: dtype of the encoder.
+
+    Returns:
+        P x 1 x 1 x T, 0 for tokens and the least number of the dtype for padding.
     """
     absent = (1 - attention_mask[:, None, None, :]).to(dtype)
     return absent * torch.finfo(dtype).min
