@@ -1,14 +1,14 @@
-"""The commit of the repository that a run or a version comes from."""
+"""The git commit that a run or a version comes from."""
 
 import subprocess
 from pathlib import Path
 
 
 def current_commit() -> str:
-    """Commit of the checkout that this code runs from; `unknown` where there is none."""
+    """Return the commit of the checkout that this code runs from; `unknown` without one."""
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the caller has
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - the git on the caller's path
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
@@ -16,4 +16,4 @@ def current_commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()
+    return done.stdout.strip()

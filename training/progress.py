@@ -1,4 +1,4 @@
-"""Progress bars on long work; plain lines where the output is not a terminal."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -10,10 +10,16 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], what: str, *, start: int = 0) -> Iterator[Item]:
-    """Iterate with a bar on a terminal, or a line every half minute elsewhere."""
+def track(items: Iterable[Item], description: str, *, start: int = 0) -> Iterator[Item]:
+    """Iterate over items, with a bar on a terminal or a line every half minute elsewhere.
+
+    Args:
+        items: items to iterate over.
+        description: name of the work.
+        start: number of items that were done before.
+    """
     if sys.stderr.isatty():
-        yield from tqdm(items, desc=what, initial=start)
+        yield from tqdm(items, desc=description, initial=start)
         return
     total = len(items) + start if isinstance(items, Sized) else None
     last = time.monotonic()
@@ -21,4 +27,4 @@ def track(items: Iterable[Item], what: str, *, start: int = 0) -> Iterator[Item]
         yield item
         if time.monotonic() - last > 30:
             last = time.monotonic()
-            print(f"{what}: {number}" + (f" of {total}" if total else ""), file=sys.stderr)
+            print(f"{description}: {number}" + (f" of {total}" if total else ""), file=sys.stderr)

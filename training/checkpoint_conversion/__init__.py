@@ -1,5 +1,5 @@
-"""Checkpoints in the layout of the released G2D code: into a run of ours, and out of one.
+"""Conversion of checkpoints between the released G2D code and runs of this project.
 
-file -> reading -> layout -> importing -> runs/NAME/last.ckpt, config.yaml
-run  -> exporting -> layout -> file
+file -> safe_loading -> layout -> from_released -> runs/NAME/last.ckpt, config.yaml
+run  -> to_released  -> layout -> file
 """

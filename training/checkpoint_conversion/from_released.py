@@ -1,6 +1,6 @@
-"""A checkpoint of the released code becomes a run of ours, or is refused as a whole.
+"""Import of a checkpoint of the released code as a run, or refusal of the whole file.
 
-file -> state dict -> every name, shape and value held against G2D -> runs/NAME
+file -> state dict -> every name, shape and value is compared with G2D -> runs/NAME
 """
 
 import hashlib
@@ -25,20 +25,21 @@ from training.checkpoint_conversion.layout import (
 )
 from training.checkpoint_conversion.safe_loading import CheckpointRefused, read_state_dict
 from training.config.pretrain import ImportedConfig, PretrainConfig
-from training.engine import seeding
 from training.engine.checkpoint import CHECKPOINT
+from training.engine.seeding import seed_everything
 from training.git_commit import current_commit
 from training.model.g2d import G2D
 
 UNREAD_FILE = "unread.safetensors"
-"""In the run's folder: tensors of the file that no forward pass reads, for an export."""
+"""File in the run folder with the tensors that no forward pass reads, kept for an export."""
 
 
 class LayoutMismatch(CheckpointRefused):
     """The file is a checkpoint of another model.
 
     Attributes:
-        problems: one line for each tensor that is missing, not known, misshapen or not finite.
+        problems: one line for each tensor that is missing, unknown, of another shape or not
+            finite.
     """
 
     def __init__(self, message: str, problems: tuple[str, ...]) -> None:
@@ -48,13 +49,13 @@ class LayoutMismatch(CheckpointRefused):
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import made.
+    """Result of an import.
 
     Attributes:
-        checkpoint: of the new run.
-        source: what the file was and which parts came from it; stands in the checkpoint too.
-        tensors: how many of each part came from the file.
-        unread: names of tensors in the file that no forward pass reads.
+        checkpoint: checkpoint of the new run.
+        source: the file and the parts that it held; it is in the checkpoint too.
+        tensors: part -> number of tensors from the file.
+        unread: names of the tensors in the file that no forward pass reads.
     """
 
     checkpoint: Path
@@ -64,25 +65,26 @@ class Imported:
 
 
 def import_checkpoint(file: Path, config: PretrainConfig, out: Path) -> Imported:
-    """Read a released checkpoint into a new run.
+    """Import a released checkpoint as a new run.
 
     Args:
-        file: state dict of an encoder, of an encoder and decoder, or of the whole model; bare
-            or wrapped as training codes do, pickle of tensors or safetensors.
-        config: what the model is. Parts that the file lacks start as this configuration says.
-        out: folder of the run, which must not be there yet or be empty.
+        file: state dict of an encoder, of an encoder and decoder, or of the whole model; bare or
+            wrapped as training codes do, as a pickle of tensors or as safetensors.
+        config: architecture of the model, and initial weights of the parts that the file lacks.
+        out: folder of the run, which must be empty or not exist.
 
     Raises:
-        FileExistsError: `out` holds something.
-        CheckpointRefused: the file is no checkpoint, or one that asks for code to be run.
-        LayoutMismatch: a name, a shape or a value does not fit; `problems` names each.
+        FileExistsError: `out` is not empty.
+        CheckpointRefused: the file is not a checkpoint, or would execute code.
+        LayoutMismatch: a name, a shape or a value does not fit; `problems` lists each.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} holds another run; choose a new --out")
     layout, state = recognise(read_state_dict(file))
-    encoder = config.model.encoder.model_copy(update={"weights": None})  # the file has them
+    # The file holds the weights of the encoder, so none are downloaded.
+    encoder = config.model.encoder.model_copy(update={"weights": None})
     model = config.model.model_copy(update={"encoder": encoder})
-    seeding.seed_everything(config.seed)
+    seed_everything(config.seed)
     g2d = G2D(model, config.preprocess.size_px)
     ours = g2d.state_dict()
     names = released_names(ours, layout)
@@ -103,7 +105,7 @@ def import_checkpoint(file: Path, config: PretrainConfig, out: Path) -> Imported
 
 
 def _start(part: str, config: PretrainConfig) -> str:
-    """What a part that the file lacks starts from."""
+    """Describe the initial weights of a part that the file lacks."""
     if part != "lm_model":
         return f"random, seed {config.seed}"
     text = config.model.text
@@ -111,43 +113,48 @@ def _start(part: str, config: PretrainConfig) -> str:
 
 
 def _refuse_misfits(
-    file: Path, layout: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    file: Path, layout: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> None:
-    """Hold every tensor of the file against the model's.
+    """Compare every tensor of the file with the model's.
 
     Args:
-        file, layout: for the message.
-        state: of the file.
-        wanted: the model's tensors under the names of the layout.
+        file, layout: name and layout of the file, for the message.
+        state: tensors of the file.
+        expected: tensors of the model under the names of the layout.
 
     Raises:
-        LayoutMismatch: naming every misfit.
+        LayoutMismatch: a tensor does not fit; `problems` lists each.
     """
-    strange = [n for n in state if n not in wanted and not (layout == "full" and UNREAD.match(n))]
-    missing = [name for name in wanted if name not in state]
-    shapes = [n for n in wanted if n in state and not _alike(state[n], wanted[n])]
-    sound = [n for n in state if n not in strange and n not in shapes]
-    infinite = [n for n in sound if not torch.isfinite(state[n]).all()]
+    unknown = [n for n in state if n not in expected and not (layout == "full" and UNREAD.match(n))]
+    missing = [name for name in expected if name not in state]
+    shapes = [n for n in expected if n in state and not _same_kind(state[n], expected[n])]
+    comparable = [n for n in state if n not in unknown and n not in shapes]
+    infinite = [n for n in comparable if not torch.isfinite(state[n]).all()]
     problems = (
-        *(f"{n}: {_said(state[n])} in the file, {_said(wanted[n])} in the model" for n in shapes),
+        *(
+            f"{n}: {_describe(state[n])} in the file, {_describe(expected[n])} in the model"
+            for n in shapes
+        ),
         *(f"{n}: missing in the file" for n in missing),
-        *(f"{n}: in the file, but not in the model" for n in strange),
+        *(f"{n}: in the file, but not in the model" for n in unknown),
         *(f"{n}: holds NaN or infinity" for n in infinite),
     )
     if problems:
         raise LayoutMismatch(
             f"{file} ({layout} layout) does not fit the model: {len(shapes)} shapes differ, "
-            f"{len(missing)} tensors are missing, {len(strange)} are not known, "
+            f"{len(missing)} tensors are missing, {len(unknown)} are not known, "
             f"{len(infinite)} are not finite",
             problems,
         )
 
 
-def _alike(a: Tensor, b: Tensor) -> bool:
+def _same_kind(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors have the same shape, and are both of real numbers or not."""
     return a.shape == b.shape and a.is_floating_point() == b.is_floating_point()
 
 
-def _said(tensor: Tensor) -> str:
+def _describe(tensor: Tensor) -> str:
+    """Return the shape of a tensor in words, and its dtype unless it is of real numbers."""
     shape = " x ".join(map(str, tensor.shape)) or "a scalar"
     return shape if tensor.is_floating_point() else f"{shape} ({tensor.dtype})"
 
@@ -158,7 +165,7 @@ def _digest(file: Path) -> str:
 
 
 def _write(out: Path, g2d: G2D, config: PretrainConfig, unread: dict[str, Tensor]) -> None:
-    """The run's folder appears whole or not at all."""
+    """Write the folder of the run; it appears complete or not at all."""
     stage = out.with_name(f"{out.name}.partial")
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)

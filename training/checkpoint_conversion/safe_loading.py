@@ -1,4 +1,4 @@
-"""Read the tensors of a file that somebody else wrote; nothing in it is ever run.
+"""Safe loading of the tensors of an untrusted file; no code in it is ever executed.
 
 file -> mapping (pickle of tensors only, or safetensors) -> state dict without its wrapping
 """
@@ -19,27 +19,27 @@ from torch import Tensor
 from radiograph.errors import MalformedInput
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
-"""Keys under which training codes keep the state dict; the released one uses the first."""
+"""Keys under which training codes store the state dict; the released code uses the first."""
 PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What DDP, `torch.compile` and Lightning put before the name of every tensor."""
-DEEPEST = 4
-"""So deep a state dict may be wrapped; a pickle can also hold a mapping that holds itself."""
+"""Prefixes that DDP, `torch.compile` and Lightning add to the name of every tensor."""
+MAX_DEPTH = 4
+"""Largest number of wrappings; a pickle can hold a mapping that contains itself."""
 _BROKEN = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
     TypeError, struct.error, OverflowError, MemoryError, AssertionError, OSError,
 )  # fmt: skip
-"""What reading bytes that are no checkpoint ends in; the reader has no error of its own."""
+"""Errors that reading an invalid file ends in; `torch.load` has no error of its own."""
 
 
 class CheckpointRefused(MalformedInput):
-    """The file is not a checkpoint that can be taken; nothing was written."""
+    """The file is not a checkpoint that can be imported; nothing was written."""
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors by their names in the module that was saved.
+    """Read the tensors of a file by their names in the module that was saved.
 
     Raises:
-        CheckpointRefused: no state dict of dense tensors, or it asks for code to be run.
+        CheckpointRefused: the file is not a state dict of dense tensors, or would execute code.
         OSError: the file cannot be read.
     """
     loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
@@ -50,7 +50,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _load_safetensors(path: Path) -> object:
-    path.stat()  # a file that is not there is an OSError, as for the other format
+    path.stat()  # a missing file is an OSError, as with the other format
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -59,7 +59,7 @@ def _load_safetensors(path: Path) -> object:
 
 def _load_pickle(path: Path) -> object:
     with path.open("rb") as opened, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is wrong with the file is said here
+        warnings.simplefilter("ignore")  # the error below says what is wrong with the file
         return _load_opened(opened, path)
 
 
@@ -67,8 +67,8 @@ def _load_opened(opened: BinaryIO, path: Path) -> object:
     try:
         return torch.load(opened, map_location="cpu", weights_only=True)
     except _BROKEN as error:
-        if wanted := re.search(r"GLOBAL (\S+)|type (\S+) was not", str(error)):
-            name = wanted[1] or wanted[2]
+        if request := re.search(r"GLOBAL (\S+)|type (\S+) was not", str(error)):
+            name = request[1] or request[2]
             raise CheckpointRefused(
                 f"{path} refused, and nothing of it was run: it asks for `{name}`, and a "
                 "checkpoint may hold tensors only. If you trust it, save its state dict alone"
@@ -77,8 +77,8 @@ def _load_opened(opened: BinaryIO, path: Path) -> object:
 
 
 def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
-    """The state dict, wherever the file keeps it."""
-    for _ in range(DEEPEST):
+    """Return the state dict, from under any wrapping."""
+    for _ in range(MAX_DEPTH):
         if not isinstance(loaded, Mapping) or not loaded:
             break
         if isinstance(loaded.get("config"), str) and isinstance(loaded.get("model"), Mapping):
@@ -94,7 +94,10 @@ def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
 
 
 def _dense(name: str, value: Tensor) -> Tensor:
-    """The tensor, if its elements are in the file: one element may claim to be a million."""
+    """Return the tensor if the file holds all of its elements.
+
+    A stride of 0 would let a single element claim to be a million.
+    """
     plain = value.layout is torch.strided and not value.is_quantized and not value.is_meta
     if not plain or value.numel() * value.itemsize > value.untyped_storage().nbytes():
         raise CheckpointRefused(f"{name} is not a dense tensor")

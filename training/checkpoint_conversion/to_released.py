@@ -1,6 +1,6 @@
-"""A run of ours becomes a checkpoint that the released code loads.
+"""Export of a run as a checkpoint that the released code loads.
 
-runs/NAME/last.ckpt -> G2D's weights under the released names -> file
+runs/NAME/last.ckpt -> weights of G2D under the released names -> file
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from training.engine.checkpoint import preferred_checkpoint, read_checkpoint
 
 
 class NotInLayout(ModelError):
-    """The released code has no place for this model."""
+    """The released code cannot represent this model."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an export wrote.
+    """Result of an export.
 
     Attributes:
-        tensors: in the file.
-        zeros: names of those that the layout asks for, no forward pass reads and the run does
-            not have; they are zeros.
-        left_out: parts and heads of the run that the layout has no place for.
+        tensors: number of tensors in the file.
+        zeros: names of tensors that the layout requires, that no forward pass reads and that the
+            run does not have; they are zeros.
+        left_out: parts and heads of the run that the layout does not hold.
     """
 
     tensors: int
@@ -42,12 +42,12 @@ def export_checkpoint(run: Path, out: Path, layout: Layout) -> Written:
 
     Args:
         run: folder of a pre-training, an import or a fine-tuning, or a checkpoint of one.
-        out: file to write; safetensors when it is named so, else a pickle of tensors.
-        layout: how much of the model.
+        out: file to write; safetensors if that is its suffix, else a pickle of tensors.
+        layout: parts of the model to write.
 
     Raises:
-        FileExistsError: `out` is there.
-        NotInLayout: the attention heads do not divide the dimension.
+        FileExistsError: `out` exists.
+        NotInLayout: the number of attention heads does not divide the dimension.
     """
     if out.exists():
         raise FileExistsError(f"{out} is there already; choose a new --out")
@@ -58,25 +58,25 @@ def export_checkpoint(run: Path, out: Path, layout: Layout) -> Written:
     state, zeros = to_released(ours, layout, load_file(kept) if kept.is_file() else {})
     _write(state, out)
     carried = set(released_names(ours, layout).values())
-    left_out = {_named(k) for k in weights if k.removeprefix("g2d.") not in carried}
+    left_out = {_part_name(k) for k in weights if k.removeprefix("g2d.") not in carried}
     return Written(len(state), zeros, tuple(sorted(left_out)))
 
 
 def to_released(
     ours: Mapping[str, Tensor], layout: Layout, unread: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Weights of `G2D` under the released names.
+    """Return the weights of `G2D` under the released names.
 
     Args:
         ours: state dict of `G2D`.
-        layout: how much of it.
+        layout: parts to include.
         unread: tensors that no forward pass reads, from the file that was imported.
 
     Returns:
-        The state dict, and the names of those that the layout asks for and that are zeros.
+        The state dict, and the names of required tensors that are zeros.
 
     Raises:
-        NotInLayout: the attention heads do not divide the dimension.
+        NotInLayout: the number of attention heads does not divide the dimension.
     """
     state = {released: ours[name] for released, name in released_names(ours, layout).items()}
     if layout != "full":
@@ -92,10 +92,12 @@ def to_released(
 
 
 def _unread_zeros(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a strict load of the released model asks for, and ours has not."""
+    """Return zeros for the tensors that a strict load requires and that `G2D` does not have."""
     dim, deep = state["proj_v.0.weight"].shape[:2]
     width = state["proj_t.0.weight"].shape[1]
-    joined = state["img_model.decoder.blocks.0.conv1.0.weight"].shape[1]  # deepest map and skip
+    joined = state["img_model.decoder.blocks.0.conv1.0.weight"].shape[
+        1
+    ]  # channels of the deepest map and of the skip connection
     like = state["proj_v.0.weight"]
     return {
         "lm_model.pooler.dense.weight": like.new_zeros(width, width),
@@ -105,15 +107,15 @@ def _unread_zeros(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _named(name: str) -> str:
-    """`heads.findings`, `img_model.decoder`, `lm_model`: the part that a tensor belongs to."""
+def _part_name(name: str) -> str:
+    """Return the part of a tensor, such as `heads.findings`, `img_model.decoder` or `lm_model`."""
     inside = name.removeprefix("g2d.")
     depth = 2 if inside.startswith(("heads.", "img_model.")) else 1
     return ".".join(inside.split(".")[:depth])
 
 
 def _write(state: dict[str, Tensor], out: Path) -> None:
-    """The file appears whole or not at all."""
+    """Write the file; it appears complete or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"{out.name}.partial")
     if out.suffix == ".safetensors":

@@ -44,55 +44,64 @@ def model_card(
         heads: heads by name.
         provenance: data, configurations and metrics.
     """
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            intended_use,
-            "",
-            (
-                f"Licence of the weights: {licence}. Published from commit `{provenance.commit}`; "
-                f"the configurations of its runs ({', '.join(provenance.configuration)}) stand in "
-                "`manifest.json`, each with the commit that it was started from where it is known."
-            ),
-            "",
-            (
-                "Method: G2D (Liu et al., NeurIPS 2024): image-report contrast in parallel with "
-                "pseudo segmentation, then heads fine-tuned together on the trunk. Starting "
-                f"weights: {_starting_weights(provenance)}"
-            ),
-            "",
-            "## Data",
-            "",
-            "| set | licence | train | valid | test | text |",
-            "|---|---|---|---|---|---|",
-            *_data_rows(provenance),
-            "",
-            (
-                "Synthetic sentences are made from class labels by "
-                "`training/data/text/synthetic_reports.py`; they are not reports. Test figures "
-                "may also use rows whose licence forbids training of shipped weights; no weight "
-                "or threshold has seen those."
-            ),
-            "",
-            "## Heads",
-            "",
-            *_head_rows(heads),
-            "",
-            "## Measured on `split = test`",
-            "",
-            "In source pixels; 95 % bootstrap intervals over patients.",
-            "",
-            *_metric_rows(provenance),
-            "",
-            *_accepted(provenance),
-            "## What it cannot do",
-            "",
-            _CANNOT,
-            *_cannot(heads),
-            "",
-        ]
+    lines = [
+        f"# {name}",
+        "",
+        intended_use,
+        "",
+        *_origin(licence, provenance),
+        "## Data",
+        "",
+        *_data_section(provenance),
+        "## Heads",
+        "",
+        *_head_rows(heads),
+        "",
+        "## Measured on `split = test`",
+        "",
+        "In source pixels; 95 % bootstrap intervals over patients.",
+        "",
+        *_metric_rows(provenance),
+        "",
+        *_accepted(provenance),
+        "## What it cannot do",
+        "",
+        _CANNOT,
+        *_cannot(heads),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _origin(licence: str, provenance: Provenance) -> Iterator[str]:
+    """Yield the paragraphs about licence, commit, method and starting weights."""
+    yield (
+        f"Licence of the weights: {licence}. Published from commit `{provenance.commit}`; "
+        f"the configurations of its runs ({', '.join(provenance.configuration)}) stand in "
+        "`manifest.json`, each with the commit that it was started from where it is known."
     )
+    yield ""
+    yield (
+        "Method: G2D (Liu et al., NeurIPS 2024): image-report contrast in parallel with "
+        "pseudo segmentation, then heads fine-tuned together on the trunk. Starting "
+        f"weights: {_starting_weights(provenance)}"
+    )
+    yield ""
+
+
+def _data_section(provenance: Provenance) -> Iterator[str]:
+    """Yield the table of the data sets, and the notes on it."""
+    yield "| set | licence | train | valid | test | text |"
+    yield "|---|---|---|---|---|---|"
+    yield from _data_rows(provenance)
+    yield ""
+    yield (
+        "Synthetic sentences are made from class labels by "
+        "`training/data/text/synthetic_reports.py`; they are not reports. Test figures "
+        "may also use rows whose licence forbids training of shipped weights; no weight "
+        "or threshold has seen those."
+    )
+    yield ""
 
 
 def _starting_weights(provenance: Provenance) -> str:

@@ -1,0 +1,83 @@
+"""The registry: heads are found by their files, and built in the order of their tasks."""
+
+from typing import cast
+
+import pytest
+from torch import nn
+
+from radiograph.manifest import Task
+from training.config.finetune import Detector, FinetuneConfig
+from training.config.run import PairsConfig
+from training.heads.centre import CentreHead
+from training.heads.classification import ClassifyHead
+from training.heads.fcos import FcosHead
+from training.heads.grounding import RegionsHead
+from training.heads.head import TrainableHead
+from training.heads.registry import HEADS, build_heads
+from training.heads.segmentation import SegmentHead
+from training.heads.yolo import YoloHead
+from training.model.g2d import G2D
+
+EVERY_HEAD = {ClassifyHead, SegmentHead, CentreHead, FcosHead, YoloHead, RegionsHead}
+
+
+def config_of(**changes: object) -> FinetuneConfig:
+    """A fine-tuning without any head but those that are requested."""
+    data = PairsConfig.model_validate({"root": "nowhere", "tables": ("none",)})
+    keys = {"kind": "finetune", "epochs": 1, "batch_size": 2, "data": data, "regions": False}
+    return FinetuneConfig.model_validate(keys | changes)
+
+
+def requested(config: FinetuneConfig) -> list[type[TrainableHead]]:
+    return [head for head in HEADS if head.requested(config)]
+
+
+class _Channels:
+    """Stands for the model, of which the heads read numbers of channels."""
+
+    def channels(self, output: str) -> int:
+        return {"global_features": 8}.get(output, 32)
+
+
+def test_every_head_of_the_package_is_found_once() -> None:
+    assert set(HEADS) == EVERY_HEAD
+    assert len(HEADS) == len(EVERY_HEAD)
+
+
+def test_heads_are_in_the_order_of_their_tasks() -> None:
+    order = [list(Task).index(head.kind) for head in HEADS]
+    assert order == sorted(order)
+
+
+def test_a_run_has_the_heads_that_its_keys_request() -> None:
+    assert requested(config_of()) == []
+    assert requested(config_of(findings=("Pneumonia",))) == [ClassifyHead]
+    assert requested(config_of(masks=("Left lung",), regions=True)) == [SegmentHead, RegionsHead]
+
+
+@pytest.mark.parametrize(
+    ("detector", "head"), [("centre", CentreHead), ("yolov3", YoloHead), ("fcos", FcosHead)]
+)
+def test_a_run_has_the_one_detector_that_it_names(
+    detector: Detector, head: type[TrainableHead]
+) -> None:
+    config = config_of(boxes=("Lung opacity",), detector=detector)
+    assert requested(config) == [head]
+    assert head.labels(config) == ("Lung opacity",)
+
+
+def test_heads_are_built_under_their_published_names() -> None:
+    config = config_of(findings=("Pneumonia", "Cardiomegaly"), boxes=("Lung opacity",))
+    heads = build_heads(config, cast(G2D, _Channels()))
+    assert list(heads) == ["findings", "boxes"]
+    linear = cast(nn.Sequential, heads["findings"].linear)[1]
+    assert linear.weight.shape == (2, 8)
+
+
+def test_the_manifest_entry_of_a_head_names_its_labels_and_features() -> None:
+    config = config_of(boxes=("Lung opacity",), detector="fcos")
+    head = cast(TrainableHead, build_heads(config, cast(G2D, _Channels()))["boxes"])
+    spec = head.spec(config)
+    assert (spec.kind, spec.form, spec.file) == (Task.DETECT, "candidates", "heads/boxes.onnx")
+    assert spec.inputs == ("encoder_8", "encoder_16", "encoder_32")
+    assert [label.name for label in spec.labels] == ["Lung opacity"]
