@@ -7,6 +7,7 @@ from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_runs
+from training.checkpoint_conversion.from_released import Imported, import_checkpoint
 from training.checkpoint_conversion.layout import Layout
 from training.checkpoint_conversion.to_released import to_released
 from training.config.pretrain import PretrainConfig
@@ -16,7 +17,7 @@ from training.model.g2d import G2D
 
 
 def config_for(text: Path, root: Path = Path("nowhere")) -> PretrainConfig:
-    """Four heads of 16 channels, as the released code has four of 128."""
+    """Return a pre-training with 4 heads on 16 channels; the released code has 4 on 128."""
     model = tiny_runs.model_config(text).model_copy(update={"attention_heads": 4})
     return PretrainConfig(
         kind="pretrain",
@@ -29,7 +30,7 @@ def config_for(text: Path, root: Path = Path("nowhere")) -> PretrainConfig:
 
 
 def weights(config: PretrainConfig, layout: Layout) -> dict[str, Tensor]:
-    """A state dict of the model that is unlike any fresh one; what is not read is random too."""
+    """Return a state dict that differs from fresh weights in every tensor, read or not."""
     seeding.seed_everything(99)
     model = G2D(config.model, config.preprocess.size_px)
     state, _ = to_released(model.state_dict(), layout, {})
@@ -41,6 +42,16 @@ def _moved(value: Tensor) -> Tensor:
 
 
 def save(state: object, path: Path) -> Path:
-    """Write it as the released code does."""
+    """Write a state as the released code does."""
     torch.save(state, path)
     return path
+
+
+def import_state(config: PretrainConfig, state: object, folder: Path) -> Imported:
+    """Save a state dict as the released code does, and import it as the run `folder/run`."""
+    return import_checkpoint(save(state, folder / "released.pth"), config, folder / "run")
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Return whether two state dicts have the same names and values."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

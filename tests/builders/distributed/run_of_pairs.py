@@ -23,7 +23,7 @@ from training.pretrain.pretrain import Pairs, PretrainTask, prepare_task
 
 
 def _fix(module: nn.Module) -> None:
-    """Evaluation mode, and no way back to training."""
+    """Set evaluation mode permanently."""
     module.eval()
     for part in module.modules():
         part.train = lambda mode=True, part=part: part  # type: ignore[method-assign,misc]
@@ -45,7 +45,7 @@ def _deadly(task: PretrainTask, kill_at: int) -> None:
 def run(
     config: PretrainConfig, out: Path, cache: Path, *, kill_at: int = -1, fixed: bool = False
 ) -> None:
-    """Run or resume it in this process."""
+    """Run or resume a pre-training in this process."""
     fabric = launch(config.engine, config.precision)
     seeding.seed_everything(config.seed)
     task = prepare_task(config, fabric, cache)
@@ -56,7 +56,7 @@ def run(
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the pre-training that the command line describes."""
     options = argparse.ArgumentParser()
     for name in ("config", "out", "cache"):
         options.add_argument(name, type=Path)

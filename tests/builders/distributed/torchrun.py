@@ -5,7 +5,7 @@ import sys
 
 
 def torchrun() -> list[str]:
-    """The command, to which a program is added."""
+    """Return the command that starts two processes; a program is to be appended."""
     address = ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
     return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *address]
 

@@ -1,4 +1,4 @@
-"""What each of two processes does in the tests of the contrast over processes.
+"""Work of each of two processes in the tests of the contrast over processes.
 
 rank 0: rows 0, 1   rank 1: rows 2, 3   -> loss and gradients, written to a file
 """
@@ -26,14 +26,14 @@ IDS = torch.tensor([5, -3, 5, 8])
 
 
 def embeddings() -> tuple[Tensor, Tensor]:
-    """Of four images and four reports."""
+    """Return embeddings of four images and four reports."""
     generator = torch.Generator().manual_seed(7)
     image, text = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64)
     return image.requires_grad_(), text.requires_grad_()
 
 
 def contrast(rows: slice, *, symmetric: bool, ids: bool, gather: bool = True) -> Result:
-    """Loss of some rows, and its gradient by all embeddings."""
+    """Return the loss of some rows, and its gradient with respect to all embeddings."""
     image, text = embeddings()
     loss = contrastive_loss(
         image[rows],
@@ -47,7 +47,7 @@ def contrast(rows: slice, *, symmetric: bool, ids: bool, gather: bool = True) ->
 
 
 def objective(config: PretrainConfig, rows: slice, *, ids: bool, wrap: bool) -> Result:
-    """Losses of some rows, and the gradient of every weight.
+    """Return the losses of some rows, and the gradient of every weight.
 
     In evaluation mode: batch normalisation over one process's rows is not that over all of
     them, with the contrast or without.
@@ -64,8 +64,8 @@ def objective(config: PretrainConfig, rows: slice, *, ids: bool, wrap: bool) -> 
 
 
 def work(rank: int, folder: Path, configs: dict[str, PretrainConfig]) -> None:
-    """Compute every case on this rank's rows and save what came out."""
-    warnings.simplefilter("error", FutureWarning)  # what torch is going to take away
+    """Compute every case on the rows of this rank, and save the results."""
+    warnings.simplefilter("error", FutureWarning)  # deprecated parts of torch
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     meeting = f"file://{folder / 'meeting'}"

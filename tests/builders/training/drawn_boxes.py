@@ -1,4 +1,4 @@
-"""Bright rectangles on noise, and what a ResNet-18 that was never trained makes of them."""
+"""Bright rectangles on noise, and the maps of an untrained ResNet-18 for them."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ NO_REGIONS = RegionTargets(*(torch.zeros(0) for _ in range(4)))
 
 @dataclass(frozen=True)
 class Drawn:
-    """Images and their maps.
+    """Images with one box each, and their maps.
 
     Attributes:
         images: N x 1 x 64 x 64 in [0, 1].
@@ -58,7 +58,7 @@ class Drawn:
 
 
 def draw(count: int, seed: int) -> Drawn:
-    """So many images, each with one rectangle of 20 to 40 pixels a side."""
+    """Return images that have one rectangle of 20 to 40 pixels a side each."""
     random = np.random.default_rng(seed)
     images = random.uniform(0, 0.25, (count, 1, SIZE_PX, SIZE_PX)).astype(np.float32)
     boxes = np.zeros((count, 4), np.float32)
@@ -80,7 +80,7 @@ def draw(count: int, seed: int) -> Drawn:
 
 
 def train(head: TrainableHead, drawn: Drawn, steps: int, lr: float = 2e-3) -> None:
-    """Batches of 16, in their order; leaves the head in evaluation mode."""
+    """Train in batches of 16, in order; the head is in evaluation mode afterwards."""
     optimiser = torch.optim.AdamW(head.parameters(), lr=lr)
     head.train()
     for step in range(steps):
@@ -96,7 +96,7 @@ def train(head: TrainableHead, drawn: Drawn, steps: int, lr: float = 2e-3) -> No
 
 @torch.no_grad()
 def precision(head: TrainableHead, drawn: Drawn) -> float:
-    """Average precision at IoU 0.5, through `radiograph.postprocess.heads`."""
+    """Return the average precision at IoU 0.5, through `radiograph.postprocess.heads`."""
     rows = list(range(len(drawn.images)))
     features, _ = drawn.batch(rows)
     answer = {name: value.numpy() for name, value in head(*features.values()).items()}

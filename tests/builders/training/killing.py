@@ -14,7 +14,7 @@ class _Killed(BaseException):
 
 @contextmanager
 def killed_at_its_first_checkpoint() -> Iterator[None]:
-    """What runs inside must write one, and ends there."""
+    """Kill the run inside when it has written its first checkpoint, which it must do."""
     save = checkpoint.save
 
     def save_and_die(*args: object) -> None:

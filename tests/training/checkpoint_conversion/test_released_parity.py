@@ -1,6 +1,6 @@
-"""Ours against numbers that the released G2D code computed: pool, projector, both losses.
+"""Parity with numbers that the released G2D code computed: pool, projector and both losses.
 
-`data/released_parity.npz` holds its weights, inputs and outputs. The projector's input map has
+`released_parity.npz` holds its weights, inputs and outputs. The projector's input map has
 32 pixels of 2048 channels: it is kept in an orthonormal basis of those pixels (QR in float64,
 the first convolution turned with it), which changes no product by more than float32 rounds and
 takes 1.5 MB less.
@@ -24,7 +24,7 @@ Numbers = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def released() -> Numbers:
-    """What the released code was given and what it answered."""
+    """Inputs and outputs of the released code."""
     with np.load(Path(__file__).parent / "released_parity.npz", allow_pickle=False) as file:
         return {name: torch.from_numpy(value) for name, value in file.items()}
 

@@ -1,4 +1,4 @@
-"""Which processes a run has."""
+"""Processes of a run, and the strategy by which they work together."""
 
 import pytest
 from lightning.fabric.strategies.ddp import DDPStrategy
@@ -27,7 +27,7 @@ def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "bash"}, None),
     ],
 )
-def test_the_launcher_says_how_many_processes_there_are(
+def test_the_launcher_counts_the_processes(
     environment: dict[str, str],
     expected: tuple[int, int] | None,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""Where a run is watched."""
+"""Experiment loggers: what they record, resuming, and optional packages."""
 
 import importlib.util
 import sys
@@ -8,17 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from tensorboardX.proto.event_pb2 import Event
 
-from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.engine import EngineConfig
-from training.config.pretrain import PretrainConfig
 from training.engine import loggers
-from training.pretrain.objective import Pretraining
-from training.pretrain.panels import draw_panel
 
 
 def _events(folder: Path) -> list[Any]:
@@ -55,7 +48,7 @@ def test_a_logger_that_is_not_installed_names_its_extra(
 
 
 class _Calls(ModuleType):
-    """A module that notes what is called; runs have the id `r1`."""
+    """A module that records its calls; runs have the id `r1`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -77,7 +70,7 @@ class _Calls(ModuleType):
 @pytest.mark.parametrize(
     ("name", "begin", "key"), [("mlflow", "start_run", "run_id"), ("wandb", "init", "id")]
 )
-def test_a_resumed_run_goes_on_in_the_same_place(
+def test_a_resumed_run_continues_in_the_same_place(
     name: str, begin: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if importlib.util.find_spec(name) is not None:
@@ -95,31 +88,6 @@ def test_a_resumed_run_goes_on_in_the_same_place(
     assert {named["step"] for _, named in told} == {1, 5}
 
 
-def test_a_panel_shows_four_pictures_and_leaves_the_model_as_it_was(
-    text_encoder: Path, tmp_path: Path
-) -> None:
-    module = Pretraining(
-        PretrainConfig(
-            kind="pretrain",
-            epochs=1,
-            batch_size=2,
-            preprocess=PreprocessSpec(size_px=SIZE_PX),
-            data=tiny_runs.write_kermany(tmp_path),
-            model=tiny_runs.model_config(text_encoder),
-        )
-    )
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    images = torch.rand(2, 1, SIZE_PX, SIZE_PX)
-    shown = draw_panel(module, images)
-    assert (shown.shape, shown.dtype) == ((2 * SIZE_PX, 4 * SIZE_PX, 3), torch.uint8)
-    first = shown[:SIZE_PX, :SIZE_PX]  # the image, in three equal channels
-    torch.testing.assert_close(
-        first, (images[0, 0] * 255).round().byte()[..., None].expand(-1, -1, 3)
-    )
-    assert module.training
-    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
-
-
-def test_pictures_of_a_sharded_model_are_refused() -> None:
+def test_panels_of_a_sharded_model_are_refused() -> None:
     with pytest.raises(ValueError, match="set picture_every to 0"):
         EngineConfig(strategy="fsdp", picture_every=5)

@@ -1,4 +1,4 @@
-"""Runs that choose their weights by looks at the validation split, and end in time."""
+"""Selection of weights by validation, and early stopping."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ RATE = OptimiserConfig(lr=0.1, warmup=0.0)
 
 
 class _Slope:
-    """One weight that every step moves; looks at it come from a list."""
+    """One weight that every step moves; its validations come from a list."""
 
     def __init__(self, values: list[float]) -> None:
         self.module = nn.Linear(1, 1, bias=False)
@@ -59,7 +59,7 @@ def _best(folder: Path) -> dict[str, float]:
     return {"step": state["step"], "valid": state["valid"]}
 
 
-def test_the_best_look_is_kept_and_the_first_of_equals(tmp_path: Path) -> None:
+def test_the_best_validation_is_kept_and_the_first_of_equals(tmp_path: Path) -> None:
     task = _Slope([0.5, 0.9, 0.9, 0.1])
     _run(task, ChooseConfig(by="auroc", every=2), tmp_path, 8)
     assert task.asked == 4
@@ -73,7 +73,7 @@ def test_of_losses_the_lowest_is_the_best(tmp_path: Path) -> None:
     assert _best(tmp_path) == {"step": 3, "valid": 0.2}
 
 
-def test_a_run_ends_when_patience_runs_out_and_does_not_go_on(tmp_path: Path) -> None:
+def test_a_run_ends_when_patience_runs_out_and_is_not_resumed(tmp_path: Path) -> None:
     choose = ChooseConfig(by="dice", every=1, patience=2)
     task = _Slope([0.3, 0.6, 0.5, 0.4, 9.0])
     _run(task, choose, tmp_path, 50)
@@ -84,13 +84,13 @@ def test_a_run_ends_when_patience_runs_out_and_does_not_go_on(tmp_path: Path) ->
     assert again.asked == 0
 
 
-def test_the_last_step_is_looked_at_even_between_two_looks(tmp_path: Path) -> None:
+def test_the_last_step_is_always_validated(tmp_path: Path) -> None:
     task = _Slope([0.1, 0.2])
     _run(task, ChooseConfig(by="dice", every=3), tmp_path, 5)
     assert _best(tmp_path) == {"step": 5, "valid": 0.2}
 
 
-def test_a_killed_run_chooses_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_killed_run_selects_the_weights_of_one_that_ran_through(tmp_path: Path) -> None:
     choose = ChooseConfig(by="dice", every=1, patience=3)
     values = [0.3, 0.6, 0.5, 0.4, 0.2, 9.0]
     _run(_Slope(values), choose, tmp_path / "whole", 50, every=2)
@@ -101,12 +101,12 @@ def test_a_killed_run_chooses_as_one_that_was_not(tmp_path: Path) -> None:
     assert _weight(tmp_path / "killed" / CHECKPOINT) == _weight(tmp_path / "whole" / CHECKPOINT)
 
 
-def test_what_was_seen_stands_in_the_history(tmp_path: Path) -> None:
+def test_validations_are_written_to_the_history(tmp_path: Path) -> None:
     _run(_Slope([0.25]), ChooseConfig(by="dice", every=1), tmp_path, 1)
     assert '"valid_dice": 0.25' in (tmp_path / "history.jsonl").read_text()
 
 
-def test_a_state_goes_round_a_checkpoint() -> None:
+def test_the_state_survives_a_checkpoint() -> None:
     one = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
     one.best = BestValidation(0.25, 7, 2)
     other = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
@@ -114,7 +114,7 @@ def test_a_state_goes_round_a_checkpoint() -> None:
     assert other.best == one.best
 
 
-def test_what_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+def test_a_value_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
     nan = float("nan")
     _run(_Slope([nan, 0.9, nan, 0.5]), ChooseConfig(by="loss", every=1), tmp_path, 4)
     assert _best(tmp_path) == {"step": 4, "valid": 0.5}

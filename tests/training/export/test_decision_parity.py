@@ -1,4 +1,4 @@
-"""Two runtimes decide the same, or what they decide otherwise is said."""
+"""Two runtimes make the same decisions, or the differences are described."""
 
 import numpy as np
 import pytest
@@ -28,48 +28,48 @@ def changed(answers: Answers, name: str, at: tuple[int, ...], value: float) -> A
     return copied
 
 
-def told(spec: dict[str, HeadSpec], one: Answers, other: Answers) -> list[str]:
-    """The same in both directions."""
+def described(spec: dict[str, HeadSpec], one: Answers, other: Answers) -> list[str]:
+    """Return the differences, which must be as many in the other direction."""
     found = different_decisions(spec, one, other, SIZE_PX)
     assert len(different_decisions(spec, other, one, SIZE_PX)) == len(found)
     return found
 
 
 def boxes() -> Answers:
-    """Of two images; the second has one box of each label, over the threshold of 0.3."""
+    """Return raw outputs for two images; the second has a box of each label above 0.3."""
     corners = np.array([[0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9]], np.float32)
     answers = {"h.logits": full((2, 2, 2), -5), "h.boxes": np.stack([corners, corners])}
     answers["h.logits"][1, 0, 0] = answers["h.logits"][1, 1, 1] = 1
     return answers
 
 
-def test_a_finding_that_is_positive_for_one_side_only_is_told() -> None:
+def test_a_finding_that_is_positive_for_one_side_only_is_described() -> None:
     ours = {"h.logits": full((2, 2), 0.2)}
-    assert told(head("classify"), ours, ours) == []
-    (words,) = told(head("classify"), ours, changed(ours, "logits", (1, 1), -0.2))
+    assert described(head("classify"), ours, ours) == []
+    (words,) = described(head("classify"), ours, changed(ours, "logits", (1, 1), -0.2))
     assert words == "h: b at 0.5498 and 0.4502"
 
 
 def test_a_finding_on_the_threshold_may_fall_on_either_side() -> None:
     ours = {"h.logits": full((1, 2), 0.001)}
-    assert told(head("classify"), ours, {"h.logits": full((1, 2), -0.001)}) == []
+    assert described(head("classify"), ours, {"h.logits": full((1, 2), -0.001)}) == []
 
 
-def test_pixels_of_a_mask_away_from_the_threshold_are_told() -> None:
+def test_pixels_of_a_mask_away_from_the_threshold_are_described() -> None:
     ours = {"h.logits": full((1, 2, SIZE_PX, SIZE_PX), -2)}
     theirs = changed(ours, "logits", (0, 1, 3, 4), 2)
-    assert told(head("segment"), ours, theirs) == ["h: b in 1 pixels"]
+    assert described(head("segment"), ours, theirs) == ["h: b in 1 pixels"]
     near = changed(ours, "logits", (0, 1, 3, 4), -0.001)
-    assert told(head("segment"), near, changed(ours, "logits", (0, 1, 3, 4), 0.001)) == []
+    assert described(head("segment"), near, changed(ours, "logits", (0, 1, 3, 4), 0.001)) == []
 
 
 def test_the_same_boxes_are_the_same_decision() -> None:
     spec = head("detect", form="candidates")
-    assert told(spec, boxes(), boxes()) == []
+    assert described(spec, boxes(), boxes()) == []
     moved = boxes()
     moved["h.boxes"] += 1e-4
     moved["h.logits"] += 1e-4
-    assert told(spec, boxes(), moved) == []
+    assert described(spec, boxes(), moved) == []
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_the_same_boxes_are_the_same_decision() -> None:
         ("boxes", (1, 0, 0), 0.15, 2),  # another edge
     ],
 )
-def test_another_box_is_told(name: str, at: tuple[int, ...], value: float, count: int) -> None:
-    found = told(head("detect", form="candidates"), boxes(), changed(boxes(), name, at, value))
+def test_another_box_is_described(name: str, at: tuple[int, ...], value: float, count: int) -> None:
+    found = described(head("detect", form="candidates"), boxes(), changed(boxes(), name, at, value))
     assert len(found) == count
     assert all("is one side's" in words for words in found)
 
@@ -91,18 +91,18 @@ def test_a_box_on_the_threshold_may_be_there_or_not() -> None:
     spec = head("detect", form="candidates")
     logit = float(np.log(0.3 / 0.7))
     above = changed(boxes(), "logits", (1, 0, 0), logit + 0.001)
-    assert told(spec, above, changed(boxes(), "logits", (1, 0, 0), logit - 0.001)) == []
+    assert described(spec, above, changed(boxes(), "logits", (1, 0, 0), logit - 0.001)) == []
 
 
 def test_boxes_of_a_grid_are_compared_as_well() -> None:
     ours = {"h.logits": full((1, 2, 4, 4), -5), "h.distances": full((1, 2, 4, 4, 4), 0.1)}
     theirs = changed(ours, "logits", (0, 1, 2, 2), 2)
-    assert told(head("detect"), ours, ours) == []
-    assert len(told(head("detect"), ours, theirs)) == 1
+    assert described(head("detect"), ours, ours) == []
+    assert len(described(head("detect"), ours, theirs)) == 1
 
 
-def test_a_phrase_that_is_there_for_one_side_only_is_told() -> None:
+def test_a_phrase_that_is_there_for_one_side_only_is_described() -> None:
     ours = {"h.logits": full((1, 3, 4, 4), 0), "h.presence": full((1, 3), 1)}
     theirs = changed(ours, "presence", (0, 2), -1)
-    assert told(head("ground"), ours, ours) == []
-    assert told(head("ground"), ours, theirs) == ["h: phrase 2 at 0.7311 and 0.2689"]
+    assert described(head("ground"), ours, ours) == []
+    assert described(head("ground"), ours, theirs) == ["h: phrase 2 at 0.7311 and 0.2689"]

@@ -1,4 +1,4 @@
-"""A fine-tuned run from its first step to ONNX files that answer as PyTorch does."""
+"""Export of a fine-tuned run to ONNX files that agree with PyTorch."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_onnx_answers_as_pytorch_does(model: TrainedModel, tmp_path: Path) -> No
     assert (tmp_path / "tokenizer.json").is_file()
 
 
-def test_the_golden_answers_come_out_of_the_exported_files(
+def test_the_exported_files_reproduce_the_golden_outputs(
     model: TrainedModel, tmp_path: Path
 ) -> None:
     export(model, tmp_path)
@@ -56,7 +56,7 @@ def test_the_golden_answers_come_out_of_the_exported_files(
     assert max(np.abs(found[name] - stored[name]).max() for name in stored) <= TOLERANCE
 
 
-def test_a_tolerance_of_nothing_is_refused(model: TrainedModel, tmp_path: Path) -> None:
+def test_a_difference_above_the_tolerance_is_refused(model: TrainedModel, tmp_path: Path) -> None:
     with pytest.raises(PublishRefused, match="differs from PyTorch"):
         export(model, tmp_path, tolerance=0.0)
 
@@ -76,12 +76,12 @@ def test_a_changed_weight_is_refused(
         export(model, tmp_path)
 
 
-def test_a_graph_that_decides_otherwise_is_refused_whatever_the_tolerance(
+def test_a_graph_with_other_decisions_is_refused_at_any_tolerance(
     model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def turn(graph: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.ModelProto:
         outputs = {output.name for output in graph.graph.output}
-        if outputs == {"logits"}:  # of findings and masks: what was there is not, and otherwise
+        if outputs == {"logits"}:  # findings and masks: present becomes absent, and vice versa
             for node in graph.graph.node:
                 node.output[:] = ["turned" if name == "logits" else name for name in node.output]
             graph.graph.node.append(onnx.helper.make_node("Neg", ["turned"], ["logits"]))

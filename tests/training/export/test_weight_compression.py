@@ -1,4 +1,4 @@
-"""A compacted graph computes what it computed before."""
+"""A compressed graph computes the same results."""
 
 import numpy as np
 import onnx
@@ -49,7 +49,7 @@ def _answer(model: onnx.ModelProto) -> NDArray[np.float32]:
     return answer
 
 
-def test_a_compacted_graph_answers_the_same_and_is_smaller() -> None:
+def test_a_compressed_graph_gives_the_same_results_and_is_smaller() -> None:
     before, after = _graph(), compress_weights(_graph(), ROWS)
     np.testing.assert_allclose(_answer(after), _answer(before), rtol=0, atol=1e-6)
     assert after.ByteSize() < 0.6 * before.ByteSize()

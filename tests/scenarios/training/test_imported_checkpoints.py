@@ -1,4 +1,4 @@
-"""What an import can be used for depends on what the file held."""
+"""The uses of an imported checkpoint depend on the parts that its file held."""
 
 from pathlib import Path
 
@@ -51,7 +51,9 @@ def test_an_encoder_alone_is_refused_for_zero_shot(text_encoder: Path, tmp_path:
     assert message in result.stderr.splitlines()[-1]
 
 
-def test_a_full_checkpoint_answers_zero_shot_as_it_is(text_encoder: Path, tmp_path: Path) -> None:
+def test_a_full_checkpoint_answers_zero_shot_without_training(
+    text_encoder: Path, tmp_path: Path
+) -> None:
     model = load_run(_import(text_encoder, "full", tmp_path).parent)
     assert set(model.heads) == {"similarity"}
     assert [run.config.kind for run in model.runs] == ["pretrain"]
@@ -80,7 +82,7 @@ def test_a_fine_tuning_that_aligned_images_and_text_has_a_zero_shot_map(
     assert never_aligned((first, PastRun(frozen, ""), PastRun(aligned, ""))) is None
 
 
-def test_a_run_of_ours_is_aligned_and_under_our_licence(text_encoder: Path) -> None:
+def test_a_run_without_an_import_is_aligned_and_under_our_licence(text_encoder: Path) -> None:
     runs = (PastRun(released_files.config_for(text_encoder), "unknown"),)
     assert never_aligned(runs) is None
     assert imported_weights(runs) == ()
