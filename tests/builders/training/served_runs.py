@@ -1,4 +1,4 @@
-"""Runs that are published into a service that runs: trained, evaluated, exported by the commands.
+"""Runs that are published into a running service: trained, evaluated and exported by commands.
 
 base            every head, on a trunk of its own
 new_finding     a finding more, on the trunk of base
@@ -23,6 +23,7 @@ from g2d.cli import app as commands
 from radiograph.geometry import Geometry
 from radiograph.manifest import HeadSpec, ModelManifest
 from radiograph.postprocess import heads
+from radiograph.postprocess.activations import sigmoid
 from radiograph.preprocess import preprocess
 from radiograph.readers.read import read
 from radiograph.repository.repository import Repository
@@ -45,14 +46,14 @@ TEST_ROWS = 4
 
 
 def g2d(*arguments: object) -> str:
-    """Run a sub-command that must do."""
+    """Run a sub-command, which must succeed, and return its output."""
     done = CliRunner().invoke(commands, [str(each) for each in arguments])
     assert done.exit_code == 0, (done.output, done.exception)
     return done.output
 
 
 def train_all(folder: Path, text_encoder: Path) -> dict[str, Path]:
-    """The folders of the four runs, evaluated and exported."""
+    """Train, evaluate and export the four runs, and return their folders."""
     data = folder / "data"
     base = tiny_runs.finetune_config(data, tiny_runs.model_config(text_encoder))
     base = base.model_copy(update={"data": tiny_runs.write_kermany(data, count=14)})
@@ -84,7 +85,7 @@ def _train(config: FinetuneConfig, folder: Path, cache: Path) -> Path:
 
 
 def _split(table: Path, train: int, valid: int) -> None:
-    """The first rows to train, the next to choose by, the rest to measure."""
+    """Split a table: the first rows for training, the next for validation, the rest to test."""
     header, *lines = table.read_text().splitlines()
     splits = ["train"] * train + ["valid"] * valid + ["test"] * (len(lines) - train - valid)
     rows = [line.replace(",train,", f",{s},") for line, s in zip(lines, splits, strict=True)]
@@ -92,7 +93,7 @@ def _split(table: Path, train: int, valid: int) -> None:
 
 
 def set_thresholds(run: Path, head: str, chosen: Sequence[float]) -> None:
-    """What validation would have chosen, had two steps of training made the head any good."""
+    """Set the thresholds of a head, because two steps of training leave no useful ones."""
     path = run / "assessment.json"
     assessment = json.loads(path.read_text())
     for label, threshold in zip(assessment["heads"][head]["labels"], chosen, strict=True):
@@ -102,28 +103,28 @@ def set_thresholds(run: Path, head: str, chosen: Sequence[float]) -> None:
 
 @dataclass(frozen=True)
 class Reference:
-    """What PyTorch makes of one file, through the same `radiograph.postprocess.heads`."""
+    """Predictions of PyTorch for one file, for `radiograph.postprocess.heads`."""
 
     geometry: Geometry
     raw: dict[str, Raw]
 
     @classmethod
     def of(cls, model: TrainedModel, data: bytes) -> "Reference":
-        """Read the file as evaluation does, and run the model."""
+        """Read the file as the evaluation does, and run the model."""
         tensor, geometry = preprocess(read(data), model.config.preprocess)
         _, outputs = model.look(tensor[None])
         raw = {h: {k: v[0] for k, v in out.items()} for h, out in outputs.items()}
         return cls(geometry, raw)
 
     def probabilities(self, head: str) -> Iterator[FloatArray]:
-        """Of each label, in source pixels where the head makes masks."""
+        """Yield the probabilities of each label; those of masks are in source pixels."""
         for logits in self.raw[head]["logits"]:
-            probability = (0.5 + 0.5 * np.tanh(logits / 2)).astype(np.float32)
+            probability = sigmoid(logits).astype(np.float32)
             yield self.geometry.map_to_source(probability) if head == "anatomy" else probability
 
 
 def widest_gap(values: FloatArray, low: float, high: float) -> float:
-    """The middle of the widest gap between two quantiles: no value lies near to it."""
+    """Return the middle of the widest gap between two quantiles, which is far from every value."""
     ordered = np.sort(values.ravel().astype(np.float64))
     part = ordered[int(low * ordered.size) : int(high * ordered.size)]
     at = int(np.argmax(np.diff(part)))
@@ -132,7 +133,7 @@ def widest_gap(values: FloatArray, low: float, high: float) -> float:
 
 
 def assert_findings(served: list[dict[str, Any]], spec: HeadSpec, raw: Raw) -> None:
-    """The labels of one head among the answer's, as PyTorch decides them."""
+    """Compare the served labels of one head with the decisions of PyTorch."""
     by_name = {item["name"]: item for item in served}
     for wanted in heads.classify(spec, raw):
         found = by_name[wanted.name]
@@ -141,7 +142,7 @@ def assert_findings(served: list[dict[str, Any]], spec: HeadSpec, raw: Raw) -> N
 
 
 def assert_masks(served: list[dict[str, Any]], spec: HeadSpec, raw: Raw, at: Geometry) -> None:
-    """The masks of one head, pixel by pixel."""
+    """Compare the served masks of one head with those of PyTorch, pixel by pixel."""
     by_name = {item["name"]: item for item in served}
     for wanted in heads.segment(spec, raw, at, None):
         found = by_name[wanted.name]
@@ -151,7 +152,7 @@ def assert_masks(served: list[dict[str, Any]], spec: HeadSpec, raw: Raw, at: Geo
 
 
 def assert_boxes(served: list[dict[str, Any]], spec: HeadSpec, raw: Raw, at: Geometry) -> None:
-    """Every box, best first."""
+    """Compare the served boxes with those of PyTorch, best first."""
     wanted = heads.detect(spec, raw, at)
     assert wanted
     assert [item["name"] for item in served] == [each.name for each in wanted]
@@ -161,7 +162,7 @@ def assert_boxes(served: list[dict[str, Any]], spec: HeadSpec, raw: Raw, at: Geo
 
 
 class Moves(NullObserver):
-    """Hears which version answers for an alias."""
+    """Records which version answers for an alias."""
 
     def __init__(self) -> None:
         self.heard: queue.Queue[tuple[str, str, int]] = queue.Queue()
@@ -170,13 +171,13 @@ class Moves(NullObserver):
         self.heard.put((model, alias, version))
 
     def until(self, model: str, version: int) -> None:
-        """Wait until this version answers for `stable`. Blocks."""
+        """Block until a version answers for `stable`."""
         while self.heard.get(timeout=DEADLINE_S) != (model, "stable", version):
             pass
 
 
 class Opened:
-    """Builds real backends and remembers, weakly, their trunks."""
+    """Builds real backends and keeps weak references to their trunks."""
 
     def __init__(self) -> None:
         self.sessions = graph_cache()
@@ -198,7 +199,7 @@ class Running:
     opened: Opened
 
     async def ask(self, path: str, data: bytes) -> dict[str, Any]:
-        """The answer for a file, which must be one."""
+        """Return the answer for a file; the request must succeed."""
         response = await self.client.post(path, content=data, headers=PNG)
         assert response.status_code == 200, response.text
         body: dict[str, Any] = response.json()
@@ -207,7 +208,7 @@ class Running:
 
 @asynccontextmanager
 async def running(models: Path, jobs: Path) -> AsyncIterator[Running]:
-    """The application with its watcher, and a client of it."""
+    """Run the application with its watcher, and yield a client of it."""
     settings = Settings.of(
         models_dir=models,
         jobs_dir=jobs,

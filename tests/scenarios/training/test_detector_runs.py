@@ -1,4 +1,4 @@
-"""Runs with a detector of candidates: what is trained, exported, published and served."""
+"""Runs with a detector of candidates: training, export, publication and serving."""
 
 import asyncio
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ ENCODER, HEAD = "g2d.img_model.encoder.", "heads.boxes."
 
 
 def _config(root: Path, text_encoder: Path, detector: str) -> FinetuneConfig:
-    """Two steps of a head on a frozen encoder."""
+    """Return a fine-tuning of two steps of a detector on a frozen encoder."""
     return FinetuneConfig(
         kind="finetune",
         epochs=1,
@@ -66,7 +66,7 @@ def _config(root: Path, text_encoder: Path, detector: str) -> FinetuneConfig:
 
 @pytest.fixture(scope="module", autouse=True)
 def narrow() -> Iterator[None]:
-    """The paper's widths are 20 million weights."""
+    """Narrow the necks, which have 20 million weights in the paper."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(YoloHead, "widths", (16, 32, 64))
         yield
@@ -84,21 +84,21 @@ def run(
 
 @pytest.fixture(scope="module")
 def model(run: Path) -> TrainedModel:
-    """The run, its head made to find something."""
+    """The run, with a head that finds something."""
     found = load_run(run)
-    _be_sure(found)
+    _raise_scores(found)
     return found
 
 
 @pytest.fixture(scope="module")
 def exported(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> ExportedRun:
-    """Its graphs. Do not write to them."""
+    """The export of the run. Do not write to it."""
     return export(model, tmp_path_factory.mktemp("graphs") / "export")
 
 
 @torch.no_grad()
-def _be_sure(model: TrainedModel) -> None:
-    """Raise what the last layers say so far that about half of all candidates are boxes."""
+def _raise_scores(model: TrainedModel) -> None:
+    """Raise the biases of the last layers until about half of all candidates are boxes."""
     head = cast("YoloHead | FcosHead", model.module.heads["boxes"])
     if isinstance(head, FcosHead):
         answer: Tensor = head(*_features(model, 0).values())["logits"]
@@ -130,7 +130,7 @@ def _start(config: FinetuneConfig) -> dict[str, Tensor]:
     return load_pretrained(config).state_dict()
 
 
-def test_the_trunk_gives_the_maps_that_are_read_of_encoder_or_decoder(
+def test_the_trunk_outputs_the_maps_that_the_heads_read(
     exported: ExportedRun, finetuned: Path
 ) -> None:
     assert exported.trunk_outputs == (*MAPS, *ALWAYS)
@@ -140,14 +140,14 @@ def test_the_trunk_gives_the_maps_that_are_read_of_encoder_or_decoder(
     assert tuple(load_run(finetuned).trunk(image)) == (*DECODER, *ALWAYS)
 
 
-def test_onnx_finds_what_pytorch_finds(exported: ExportedRun) -> None:
+def test_onnx_agrees_with_pytorch(exported: ExportedRun) -> None:
     assert {"boxes.boxes", "boxes.logits", "trunk.encoder_16"} <= set(exported.parity)
     assert max(exported.parity.values()) <= TOLERANCE
     with np.load(exported.folder / "golden.npz") as golden:
         assert (1 / (1 + np.exp(-golden["boxes.logits"])) > 0.3).sum() > 10
 
 
-def test_any_number_of_images_is_one_batch(model: TrainedModel, exported: ExportedRun) -> None:
+def test_the_graph_takes_any_number_of_images(model: TrainedModel, exported: ExportedRun) -> None:
     images = np.random.default_rng(0).normal(size=(3, 1, SIZE_PX, SIZE_PX)).astype(np.float32)
     features = model.trunk(images)
     found = run_graph(exported.folder / "heads" / "boxes.onnx", features)
@@ -183,7 +183,7 @@ def test_an_unknown_detector_is_refused(tmp_path: Path, text_encoder: Path) -> N
 
 @pytest.fixture
 def folder(model: TrainedModel, tmp_path: Path) -> RunFolder:
-    """What `g2d evaluate` leaves in the folder of a run, no label withheld."""
+    """The folder of a run as `g2d evaluate` leaves it, with no label withheld."""
     folder = RunFolder(tmp_path / "published")
     folder.path.mkdir()
     seen = list(predict_split(model, "train", ("open",)))
@@ -210,7 +210,7 @@ def models(model: TrainedModel, folder: RunFolder, exported: ExportedRun, tmp_pa
     return tmp_path / "models"
 
 
-def test_the_head_alone_goes_onto_a_version_that_gives_the_maps(
+def test_the_head_alone_is_published_on_a_version_with_its_maps(
     model: TrainedModel, folder: RunFolder, exported: ExportedRun, models: Path
 ) -> None:
     target = Target(models, "tiny", "stable", "boxes", "canary")
@@ -220,7 +220,7 @@ def test_the_head_alone_goes_onto_a_version_that_gives_the_maps(
     assert heads["boxes"].form == "candidates"
 
 
-async def test_the_service_answers_the_boxes_that_pytorch_finds(
+async def test_the_service_returns_the_boxes_of_pytorch(
     model: TrainedModel, models: Path, tmp_path: Path
 ) -> None:
     spec = Repository(models).load_manifest("tiny", 1).heads["boxes"]
@@ -252,7 +252,7 @@ async def test_the_service_answers_the_boxes_that_pytorch_finds(
 def _expected(
     model: TrainedModel, spec: HeadSpec, body: bytes
 ) -> list[tuple[str, float, tuple[float, ...]]]:
-    """What PyTorch makes of a file."""
+    """Return name, score and box of the detections of PyTorch for a file."""
     tensor, geometry = preprocess(read(body), model.config.preprocess)
     raw = model.head("boxes", model.trunk(tensor[None]))
     found = detect(spec, {name: value[0] for name, value in raw.items()}, geometry)

@@ -1,4 +1,4 @@
-"""Every part that is trained gets a gradient, and nothing else does."""
+"""Every part that is trained gets a gradient, and no other part does."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ SWITCHES: list[dict[str, Any]] = [
 
 
 def _trained(config: PretrainConfig, step: int = 0) -> tuple[Pretraining, dict[str, Tensor]]:
-    """One backward pass."""
+    """Run one backward pass, and return the module and its losses."""
     seeding.seed_everything(0)
     module = Pretraining(config)
     losses: dict[str, Tensor] = module(*batch(config), step)
@@ -35,7 +35,7 @@ def _trained(config: PretrainConfig, step: int = 0) -> tuple[Pretraining, dict[s
 
 
 def _moved(module: Pretraining) -> set[str]:
-    """Names of the weights that have a gradient which is not 0."""
+    """Return the names of the weights whose gradient is not 0."""
     gradients = {name: weight.grad for name, weight in module.named_parameters()}
     return {name for name, grad in gradients.items() if grad is not None and grad.abs().max() > 0}
 
@@ -73,7 +73,7 @@ def test_frozen_layers_of_the_text_encoder_get_none(
 def test_no_gradient_flows_through_the_pseudo_mask(
     text_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gradients are what they are when the same mask comes from outside."""
+    """Gradients are the same if the same mask is passed in from outside."""
     config = config_of(text_encoder)
     masks: list[Tensor] = []
     make = Pretraining.target

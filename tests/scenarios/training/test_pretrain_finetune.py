@@ -25,7 +25,7 @@ from training.pretrain.pretrain import SILENT, pretrain
 
 @pytest.fixture(scope="module")
 def config(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
-    """Three steps on the miniature table."""
+    """A pre-training of three steps on the miniature table."""
     return PretrainConfig(
         kind="pretrain",
         epochs=3,
@@ -41,7 +41,7 @@ def config(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pret
 
 @pytest.fixture(scope="module")
 def pretrained(config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its last checkpoint."""
+    """The last checkpoint of the pre-training."""
     folder = tmp_path_factory.mktemp("pretrained")
     return pretrain(config, folder / "run", folder / "cache")
 
@@ -129,7 +129,7 @@ def test_a_run_keeps_the_temperature_of_its_pre_training(
     assert set(model.heads) == {"findings", "regions", "similarity"}
 
 
-def test_a_fine_tuning_goes_on_from_another(
+def test_a_fine_tuning_starts_from_another(
     config: PretrainConfig, pretrained: Path, tmp_path: Path
 ) -> None:
     done = finetune(_frozen(config, pretrained), tmp_path / "run", tmp_path / "cache")
@@ -142,7 +142,7 @@ def test_a_fine_tuning_goes_on_from_another(
     assert {run.commit for run in load_run(last).runs} == {current_commit()}
 
 
-def test_a_fine_tuning_of_nothing_is_refused(config: PretrainConfig, pretrained: Path) -> None:
+def test_a_fine_tuning_without_a_model_is_refused(config: PretrainConfig, pretrained: Path) -> None:
     nothing = _frozen(config, pretrained).model_copy(update={"pretrained": None})
     with pytest.raises(ValueError, match="needs `pretrained` or `model`"):
         load_pretrained(nothing)

@@ -26,7 +26,7 @@ STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, n
 
 @pytest.fixture(scope="module")
 def config(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
-    """Six steps of eight rows, sorted by length, a checkpoint after every second."""
+    """Six steps of eight rows sorted by length, with a checkpoint after every second step."""
     return PretrainConfig(
         kind="pretrain",
         epochs=3,
@@ -43,7 +43,7 @@ def config(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pret
 def _start(
     command: list[str], config: PretrainConfig, folder: Path, *options: str
 ) -> tuple[int, str]:
-    """Exit status of a run in `folder`, and what it said."""
+    """Run a pre-training in `folder`, and return its exit status and output."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(config.model_dump_json())
     program = [
@@ -72,7 +72,7 @@ def _history(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
 
-def test_a_run_killed_between_checkpoints_has_the_losses_of_one_that_was_not(
+def test_a_run_killed_between_checkpoints_has_the_losses_of_one_that_ran_through(
     config: PretrainConfig, tmp_path: Path
 ) -> None:
     run(config, tmp_path / "whole" / "run", tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""What is published appears in a service that runs, by name, and decides as PyTorch does."""
+"""Published runs appear in a running service by name, and decide as PyTorch does."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ NAMES = ("base", "new_finding", "new_mask", "second")
 
 
 def chest(rows: int = 48, columns: int = 32) -> bytes:
-    """A picture that no run has seen, and that is not square."""
+    """Return an image that is in no run and not square."""
     ramp = np.linspace(30, 200, columns)[None, :] + np.linspace(0, 50, rows)[:, None]
     noise = np.random.default_rng(3).uniform(-20, 20, ramp.shape)
     return tiny_runs.png((ramp + noise).clip(0, 255).astype(np.uint8))
@@ -144,7 +144,7 @@ async def test_a_second_model_appears_by_name_while_requests_run(
         assert len(answer["findings"]) == 2
 
 
-async def test_a_model_without_a_text_side_answers_everything_but_phrases(
+async def test_a_model_without_a_text_side_answers_all_tasks_but_grounding(
     trained: dict[str, Path], models: Path, tmp_path: Path
 ) -> None:
     publish(trained["second"], models, name="second")
@@ -173,7 +173,7 @@ async def test_a_model_without_a_text_side_answers_everything_but_phrases(
     ]
 
 
-def test_the_manifest_says_what_validation_chose_and_test_measured(
+def test_the_manifest_has_the_thresholds_and_metrics_of_the_evaluation(
     trained: dict[str, Path], models: Path
 ) -> None:
     onto = ("--head", "findings", "--as", "more_findings")
@@ -194,7 +194,7 @@ def test_the_manifest_says_what_validation_chose_and_test_measured(
     assert {m.head for m in figures} == {"more_findings"}
 
 
-def test_a_head_that_reads_what_the_version_does_not_give_is_refused_by_name(
+def test_a_head_that_reads_missing_features_is_refused_by_their_names(
     trained: dict[str, Path], tmp_path: Path
 ) -> None:
     models = tmp_path / "models"
@@ -207,7 +207,7 @@ def test_a_head_that_reads_what_the_version_does_not_give_is_refused_by_name(
     assert Repository(models).versions("tiny") == [1]
 
 
-def test_a_whole_trunk_gives_what_heads_to_come_may_read(
+def test_a_whole_trunk_has_every_map_for_later_heads(
     trained: dict[str, Path], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -238,7 +238,7 @@ def test_an_export_or_evaluation_of_other_weights_is_refused(
 
 
 def refused(*arguments: object) -> str:
-    """What a command says that must not do."""
+    """Run a command, which must be refused, and return its message."""
     done = CliRunner().invoke(commands, [str(each) for each in arguments])
     assert done.exit_code == 2, done.output
     return " ".join(done.output.split())

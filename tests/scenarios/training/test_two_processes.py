@@ -1,4 +1,4 @@
-"""Two processes, each with half of a batch, compute what one does with the whole of it."""
+"""Two processes with half of a batch each compute the same as one with the whole batch."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def configs(text_encoder: Path) -> dict[str, PretrainConfig]:
 def ranks(
     configs: dict[str, PretrainConfig], tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Result]]:
-    """What both processes found."""
+    """Results of both processes."""
     folder = tmp_path_factory.mktemp("ranks")
     spawn(two_processes.work, (folder, configs), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
