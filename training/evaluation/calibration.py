@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.manifest import HeadSpec, Task
+from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import iou
 from training.data.rows.labels import truth
 from training.data.rows.masks import ORGANS
@@ -153,7 +154,7 @@ class _Findings:
         positive = np.array([[t.get(n, False) for n in names] for t in self._truths], dtype=bool)
         known, positive = known.reshape(shape), positive.reshape(shape)
         temperature = fit_temperature(logits[known], positive[known])
-        probability = 0.5 + 0.5 * np.tanh(logits / temperature / 2)
+        probability = sigmoid(logits, temperature)
         columns = [(probability[rows, k], positive[rows, k]) for k, rows in enumerate(known.T)]
         chosen = [self._rule.choose(*column) for column in columns]
         one_class = [
@@ -189,7 +190,7 @@ class _Masks:
         logits = head_output(self._model, self._name, seen)["logits"]
         for k, label in enumerate(self._head.labels):
             if label.name in seen.masks:
-                probability = (0.5 + 0.5 * np.tanh(logits[k] / 2)).astype(np.float32)
+                probability = sigmoid(logits[k]).astype(np.float32)
                 inside, true = seen.geometry.map_to_source(probability), seen.masks[label.name]
                 scores = [dice(inside >= cut, true, seen.counted) for cut in self.GRID]
                 self._scores[label.name].append(scores)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from radiograph.errors import TaskNotOffered
 from radiograph.manifest import Metric, Task
+from radiograph.postprocess.activations import sigmoid
 from training.config.run import DataConfig, Protocol
 from training.data.rows.dataset_files import DataError
 from training.data.rows.labels import truth
@@ -120,7 +121,7 @@ class Classifier:
         positive, negative = (
             self._pairs[finding] @ image / self._model.module.temperature
         ).tolist()
-        return float(0.5 + 0.5 * np.tanh((positive - negative) / 2))
+        return float(sigmoid(np.asarray(positive - negative)))
 
     def answer(self, images: Iterable[Prediction]) -> Answers:
         """Every image with a known finding that has prompts.

@@ -14,6 +14,7 @@ import numpy as np
 from radiograph.geometry import Box
 from radiograph.manifest import HeadSpec, Metric, Task
 from radiograph.postprocess import heads
+from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.heads import Grounding
 from training.data.rows.labels import truth
 from training.evaluation.evaluators.estimates import Mean, figure
@@ -179,5 +180,5 @@ class GroundingMeasure:
 
 def _probabilities(logits: FloatArray, temperature: float) -> FloatArray:
     """The values of a head's heat map, over the whole square."""
-    values: FloatArray = (0.5 + 0.5 * np.tanh(logits / (2 * temperature))).astype(np.float32)
+    values: FloatArray = sigmoid(logits, temperature).astype(np.float32)
     return values
