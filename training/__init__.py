@@ -1,5 +1,5 @@
-"""The first floor, training side: G2D pre-training, fine-tuning, evaluation, export, publishing.
+"""Training: G2D pre-training, fine-tuning of task heads, evaluation, export and publication.
 
-YAML -> config -> data.cache (through radiograph.preprocess) -> tasks.pretrain / tasks.finetune
-     -> checkpoint -> evaluate -> export (PyTorch against ONNX) -> radiograph.repository
+    YAML -> config -> data.cache (through radiograph.preprocess) -> pretrain | finetune -> checkpoint
+         -> evaluation -> export (ONNX against PyTorch) -> publish -> radiograph.repository
 """
