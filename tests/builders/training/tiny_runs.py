@@ -1,4 +1,4 @@
-"""Miniature tables, encoders and configurations: everything a run needs, built on the spot."""
+"""Miniature tables, encoders and configurations of runs, built on the spot."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def save_text_encoder(folder: Path) -> Path:
-    """A BERT of two layers and a WordPiece tokenizer of single letters."""
+    """Save a BERT of two layers with a WordPiece tokenizer of single letters."""
     letters = [*string.ascii_lowercase, *(f"##{x}" for x in string.ascii_lowercase)]
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *letters])}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
@@ -53,7 +53,7 @@ def save_text_encoder(folder: Path) -> Path:
 
 
 def model_config(text: Path, frozen_layers: int = 1) -> ModelConfig:
-    """ResNet-18 without weights, a narrow decoder and the text encoder at `text`."""
+    """Return a ResNet-18 without weights, a narrow decoder and the text encoder at `text`."""
     return ModelConfig(
         encoder=EncoderConfig(name="resnet18", weights=None, decoder_channels=(16, 16, 16, 8, 8)),
         text=TextConfig(name=str(text), pooling="mean", frozen_layers=frozen_layers, max_tokens=32),
@@ -63,14 +63,14 @@ def model_config(text: Path, frozen_layers: int = 1) -> ModelConfig:
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A grayscale PNG."""
+    """Encode pixels as a grayscale PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def lungs_png() -> bytes:
-    """A mask of both lungs: the patient's right one, larger, on the left of the image."""
+    """Return a mask of both lungs; the patient's right lung, the larger one, is on the left."""
     mask = np.zeros((SIZE_PX, SIZE_PX), dtype=np.uint8)
     mask[8:56, 6:28] = 255
     mask[8:48, 38:56] = 255
@@ -78,14 +78,14 @@ def lungs_png() -> bytes:
 
 
 def picture(seed: int) -> bytes:
-    """A noisy ramp."""
+    """Return a noisy ramp as a PNG."""
     ramp = np.linspace(40, 180, SIZE_PX)[None, :].repeat(SIZE_PX, axis=0)
     noise = np.random.default_rng(seed).uniform(0, 40, ramp.shape)
     return png((ramp + noise).astype(np.uint8))
 
 
 def record(image: str, **changes: Any) -> dict[str, str]:
-    """One line of a table; values that are not text become JSON."""
+    """Return one line of a table; values that are not text become JSON."""
     usual = dict.fromkeys(COLUMNS, "") | {
         "image": image,
         "patient_id": image,
@@ -101,7 +101,7 @@ def record(image: str, **changes: Any) -> dict[str, str]:
 def write_table(
     root: Path, name: str, records: Sequence[dict[str, str]], files: dict[str, bytes], *, tar: bool
 ) -> None:
-    """`<root>/<name>.csv` with its files in a folder or in `<root>/<name>.tar`."""
+    """Write `<root>/<name>.csv`, with its files in a folder or in `<root>/<name>.tar`."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
@@ -120,7 +120,7 @@ def write_table(
 
 
 def write_kermany(root: Path, count: int = 8) -> DataConfig:
-    """Radiographs with lung masks, half of them normal, one with the box of an opacity."""
+    """Write radiographs with lung masks; half are normal, and one has the box of an opacity."""
     name = "kermany_224"
     files = {f"{name}/{i}.png": picture(i) for i in range(count)} | {
         f"{name}/lungs.png": lungs_png()
@@ -139,7 +139,7 @@ def write_kermany(root: Path, count: int = 8) -> DataConfig:
 
 
 def finetune_config(root: Path, model: ModelConfig) -> FinetuneConfig:
-    """Every head, two steps."""
+    """Return a fine-tuning of two steps that has every head."""
     return FinetuneConfig(
         kind="finetune",
         epochs=1,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
+from tests.builders.engine.killing import killed_at_its_first_checkpoint
 from tests.builders.training import tiny_runs
-from tests.builders.training.killing import killed_at_its_first_checkpoint
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig

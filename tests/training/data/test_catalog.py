@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.training.tiny_downstream import (
+from tests.builders.datasets.tiny_downstream import (
     SQUARE,
     frontal,
     write_chexpert,
@@ -13,7 +13,7 @@ from tests.builders.training.tiny_downstream import (
     write_rsna,
     write_siim,
 )
-from tests.builders.training.tiny_sets import write
+from tests.builders.datasets.tiny_sets import write
 from training.data.catalog import DOWNSTREAM, READERS, open_reader
 from training.data.rows.dataset_files import DataError, MissingData, PathRefused
 

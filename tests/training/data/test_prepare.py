@@ -8,8 +8,8 @@ from typer.testing import CliRunner, Result
 
 from g2d.cli import app
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_sets
-from tests.builders.training.tiny_downstream import write_rsna, write_siim
+from tests.builders.datasets import tiny_sets
+from tests.builders.datasets.tiny_downstream import write_rsna, write_siim
 from training.config.run import DataConfig
 from training.data import prepare
 from training.data.cache import cache as cache_module

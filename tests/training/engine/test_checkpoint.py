@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.fabric.plugins import MixedPrecision
 
-from tests.builders.training.tiny_engine import Killed, kill_at, plan_of, read_history, train
+from tests.builders.engine.tiny_engine import Killed, kill_at, plan_of, read_history, train
 from training.engine.checkpoint import CHECKPOINT, preferred_checkpoint
 from training.engine.model_selection import BEST
 

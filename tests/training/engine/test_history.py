@@ -10,7 +10,7 @@ import torch
 from lightning.fabric.plugins import MixedPrecision
 from torch import Tensor
 
-from tests.builders.training.tiny_engine import (
+from tests.builders.engine.tiny_engine import (
     STEPS,
     Killed,
     kill_at,

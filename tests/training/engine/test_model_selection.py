@@ -6,7 +6,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from tests.builders.training.killing import killed_at_its_first_checkpoint
+from tests.builders.engine.killing import killed_at_its_first_checkpoint
 from training.config.engine import EngineConfig, OptimiserConfig
 from training.config.finetune import ChooseConfig
 from training.data.batches.sampler import MicroBatchIndex

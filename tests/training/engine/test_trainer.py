@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.builders.training.tiny_engine import (
+from tests.builders.engine.tiny_engine import (
     Killed,
     RandomNumbers,
     kill_at,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.engine.killing import killed_at_its_first_checkpoint
 from tests.builders.training import tiny_tables
-from tests.builders.training.killing import killed_at_its_first_checkpoint
 from training.config.experiments import DecoderStart, TablesConfig
 from training.data.cache.cache import open_cache
 from training.experiments.plan import Cell, TableJob, arm_pretraining, cells, probed_tasks

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.builders.training.drawn_boxes import CHANNELS, Drawn, draw, precision, train
+from tests.builders.heads.drawn_boxes import CHANNELS, Drawn, draw, precision, train
 from training.heads.detector import EncoderDetector
 from training.heads.fcos import FcosHead
 from training.heads.yolo import YoloHead

@@ -7,7 +7,7 @@ from torch import nn
 
 from radiograph.manifest import Task
 from training.config.finetune import Detector, FinetuneConfig
-from training.config.run import PairsConfig
+from training.config.run import DataConfig
 from training.heads.centre import CentreHead
 from training.heads.classification import ClassifyHead
 from training.heads.fcos import FcosHead
@@ -23,7 +23,7 @@ EVERY_HEAD = {ClassifyHead, SegmentHead, CentreHead, FcosHead, YoloHead, Regions
 
 def config_of(**changes: object) -> FinetuneConfig:
     """A fine-tuning without any head but those that are requested."""
-    data = PairsConfig.model_validate({"root": "nowhere", "tables": ("none",)})
+    data = DataConfig.model_validate({"root": "nowhere", "tables": ("none",)})
     keys = {"kind": "finetune", "epochs": 1, "batch_size": 2, "data": data, "regions": False}
     return FinetuneConfig.model_validate(keys | changes)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.builders.training.yolo_maps import ONE_PRIOR, raw_map, target_of
+from tests.builders.heads.yolo_maps import ONE_PRIOR, raw_map, target_of
 from training.heads.yolo import YoloHead, decode
 from training.losses.yolo import PRIORS
 

@@ -128,7 +128,7 @@ def test_a_head_may_not_take_a_label_or_name_of_another(
     for name, reason in (
         ("others", "Pneumonia is a label of findings and of others"),
         ("anatomy", "anatomy of tiny/1 is a head of kind segment, not classify"),
-        ("classify", "a head's name is not classify"),
+        ("classify", "the name classify is reserved"),
         ("../findings", "lower-case letters"),
     ):
         target = Target(models, "tiny", "stable", name, "")

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from radiograph.preprocess import PreprocessSpec
+from tests.builders.datasets import tiny_sets
+from tests.builders.datasets.tiny_sets import write, write_pairs
 from tests.builders.files.sample_files import bright_rectangle, dicom_file
-from tests.builders.training import tiny_sets
 from tests.builders.training.tiny_runs import SIZE_PX, picture
-from tests.builders.training.tiny_sets import write, write_pairs
 from training.config.run import DataConfig
 from training.data.cache import build, worker_pool
 from training.data.cache.cache import Cache, open_cache

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.builders.training import opened_sets
-from tests.builders.training.opened_sets import cached, images_of, used_rows
-from tests.builders.training.tiny_downstream import frontal, write_chexpert
+from tests.builders.datasets import opened_sets
+from tests.builders.datasets.opened_sets import cached, images_of, used_rows
+from tests.builders.datasets.tiny_downstream import frontal, write_chexpert
 from training.data.catalog import open_reader
 from training.data.rows.labels import truth
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from tests.builders.training import opened_sets
-from tests.builders.training.opened_sets import images_of, left_out, rows_by_name, used_rows
-from tests.builders.training.tiny_downstream import write_covidx
-from tests.builders.training.tiny_sets import write
+from tests.builders.datasets import opened_sets
+from tests.builders.datasets.opened_sets import images_of, left_out, rows_by_name, used_rows
+from tests.builders.datasets.tiny_downstream import write_covidx
+from tests.builders.datasets.tiny_sets import write
 from training.data.rows.labels import COVIDX_FINDINGS, truth
 
 ESCAPE = "../../../etc/passwd"

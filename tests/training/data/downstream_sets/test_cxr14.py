@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.training.opened_sets import (
+from tests.builders.datasets.opened_sets import (
     cached,
     images_of,
     left_out,
@@ -12,8 +12,8 @@ from tests.builders.training.opened_sets import (
     used_rows,
     whole_batch,
 )
-from tests.builders.training.tiny_downstream import write_cxr14
-from tests.builders.training.tiny_sets import write, write_csv
+from tests.builders.datasets.tiny_downstream import write_cxr14
+from tests.builders.datasets.tiny_sets import write, write_csv
 from training.config.run import Protocol
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import MissingData

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 from sklearn.model_selection import train_test_split
 
 from radiograph.readers.read import read
-from tests.builders.training.opened_sets import (
+from tests.builders.datasets.opened_sets import (
     cached,
     evaluated,
     images_of,
@@ -18,9 +18,9 @@ from tests.builders.training.opened_sets import (
     used_rows,
     whole_batch,
 )
-from tests.builders.training.tiny_downstream import write_object_cxr
+from tests.builders.datasets.tiny_downstream import write_object_cxr
+from tests.builders.datasets.tiny_sets import write, write_csv
 from tests.builders.training.tiny_runs import SIZE_PX
-from tests.builders.training.tiny_sets import write, write_csv
 from training.config.run import Protocol
 from training.data.catalog import open_reader
 from training.data.rows.labels import truth

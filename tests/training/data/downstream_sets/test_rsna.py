@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sklearn.model_selection import train_test_split
 
-from tests.builders.training.opened_sets import (
+from tests.builders.datasets.opened_sets import (
     cached,
     evaluated,
     left_out,
@@ -13,7 +13,7 @@ from tests.builders.training.opened_sets import (
     used_rows,
     whole_batch,
 )
-from tests.builders.training.tiny_downstream import large_dicom, write_rsna
+from tests.builders.datasets.tiny_downstream import large_dicom, write_rsna
 from training.config.run import Protocol
 from training.data.catalog import open_reader
 from training.data.rows.labels import truth

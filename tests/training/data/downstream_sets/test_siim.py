@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from tests.builders.training import opened_sets
-from tests.builders.training.opened_sets import (
+from tests.builders.datasets import opened_sets
+from tests.builders.datasets.opened_sets import (
     cached,
     evaluated,
     images_of,
@@ -17,7 +17,7 @@ from tests.builders.training.opened_sets import (
     used_rows,
     whole_batch,
 )
-from tests.builders.training.tiny_downstream import large_dicom, write_siim
+from tests.builders.datasets.tiny_downstream import large_dicom, write_siim
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError
 from training.data.rows.masks import read_mask

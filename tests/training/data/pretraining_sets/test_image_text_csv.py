@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.training import tiny_sets
-from tests.builders.training.tiny_sets import write
+from tests.builders.datasets import tiny_sets
+from tests.builders.datasets.tiny_sets import write
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.datasets import tiny_sets
+from tests.builders.datasets.opened_sets import cached, kept
+from tests.builders.datasets.tiny_sets import REPORT, SAID, jpeg, write, write_csv
 from tests.builders.files.sample_files import bright_rectangle, dicom_file
-from tests.builders.training import tiny_sets
-from tests.builders.training.opened_sets import cached, kept
-from tests.builders.training.tiny_sets import REPORT, SAID, jpeg, write, write_csv
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError, MissingData
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.builders.training.tiny_sets import REPORT, SAID
+from tests.builders.datasets.tiny_sets import REPORT, SAID
 from training.data.text.report_cleaning import reason_too_short
 from training.data.text.report_sections import any_text, pair_text, sections
 

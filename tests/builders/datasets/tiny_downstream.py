@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.builders.datasets.tiny_sets import jpeg, write, write_csv
 from tests.builders.files.sample_files import bright_rectangle, dicom_file
 from tests.builders.training.tiny_runs import SIZE_PX, picture
-from tests.builders.training.tiny_sets import jpeg, write, write_csv
 from training.data.pretraining_sets.chexpert import LABELS
 
 RSNA_LABELS = ("patientId", "x", "y", "width", "height", "Target")
