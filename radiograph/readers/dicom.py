@@ -36,18 +36,18 @@ from radiograph.errors import (
 from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.readers import codecs, part10
-from radiograph.readers.attributes import Attributes, quiet_pydicom
 from radiograph.readers.codecs import Samples
 from radiograph.readers.grayscale import SampleLayout, render
-from radiograph.readers.header_warnings import (
+from radiograph.readers.header.attributes import Attributes, quiet_pydicom
+from radiograph.readers.header.header_warnings import (
     FRONTAL_VIEWS,
     header_warnings,
     is_lateral,
     names_chest,
     view_position,
 )
-from radiograph.readers.patient_orientation import patient_orientation
-from radiograph.readers.pixel_spacing import pixel_spacing
+from radiograph.readers.header.patient_orientation import patient_orientation
+from radiograph.readers.header.pixel_spacing import pixel_spacing
 
 _RADIOGRAPH_MODALITIES = {"CR", "DX", "RG"}
 _UNSTATED_MODALITIES = {"", "OT"}

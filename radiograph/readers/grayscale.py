@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.readers.attributes import Attributes
 from radiograph.readers.codecs import Samples
+from radiograph.readers.header.attributes import Attributes
 
 FloatTable = NDArray[np.float64]
 BoolTable = NDArray[np.bool_]

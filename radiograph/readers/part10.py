@@ -24,8 +24,8 @@ from pydicom.uid import (
 
 from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding
 from radiograph.limits import Limits
-from radiograph.readers.attributes import Attributes, quiet_pydicom
 from radiograph.readers.codecs import SUPPORTED
+from radiograph.readers.header.attributes import Attributes, quiet_pydicom
 
 _PREAMBLE_BYTES = 128
 _PREFIX = b"DICM"

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from radiograph.image import Laterality
 from radiograph.orientation import UPRIGHT, Orientation
-from radiograph.readers.attributes import Attributes
+from radiograph.readers.header.attributes import Attributes
 
 _TURNED = "the image was turned upright for the model and the results back to stored pixels"
 

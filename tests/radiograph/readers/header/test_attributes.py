@@ -8,7 +8,7 @@ import pytest
 from pydicom.sequence import Sequence
 
 from radiograph.limits import DEFAULT_LIMITS
-from radiograph.readers.attributes import Attributes
+from radiograph.readers.header.attributes import Attributes
 from radiograph.readers.part10 import parse
 from tests.builders.files import dicom_files as files
 from tests.builders.files.dicom_files import item, ramp

@@ -16,7 +16,7 @@ Codes of the warnings:
 Source: DICOM PS3.3 sections 10.7.1.3 and C.8.11.4.
 """
 
-from radiograph.readers.attributes import Attributes
+from radiograph.readers.header.attributes import Attributes
 
 Spacing = tuple[float, float]
 

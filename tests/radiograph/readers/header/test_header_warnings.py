@@ -6,7 +6,7 @@ from pydicom.sr.codedict import codes as concepts
 
 from radiograph.image import Radiograph
 from radiograph.readers import dicom as reader
-from radiograph.readers import header_warnings
+from radiograph.readers.header import header_warnings
 from tests.builders.files import dicom_files as files
 from tests.builders.files.dicom_files import codes, item, ramp
 

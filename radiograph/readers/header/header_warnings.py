@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from pydicom import uid
 
-from radiograph.readers.attributes import Attributes
+from radiograph.readers.header.attributes import Attributes
 
 FRONTAL_CODES = {"399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-40888": "PA"}
 LATERAL_CODES = {

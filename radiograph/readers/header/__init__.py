@@ -1,0 +1,1 @@
+"""Evidence in the header of a DICOM object: attributes, view, sides, spacing and warnings."""
