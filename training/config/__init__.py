@@ -3,6 +3,6 @@
 model engine augmentation          the components that runs share
 run           the keys of every run, and the rows that it reads
 pretrain finetune                  the two kinds of run
-experiments ablation               tables of experiments
+experiments   recipes, tasks and tables of experiments
 files         YAML file or shipped name -> one of the above
 """

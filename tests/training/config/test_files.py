@@ -187,7 +187,7 @@ def test_a_reconstruction_for_each_head_is_refused() -> None:
     ("options", "message"),
     [
         (["--set", "threshold=otsu", "--out", "nowhere"], "Input should be 'p85'"),
-        (["--set", "threshold=gmm"], "name its folder"),
+        (["--set", "threshold=gmm"], "its own folder"),
     ],
 )
 def test_the_command_line_explains_an_error_in_one_line(options: list[str], message: str) -> None:
