@@ -214,7 +214,7 @@ class Predictor:
             return _Encoding(PNG_OVERLAY, png_overlay.encode, overlay=False, preview_px=side_px)
         return _Encoding(
             JSON,
-            lambda result: json_encoder.encode(result, request_id, query.heatmap),
+            lambda result: json_encoder.encode(result, request_id, query.heatmap, query.rle),
             overlay=overlay,
             preview_px=side_px if overlay else None,
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from radiograph.manifest import Task
-from service.encoders.json_encoder import HeatmapEncoding
+from service.encoders.json_encoder import HeatmapEncoding, RleEncoding
 from service.inference.types import AnalysisRequest
 
 
@@ -16,6 +16,7 @@ class PredictionQuery:
         phrases: phrases to look for; those that travel in a form with the file are added.
         method: grounding method, or None for the first one of the version.
         heatmap: encoding of heat maps in JSON.
+        rle: form of the run lengths of masks in JSON.
         model: name of the model, or None for the default model.
         version: number or alias of the version, or None for the default alias.
     """
@@ -24,6 +25,7 @@ class PredictionQuery:
     phrases: tuple[str, ...] = ()
     method: str | None = None
     heatmap: HeatmapEncoding = "png"
+    rle: RleEncoding = "uncompressed"
     model: str | None = None
     version: str | None = None
 

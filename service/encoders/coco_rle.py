@@ -1,12 +1,18 @@
 """COCO run-length encoding of masks, as JSON carries them.
 
-column by column, top to bottom: [zeros, ones, zeros, ...], beginning with zeros
+uncompressed    run lengths, column by column, top to bottom: [zeros, ones, zeros, ...]
+compressed      the same counts as text, the form that pycocotools reads directly
+
+Source: COCO API, `maskApi.c`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.geometry import Box
+
+_MAX_GROUPS = 7
+"""Groups of five bits of the largest count, 2**32 pixels, with its sign."""
 
 
 def encode(mask: NDArray[np.bool_], box: Box | None = None) -> list[int]:
@@ -40,6 +46,31 @@ def encode(mask: NDArray[np.bool_], box: Box | None = None) -> list[int]:
     first = [0] if mask[0, 0] else []  # an empty run of zeros before a mask that starts set
     counts: list[int] = np.diff(np.concatenate(([0, *first], changes, [rows * columns]))).tolist()
     return counts
+
+
+def compress(counts: list[int]) -> str:
+    """Write uncompressed COCO counts in COCO's compressed form.
+
+    From the fourth on, a count is replaced by its difference from the count two places before it.
+    Each number is cut into groups of five bits, lowest first, in two's complement; bit 5 of a
+    character is set if more groups follow, and 48 is added to make it printable.
+
+    Source: COCO API, `maskApi.c`, `rleToString`.
+    """
+    numbers = np.asarray(counts, dtype=np.int64)
+    numbers[3:] -= np.asarray(counts, dtype=np.int64)[1:-2]
+    characters = np.zeros((numbers.size, _MAX_GROUPS), dtype=np.uint8)
+    used = np.zeros(characters.shape, dtype=np.bool_)
+    open_ = np.ones(numbers.size, dtype=np.bool_)  # numbers with groups still to write
+    for group in range(_MAX_GROUPS):
+        bits = numbers & 31
+        numbers = numbers >> 5
+        # The sign is bit 4 of the last group, so a number ends when the rest is only its sign.
+        more = np.where(bits & 16, numbers != -1, numbers != 0)
+        characters[:, group] = bits + 32 * more + 48
+        used[:, group] = open_
+        open_ &= more
+    return characters[used].tobytes().decode("ascii")
 
 
 def decode(counts: list[int], rows: int, columns: int) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """JSON encoder: an analysis result as the JSON of the interface.
 
-Masks are uncompressed COCO run lengths at the size of the source; heat maps are a gray PNG in
+Masks are COCO run lengths at the size of the source; heat maps are a gray PNG in
 base64 or plain numbers. JSON has no NaN or infinity: postprocessing refuses them, and a value that
 is not finite all the same becomes null.
 """
@@ -24,16 +24,23 @@ from service.inference.results import AnalysisResult, OutOfDistributionScore
 MEDIA_TYPE = "application/json"
 
 HeatmapEncoding = Literal["png", "float", "none"]
+RleEncoding = Literal["uncompressed", "compressed"]
 Json = dict[str, Any]
 
 
-def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "png") -> bytes:
+def encode(
+    result: AnalysisResult,
+    request_id: str,
+    heatmap: HeatmapEncoding = "png",
+    rle: RleEncoding = "uncompressed",
+) -> bytes:
     """Encode a result as UTF-8 JSON.
 
     Args:
         result: the result.
         request_id: identifies the request.
         heatmap: `png` (8 bits, base64), `float` (rows of numbers) or `none`.
+        rle: form of the run lengths of masks, numbers or text.
     """
     image, model = result.image, result.model
     answer: Json = {
@@ -53,18 +60,18 @@ def encode(result: AnalysisResult, request_id: str, heatmap: HeatmapEncoding = "
         "out_of_domain": _out_of_domain(result.out_of_domain),
         "warnings": [{"code": item.code, "message": item.message} for item in result.warnings],
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
-        **_tasks(result, heatmap),
+        **_tasks(result, heatmap, rle),
     }
     return to_json(answer, inf_nan_mode="null")
 
 
-def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding) -> Json:
+def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding, rle: RleEncoding) -> Json:
     """Return the tasks that were asked for; a task without results is an empty list."""
     answers: Json = {}
     if result.findings is not None:
         answers["findings"] = [_finding(item) for item in result.findings]
     if result.masks is not None:
-        answers["masks"] = [_mask(item, result.image) for item in result.masks]
+        answers["masks"] = [_mask(item, result.image, rle) for item in result.masks]
     if result.detections is not None:
         answers["boxes"] = [_detection(item, result.image) for item in result.detections]
     if result.groundings is not None:
@@ -94,15 +101,16 @@ def _finding(finding: Finding) -> Json:
     }
 
 
-def _mask(mask: Mask, image: ImageFacts) -> Json:
+def _mask(mask: Mask, image: ImageFacts, rle: RleEncoding) -> Json:
+    counts = coco_rle.encode(mask.mask, mask.box)
     return {
         "name": mask.name,
         "code": _code(mask.code),
         "laterality": image.laterality if has_side(mask.name) else None,
         "rle": {
-            "encoding": "coco_uncompressed",
+            "encoding": f"coco_{rle}",
             "size": mask.mask.shape,
-            "counts": coco_rle.encode(mask.mask, mask.box),
+            "counts": coco_rle.compress(counts) if rle == "compressed" else counts,
         },
         "area_px": mask.area_px,
         "area_mm2": mask.area_mm2,

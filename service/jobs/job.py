@@ -8,7 +8,7 @@ from typing import Any
 from radiograph.manifest import Task
 from radiograph.strict_model import StrictModel
 from service.dataplane.query import PredictionQuery
-from service.encoders.json_encoder import HeatmapEncoding
+from service.encoders.json_encoder import HeatmapEncoding, RleEncoding
 from service.inference.results import ModelIdentity
 
 
@@ -77,6 +77,7 @@ class JobQuery(StrictModel):
         phrases: phrases to look for.
         method: grounding method, or None for the first one of the version.
         heatmap: encoding of heat maps in JSON.
+        rle: form of the run lengths of masks in JSON.
         overlay: keep a PNG overlay beside the JSON.
         model: name of the model.
         version: number of the version that answers, fixed when the job was accepted.
@@ -91,6 +92,7 @@ class JobQuery(StrictModel):
     model: str
     version: int
     digest: str
+    rle: RleEncoding = "uncompressed"
 
     @property
     def identity(self) -> ModelIdentity:
@@ -104,6 +106,7 @@ class JobQuery(StrictModel):
             phrases=self.phrases,
             method=self.method,
             heatmap=self.heatmap,
+            rle=self.rle,
             model=self.model,
             version=str(self.version),
         )

@@ -151,6 +151,7 @@ class JobService:
             phrases=query.phrases,
             method=query.method,
             heatmap=query.heatmap,
+            rle=query.rle,
             overlay=overlay,
             model=analysis.identity.name,
             version=analysis.identity.version,

@@ -40,21 +40,21 @@ def inference_router(handler: "InferenceHandler", prefix: str) -> APIRouter:
         request: Request, parameters: Annotated[inference.ModelParameters, Query()]
     ) -> Response:
         """Findings with calibrated probabilities."""
-        return await handler.answer(request, _query(parameters, Task.CLASSIFY))
+        return await handler.answer(request, parameters.query((Task.CLASSIFY,)))
 
     @router.post("/segment", **openapi.task(inference.SegmentAnswer))
     async def segment(
-        request: Request, parameters: Annotated[inference.ModelParameters, Query()]
+        request: Request, parameters: Annotated[inference.SegmentParameters, Query()]
     ) -> Response:
         """Masks of lungs and other structures, in source pixels."""
-        return await handler.answer(request, _query(parameters, Task.SEGMENT))
+        return await handler.answer(request, parameters.query((Task.SEGMENT,)))
 
     @router.post("/detect", **openapi.task(inference.DetectAnswer))
     async def detect(
         request: Request, parameters: Annotated[inference.ModelParameters, Query()]
     ) -> Response:
         """Boxes around findings, in source pixels."""
-        return await handler.answer(request, _query(parameters, Task.DETECT))
+        return await handler.answer(request, parameters.query((Task.DETECT,)))
 
     @router.post("/ground", **openapi.task(inference.GroundAnswer, phrases=True))
     async def ground(
@@ -185,10 +185,6 @@ class _Body:
         """Return the bytes once and drop the reference to them."""
         data, self._data = self._data, b""
         return data
-
-
-def _query(parameters: inference.ModelParameters, task: Task) -> PredictionQuery:
-    return PredictionQuery(tasks=(task,), model=parameters.model, version=parameters.version)
 
 
 def _batch_key(query: PredictionQuery) -> str:

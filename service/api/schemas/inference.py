@@ -4,6 +4,7 @@
 Query parameters are parsed by them, so that an unknown parameter is an error.
 """
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
 from radiograph.terminology import Code
 from service.dataplane.query import PredictionQuery
-from service.encoders.json_encoder import HeatmapEncoding
+from service.encoders.json_encoder import HeatmapEncoding, RleEncoding
 
 _TASK = "|".join(Task)
 
@@ -44,6 +45,12 @@ Heatmap = Annotated[
 ]
 
 
+Rle = Annotated[
+    RleEncoding,
+    Field(description="Form of COCO run lengths: numbers, or the text that pycocotools reads."),
+]
+
+
 class ModelParameters(StrictModel):
     """Query parameters that choose the version."""
 
@@ -56,6 +63,20 @@ class ModelParameters(StrictModel):
         ),
     ] = None
 
+    def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
+        """Return the query that these parameters ask for."""
+        return PredictionQuery(tasks=tasks, model=self.model, version=self.version)
+
+
+class SegmentParameters(ModelParameters):
+    """Query parameters of segmentation."""
+
+    rle: Rle = "uncompressed"
+
+    def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
+        """Return the query that these parameters ask for."""
+        return replace(super().query(tasks), rle=self.rle)
+
 
 class GroundParameters(ModelParameters):
     """Query parameters of grounding."""
@@ -66,17 +87,15 @@ class GroundParameters(ModelParameters):
 
     def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
         """Return the query that these parameters ask for."""
-        return PredictionQuery(
-            tasks=tasks,
+        return replace(
+            super().query(tasks),
             phrases=tuple(self.phrase),
             method=self.method,
             heatmap=self.heatmap,
-            model=self.model,
-            version=self.version,
         )
 
 
-class AnalyzeParameters(GroundParameters):
+class AnalyzeParameters(GroundParameters, SegmentParameters):
     """Query parameters of several tasks."""
 
     tasks: Annotated[
@@ -168,11 +187,13 @@ class FindingAnswer(StrictModel):
 
 
 class RunLengths(StrictModel):
-    """Uncompressed COCO run lengths: column by column, zeros first, over the source image."""
+    """COCO run lengths: column by column, zeros first, over the source image."""
 
-    encoding: Literal["coco_uncompressed"]
+    encoding: Literal["coco_uncompressed", "coco_compressed"]
     size: tuple[int, int] = Field(description="Rows, columns.")
-    counts: list[int] = Field(description="Run lengths; their sum is rows * columns.")
+    counts: list[int] | str = Field(
+        description="Run lengths, whose sum is rows * columns; or COCO's compressed text of them."
+    )
 
 
 class MaskAnswer(StrictModel):

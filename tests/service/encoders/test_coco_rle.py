@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from pycocotools import mask as coco
 
 from service.encoders import coco_rle
 
@@ -60,3 +61,23 @@ def test_uniform_masks_and_single_pixels_are_encoded(
 ) -> None:
     assert coco_rle.encode(mask) == counts
     assert (coco_rle.decode(counts, *mask.shape) == mask).all()
+
+
+@given(MASKS)
+def test_the_compressed_form_is_the_one_that_pycocotools_writes(mask: NDArray[np.bool_]) -> None:
+    expected = coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode("ascii")
+    assert coco_rle.compress(coco_rle.encode(mask)) == expected
+
+
+def test_a_large_mask_is_compressed_as_pycocotools_does_it() -> None:
+    mask = np.zeros((2500, 2048), dtype=np.bool_)
+    mask[300:2200, 1100:1900] = np.random.default_rng(0).random((1900, 800)) > 0.5
+    expected = coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode("ascii")
+    assert coco_rle.compress(coco_rle.encode(mask)) == expected
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_uniform_mask_of_the_largest_size_can_be_compressed(filled: bool) -> None:
+    counts = [0, 2**32 - 1] if filled else [2**32 - 1]
+    text = coco_rle.compress(counts)
+    assert coco.area({"size": [65537, 65535], "counts": text.encode()}) == (filled * (2**32 - 1))

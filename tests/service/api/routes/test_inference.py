@@ -61,6 +61,8 @@ async def test_every_answer_matches_its_schema(
         "photometric_interpretation": "MONOCHROME2",
         "view_position": "PA",
         "sop_instance_uid": "1.2.826.0.1.3680043.8.498.1",
+        "turned": "none",
+        "laterality": "assumed",
     }
     assert answer["timings_ms"]["total"] > answer["timings_ms"]["trunk"]
 
@@ -256,3 +258,24 @@ async def test_a_large_overlay_is_reduced_to_the_cap(start: Start, rectangle_dic
         headers = DICOM | {"accept": "image/png"}
         response = await client.post("/segment", content=rectangle_dicom, headers=headers)
     assert Image.open(io.BytesIO(response.content)).size == (60, 80)
+
+
+@pytest.mark.parametrize("path", ["segment", "analyze?tasks=segment"])
+async def test_masks_can_be_asked_for_in_the_compressed_form(
+    client: httpx.AsyncClient, rectangle_dicom: bytes, path: str
+) -> None:
+    plain = await ask(client, f"/{path}", rectangle_dicom)
+    separator = "&" if "?" in path else "?"
+    compressed = await ask(client, f"/{path}{separator}rle=compressed", rectangle_dicom)
+    for before, after in zip(plain["masks"], compressed["masks"], strict=True):
+        assert before["rle"]["encoding"] == "coco_uncompressed"
+        assert after["rle"]["encoding"] == "coco_compressed"
+        assert after["rle"]["counts"] == coco_rle.compress(before["rle"]["counts"])
+
+
+@pytest.mark.parametrize("query", ["segment?rle=zip", "segment?rle=", "classify?rle=compressed"])
+async def test_an_unknown_form_of_run_lengths_is_refused(
+    client: httpx.AsyncClient, rectangle_dicom: bytes, query: str
+) -> None:
+    response = await client.post(f"/{query}", content=rectangle_dicom, headers=DICOM)
+    assert response.status_code == 422
