@@ -2,7 +2,11 @@
 
     RadiographError
     ├── InputError               the bytes or phrases of the caller are at fault
-    │   ├── MalformedInput           the bytes are not what they claim to be
+    │   ├── MalformedInput           the input is broken or contradicts itself
+    │   │   ├── EmptyInput               the file or body has no bytes
+    │   │   ├── MalformedForm            the form or multipart body is broken, or has wrong parts
+    │   │   ├── MediaTypeMismatch        the bytes do not match their declared type
+    │   │   └── UndecodablePixels        the pixel data are damaged or not what the header says
     │   ├── InputTooLarge            the file exceeds the limits on bytes or pixels
     │   ├── UnsupportedEncoding      the media type or transfer syntax cannot be read
     │   ├── UnusableImage            the file is valid, but not one grayscale radiograph
@@ -32,7 +36,23 @@ class InputError(RadiographError):
 
 
 class MalformedInput(InputError):
-    """The bytes are not what they claim to be."""
+    """The input is broken or contradicts itself."""
+
+
+class EmptyInput(MalformedInput):
+    """The file or body has no bytes."""
+
+
+class MalformedForm(MalformedInput):
+    """The form or multipart body is broken, or has other parts than it may have."""
+
+
+class MediaTypeMismatch(MalformedInput):
+    """The bytes do not match their declared type."""
+
+
+class UndecodablePixels(MalformedInput):
+    """The pixel data are damaged or not what the header says."""
 
 
 class InputTooLarge(InputError):

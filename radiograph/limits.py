@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from radiograph.errors import InputError, InputTooLarge, MalformedInput
+from radiograph.errors import EmptyInput, InputError, InputTooLarge, MalformedInput
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Limits:
         """Check the length of a file.
 
         Raises:
-            MalformedInput: the file is empty.
+            EmptyInput: the file is empty.
             InputTooLarge: the file is longer than allowed.
         """
         if not data:
-            raise MalformedInput("the file is empty")
+            raise EmptyInput("the file is empty")
         if len(data) > self.max_bytes:
             raise InputTooLarge(f"{len(data)} bytes; at most {self.max_bytes} are read")
 
@@ -56,7 +56,7 @@ DEFAULT_LIMITS = Limits()
 
 
 @contextmanager
-def as_malformed_input(message: str) -> Iterator[None]:
+def as_malformed_input(message: str, kind: type[MalformedInput] = MalformedInput) -> Iterator[None]:
     """Raise whatever a library raises inside the block as an `InputError`.
 
     The cause is named by its type only and is not chained: parsers quote values in their
@@ -64,9 +64,10 @@ def as_malformed_input(message: str) -> Iterator[None]:
 
     Args:
         message: a short clause that says what failed.
+        kind: class of the error.
 
     Raises:
-        MalformedInput: with the message and the type of the cause.
+        MalformedInput: of that class, with the message and the type of the cause.
         InputTooLarge: memory ran out.
     """
     try:
@@ -76,4 +77,4 @@ def as_malformed_input(message: str) -> Iterator[None]:
     except MemoryError:
         raise InputTooLarge(f"{message}: memory ran out") from None
     except Exception as error:  # noqa: BLE001 - parsers and codecs throw anything
-        raise MalformedInput(f"{message} ({type(error).__name__})") from None
+        raise kind(f"{message} ({type(error).__name__})") from None

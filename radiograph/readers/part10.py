@@ -22,7 +22,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding
+from radiograph.errors import InputTooLarge, MalformedInput, MediaTypeMismatch, UnsupportedEncoding
 from radiograph.limits import Limits
 from radiograph.readers.codecs import SUPPORTED
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
@@ -78,7 +78,7 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, str]:
     """
     limits.check_bytes(data)
     if not looks_like_dicom(data):
-        raise MalformedInput("the bytes are not a DICOM file")
+        raise MediaTypeMismatch("the bytes are not a DICOM file")
     transfer_syntax, start = _file_meta(data)
     if transfer_syntax is None:
         raise UnsupportedEncoding("the file names no transfer syntax")

@@ -6,7 +6,7 @@
 The service and the training code both read their files here.
 """
 
-from radiograph.errors import MalformedInput, UnsupportedEncoding
+from radiograph.errors import MediaTypeMismatch, UnsupportedEncoding
 from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits
 from radiograph.readers import dicom, raster
@@ -34,7 +34,7 @@ def read(data: bytes, media_type: str = UNKNOWN, limits: Limits = DEFAULT_LIMITS
 
     Raises:
         UnsupportedEncoding: the media type, or a file of unknown type, is none of these.
-        MalformedInput: the bytes are not of the stated media type, or broken.
+        MediaTypeMismatch: the bytes are not of the stated media type.
         InputError: the file is not one grayscale radiograph, or exceeds the limits.
     """
     limits.check_bytes(data)
@@ -45,7 +45,7 @@ def read(data: bytes, media_type: str = UNKNOWN, limits: Limits = DEFAULT_LIMITS
     if media_type not in _SIGNATURES:
         raise UnsupportedEncoding(f"a file is one of {', '.join(MEDIA_TYPES)}")
     if not data.startswith(_SIGNATURES[media_type]):
-        raise MalformedInput(f"the bytes are not {media_type}")
+        raise MediaTypeMismatch(f"the bytes are not {media_type}")
     return raster.read(data, limits)
 
 

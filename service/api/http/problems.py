@@ -9,7 +9,7 @@ may branch on it; `detail` is for people, and never contains patient data or a p
 import http
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -40,7 +40,7 @@ class Kind:
 
     Attributes:
         status: HTTP status code.
-        slug: last part of `type`.
+        slug: last part of `type`. Kinds that clients need not tell apart may share one.
         title: short summary for people.
     """
 
@@ -54,6 +54,7 @@ class Kind:
         return TYPE_PREFIX + self.slug
 
 
+MALFORMED = Kind(400, "malformed-input", "The input is malformed")
 INTERNAL = Kind(500, "internal-error", "The service failed")
 INVALID_PARAMETERS = Kind(422, "invalid-parameters", "A parameter is not valid")
 NOT_READY = Kind(503, "not-ready", "The model is not ready")
@@ -61,9 +62,13 @@ NOT_READY = Kind(503, "not-ready", "The model is not ready")
 KINDS: dict[type[RadiographError], Kind] = {
     errors.RadiographError: INTERNAL,
     errors.InputError: Kind(400, "bad-input", "Unusable input"),
-    errors.MalformedInput: Kind(
-        400, "malformed-input", "The bytes do not match their declared type"
+    errors.MalformedInput: MALFORMED,
+    errors.EmptyInput: replace(MALFORMED, title="The file or body is empty"),
+    errors.MalformedForm: replace(MALFORMED, title="The form or multipart body is not valid"),
+    errors.MediaTypeMismatch: replace(
+        MALFORMED, title="The bytes do not match their declared type"
     ),
+    errors.UndecodablePixels: replace(MALFORMED, title="The pixel data cannot be decoded"),
     errors.InputTooLarge: Kind(413, "input-too-large", "More bytes or pixels than allowed"),
     errors.UnsupportedEncoding: Kind(
         415, "unsupported-encoding", "Unsupported media type or transfer syntax"

@@ -34,7 +34,7 @@ stable `type`. The paths that take a radiograph are also served without `/v1`. N
 _ID = "5f0c6d5c2f5b4f6f9d1f0e7a3b1c2d4e"
 _BINARY = {"type": "string", "format": "binary"}
 _DETAILS: dict[type[RadiographError], str] = {
-    errors.MalformedInput: "the bytes are not image/png",
+    errors.MalformedInput: "16 bits stored in 8 allocated",
     errors.ModelNotFound: "no such model or version is served; served: g2d-cxr/1 (stable)",
     errors.TaskNotOffered: "g2d-cxr/1 does not offer detect",
     service_errors.BodyTimeout: "the body did not arrive within 30 s",

@@ -6,11 +6,14 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from radiograph.errors import UnsupportedEncoding
-from radiograph.readers.read import DICOM, MEDIA_TYPES, UNKNOWN
+from radiograph.readers.read import DICOM, JPEG, MEDIA_TYPES, PNG, UNKNOWN
 
 FORM = "multipart/form-data"
 RELATED = "multipart/related"
 ZIP = "application/zip"
+_IMAGE_ALIASES = {"image/jpg": JPEG, "image/pjpeg": JPEG, "image/x-png": PNG}
+"""Media types that are not registered, but sent by some clients."""
+
 _ZIP_ALIASES = (ZIP, "application/x-zip-compressed", "application/x-zip")
 
 
@@ -34,6 +37,7 @@ def radiograph_content_type(request: Request) -> ContentType:
         UnsupportedEncoding: another media type, or a Content-Encoding.
     """
     media_type, options = _parse(request, default=UNKNOWN)
+    media_type = _IMAGE_ALIASES.get(media_type, media_type)
     if media_type in MEDIA_TYPES:
         return ContentType(media_type)
     if media_type != FORM:

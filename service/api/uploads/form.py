@@ -4,6 +4,9 @@ from radiograph.errors import UnusablePhrase
 from radiograph.readers.read import MEDIA_TYPES, UNKNOWN
 from service.settings import LimitSettings
 
+OTHER_PART = "a form may have parts `file` and parts `phrase`, and has a part of another name"
+"""Detail of the problem of a misnamed part, whose name is not repeated."""
+
 
 def decode_phrase(data: bytes, limits: LimitSettings, count_before: int) -> str:
     """Decode the data of a part `phrase`.

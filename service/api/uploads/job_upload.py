@@ -16,11 +16,17 @@ from typing import IO
 
 from starlette.requests import ClientDisconnect, Request
 
-from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding
+from radiograph.errors import (
+    EmptyInput,
+    InputTooLarge,
+    MalformedForm,
+    MalformedInput,
+    UnsupportedEncoding,
+)
 from radiograph.readers.read import DICOM
 from service.api.uploads import multipart
 from service.api.uploads.content_type import RELATED, ZIP, ContentType
-from service.api.uploads.form import decode_phrase, file_media_type
+from service.api.uploads.form import OTHER_PART, decode_phrase, file_media_type
 from service.api.uploads.multipart import Span
 from service.errors import BodyTimeout, ClientGone
 from service.jobs.archives import zip_archive
@@ -127,7 +133,7 @@ def read_contents(file: IO[bytes], content: ContentType, settings: Settings) -> 
     file.flush()
     size = file.seek(0, 2)
     if not size:
-        raise MalformedInput("the body is empty")
+        raise EmptyInput("the body is empty")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
         if content.media_type == ZIP:
             contents = zip_archive.read(file, 0, size, settings.jobs)
@@ -206,7 +212,7 @@ def _check_part(span: Span, content: ContentType) -> None:
         if span.media_type not in (DICOM, ""):
             raise UnsupportedEncoding(f"the parts of a study must be {DICOM}")
     elif span.name != "file":
-        raise MalformedInput("a form may have parts `file` and parts `phrase`, no others")
+        raise MalformedForm(OTHER_PART)
 
 
 def _piece(span: Span, position: int, content: ContentType) -> Piece:

@@ -13,7 +13,7 @@ from mmap import mmap
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from radiograph.errors import MalformedInput
+from radiograph.errors import MalformedForm
 
 _MAX_BOUNDARY_BYTES = 70  # RFC 2046 section 5.1.1
 _MAX_HEADER_COUNT = 32
@@ -65,7 +65,7 @@ def parts(body: bytes, boundary: bytes) -> Iterator[Part]:
         boundary: boundary of its Content-Type.
 
     Raises:
-        MalformedInput: the body is not well-formed, or it is truncated.
+        MalformedForm: the body is not well-formed, or it is truncated.
     """
     for span in spans(body, boundary):
         yield Part(span.name, span.media_type, body[span.start : span.end])
@@ -80,15 +80,15 @@ def spans(body: bytes | mmap, boundary: bytes, chunk_bytes: int = _CHUNK_BYTES) 
         chunk_bytes: number of bytes that are parsed at a time.
 
     Raises:
-        MalformedInput: the body is not well-formed, or it is truncated.
+        MalformedForm: the body is not well-formed, or it is truncated.
     """
     if not 0 < len(boundary) <= _MAX_BOUNDARY_BYTES:
-        raise MalformedInput("the multipart boundary is missing or too long")
+        raise MalformedForm("the multipart boundary is missing or too long")
     reader = _SpanReader(boundary)
     for offset in range(0, len(body), chunk_bytes):
         yield from reader.feed(body[offset : offset + chunk_bytes], offset)
     if not reader.ended:
-        raise MalformedInput("the multipart body is truncated, or is not one")
+        raise MalformedForm("the multipart body is truncated, or is not one")
 
 
 class _SpanReader:
@@ -131,7 +131,7 @@ class _SpanReader:
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise MalformedInput("the multipart body is not well-formed") from error
+            raise MalformedForm("the multipart body is not well-formed") from error
         return self._found
 
     def _begin_part(self) -> None:
@@ -153,7 +153,7 @@ class _SpanReader:
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > _MAX_HEADER_BYTES:
-            raise MalformedInput("a part of the multipart body has too large headers")
+            raise MalformedForm("a part of the multipart body has too large headers")
 
     def _end_header(self) -> None:
         self._headers[self._field.strip().lower()] = self._value.strip()

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 
-from radiograph.errors import InputTooLarge, MalformedInput
+from radiograph.errors import InputTooLarge, MalformedForm
 from service.api.uploads import multipart
 from service.api.uploads.content_type import ContentType
-from service.api.uploads.form import decode_phrase, file_media_type
+from service.api.uploads.form import OTHER_PART, decode_phrase, file_media_type
 from service.api.uploads.multipart import Part
 from service.dataplane.query import Upload
 from service.deadline import Deadline
@@ -80,7 +80,7 @@ def unpack(content: ContentType, body: bytes, limits: LimitSettings) -> Upload:
     """Return the file in a body. Blocks: call it off the event loop for a form.
 
     Raises:
-        MalformedInput: not a form, or a form with other parts than it may have.
+        MalformedForm: not a form, or a form with other parts than it may have.
         UnusablePhrase: too many phrases, or one that is too long or is not UTF-8.
     """
     if not content.is_form:
@@ -88,12 +88,14 @@ def unpack(content: ContentType, body: bytes, limits: LimitSettings) -> Upload:
     file: Part | None = None
     phrases: list[str] = []
     for part in multipart.parts(body, content.boundary):
-        if part.name == "file" and file is None:
-            file = part
-        elif part.name == "phrase":
+        if part.name == "phrase":
             phrases.append(decode_phrase(part.data, limits, count_before=len(phrases)))
+        elif part.name != "file":
+            raise MalformedForm(OTHER_PART)
+        elif file is not None:
+            raise MalformedForm("the form has several parts `file`; one radiograph is answered")
         else:
-            raise MalformedInput("a form must have one part `file` and may have parts `phrase`")
+            file = part
     if file is None:
-        raise MalformedInput("the form has no part `file`")
+        raise MalformedForm("the form has no part `file`")
     return Upload(file.data, file_media_type(file.media_type), tuple(phrases))

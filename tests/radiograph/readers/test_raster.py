@@ -11,6 +11,7 @@ from PIL import Image
 
 from radiograph.errors import (
     ColourImage,
+    EmptyInput,
     InputError,
     InputTooLarge,
     MalformedInput,
@@ -156,8 +157,8 @@ def test_a_file_that_is_not_an_image_is_unsupported(data: bytes) -> None:
     refused(UnsupportedEncoding, data)
 
 
-def test_an_empty_file_is_malformed() -> None:
-    refused(MalformedInput, b"")
+def test_an_empty_file_is_called_empty() -> None:
+    refused(EmptyInput, b"")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

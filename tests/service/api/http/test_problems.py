@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from radiograph.errors import InputError, RadiographError, UnusableImage
+from radiograph.errors import InputError, MalformedInput, RadiographError, UnusableImage
 from service.api.http import problems
 from service.api.schemas.problems import Problem
 from tests.builders.files import sample_files
@@ -34,9 +34,22 @@ def test_every_error_class_has_a_kind() -> None:
     assert set(problems.KINDS) == set(ours)
 
 
-def test_types_of_problems_are_unique() -> None:
-    kinds = [kind for kind in set(problems.KINDS.values()) if kind is not problems.INTERNAL]
-    assert len({kind.type for kind in kinds}) == len(kinds)
+def test_a_type_of_problem_has_one_status() -> None:
+    kinds = set(problems.KINDS.values())
+    assert len({(kind.type, kind.status) for kind in kinds}) == len({kind.type for kind in kinds})
+
+
+def test_titles_tell_all_kinds_of_problems_apart() -> None:
+    kinds = set(problems.KINDS.values())
+    assert len({kind.title for kind in kinds}) == len(kinds)
+
+
+def test_errors_share_a_type_only_within_malformed_input() -> None:
+    for error, kind in problems.KINDS.items():
+        if kind.type == problems.MALFORMED.type:
+            assert issubclass(error, MalformedInput)
+    others = {kind for kind in problems.KINDS.values() if kind.type != problems.MALFORMED.type}
+    assert len({kind.type for kind in others}) == len(others)
 
 
 def test_an_error_without_a_kind_has_that_of_its_base_class() -> None:

@@ -98,7 +98,7 @@ def test_each_broken_file_is_left_out_by_name_and_reason(tmp_path: Path) -> None
         "truncated.dcm": "unreadable (MalformedInput)",
         "lateral.dcm": "lateral view",
         "bomb.png": "unreadable (InputTooLarge)",
-        "empty.png": "unreadable (MalformedInput)",
+        "empty.png": "unreadable (EmptyInput)",
         "text.png": "unreadable (UnsupportedEncoding)",
         "folder.png": "unreadable (IsADirectoryError)",
         "missing.png": "missing file",
