@@ -1,1 +1,1 @@
-"""Measurement of a trained model: predictions, calibration, OOD statistics, zero-shot."""
+"""Evaluation of a run: predictions, calibration on validation, and metrics with intervals."""

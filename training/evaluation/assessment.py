@@ -17,76 +17,75 @@ from training.evaluation.trained_model import TrainedModel, to_device_of_run
 
 
 class Assessment(StrictModel):
-    """What was chosen on the validation split and measured on the test split."""
+    """Choices made on the validation split, and metrics of the test split."""
 
     heads: dict[str, HeadSpec]
     metrics: tuple[Metric, ...]
     out_of_domain_threshold: float
     out_of_domain_rule: str
     weights: str = ""
-    """Digest of the model that was evaluated; empty where that was not noted."""
+    """Digest of the evaluated model; empty in assessments that did not record it."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run keeps what it made."""
+    """Paths of the files in a run's folder."""
 
     path: Path
 
     @property
     def assessment(self) -> Path:
-        """Calibration and metrics."""
+        """File with calibration and metrics."""
         return self.path / "assessment.json"
 
     @property
     def statistics(self) -> Path:
-        """Mean and precision of the global features."""
+        """File with mean and precision of the global features."""
         return self.path / "statistics.npz"
 
     @property
     def export(self) -> Path:
-        """The exported graphs."""
+        """Folder with the exported graphs."""
         return self.path / "export"
 
 
 def assess(model: TrainedModel, run: RunFolder, rule: ThresholdRule = YOUDEN) -> Assessment:
-    """Calibrate on validation, measure on test, and write both into the run.
+    """Calibrate a run on its validation split, measure it on test, and write both into its folder.
 
-    Test rows of every licence class are measured on; nothing is trained or chosen on them.
+    Test rows of every licence class are used; nothing is trained or chosen on them.
 
     Args:
-        model: the run; it computes where the run did.
-        run: its folder.
-        rule: of the findings' thresholds.
+        model: the run; it is moved to the device that the run used.
+        run: folder of the run.
+        rule: rule for the thresholds of the findings.
     """
     licences = to_device_of_run(model).config.data.licences
     valid: list[Prediction] = []
-    specs = calibrate(model, _noted(predict_split(model, "valid", licences), valid), rule)
-    usual = statistics(
-        [one.thin for one in predict_split(model, "train", licences, limit=250)], valid
-    )
+    specs = calibrate(model, _kept(predict_split(model, "valid", licences), valid), rule)
+    train = predict_split(model, "train", licences, limit=250)
+    in_domain = statistics([prediction.reduced for prediction in train], valid)
     test = predict_split(model, "test", ("open", "noncommercial"))
-    done = Assessment(
+    assessment = Assessment(
         heads=specs,
         metrics=evaluate(model, specs, test),
-        out_of_domain_threshold=usual.threshold,
-        out_of_domain_rule=usual.threshold_rule,
+        out_of_domain_threshold=in_domain.threshold,
+        out_of_domain_rule=in_domain.threshold_rule,
         weights=model.digest,
     )
-    np.savez_compressed(run.statistics, mean=usual.mean, precision=usual.precision)
-    run.assessment.write_text(done.model_dump_json(indent=2))
-    return done
+    np.savez_compressed(run.statistics, mean=in_domain.mean, precision=in_domain.precision)
+    run.assessment.write_text(assessment.model_dump_json(indent=2))
+    return assessment
 
 
-def _noted(images: Iterable[Prediction], notes: list[Prediction]) -> Iterator[Prediction]:
-    """The images as they come; what statistics need of each is noted."""
-    for one in images:
-        notes.append(one.thin)
-        yield one
+def _kept(predictions: Iterable[Prediction], kept: list[Prediction]) -> Iterator[Prediction]:
+    """Yield the predictions, and append to `kept` the part that statistics need."""
+    for prediction in predictions:
+        kept.append(prediction.reduced)
+        yield prediction
 
 
 def measure(model: TrainedModel, split: str, rule: ThresholdRule = YOUDEN) -> tuple[Metric, ...]:
-    """Metrics on a split to choose by, calibrated on validation; nothing is written.
+    """Measure a run on a split by which choices may be made; nothing is written.
 
     Raises:
         ValueError: the split is `test`, which `assess` measures once.
@@ -99,7 +98,7 @@ def measure(model: TrainedModel, split: str, rule: ThresholdRule = YOUDEN) -> tu
 
 
 def read_assessment(run: RunFolder) -> Assessment:
-    """What `assess` wrote.
+    """Read the assessment of a run.
 
     Raises:
         PublishRefused: the run was not evaluated.

@@ -1,10 +1,9 @@
-"""Calibrate a run: what the manifest says beside the weights, chosen on the validation split.
+"""Calibration of a run: temperature and thresholds, chosen on the validation split.
 
-calibrate   temperature and thresholds -> HeadSpecs, by a rule: Youden's index or a sensitivity
-statistics  what usual radiographs look like (training split) -> out-of-domain score
+predictions of valid --add--> calibration of each head, by its kind --spec--> calibrated HeadSpec
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import iou
 from training.data.rows.labels import truth
 from training.data.rows.masks import ORGANS
-from training.evaluation.predictions import Prediction, detections, head_output
+from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
 from training.metrics import (
     BoxesOfImage,
@@ -28,30 +27,32 @@ from training.metrics import (
 from training.metrics.arrays import FloatArray
 
 DETECT_IOU = 0.5
+"""IoU from which a predicted box counts as correct."""
 USABLE_F1 = 0.3
-"""A box label that stays below it on validation is withheld."""
+"""Smallest validation F1 of a box label; below it the label is withheld."""
 USABLE_DICE = 0.8
-"""A mask of an organ that stays below it on validation is withheld."""
+"""Smallest validation Dice of an organ's mask; below it the mask is withheld."""
 USABLE_LESION_DICE = 0.3
-"""A mask of a finding that stays below it on the validation images that show it is withheld."""
+"""Smallest Dice of a finding's mask, on the validation images that show it; else it is withheld."""
 
 
 @dataclass(frozen=True)
 class ThresholdRule:
-    """How the threshold of a finding is chosen.
+    """Rule that chooses the threshold of a finding.
 
     Attributes:
-        sensitivity: that the highest such threshold still reaches; None is Youden's index.
+        sensitivity: the highest threshold that still reaches it is chosen; None maximises Youden's
+            index.
     """
 
     sensitivity: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> "ThresholdRule":
-        """`youden`, or `sensitivity:0.95`.
+        """Parse `youden`, or a sensitivity such as `sensitivity:0.95`.
 
         Raises:
-            ValueError: it is neither.
+            ValueError: the text is neither.
         """
         name, _, value = text.partition(":")
         if text == "youden":
@@ -65,57 +66,69 @@ class ThresholdRule:
         return cls(target)
 
     def choose(self, scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-        """The threshold, to four digits; 0.5 with one class only."""
+        """Return the threshold, to four digits; 0.5 if there is one class only."""
         if self.sensitivity is None:
             return round(youden_threshold(scores, positive), 4)
-        # downwards: a threshold that is rounded up may miss the image that it was chosen by
+        # rounded down: rounded up, it could miss the very image that it was chosen by
         exact = sensitivity_threshold(scores, positive, self.sensitivity)
         return float(np.floor(exact * 1e4) / 1e4)
 
     def words(self, one_class: Sequence[str]) -> str:
-        """For the manifest; `one_class` are the labels that could not be chosen for."""
-        how = "Youden's index"
+        """Describe the rule for the manifest; labels in `one_class` have no chosen threshold."""
+        choice = "Youden's index"
         if self.sensitivity is not None:
-            how = f"the highest of sensitivity {self.sensitivity:g}"
-        told = f"{how}, for each label, on the validation split"
+            choice = f"the highest of sensitivity {self.sensitivity:g}"
+        text = f"{choice}, for each label, on the validation split"
         if one_class:
-            told += f"; 0.5 where that has one class only: {', '.join(one_class)}"
-        return told
+            text += f"; 0.5 where that has one class only: {', '.join(one_class)}"
+        return text
 
 
 YOUDEN = ThresholdRule()
 
 
 class _Calibration(Protocol):
-    """What the validation split says about one head."""
+    """Calibration of one head."""
 
-    def add(self, seen: Prediction) -> None:
-        """Keep what one radiograph says."""
+    def add(self, prediction: Prediction) -> None:
+        """Keep the scores of one validation radiograph."""
 
-    def head(self) -> HeadSpec:
-        """The head with what was chosen."""
+    def spec(self) -> HeadSpec:
+        """Return the manifest entry of the head with the chosen temperature and thresholds."""
 
 
 def calibrate(
     model: TrainedModel, valid: Iterable[Prediction], rule: ThresholdRule = YOUDEN
 ) -> dict[str, HeadSpec]:
-    """The heads as the manifest describes them; what is chosen, is chosen on `valid`.
+    """Return the manifest entries of the heads, with every choice made on the validation split.
 
     Args:
         model: the run.
-        valid: the radiographs of the validation split; each is asked for once, none is kept.
-        rule: of the findings' thresholds.
+        valid: radiographs of the validation split; they are read once, and none is kept.
+        rule: rule for the thresholds of the findings.
     """
     specs = specs_of(model)
-    calibrations: dict[str, _Calibration] = {
-        name: _CALIBRATIONS[spec.kind](model, (name, spec), rule)
-        for name, spec in specs.items()
-        if spec.kind in _CALIBRATIONS
-    }
-    for seen in valid:
+    calibrations: dict[str, _Calibration] = {}
+    for name, spec in specs.items():
+        if (calibration := _calibration(EvaluatedHead(model, name, spec), rule)) is not None:
+            calibrations[name] = calibration
+    for prediction in valid:
         for calibration in calibrations.values():
-            calibration.add(seen)
-    return specs | {name: calibration.head() for name, calibration in calibrations.items()}
+            calibration.add(prediction)
+    return specs | {name: calibration.spec() for name, calibration in calibrations.items()}
+
+
+def _calibration(head: EvaluatedHead, rule: ThresholdRule) -> _Calibration | None:
+    """Return the calibration for the kind of a head; heads that answer phrases have none."""
+    match head.spec.kind:
+        case Task.CLASSIFY:
+            return _FindingCalibration(head, rule)
+        case Task.SEGMENT:
+            return _MaskCalibration(head)
+        case Task.DETECT:
+            return _BoxCalibration(head)
+        case Task.GROUND:
+            return None
 
 
 def specs_of(model: TrainedModel) -> dict[str, HeadSpec]:
@@ -131,24 +144,21 @@ def _with_thresholds(head: HeadSpec, chosen: Sequence[float], rule: str) -> Head
     return head.model_copy(update={"labels": labels, "threshold_rule": rule})
 
 
-class _Findings:
-    """Temperature over all labels, then a threshold for each by the rule."""
+class _FindingCalibration:
+    """One temperature for all labels, then a threshold for each label by the rule."""
 
-    def __init__(
-        self, model: TrainedModel, head: tuple[str, HeadSpec], rule: ThresholdRule
-    ) -> None:
-        self._model, self._rule = model, rule
-        self._name, self._head = head
+    def __init__(self, head: EvaluatedHead, rule: ThresholdRule) -> None:
+        self._head, self._rule = head, rule
         self._logits: list[FloatArray] = []
         self._truths: list[Mapping[str, bool]] = []
 
-    def add(self, seen: Prediction) -> None:
-        self._logits.append(head_output(self._model, self._name, seen)["logits"])
-        self._truths.append(truth(seen.row))
+    def add(self, prediction: Prediction) -> None:
+        self._logits.append(self._head.outputs(prediction)["logits"])
+        self._truths.append(truth(prediction.row))
 
-    def head(self) -> HeadSpec:
-        names = [label.name for label in self._head.labels]
-        shape = (len(self._truths), len(names))
+    def spec(self) -> HeadSpec:
+        names = [label.name for label in self._head.spec.labels]
+        shape = (len(self._truths), len(names))  # images x labels, also of an empty split
         logits = np.array(self._logits, dtype=np.float64).reshape(shape)
         known = np.array([[n in t for n in names] for t in self._truths], dtype=bool)
         positive = np.array([[t.get(n, False) for n in names] for t in self._truths], dtype=bool)
@@ -162,46 +172,40 @@ class _Findings:
             for name, (_, true) in zip(names, columns, strict=True)
             if true.all() or not true.any()
         ]
-        fitted = self._head.model_copy(update={"temperature": temperature})
+        fitted = self._head.spec.model_copy(update={"temperature": temperature})
         return _with_thresholds(fitted, chosen, self._rule.words(one_class))
 
 
-class _Masks:
-    """For each label the threshold of best mean Dice over all annotated images."""
+class _MaskCalibration:
+    """For each label the threshold of the best mean Dice over all annotated images."""
 
     GRID = np.arange(0.2, 0.81, 0.05)
     RULE = "best mean Dice on the validation split, for each label; 1.0, withheld, where poor"
 
-    def __init__(
-        self,
-        model: TrainedModel,
-        head: tuple[str, HeadSpec],
-        rule: ThresholdRule,  # noqa: ARG002 - for findings
-    ) -> None:
-        self._model = model
-        self._name, self._head = head
-        names = [label.name for label in self._head.labels]
+    def __init__(self, head: EvaluatedHead) -> None:
+        self._head = head
+        names = [label.name for label in head.spec.labels]
         self._scores: dict[str, list[list[float]]] = {name: [] for name in names}
         self._present: dict[str, list[bool]] = {name: [] for name in names}
 
-    def add(self, seen: Prediction) -> None:
-        if not seen.masks:
+    def add(self, prediction: Prediction) -> None:
+        if not prediction.masks:
             return
-        logits = head_output(self._model, self._name, seen)["logits"]
-        for k, label in enumerate(self._head.labels):
-            if label.name in seen.masks:
-                probability = sigmoid(logits[k]).astype(np.float32)
-                inside, true = seen.geometry.map_to_source(probability), seen.masks[label.name]
-                scores = [dice(inside >= cut, true, seen.counted) for cut in self.GRID]
+        logits, counted = self._head.outputs(prediction)["logits"], prediction.counted
+        for k, label in enumerate(self._head.spec.labels):
+            if label.name in prediction.masks:
+                true = prediction.masks[label.name]
+                probability = prediction.geometry.map_to_source(sigmoid(logits[k]))
+                scores = [dice(probability >= cut, true, counted) for cut in self.GRID]
                 self._scores[label.name].append(scores)
-                self._present[label.name].append(bool((true & seen.counted).any()))
+                self._present[label.name].append(bool((true & counted).any()))
 
-    def head(self) -> HeadSpec:
-        return _with_thresholds(
-            self._head, [self._best(x.name) for x in self._head.labels], self.RULE
-        )
+    def spec(self) -> HeadSpec:
+        best = [self._best(label.name) for label in self._head.spec.labels]
+        return _with_thresholds(self._head.spec, best, self.RULE)
 
     def _best(self, label: str) -> float:
+        """Return the best threshold, or 1.0 if the masks of the label are not usable."""
         scores, present = np.array(self._scores[label]), np.array(self._present[label])
         if not present.any():
             return 1.0
@@ -210,53 +214,40 @@ class _Masks:
         return round(float(self.GRID[best]), 2) if scores[present, best].mean() >= usable else 1.0
 
 
-class _Boxes:
-    """For each label the threshold of best F1 at IoU 0.5.
+class _BoxCalibration:
+    """For each label the threshold of the best F1 at IoU 0.5.
 
-    A label that stays below `USABLE_F1` gets 1.0, which no score reaches: a box that is
-    rarely right must not be shown.
+    A label below `USABLE_F1` gets the threshold 1.0, which no score reaches: boxes that are rarely
+    right must not be shown.
     """
 
     GRID = np.arange(0.1, 0.91, 0.05)
     RULE = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where that is poor"
 
-    def __init__(
-        self,
-        model: TrainedModel,
-        head: tuple[str, HeadSpec],
-        rule: ThresholdRule,  # noqa: ARG002 - for findings
-    ) -> None:
-        self._model = model
-        self._name, self._head = head
-        self._found: dict[str, list[BoxesOfImage]] = {x.name: [] for x in self._head.labels}
+    def __init__(self, head: EvaluatedHead) -> None:
+        self._head = head
+        self._boxes: dict[str, list[BoxesOfImage]] = {x.name: [] for x in head.spec.labels}
 
-    def add(self, seen: Prediction) -> None:
-        for label, (boxes,) in detections(self._model, (self._name, self._head), [seen]).items():
-            if boxes is not None:
-                self._found[label].append(boxes)
+    def add(self, prediction: Prediction) -> None:
+        for label, boxes in self._head.detections(prediction).items():
+            self._boxes[label].append(boxes)
 
-    def head(self) -> HeadSpec:
-        return _with_thresholds(
-            self._head, [self._best(x.name) for x in self._head.labels], self.RULE
-        )
+    def spec(self) -> HeadSpec:
+        best = [self._best(label.name) for label in self._head.spec.labels]
+        return _with_thresholds(self._head.spec, best, self.RULE)
 
     def _best(self, label: str) -> float:
-        scores = [_f1(self._found[label], cut) for cut in self.GRID]
-        return (
-            round(float(self.GRID[int(np.argmax(scores))]), 2) if max(scores) >= USABLE_F1 else 1.0
-        )
+        """Return the best threshold, or 1.0 if the boxes of the label are not usable."""
+        scores = [_f1(self._boxes[label], cut) for cut in self.GRID]
+        best = int(np.argmax(scores))
+        return round(float(self.GRID[best]), 2) if scores[best] >= USABLE_F1 else 1.0
 
 
-_CALIBRATIONS: dict[
-    Task, Callable[[TrainedModel, tuple[str, HeadSpec], ThresholdRule], _Calibration]
-] = {Task.CLASSIFY: _Findings, Task.SEGMENT: _Masks, Task.DETECT: _Boxes}
-
-
-def _f1(images: Sequence[BoxesOfImage], cut: float) -> float:
-    """F1 of the boxes that score at least `cut`."""
+def _f1(images: Sequence[BoxesOfImage], threshold: float) -> float:
+    """Return the F1 of the boxes whose score reaches a threshold; each true box is found once."""
     hits = predicted = true = 0
     for image in images:
-        kept = [b for s, b in zip(image.scores, image.predicted, strict=True) if s >= cut]
+        kept = [b for s, b in zip(image.scores, image.predicted, strict=True) if s >= threshold]
         free = list(image.truth)
         for box in kept:
             match = next((t for t in free if iou(box, t) >= DETECT_IOU), None)

@@ -1,74 +1,69 @@
-"""Measure a run in source pixels, through the postprocessing that the service uses.
+"""Evaluation of a run in source pixels, through the postprocessing of the service.
 
-images of a split, one by one + calibrated heads -> metrics per data set with 95 % intervals
+predictions of a split, one by one + calibrated heads -> metrics per data set with 95 % intervals
 
-`training.evaluation.evaluators` gives auroc, sensitivity, specificity, f1, accuracy, ece and
-macro auroc of findings; dice and iou of masks;
-ap50 and map of boxes; pointing, cnr, iou, dice and recall of
-phrases. Under `protocol: mgca` the published way of measuring stands beside ours.
+The evaluator of a head's kind defines its metrics; the published way of measuring is added under
+`protocol: mgca`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from radiograph.manifest import HeadSpec, Metric, Task
 from training.data.text.grounding_phrases import DEVELOPMENT, HELD_OUT
-from training.evaluation.evaluators.classification import FindingsMeasure
-from training.evaluation.evaluators.detection import BoxesMeasure
-from training.evaluation.evaluators.estimates import Measure
-from training.evaluation.evaluators.grounding import GroundingMeasure
-from training.evaluation.evaluators.segmentation import MasksMeasure
-from training.evaluation.predictions import Prediction
+from training.evaluation.evaluators.classification import ClassificationEvaluator
+from training.evaluation.evaluators.detection import DetectionEvaluator
+from training.evaluation.evaluators.estimates import Evaluator
+from training.evaluation.evaluators.grounding import GroundingEvaluator
+from training.evaluation.evaluators.segmentation import SegmentationEvaluator
+from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
 
 
 def evaluate(
     model: TrainedModel,
     specs: Mapping[str, HeadSpec],
-    seen: Iterable[Prediction],
+    predictions: Iterable[Prediction],
     split: str = "test",
 ) -> tuple[Metric, ...]:
-    """Every metric of every head that is defined, per data set.
+    """Return every metric that is defined, of every head and data set.
 
     Args:
         model: the run.
-        specs: its calibrated heads.
-        seen: the radiographs of one split; each is asked for once, and none is kept.
-        split: which. Only `test` sees the wordings in `HELD_OUT`; another one is there to
-            choose by, and sees those in `DEVELOPMENT`.
+        specs: calibrated heads by name.
+        predictions: radiographs of one split; they are read once, and none is kept.
+        split: name of the split. The wordings in `HELD_OUT` are used for `test` alone; other
+            splits, by which choices are made, use those in `DEVELOPMENT`.
     """
     wordings = HELD_OUT if split == "test" else DEVELOPMENT
-    of_data: dict[str, dict[str, Measure]] = {}
-    for one in seen:
-        name = one.row.table
-        if name not in of_data:
-            of_data[name] = dict(_measures(model, specs, name, wordings))
-        for measure in of_data[name].values():
-            measure.add(one)
+    evaluators: dict[str, dict[str, Evaluator]] = {}
+    for prediction in predictions:
+        data = prediction.row.table
+        if data not in evaluators:
+            evaluators[data] = {
+                name: _evaluator(EvaluatedHead(model, name, spec), data, wordings)
+                for name, spec in specs.items()
+            }
+        for evaluator in evaluators[data].values():
+            evaluator.add(prediction)
     return tuple(
         metric.model_copy(update={"split": split, "head": head})
-        for each in of_data.values()
-        for head, measure in each.items()
-        for metric in measure.metrics()
+        for of_data in evaluators.values()
+        for head, evaluator in of_data.items()
+        for metric in evaluator.metrics()
         if np.isfinite(metric.value)
     )
 
 
-def _measures(
-    model: TrainedModel,
-    specs: Mapping[str, HeadSpec],
-    data: str,
-    wordings: Mapping[str, Sequence[str]],
-) -> Iterator[tuple[str, Measure]]:
-    """Yield the name of each head with its evaluator, which its kind determines."""
-    for name, spec in specs.items():
-        match spec.kind:
-            case Task.CLASSIFY:
-                yield name, FindingsMeasure(model, (name, spec), data)
-            case Task.SEGMENT:
-                yield name, MasksMeasure(model, (name, spec), data)
-            case Task.DETECT:
-                yield name, BoxesMeasure(model, (name, spec), data)
-            case Task.GROUND:
-                yield name, GroundingMeasure(model, (name, spec), data, wordings)
+def _evaluator(head: EvaluatedHead, data: str, wordings: Mapping[str, Sequence[str]]) -> Evaluator:
+    """Return the evaluator for the kind of a head."""
+    match head.spec.kind:
+        case Task.CLASSIFY:
+            return ClassificationEvaluator(head, data)
+        case Task.SEGMENT:
+            return SegmentationEvaluator(head, data)
+        case Task.DETECT:
+            return DetectionEvaluator(head, data)
+        case Task.GROUND:
+            return GroundingEvaluator(head, data, wordings)

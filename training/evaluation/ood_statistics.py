@@ -1,4 +1,7 @@
-"""Embedding statistics of the training data, for the out-of-domain score."""
+"""Embedding statistics of the training data, for the out-of-domain score.
+
+global features of train -> mean and precision; scores of valid -> threshold
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +14,19 @@ from training.evaluation.predictions import Prediction
 from training.metrics.arrays import FloatArray
 
 USUAL_SHARE = 99.0
-"""Percent of the validation split that must count as usual."""
+"""Percentage of the validation split that must be below the threshold."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean (D) and precision (D x D) of the global features, and the largest usual score."""
+    """Distribution of the global features, and the largest score that counts as in-domain.
+
+    Attributes:
+        mean: D float32.
+        precision: D x D float32.
+        threshold: largest in-domain score.
+        threshold_rule: choice of the threshold, in words.
+    """
 
     mean: FloatArray
     precision: FloatArray
@@ -24,24 +34,27 @@ class Statistics:
     threshold_rule: str
 
     def score(self, features: FloatArray) -> float:
-        """Mahalanobis distance over sqrt(D) of one image's features (D)."""
-        away = features.astype(np.float64) - self.mean
-        squared = float(away @ self.precision @ away)
-        return float(np.sqrt(max(squared, 0.0) / len(away)))
+        """Return the Mahalanobis distance of one image's features (D), divided by sqrt(D)."""
+        centred = features.astype(np.float64) - self.mean
+        squared = float(centred @ self.precision @ centred)  # below 0 by rounding alone
+        return float(np.sqrt(max(squared, 0.0) / len(centred)))
 
 
 def statistics(train: Iterable[Prediction], valid: Iterable[Prediction]) -> Statistics:
-    """What usual radiographs look like, from an even sample of each table.
+    """Estimate the distribution of in-domain radiographs.
 
     Args:
-        train: mean and shrunk precision (Ledoit and Wolf 2004) come from these.
+        train: an even sample of each table, which gives mean and shrunk precision.
         valid: the threshold is the `USUAL_SHARE` percentile of their scores.
 
     Raises:
         DataError: one of them is empty.
+
+    Source: Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance
+    matrices", 2004.
     """
-    of_train = [seen.features["global_features"][0] for seen in train]
-    of_valid = [seen.features["global_features"][0] for seen in valid]
+    of_train = [prediction.features["global_features"][0] for prediction in train]
+    of_valid = [prediction.features["global_features"][0] for prediction in valid]
     if not of_train or not of_valid:
         raise DataError(
             "the train or the valid split has no radiograph: nothing says what is usual"

@@ -1,14 +1,14 @@
-"""Radiographs as evaluation sees them: source pixels, the truth, and what the trunk makes of them.
+"""Predictions of a run on the radiographs of a split, with the truth in source pixels.
 
 table row -> radiograph.preprocess -> batches -> trunk -> features, raw outputs of the heads
           -> masks and boxes in source pixels, as far as they are annotated
 
-They come one by one, and whoever measures keeps figures of them, not the radiographs: a split of
-25,000 takes no more memory than a few batches.
+Predictions are yielded one by one, and evaluation keeps figures of them, not the predictions
+themselves: a split of 25,000 radiographs needs no more memory than a few batches.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -30,6 +30,7 @@ from training.data.rows.labels import complete_boxes
 from training.data.rows.masks import BOX_SOURCES, LUNGS, MASK_SOURCES, read_mask, split_lungs
 from training.data.rows.reader import Reader, Row
 from training.evaluation.trained_model import Raw, TrainedModel
+from training.heads.head import PHRASES
 from training.metrics import BoxesOfImage
 from training.metrics.arrays import FloatArray
 from training.progress import track
@@ -37,13 +38,16 @@ from training.progress import track
 
 @dataclass(frozen=True)
 class Prediction:
-    """One radiograph, what is known of it, and what the trunk makes of it.
+    """One radiograph: its truth, and the outputs of a run.
 
     Attributes:
-        masks: structure -> rows x columns bool; counted: False where it is not annotated.
-        boxes: label -> boxes in source pixels; a label is missing where it is not known.
-        features: the trunk's outputs that heads with phrases read, batch axis 1.
-        outputs: head -> its raw outputs, of heads without phrases.
+        row: row of the data set.
+        geometry: relation of the model's grid to source pixels.
+        masks: structure -> true mask, rows x columns bool.
+        counted: False for pixels that are not annotated, rows x columns.
+        boxes: label -> true boxes in source pixels; labels whose boxes are not known are missing.
+        features: outputs of the trunk that heads with phrases read, batch axis 1.
+        outputs: head -> its raw outputs, for heads without phrases.
     """
 
     row: Row
@@ -55,15 +59,15 @@ class Prediction:
     outputs: dict[str, Raw] = field(default_factory=dict)
 
     @property
-    def thin(self) -> "Prediction":
-        """Without what takes memory, but for `global_features`."""
+    def reduced(self) -> "Prediction":
+        """The prediction without its large arrays; `global_features` are kept."""
         kept = {"global_features": self.features["global_features"]}
-        return replace(self, masks={}, boxes={}, counted=_NOTHING, features=kept, outputs={})
+        return replace(self, masks={}, boxes={}, counted=_NO_PIXELS, features=kept, outputs={})
 
 
-_NOTHING: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
+_NO_PIXELS: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
 BATCH = 16
-"""Radiographs that the trunk sees at once."""
+"""Number of radiographs in a batch of the trunk."""
 
 
 def predict_split(
@@ -73,18 +77,17 @@ def predict_split(
     limit: int | None = None,
     batch_size: int = BATCH,
 ) -> Iterator[Prediction]:
-    """Read and run the frontal radiographs of one split.
+    """Read the frontal radiographs of one split and run the trunk and the heads on them.
 
-    One that cannot be read is left out, as of the cache that training reads, and named on the
-    terminal.
+    Radiographs that cannot be read are left out, as in the cache that training reads, and named on
+    standard error.
 
     Args:
-        model: whose trunk runs.
+        model: the run.
         split: train, valid or test.
-        licences: licence classes of the rows. Measuring may use more than training.
-        limit: at most so many rows of each table, evenly spread.
-        batch_size: radiographs that the trunk sees at once; memory grows with it, not with the
-            split.
+        licences: licence classes of the rows. Evaluation may use more of them than training.
+        limit: largest number of rows of each table, evenly spread.
+        batch_size: radiographs in a batch; memory grows with it, not with the split.
     """
     data = model.config.data
     for name in data.tables:
@@ -95,17 +98,16 @@ def predict_split(
             if row.split == split and row.licence_class in licences and not row.reason_left_out
         ]
         step = max(1, len(rows) // limit) if limit else 1
-        reader = _OneAtATime(table)
-        read = partial(_read, reader, model)
-        workers = model.config.engine.workers
-        tried = read_ahead(read, track(rows[::step], f"{split} of {name}"), workers, batch_size)
-        ahead = (item for item in tried if item is not None)
-        while batch := list(islice(ahead, batch_size)):
-            yield from _look(model, batch)
+        read = partial(_read, _LockedReader(table), model)
+        chosen = track(rows[::step], f"{split} of {name}")
+        items = read_ahead(read, chosen, model.config.engine.workers, batch_size)
+        readable = (item for item in items if item is not None)
+        while batch := list(islice(readable, batch_size)):
+            yield from _predict_batch(model, batch)
 
 
-class _OneAtATime:
-    """A reader that threads share: an open tar has one position."""
+class _LockedReader:
+    """A reader that threads share; an open tar file has a single position."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self._lock = reader, Lock()
@@ -116,27 +118,27 @@ class _OneAtATime:
 
 
 def _read(
-    table: _OneAtATime, model: TrainedModel, row: Row
+    table: _LockedReader, model: TrainedModel, row: Row
 ) -> tuple[Prediction, FloatArray] | None:
-    """What is known of a row, and the model's input: 1 x S x S; None where it cannot be read."""
+    """Return the truth of a row and its input 1 x S x S, or None if the image cannot be read."""
     try:
         with as_malformed_input("the image cannot be used"):
             radiograph = read_radiograph(table.read(row.image))
             tensor, geometry = preprocess(radiograph, model.config.preprocess)
-        masks, counted = _true_masks(table, row, geometry)
+        masks, counted = true_masks(table.read, row, geometry)
     except (InputError, OSError) as error:
         print(f"left out, {row.table} {row.image}: {error}", file=sys.stderr)
         return None
-    return Prediction(row, geometry, masks, counted, _true_boxes(row, masks), {}), tensor
+    return Prediction(row, geometry, masks, counted, true_boxes(row, masks), {}), tensor
 
 
-def _look(
+def _predict_batch(
     model: TrainedModel, batch: Sequence[tuple[Prediction, FloatArray]]
 ) -> Iterator[Prediction]:
-    features, outputs = model.look(np.stack([tensor for _, tensor in batch]))
-    for n, (seen, _) in enumerate(batch):
+    features, outputs = model.predict(np.stack([tensor for _, tensor in batch]))
+    for n, (prediction, _) in enumerate(batch):
         yield replace(
-            seen,
+            prediction,
             features={name: value[n : n + 1] for name, value in features.items()},
             outputs={
                 head: {name: value[n] for name, value in raw.items()}
@@ -145,19 +147,26 @@ def _look(
         )
 
 
-def _true_masks(
-    table: _OneAtATime, row: Row, geometry: Geometry
+def true_masks(
+    read: Callable[[str], bytes], row: Row, geometry: Geometry
 ) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
+    """Return the masks of a row in source pixels, and which pixels are annotated.
+
+    Args:
+        read: reads a file of the data set.
+        row: row of the data set.
+        geometry: size of the image.
+
+    Returns:
+        Structure -> rows x columns bool; and rows x columns bool, False where a mask is ambiguous.
+    """
     counted = np.ones((geometry.rows, geometry.columns), dtype=bool)
     found: dict[str, NDArray[np.bool_]] = {}
-    raw = {
-        name: read_mask(table.read(path))
-        for name, path in row.masks.items()
-        if name in MASK_SOURCES
-    }
+    raw = {name: read_mask(read(path)) for name, path in row.masks.items() if name in MASK_SOURCES}
     named = [(MASK_SOURCES[name], mask) for name, mask in raw.items()]
     if row.lung_mask and not set(LUNGS) <= {name for name, _ in named}:
-        upright = geometry.orientation.turn(read_mask(table.read(row.lung_mask)))
+        # "left" is decided in the upright image; the masks are kept as the file stores them
+        upright = geometry.orientation.turn(read_mask(read(row.lung_mask)))
         sides = split_lungs(upright) or {}
         named += [(name, geometry.orientation.turn_back(mask)) for name, mask in sides.items()]
     for name, mask in named:
@@ -171,8 +180,8 @@ def _true_masks(
     return found, counted
 
 
-def _true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[Box]]:
-    """As in training: the bounds of a mask where there is one, else the drawn boxes."""
+def true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[Box]]:
+    """Return the boxes of training: the bounds of a mask where there is one, else drawn boxes."""
     boxes: dict[str, list[Box]] = {label: [] for label in complete_boxes(row)}
     for source, box in row.boxes:
         if label := BOX_SOURCES.get(source):
@@ -184,34 +193,49 @@ def _true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, l
     return boxes
 
 
-def head_output(model: TrainedModel, name: str, seen: Prediction) -> Raw:
-    """Raw outputs of a head that needs no phrase, for one image; from its batch where they are."""
-    if name in seen.outputs:
-        return seen.outputs[name]
-    return {key: value[0] for key, value in model.head(name, seen.features).items()}
+@dataclass(frozen=True)
+class EvaluatedHead:
+    """A head of a run, with the manifest entry by which its outputs are read.
 
+    Attributes:
+        model: the run.
+        name: name of the head.
+        spec: manifest entry, before or after calibration.
+    """
 
-def detections(
-    model: TrainedModel, head: tuple[str, HeadSpec], images: Sequence[Prediction]
-) -> dict[str, list[BoxesOfImage | None]]:
-    """Label -> for each image its boxes down to a low score; None where the truth is not known."""
-    name, spec = head
-    low = spec.model_copy(
-        update={"labels": tuple(x.model_copy(update={"threshold": 0.05}) for x in spec.labels)}
-    )
-    found: dict[str, list[BoxesOfImage | None]] = {label.name: [] for label in spec.labels}
-    for seen in images:
-        answer = heads.detect(low, head_output(model, name, seen), seen.geometry)
-        for label in spec.labels:
-            if label.name not in seen.boxes:
-                found[label.name].append(None)
-                continue
-            mine = [a for a in answer if a.name == label.name]
-            found[label.name].append(
-                BoxesOfImage(
-                    tuple(a.score for a in mine),
-                    tuple(a.box for a in mine),
-                    tuple(seen.boxes[label.name]),
+    model: TrainedModel
+    name: str
+    spec: HeadSpec
+
+    def outputs(self, prediction: Prediction) -> Raw:
+        """Return the raw outputs of a head without phrases, from the batch where it has them."""
+        if self.name in prediction.outputs:
+            return prediction.outputs[self.name]
+        raw = self.model.head(self.name, prediction.features)
+        return {key: value[0] for key, value in raw.items()}
+
+    def phrase_outputs(self, prediction: Prediction, phrases: FloatArray) -> Raw:
+        """Return the raw outputs of a head with phrases.
+
+        Args:
+            prediction: the radiograph.
+            phrases: P x D features of the phrases.
+        """
+        raw = self.model.head(self.name, prediction.features | {PHRASES: phrases})
+        return {key: value[0] for key, value in raw.items()}
+
+    def detections(self, prediction: Prediction) -> dict[str, BoxesOfImage]:
+        """Return the boxes of each label whose truth is known, down to a low score."""
+        low = tuple(label.model_copy(update={"threshold": 0.05}) for label in self.spec.labels)
+        spec = self.spec.model_copy(update={"labels": low})
+        found = heads.detect(spec, self.outputs(prediction), prediction.geometry)
+        boxes: dict[str, BoxesOfImage] = {}
+        for label in self.spec.labels:
+            if label.name in prediction.boxes:
+                mine = [box for box in found if box.name == label.name]
+                boxes[label.name] = BoxesOfImage(
+                    tuple(box.score for box in mine),
+                    tuple(box.box for box in mine),
+                    tuple(prediction.boxes[label.name]),
                 )
-            )
-    return found
+        return boxes

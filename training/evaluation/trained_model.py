@@ -1,7 +1,7 @@
-"""A trained run, ready to answer: the same calls as a serving backend, in PyTorch.
+"""A trained run in evaluation mode, in PyTorch, with the calls of a serving backend.
 
-Weights are first rounded to what an exported version stores (float16, and int8 rows for the
-word embeddings), so that what is evaluated is what is served.
+Weights are first rounded to the values that an exported version stores (float16, and int8 rows for
+the word embeddings), so that evaluation measures the model that is served.
 """
 
 import hashlib
@@ -33,15 +33,15 @@ from training.model.text_encoder import build_tokenizer, tokenize
 
 Raw = dict[str, FloatArray]
 _RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
-_OF_A_MODEL = ("g2d.", "heads.")
-"""What the names of weights begin with that outlive the training."""
+_MODEL_PREFIXES = ("g2d.", "heads.")
+"""Prefixes of the weights that belong to the model, not to its training."""
 
 
 class Trunk(nn.Module):
-    """Image -> the trunk's outputs, as a tuple in a fixed order."""
+    """Network of the trunk: image -> its outputs, as a tuple in a fixed order."""
 
     def __init__(self, model: "TrainedModel") -> None:
-        """Args: model: whose image side is used, as far as it is published."""
+        """Args: model: model whose image side is used, as far as it is published."""
         super().__init__()
         self.g2d, self.read, self.decode = model.module.g2d, model.reads, model.decodes
 
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
 
 @dataclass(frozen=True)
 class PastRun:
-    """A run that led to a model: its configuration, and the commit that it was started from."""
+    """A run that led to a model: its configuration and the commit that it was started from."""
 
     config: PretrainConfig | FinetuneConfig
     commit: str
@@ -64,12 +64,13 @@ class TrainedModel:
     """A fine-tuned run in evaluation mode.
 
     Attributes:
-        config: of the run.
-        module: G2D and heads, weights rounded to what is stored.
-        heads: by the names that they are published under, the zero-shot map included where
-            images and text were ever aligned.
-        runs: every run that it comes from, the first one first and this one last.
-        whole_trunk: publish every map of encoder and decoder, for heads to come.
+        config: configuration of the run.
+        module: G2D and heads, with the weights that an export stores.
+        heads: heads by their published names; includes the zero-shot head if images and text were
+            ever aligned.
+        tokenizer: tokenizer of the text encoder.
+        runs: every run that the model comes from, the first one first and this one last.
+        whole_trunk: True to publish every map of encoder and decoder, for later heads.
     """
 
     config: FinetuneConfig
@@ -81,29 +82,30 @@ class TrainedModel:
 
     @property
     def reads_text(self) -> bool:
-        """Whether a head reads phrases; without one no text side is published."""
+        """True if a head reads phrases; otherwise no text side is published."""
         return any(PHRASES in head.inputs for head in self.heads.values())
 
     @property
     def decodes(self) -> bool:
-        """Whether the decoder is part of the published trunk.
+        """True if the decoder is part of the published trunk.
 
-        It is not where the heads that were trained read the encoder alone; a pre-training has
-        none, and every head may be trained on it later.
+        It is left out if the trained heads read the encoder alone. A pre-training has no heads, and
+        any head may be trained on it later.
         """
         return self.whole_trunk or self.module.decodes or not self.module.heads
 
     @property
     def reads(self) -> set[str]:
-        """Maps of the encoder that are among the trunk's outputs, by name."""
+        """Names of the encoder maps among the outputs of the trunk."""
         every = {f"encoder_{stride}" for stride in (8, 16, 32)}
         return every if self.whole_trunk else self.module.reads
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what its answers depend on: weights, labels, preprocessing.
+        """SHA-256 of the weights, labels and preprocessing, on which all answers depend.
 
-        What was evaluated or exported before the run was trained on has another one.
+        It changes when a run is trained further, so that an older evaluation or export does not
+        match.
         """
         read = {"preprocess"}.union(*(head.settings for head in HEADS))
         found = hashlib.sha256(self.config.model_dump_json(include=read).encode())
@@ -114,36 +116,36 @@ class TrainedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; answers are on the host."""
+        """Device of the weights; outputs are always on the host."""
         return next(self.module.parameters()).device
 
     @torch.inference_mode()
     def trunk(self, image: FloatArray) -> dict[str, FloatArray]:
-        """B x 1 x S x S, normalised -> the trunk's outputs by name."""
-        outputs = self.features(self._there(image))
+        """Return the outputs of the trunk by name, for normalised images B x 1 x S x S."""
+        outputs = self.features(self._to_device(image))
         return {name: value.cpu().numpy() for name, value in outputs.items()}
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """The same of a tensor on its device."""
+        """Return the outputs of the trunk for a tensor on its device."""
         return trunk_outputs(self.module.g2d.image(image, decode=self.decodes), self.reads)
 
     @torch.inference_mode()
-    def look(self, image: FloatArray) -> tuple[dict[str, FloatArray], dict[str, Raw]]:
-        """One pass of a batch, of which only what is still asked for leaves the device.
+    def predict(self, image: FloatArray) -> tuple[dict[str, FloatArray], dict[str, Raw]]:
+        """Run trunk and heads on a batch, and copy to the host what is needed later.
 
         Args:
             image: B x 1 x S x S, normalised.
 
         Returns:
-            The features that heads with phrases read and `global_features`; and by head the raw
-            outputs of those without phrases.
+            The features that heads with phrases read, with `global_features`; and the raw outputs
+            of the heads without phrases, by head.
         """
         reads = {name: set(head.inputs) for name, head in self.heads.items()}
-        asked = [read for read in reads.values() if PHRASES in read]
-        kept = {"global_features"}.union(*asked) - {PHRASES}
+        with_phrases = [read for read in reads.values() if PHRASES in read]
+        kept = {"global_features"}.union(*with_phrases) - {PHRASES}
         decode = any(each.startswith("decoder_") for read in reads.values() for each in read)
         with full_precision():
-            image_features = self.module.g2d.image(self._there(image), decode=decode)
+            image_features = self.module.g2d.image(self._to_device(image), decode=decode)
             features = trunk_outputs(image_features, self.module.reads)
             raw = {
                 name: head.outputs(features)
@@ -157,7 +159,7 @@ class TrainedModel:
 
     @torch.inference_mode()
     def text(self, phrases: Sequence[str]) -> FloatArray:
-        """P phrases -> P x D phrase features."""
+        """Return the features P x D of P phrases."""
         tokens = tokenize(self.tokenizer, phrases, self.module.model.text.max_tokens)
         ids, mask = tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)
         features: Tensor = self.module.g2d.lm_model(ids, mask)
@@ -165,27 +167,27 @@ class TrainedModel:
 
     @torch.inference_mode()
     def head(self, name: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """One head's raw outputs from the features that it reads."""
+        """Return the raw outputs of one head for the features that it reads."""
         with full_precision():
-            there = {key: self._there(value) for key, value in inputs.items()}
-            answer = self.heads[name].outputs(there)
-        return {key: value.cpu().numpy() for key, value in answer.items()}
+            tensors = {key: self._to_device(value) for key, value in inputs.items()}
+            outputs = self.heads[name].outputs(tensors)
+        return {key: value.cpu().numpy() for key, value in outputs.items()}
 
-    def _there(self, array: FloatArray) -> Tensor:
+    def _to_device(self, array: FloatArray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
 def full_precision() -> AbstractContextManager[None]:
-    """Convolutions of a GPU in float32, not TF32: the service answers in float32."""
+    """Return a context in which a GPU convolves in float32, as the service does, not in TF32."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def to_device_of_run(model: TrainedModel) -> TrainedModel:
-    """The model where its run computed, as far as this machine has such a device."""
-    wanted = model.config.engine.accelerator
-    if wanted in ("auto", "gpu") and torch.cuda.is_available():
+    """Move the model to the kind of device that its run used, if this machine has one."""
+    accelerator = model.config.engine.accelerator
+    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
         model.module.to("cuda")
-    elif wanted == "mps" and torch.backends.mps.is_available():
+    elif accelerator == "mps" and torch.backends.mps.is_available():
         model.module.to("mps")
     return model
 
@@ -194,8 +196,9 @@ def load_run(checkpoint: Path) -> TrainedModel:
     """Load the last checkpoint of a fine-tuning, or of a pre-training for its zero-shot map.
 
     Raises:
-        FileNotFoundError: there is none.
-        TaskNotOffered: it has no head, and a text side that was never aligned with its images.
+        FileNotFoundError: there is no checkpoint.
+        TaskNotOffered: the run has no head, and its text side was never aligned with its images.
+        ValueError: the configuration does not describe a model.
     """
     path = preferred_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
     read = read_checkpoint(path)
@@ -208,7 +211,7 @@ def load_run(checkpoint: Path) -> TrainedModel:
     if model is None:
         raise ValueError(f"{path} says neither `pretrained` nor `model`")
     module = Finetuning(config, model, pretrain.temperature if pretrain else 0.07)
-    module.load_state_dict({k: v for k, v in read.weights.items() if k.startswith(_OF_A_MODEL)})
+    module.load_state_dict({k: v for k, v in read.weights.items() if k.startswith(_MODEL_PREFIXES)})
     round_weights(module)
     module.eval().requires_grad_(requires_grad=False)
     heads: dict[str, Head] = {**module.trained_heads}
@@ -220,7 +223,7 @@ def load_run(checkpoint: Path) -> TrainedModel:
 
 
 def _without_heads(config: PretrainConfig, path: Path) -> FinetuneConfig:
-    """A pre-training as a fine-tuning that added nothing."""
+    """Describe a pre-training as a fine-tuning without heads."""
     return FinetuneConfig(
         kind="finetune",
         epochs=1,
@@ -233,12 +236,12 @@ def _without_heads(config: PretrainConfig, path: Path) -> FinetuneConfig:
 
 
 def never_aligned(runs: Sequence[PastRun]) -> str | None:
-    """Why zero-shot answers would be noise, in words; None where they are not.
+    """Return why zero-shot answers would be noise, or None if they are not.
 
     Args:
-        runs: that led to the model, the first one first. The last that trained the encoder says
-            whether images and text still agree; of an imported checkpoint, whether it held both
-            sides.
+        runs: runs that led to the model, the first one first. The last one that trained the encoder
+            decides whether images and text still agree; for an imported checkpoint it is decisive
+            whether it held both sides.
     """
     why: str | None = "no zero-shot answers: no run has aligned images with text"
     for run in runs:
@@ -263,7 +266,7 @@ def _imported_without_alignment(config: PretrainConfig) -> str | None:
 
 
 def _before(config: FinetuneConfig) -> tuple[PastRun, ...]:
-    """The runs that a fine-tuning started from, the first one first."""
+    """Return the runs that a fine-tuning started from, the first one first."""
     if config.start_from is not None:
         earlier = read_checkpoint(config.start_from)
         past = FinetuneConfig.model_validate_json(earlier.config)

@@ -1,4 +1,4 @@
-"""Rounding of weights as the export stores them, so that what is measured is what is served."""
+"""Rounding of weights to the values that an export stores, so that evaluation matches serving."""
 
 import numpy as np
 import torch
@@ -8,12 +8,12 @@ from training.finetune.module import Finetuning
 from training.metrics.arrays import FloatArray
 
 STORED_AS_HALF = 1024
-"""Tensors with fewer elements than this stay float32."""
+"""Smallest number of elements of a tensor that is stored as float16."""
 
 
 @torch.no_grad()
 def round_weights(module: Finetuning) -> None:
-    """Round every large weight to the grid that an exported version stores it on."""
+    """Round every large weight in place: word embeddings to int8 rows, all others to float16."""
     table = module.g2d.lm_model.bert.embeddings.word_embeddings.weight
     for tensor in [*module.parameters(), *module.buffers()]:
         large = tensor.is_floating_point() and tensor.numel() >= STORED_AS_HALF
@@ -24,7 +24,7 @@ def round_weights(module: Finetuning) -> None:
 
 
 def to_int8_rows(table: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
-    """R x D -> int8 rows and R x 1 scales, whose product is within half a step of the table."""
+    """Split R x D into int8 rows and R x 1 scales; their product is within half a step of it."""
     scale = np.abs(table).max(axis=1, keepdims=True) / np.float32(127)
     scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
     return np.rint(table / scale).clip(-127, 127).astype(np.int8), scale

@@ -1,12 +1,13 @@
-"""Zero-shot classification: nothing is trained; prompts of a finding against the whole image.
+"""Zero-shot classification: the prompts of a finding are compared with the whole image.
 
-    prompts -> text side -> normalised, averaged, normalised -> one embedding each of + and -
+    prompts -> text side -> normalised, averaged, normalised -> one embedding each for + and -
     image -> global embedding --cosine over sigma, softmax over + and - --> probability
 
-Threshold of F1 and accuracy: that of best F1 on the validation split. Under `protocol: mgca` also
-that of best F1 on the test split itself, as MedKLIP's released code has it (its accuracy takes what
-is above the threshold, ours what reaches it). CheXzero's code averages normalised prompts as here
-and takes the softmax of the bare cosines, which ranks alike.
+The threshold of F1 and accuracy is the one of the best F1 on the validation split. Under
+`protocol: mgca` there is also the one of the best F1 on the test split itself, as in MedKLIP's
+released code (its accuracy counts scores above the threshold, ours those that reach it). CheXzero's
+code averages normalised prompts as well; it takes the softmax of the cosines without sigma, which
+ranks alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from training.config.run import DataConfig, Protocol
 from training.data.rows.dataset_files import DataError
 from training.data.rows.labels import truth
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
-from training.evaluation.evaluators.estimates import ALL_LABELS, figure
+from training.evaluation.evaluators.estimates import ALL_LABELS, Quantity, estimate
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import (
     TrainedModel,
@@ -40,12 +41,17 @@ from training.metrics.mgca_protocol import SUFFIX
 
 SIMILARITY = "similarity"
 LICENCES = ("open", "noncommercial")
-"""Nothing is trained: rows of every licence class are measured on."""
+"""Licence classes of the measured rows: all of them, since nothing is trained."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Figures of the test split, and in words how their thresholds were chosen."""
+    """Zero-shot figures of the test split.
+
+    Attributes:
+        metrics: figures with their intervals.
+        rules: choice of their thresholds, in words.
+    """
 
     metrics: tuple[Metric, ...]
     rules: tuple[str, ...]
@@ -54,10 +60,10 @@ class Answer:
 def prepare(
     model: TrainedModel, root: Path, table: str, protocol: Protocol = "sound"
 ) -> TrainedModel:
-    """The model over one data set, with its zero-shot head alone.
+    """Return the model with one data set and its zero-shot head alone.
 
     Raises:
-        TaskNotOffered: its images and text were never aligned.
+        TaskNotOffered: the model's images and text were never aligned.
     """
     if SIMILARITY not in model.heads:
         raise TaskNotOffered(never_aligned(model.runs) or "the run has no zero-shot head")
@@ -69,10 +75,10 @@ def prepare(
 
 @torch.inference_mode()
 def embed(model: TrainedModel, texts: Sequence[str]) -> FloatArray:
-    """Prompts -> d: the mean of their normalised embeddings, normalised.
+    """Return the mean direction of some prompts: d float32, normalised.
 
     Raises:
-        ValueError: it is not finite.
+        ValueError: the embedding is not finite.
     """
     features = torch.from_numpy(model.text(texts)).to(model.device)
     mean = F.normalize(model.module.g2d.project_text(features), dim=1).mean(dim=0)
@@ -83,8 +89,14 @@ def embed(model: TrainedModel, texts: Sequence[str]) -> FloatArray:
 
 
 @dataclass
-class Answers:
-    """Probabilities of every finding that has prompts, and what is true of it, by image."""
+class ScoredImages:
+    """Probabilities and truth of every finding that has prompts, image by image.
+
+    Attributes:
+        patients: patient of each image.
+        scores: finding -> probability, of each image.
+        truths: finding -> truth, of each image.
+    """
 
     patients: list[str] = field(default_factory=list)
     scores: list[Mapping[str, float]] = field(default_factory=list)
@@ -92,11 +104,11 @@ class Answers:
 
     @property
     def findings(self) -> list[str]:
-        """In the order in which they are met."""
+        """Findings in the order in which they occur."""
         return list(dict.fromkeys(name for each in self.scores for name in each))
 
     def of(self, finding: str) -> tuple[NDArray[np.intp], Scores, BoolArray]:
-        """Images whose truth is known, their probabilities, and the truth."""
+        """Return the images whose truth is known, their probabilities, and the truth."""
         rows = [i for i, each in enumerate(self.scores) if finding in each]
         scores = np.array([self.scores[i][finding] for i in rows], dtype=np.float64)
         positive = np.array([self.truths[i][finding] for i in rows], dtype=bool)
@@ -104,87 +116,87 @@ class Answers:
 
 
 class Classifier:
-    """Probabilities of findings from their prompts, each embedded once."""
+    """Classifier of findings by their prompts, which are embedded once."""
 
     def __init__(self, model: TrainedModel) -> None:
-        """Args: model: prepared."""
+        """Args: model: a model from `prepare`."""
         self._model = model
         self._pairs: dict[str, FloatArray] = {}
 
     def probability(self, finding: str, embedding: FloatArray) -> float:
-        """Softmax over the presence and the absence of a finding, of one image's embedding, d."""
+        """Return the softmax of presence over absence of a finding for one image's embedding, d."""
         if finding not in self._pairs:
             prompts = prompts_of(finding)
             both = (embed(self._model, each) for each in (prompts.positive, prompts.negative))
             self._pairs[finding] = np.stack(list(both))
         image = embedding / max(float(np.linalg.norm(embedding)), 1e-12)
-        positive, negative = (
-            self._pairs[finding] @ image / self._model.module.temperature
-        ).tolist()
-        return float(sigmoid(np.asarray(positive - negative)))
+        cosines = self._pairs[finding] @ image
+        positive, negative = (cosines / self._model.module.temperature).tolist()
+        # the softmax of two values is the sigmoid of their difference
+        return float(sigmoid(np.array(positive - negative)))
 
-    def answer(self, images: Iterable[Prediction]) -> Answers:
-        """Every image with a known finding that has prompts.
+    def score(self, predictions: Iterable[Prediction]) -> ScoredImages:
+        """Score every image with a known finding that has prompts.
 
         Raises:
             ValueError: the embedding of an image is not finite.
         """
-        found = Answers()
-        for seen in images:
-            known = {name: true for name, true in truth(seen.row).items() if name in WORDINGS}
+        found = ScoredImages()
+        for prediction in predictions:
+            known = {name: true for name, true in truth(prediction.row).items() if name in WORDINGS}
             if known:
-                embedding = seen.features["global_embedding"][0]
+                embedding = prediction.features["global_embedding"][0]
                 if not np.isfinite(embedding).all():
-                    raise ValueError(f"the embedding of {seen.row.image} is not finite")
-                found.patients.append(seen.row.patient_id)
+                    raise ValueError(f"the embedding of {prediction.row.image} is not finite")
+                found.patients.append(prediction.row.patient_id)
                 found.scores.append({name: self.probability(name, embedding) for name in known})
                 found.truths.append(known)
         return found
 
 
 def classify(model: TrainedModel) -> Answer:
-    """AUROC, F1 and accuracy of each finding, and their means over the findings.
+    """Measure AUROC, F1 and accuracy of each finding, and their means over the findings.
 
     Args:
-        model: prepared.
+        model: a model from `prepare`.
 
     Raises:
         DataError: no test image has a finding that there are prompts for.
     """
     data, classifier = model.config.data, Classifier(model)
     name = data.tables[0]
-    valid = classifier.answer(predict_split(model, "valid", LICENCES))
-    test = classifier.answer(predict_split(model, "test", LICENCES))
+    valid = classifier.score(predict_split(model, "valid", LICENCES))
+    test = classifier.score(predict_split(model, "test", LICENCES))
     if not test.patients:
         raise DataError(f"no test image of {name} has a finding that there are prompts for")
-    cuts = {finding: _cut(valid, finding) for finding in test.findings}
-    metrics, rules = _metrics(name, test, cuts), [_told(valid, test.findings)]
+    thresholds = {finding: _threshold(valid, finding) for finding in test.findings}
+    metrics, rules = _metrics(name, test, thresholds), [_rule(valid, test.findings)]
     if data.protocol == "mgca":
-        best = {finding: _cut(test, finding) for finding in test.findings}
+        best = {finding: _threshold(test, finding) for finding in test.findings}
         published = [m for m in _metrics(name, test, best) if not m.metric.endswith("auroc")]
         metrics += [m.model_copy(update={"metric": m.metric + SUFFIX}) for m in published]
         rules.append(f"{SUFFIX.strip()}: best F1 on the test split itself, for each finding")
     return Answer(tuple(m for m in metrics if np.isfinite(m.value)), tuple(rules))
 
 
-def _cut(answers: Answers, finding: str) -> float:
-    _, scores, positive = answers.of(finding)
+def _threshold(images: ScoredImages, finding: str) -> float:
+    _, scores, positive = images.of(finding)
     return best_f1_threshold(scores, positive)
 
 
-def _told(valid: Answers, findings: Sequence[str]) -> str:
+def _rule(valid: ScoredImages, findings: Sequence[str]) -> str:
     unknown = [finding for finding in findings if not valid.of(finding)[2].any()]
-    told = "best F1 on the validation split, for each finding"
-    return told + (f"; 0.5 where that shows none: {', '.join(unknown)}" if unknown else "")
+    rule = "best F1 on the validation split, for each finding"
+    return rule + (f"; 0.5 where that shows none: {', '.join(unknown)}" if unknown else "")
 
 
-def _metrics(data: str, answers: Answers, cuts: Mapping[str, float]) -> list[Metric]:
-    """Of each finding, then of all together."""
+def _metrics(data: str, images: ScoredImages, thresholds: Mapping[str, float]) -> list[Metric]:
+    """Return the metrics of each finding, then those of all together."""
     metrics: list[Metric] = []
     together: dict[str, list[tuple[NDArray[np.intp], Statistic]]] = {}
-    for finding, cut in cuts.items():
-        rows, scores, positive = answers.of(finding)
-        called, patients = scores >= cut, [answers.patients[i] for i in rows]
+    for finding, threshold in thresholds.items():
+        rows, scores, positive = images.of(finding)
+        called, patients = scores >= threshold, [images.patients[i] for i in rows]
         each: dict[str, Statistic] = {
             "auroc": Ranked(scores, positive, finding).area,
             "f1": partial(f1, called, positive),
@@ -192,9 +204,10 @@ def _metrics(data: str, answers: Answers, cuts: Mapping[str, float]) -> list[Met
         }
         for metric, statistic in each.items():
             together.setdefault(f"macro {metric}", []).append((rows, statistic))
-            metrics.append(figure(patients, statistic, (data, Task.CLASSIFY, finding, metric)))
-    if len(cuts) > 1:
+            quantity = Quantity(data, Task.CLASSIFY, finding, metric)
+            metrics.append(estimate(patients, statistic, quantity))
+    if len(thresholds) > 1:
         for metric, labels in together.items():
-            about = (data, Task.CLASSIFY, ALL_LABELS, metric)
-            metrics.append(figure(answers.patients, partial(macro, labels), about))
+            quantity = Quantity(data, Task.CLASSIFY, ALL_LABELS, metric)
+            metrics.append(estimate(images.patients, partial(macro, labels), quantity))
     return metrics

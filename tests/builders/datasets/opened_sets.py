@@ -75,6 +75,6 @@ def whole_batch(cache: Cache, label: str) -> tuple[list[str], Batch]:
 def evaluated(reader: Reader, row: Row) -> tuple[dict[str, NDArray[np.bool_]], dict[str, int]]:
     """Return the masks in source pixels and the number of boxes of each label in evaluation."""
     _, geometry = preprocess(read(reader.read(row.image)), SPEC)
-    masks, _ = predictions._true_masks(predictions._OneAtATime(reader), row, geometry)
-    boxes = predictions._true_boxes(row, masks)
+    masks, _ = predictions.true_masks(reader.read, row, geometry)
+    boxes = predictions.true_boxes(row, masks)
     return masks, {label: len(found) for label, found in boxes.items()}

@@ -112,7 +112,7 @@ class Reference:
     def of(cls, model: TrainedModel, data: bytes) -> "Reference":
         """Read the file as the evaluation does, and run the model."""
         tensor, geometry = preprocess(read(data), model.config.preprocess)
-        _, outputs = model.look(tensor[None])
+        _, outputs = model.predict(tensor[None])
         raw = {h: {k: v[0] for k, v in out.items()} for h, out in outputs.items()}
         return cls(geometry, raw)
 

@@ -1,13 +1,11 @@
-"""Assessment of a run: the splits that may be measured."""
-
-from pathlib import Path
+"""Assessment of a run: splits by which choices may be made."""
 
 import pytest
 
 from training.evaluation.assessment import measure
-from training.evaluation.trained_model import load_run
+from training.evaluation.trained_model import TrainedModel
 
 
-def test_the_test_split_is_not_one_to_choose_by(finetuned: Path) -> None:
+def test_no_choice_is_made_by_the_test_split(evaluated_run: TrainedModel) -> None:
     with pytest.raises(ValueError, match="train or valid"):
-        measure(load_run(finetuned), "test")
+        measure(evaluated_run, "test")

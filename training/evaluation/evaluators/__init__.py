@@ -1,4 +1,4 @@
-"""What is measured of each head: figures are kept image by image, never the images.
+"""Evaluators of the heads: figures are kept image by image, images are not.
 
-Seen --add--> findings | masks | boxes | grounding --metrics--> Metric with its interval
+Prediction --add--> classification | segmentation | detection | grounding --metrics--> Metric
 """

@@ -1,4 +1,7 @@
-"""Findings: AUROC of each and of all, and what the chosen thresholds and temperature are worth."""
+"""Evaluation of findings: ranking, and the quality of the chosen thresholds and temperature.
+
+probabilities of labelled images --add--> of_one_label, of_all_labels --estimate--> metrics
+"""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -6,12 +9,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.manifest import HeadSpec, Metric, Task
+from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
 from training.data.rows.labels import truth
-from training.evaluation.evaluators.estimates import ALL_LABELS, figure
-from training.evaluation.predictions import Prediction, head_output
-from training.evaluation.trained_model import TrainedModel
+from training.evaluation.evaluators.estimates import ALL_LABELS, Quantity, estimate
+from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
     Ranked,
     Statistic,
@@ -26,50 +28,60 @@ from training.metrics.arrays import BoolArray, Float64Array
 Statistics = dict[str, Statistic]
 
 
-class FindingsMeasure:
+class ClassificationEvaluator:
     """Calibrated probabilities of every finding, and the truth as far as it is known."""
 
-    def __init__(self, model: TrainedModel, head: tuple[str, HeadSpec], data: str) -> None:
-        """Measure a head on one data set."""
-        self._model, self._data = model, data
-        self._name, self._head = head
+    def __init__(self, head: EvaluatedHead, data: str) -> None:
+        """Args: head: calibrated head of the findings; data: name of the data set."""
+        self._head, self._data = head, data
         self._patients: list[str] = []
         self._scores: list[list[float]] = []
         self._truths: list[Mapping[str, bool]] = []
 
-    def add(self, seen: Prediction) -> None:
-        """Keep the probabilities of one radiograph that is labelled."""
-        known = truth(seen.row)
-        if not any(label.name in known for label in self._head.labels):
+    def add(self, prediction: Prediction) -> None:
+        """Keep the probabilities of one radiograph, if it is labelled."""
+        known = truth(prediction.row)
+        if not any(label.name in known for label in self._head.spec.labels):
             return
-        found = heads.classify(self._head, head_output(self._model, self._name, seen))
-        self._patients.append(seen.row.patient_id)
+        found = heads.classify(self._head.spec, self._head.outputs(prediction))
+        self._patients.append(prediction.row.patient_id)
         self._scores.append([finding.probability for finding in found])
         self._truths.append(known)
 
     def metrics(self) -> Iterator[Metric]:
-        """Of each label, then of all together."""
+        """Yield the metrics of each label, then those of all together."""
         if not self._patients:
             return
-        names = [label.name for label in self._head.labels]
+        names = [label.name for label in self._head.spec.labels]
+        # each N x K: images x labels
         scores = np.array(self._scores)
         known = np.array([[name in each for name in names] for each in self._truths])
         positive = np.array([[each.get(name, False) for name in names] for each in self._truths])
-        for k, label in enumerate(self._head.labels):
+        for k, label in enumerate(self._head.spec.labels):
             rows = np.flatnonzero(known[:, k])
             each = of_one_label(scores[rows, k], positive[rows, k], label.threshold, label.name)
             patients = [self._patients[i] for i in rows]
             for name, statistic in each.items():
-                yield figure(patients, statistic, (self._data, Task.CLASSIFY, label.name, name))
-        exclusive = self._model.config.exclusive
+                yield estimate(patients, statistic, self._quantity(label.name, name))
+        exclusive = self._head.model.config.exclusive
         for name, statistic in of_all_labels(scores, known, positive, exclusive=exclusive).items():
-            yield figure(self._patients, statistic, (self._data, Task.CLASSIFY, ALL_LABELS, name))
+            yield estimate(self._patients, statistic, self._quantity(ALL_LABELS, name))
+
+    def _quantity(self, label: str, metric: str) -> Quantity:
+        return Quantity(self._data, Task.CLASSIFY, label, metric)
 
 
 def of_one_label(
     scores: Float64Array, positive: BoolArray, threshold: float, label: str
 ) -> Statistics:
-    """Metric -> statistic of the images whose truth is known."""
+    """Return the statistics of one label, by metric.
+
+    Args:
+        scores: N probabilities of the images whose truth is known.
+        positive: N bool, the truth.
+        threshold: probability from which the label counts as predicted.
+        label: name of the label, for error messages.
+    """
     called, everyone = scores >= threshold, np.ones_like(positive)
     return {
         "auroc": Ranked(scores, positive, label).area,
@@ -85,10 +97,17 @@ def of_one_label(
 def of_all_labels(
     scores: Float64Array, known: BoolArray, positive: BoolArray, *, exclusive: bool
 ) -> Statistics:
-    """Metric -> statistic of all labels together, N x K; none of a single label.
+    """Return the statistics of all labels together, by metric; a single label has none.
 
-    The macro AUROC is the mean over the labels. Of findings that exclude each other the one with
-    the highest probability is the answer; images without exactly one true finding do not count.
+    The macro AUROC is the mean over the labels. If the findings exclude each other, the prediction
+    is the one with the highest probability, and images without exactly one true finding do not
+    count.
+
+    Args:
+        scores: N x K probabilities.
+        known: N x K bool, False where the truth is not known.
+        positive: N x K bool, the truth.
+        exclusive: True if the findings exclude each other.
     """
     if scores.shape[1] < 2:
         return {}

@@ -1,4 +1,4 @@
-"""A figure of one data set with its interval, as the manifest keeps it."""
+"""Figures of one data set with their intervals, as the manifest keeps them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,64 +11,80 @@ from training.evaluation.predictions import Prediction
 from training.metrics import Counts, bootstrap, weighted_mean
 
 ALL_LABELS = "all findings"
-"""The label of a figure that is of all labels together."""
+"""Label of a figure that is about all labels together."""
 
 
-class Measure(Protocol):
-    """Something that is measured over the radiographs of one data set."""
+class Evaluator(Protocol):
+    """Measurement of one head on one data set.
 
-    def add(self, seen: Prediction) -> None:
+    An evaluator keeps figures of each radiograph, never the radiograph. A new metric of a head
+    belongs into the evaluator of its kind, and nowhere else.
+    """
+
+    def add(self, prediction: Prediction) -> None:
         """Keep the figures of one radiograph."""
 
     def metrics(self) -> Iterator[Metric]:
-        """Every figure of those that were added."""
+        """Yield every figure of the radiographs that were added, with its interval."""
 
 
-def figure(
-    patients: Sequence[str],
-    statistic: Callable[[Counts], float],
-    about: tuple[str, Task, str, str],
+@dataclass(frozen=True)
+class Quantity:
+    """Data set, task, label and metric that a figure is about."""
+
+    data: str
+    task: Task
+    label: str
+    metric: str
+
+
+def estimate(
+    patients: Sequence[str], statistic: Callable[[Counts], float], quantity: Quantity
 ) -> Metric:
-    """One figure of the test split; NaN where it is not defined.
+    """Return a figure with its 95 % interval; NaN where it is not defined.
 
     Args:
-        patients: of each image.
-        statistic: how often each image counts -> the figure.
-        about: data set, task, label, metric.
+        patients: patient of each image; patients are resampled, not images.
+        statistic: number of times that each image counts -> figure.
+        quantity: the figure's data set, task, label and metric.
     """
-    data, task, label, name = about
     found = bootstrap(statistic, patients)
+    # a bound that is not defined falls back to the figure itself
     low, high = (v if np.isfinite(v) else found.value for v in (found.low, found.high))
-    return Metric(
-        data=data, split="test", task=task, label=label, metric=name, n=found.n,
-        value=round(found.value, 4), low=round(low, 4), high=round(high, 4),
-    )  # fmt: skip
+    return _metric(quantity, found.n, found.value, low, high)
 
 
-def without_interval(value: float, n: int, about: tuple[str, Task, str, str]) -> Metric:
-    """A figure that no resample of patients gives."""
-    data, task, label, name = about
-    told = round(value, 4)
+def point_estimate(value: float, n: int, quantity: Quantity) -> Metric:
+    """Return a figure that cannot be resampled by patient; its interval is the figure alone."""
+    return _metric(quantity, n, value, value, value)
+
+
+def _metric(quantity: Quantity, n: int, value: float, low: float, high: float) -> Metric:
     return Metric(
-        data=data, split="test", task=task, label=label, metric=name, n=n,
-        value=told, low=told, high=told,
+        data=quantity.data, split="test", task=quantity.task, label=quantity.label,
+        metric=quantity.metric, n=n, value=round(value, 4), low=round(low, 4), high=round(high, 4),
     )  # fmt: skip
 
 
 @dataclass
-class Mean:
-    """A figure that is the mean of one value an image; images where it is NaN do not count."""
+class ImageMean:
+    """Mean of one value per image; images whose value is NaN do not count.
+
+    Attributes:
+        patients: patient of each counted image.
+        values: value of each counted image.
+    """
 
     patients: list[str] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
-    def add(self, seen: Prediction, value: float) -> None:
-        """The value of one image."""
+    def add(self, prediction: Prediction, value: float) -> None:
+        """Add the value of one image."""
         if np.isfinite(value):
-            self.patients.append(seen.row.patient_id)
+            self.patients.append(prediction.row.patient_id)
             self.values.append(value)
 
-    def metric(self, about: tuple[str, Task, str, str]) -> Metric:
-        """The mean, NaN without a value."""
+    def metric(self, quantity: Quantity) -> Metric:
+        """Return the mean with its interval; NaN without a value."""
         values = np.array(self.values)
-        return figure(self.patients, lambda counts: weighted_mean(values, counts), about)
+        return estimate(self.patients, lambda counts: weighted_mean(values, counts), quantity)

@@ -1,9 +1,10 @@
-"""Grounding: does the map of a phrase lie where the concept is, for wordings never trained on.
+"""Evaluation of phrase grounding: the map of a phrase against the region of its concept.
 
-    concept -> wordings, and the structure whose mask or boxes say where it is
+    concept -> wordings that were never trained on, and the structure that shows its region
     row     -> mask of the structure, else its boxes filled, else nothing to measure
 
-Also: does something absent score lower than the lungs, and is a finding told by its phrase.
+Two more figures: how often a lung scores higher than something absent, and the AUROC of a finding
+by the similarity of its phrase.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from radiograph.geometry import Box
-from radiograph.manifest import HeadSpec, Metric, Task
+from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.heads import Grounding
 from training.data.rows.labels import truth
-from training.evaluation.evaluators.estimates import Mean, figure
-from training.evaluation.predictions import Prediction
-from training.evaluation.trained_model import Raw, TrainedModel
+from training.evaluation.evaluators.estimates import ImageMean, Quantity, estimate
+from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
     Ranked,
     contrast_to_noise,
@@ -31,28 +31,30 @@ from training.metrics.arrays import BoolArray, FloatArray
 from training.metrics.heatmaps import boxes_around
 
 ORGANS = {"left lung": "Left lung", "right lung": "Right lung", "heart": "Cardiomediastinum"}
-"""Concept -> the structure that it is, by the name of its mask: a box would be mostly beside it."""
+"""Concept -> name of its mask. A box is no region of an organ: it would be mostly outside of it."""
 TARGETS = ORGANS | {
     "pneumonia": "Lung opacity",
     "pneumothorax": "Pneumothorax",
     "foreign object": "Foreign object",
 }
-"""Concept -> the structure that it is, by the names of masks and boxes."""
+"""Concept -> name of its masks and boxes."""
 FINDINGS = {"pneumonia": "Pneumonia", "pneumothorax": "Pneumothorax"}
-"""Concept -> the finding whose presence its phrase should tell."""
+"""Concept -> finding whose presence its similarity is measured by."""
 PART_OF_PEAK = 0.5
-"""A cell whose value reaches this part of the map's highest belongs to the region: the rule of the
-boxes that the service draws (`radiograph.postprocess.heads`), and not tuned on any split."""
-_ONLY_OTHERS = "heart"
-"""The concept of which no wording was set apart as the plain one."""
+"""Fraction of a map's highest value from which a pixel belongs to the region. It is the rule of the
+service's boxes (`radiograph.postprocess.heads`), and was not tuned on any split."""
+_COMPARED = ("left lung", "right lung", "absent")
+"""Concepts whose similarity is needed of every radiograph."""
+_NO_PLAIN_WORDING = "heart"
+"""Concept without a plain wording: all of its wordings are unseen ones."""
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """Where a structure is in one radiograph.
+class TrueRegion:
+    """Region of a structure in one radiograph.
 
     Attributes:
-        mask: rows x columns; where boxes are known and no mask, the boxes filled.
+        mask: rows x columns; the filled boxes where only boxes are known.
         boxes: the boxes, or those around the connected parts of the mask.
     """
 
@@ -60,125 +62,132 @@ class Place:
     boxes: tuple[Box, ...]
 
 
-def place_of(seen: Prediction, structure: str) -> Place | None:
-    """Where a structure is; None where that is not known, or it is nowhere."""
-    mask = seen.masks.get(structure)
+def true_region(prediction: Prediction, structure: str) -> TrueRegion | None:
+    """Return the region of a structure; None if it is not known or the structure is absent."""
+    mask = prediction.masks.get(structure)
     if mask is not None:
-        return Place(mask, tuple(boxes_around(mask))) if mask.any() else None
-    boxes = seen.boxes.get(structure)
+        return TrueRegion(mask, tuple(boxes_around(mask))) if mask.any() else None
+    boxes = prediction.boxes.get(structure)
     if not boxes or structure in ORGANS.values():
         return None
-    filled = np.zeros(seen.counted.shape, dtype=bool)
+    filled = np.zeros(prediction.counted.shape, dtype=bool)
     for x0, y0, x1, y1 in boxes:
         columns, rows = (slice(max(0, round(a)), max(0, round(b))) for a, b in ((x0, x1), (y0, y1)))
         filled[rows, columns] = True
-    return Place(filled, tuple(boxes)) if filled.any() else None
+    return TrueRegion(filled, tuple(boxes)) if filled.any() else None
 
 
 def region_figures(
-    heat: FloatArray, cut: float, place: Place, counted: BoolArray
+    heat: FloatArray, threshold: float, region: TrueRegion, counted: BoolArray
 ) -> dict[str, float]:
-    """Metric -> value of one map, rows x columns, whose region is what reaches the cut."""
-    region = heat >= cut
+    """Return the metrics of one map, rows x columns; pixels that reach the threshold are predicted.
+
+    Args:
+        heat: values of the map.
+        threshold: smallest value of a predicted pixel.
+        region: region of the structure.
+        counted: False for pixels that are not annotated.
+    """
+    predicted = heat >= threshold
     return {
-        "cnr": contrast_to_noise(heat.astype(np.float64), place.mask, counted),
-        "iou": mask_iou(region, place.mask, counted),
-        "dice": dice(region, place.mask, counted),
-        "recall": region_recall(region, place.boxes),
+        "cnr": contrast_to_noise(heat.astype(np.float64), region.mask, counted),
+        "iou": mask_iou(predicted, region.mask, counted),
+        "dice": dice(predicted, region.mask, counted),
+        "recall": region_recall(predicted, region.boxes),
     }
 
 
-class GroundingMeasure:
-    """One ground head on one data set."""
+class GroundingEvaluator:
+    """Metrics of one ground head on one data set."""
 
     def __init__(
-        self,
-        model: TrainedModel,
-        head: tuple[str, HeadSpec],
-        data: str,
-        wordings: Mapping[str, Sequence[str]],
+        self, head: EvaluatedHead, data: str, wordings: Mapping[str, Sequence[str]]
     ) -> None:
         """Embed every phrase once.
 
         Args:
-            model: the run.
-            head: name and description.
-            data: name of the set.
-            wordings: concept -> those that nothing was trained on; `absent` is in no radiograph.
+            head: head that answers phrases.
+            data: name of the data set.
+            wordings: concept -> phrases that nothing was trained on, used beside the plain name of
+                the concept; the concept `absent` is in no radiograph.
         """
-        self._model, self._data = model, data
-        self._name, self._head = head
+        self._head, self._data = head, data
         self._wordings = {concept: list(texts) for concept, texts in wordings.items()}
         for concept in TARGETS:
-            if concept != _ONLY_OTHERS:
+            if concept != _NO_PLAIN_WORDING:
                 self._wordings.setdefault(concept, []).insert(0, concept)
-        self._texts = {c: model.text(texts) for c, texts in self._wordings.items()}
-        self._means: dict[tuple[str, str], Mean] = {}
-        self._told: dict[str, list[tuple[str, float, bool]]] = {}
+        self._texts = {c: head.model.text(texts) for c, texts in self._wordings.items()}
+        self._means: dict[tuple[str, str], ImageMean] = {}
+        self._similarities: dict[str, list[tuple[str, float, bool]]] = {}
 
-    def add(self, seen: Prediction) -> None:
+    def add(self, prediction: Prediction) -> None:
         """Keep the figures of one radiograph."""
-        known = truth(seen.row)
+        known = truth(prediction.row)
         similarity: dict[str, list[float]] = {}
         for concept in self._wordings:
-            place = place_of(seen, TARGETS.get(concept, ""))
-            tells = FINDINGS.get(concept, "") in known
-            if place is None and not tells and concept not in ("left lung", "right lung", "absent"):
-                continue  # nothing to compare with
-            raw = self._raw(seen, concept)
-            answers = heads.ground(self._head, raw, self._wordings[concept], seen.geometry)
+            region = true_region(prediction, TARGETS.get(concept, ""))
+            labelled = FINDINGS.get(concept, "") in known
+            if region is None and not labelled and concept not in _COMPARED:
+                continue
+            raw = self._head.phrase_outputs(prediction, self._texts[concept])
+            wordings, geometry = self._wordings[concept], prediction.geometry
+            answers = heads.ground(self._head.spec, raw, wordings, geometry)
             similarity[concept] = [answer.similarity for answer in answers]
-            if place is not None:
-                self._pointing(seen, concept, place, answers)
-                if concept != _ONLY_OTHERS:
-                    self._regions(seen, concept, place, raw["logits"][0])
-            if tells:
+            if region is not None:
+                self._pointing(prediction, concept, region, answers)
+                if concept != _NO_PLAIN_WORDING:
+                    self._regions(prediction, concept, region, raw["logits"][0])
+            if labelled:
                 present = known[FINDINGS[concept]]
-                told = (seen.row.patient_id, answers[0].similarity, present)
-                self._told.setdefault(concept, []).append(told)
+                scored = (prediction.row.patient_id, answers[0].similarity, present)
+                self._similarities.setdefault(concept, []).append(scored)
         lungs = similarity["left lung"] + similarity["right lung"]
         ordered = float(np.mean([p > a for p in lungs for a in similarity["absent"]]))
-        self._keep(seen, "present above absent, unseen wordings", "ordered pairs", ordered)
+        self._keep(prediction, "present above absent, unseen wordings", "ordered pairs", ordered)
 
-    def _raw(self, seen: Prediction, concept: str) -> Raw:
-        inputs = seen.features | {"phrase_features": self._texts[concept]}
-        return {k: v[0] for k, v in self._model.head(self._name, inputs).items()}
-
-    def _keep(self, seen: Prediction, label: str, metric: str, value: float) -> None:
-        self._means.setdefault((label, metric), Mean()).add(seen, value)
+    def _keep(self, prediction: Prediction, label: str, metric: str, value: float) -> None:
+        self._means.setdefault((label, metric), ImageMean()).add(prediction, value)
 
     def _pointing(
-        self, seen: Prediction, concept: str, place: Place, answers: Sequence[Grounding]
+        self,
+        prediction: Prediction,
+        concept: str,
+        region: TrueRegion,
+        answers: Sequence[Grounding],
     ) -> None:
+        """Keep whether the peak of the plain wording, and of the others, lies in the region."""
         inside = [
-            a.peak is not None and bool(place.mask[int(a.peak[1]), int(a.peak[0])]) for a in answers
+            a.peak is not None and bool(region.mask[int(a.peak[1]), int(a.peak[0])])
+            for a in answers
         ]
-        others = inside if concept == _ONLY_OTHERS else inside[1:]
-        if concept != _ONLY_OTHERS:
-            self._keep(seen, concept, "pointing", float(inside[0]))
+        others = inside if concept == _NO_PLAIN_WORDING else inside[1:]
+        if concept != _NO_PLAIN_WORDING:
+            self._keep(prediction, concept, "pointing", float(inside[0]))
         if others:
-            self._keep(seen, f"{concept}, unseen wordings", "pointing", float(np.mean(others)))
+            label = f"{concept}, unseen wordings"
+            self._keep(prediction, label, "pointing", float(np.mean(others)))
 
-    def _regions(self, seen: Prediction, concept: str, place: Place, logits: FloatArray) -> None:
-        """Figures of the plain wording's map, in source pixels."""
-        heat = seen.geometry.map_to_source(_probabilities(logits, self._head.temperature))
-        top = float(seen.geometry.crop(_probabilities(logits, self._head.temperature)).max())
-        for metric, value in region_figures(heat, PART_OF_PEAK * top, place, seen.counted).items():
-            self._keep(seen, concept, metric, value)
+    def _regions(
+        self, prediction: Prediction, concept: str, region: TrueRegion, logits: FloatArray
+    ) -> None:
+        """Keep the figures of the plain wording's map, in source pixels."""
+        probabilities = sigmoid(logits, self._head.spec.temperature)
+        heat = prediction.geometry.map_to_source(probabilities)
+        threshold = PART_OF_PEAK * float(prediction.geometry.crop(probabilities).max())
+        figures = region_figures(heat, threshold, region, prediction.counted)
+        for metric, value in figures.items():
+            self._keep(prediction, concept, metric, value)
 
     def metrics(self) -> Iterator[Metric]:
-        """Every figure, its name ending in the method of the head."""
-        method = self._head.method or ""
-        for (label, metric), found in self._means.items():
-            yield found.metric((self._data, Task.GROUND, label, f"{metric} ({method})"))
-        for concept, told in self._told.items():
-            scores = np.array([similarity for _, similarity, _ in told])
-            ranked = Ranked(scores, np.array([present for *_, present in told]), concept)
-            about = (self._data, Task.GROUND, concept, f"auroc ({method})")
-            yield figure([patient for patient, *_ in told], ranked.area, about)
+        """Yield every figure; its name ends in the method of the head."""
+        method = self._head.spec.method or ""
+        for (label, metric), mean in self._means.items():
+            yield mean.metric(self._quantity(label, f"{metric} ({method})"))
+        for concept, scored in self._similarities.items():
+            scores = np.array([similarity for _, similarity, _ in scored])
+            ranked = Ranked(scores, np.array([present for *_, present in scored]), concept)
+            quantity = self._quantity(concept, f"auroc ({method})")
+            yield estimate([patient for patient, *_ in scored], ranked.area, quantity)
 
-
-def _probabilities(logits: FloatArray, temperature: float) -> FloatArray:
-    """The values of a head's heat map, over the whole square."""
-    values: FloatArray = sigmoid(logits, temperature).astype(np.float32)
-    return values
+    def _quantity(self, label: str, metric: str) -> Quantity:
+        return Quantity(self._data, Task.GROUND, label, metric)

@@ -1,13 +1,16 @@
-"""Masks: Dice and IoU image by image in source pixels, empty ones counted and not."""
+"""Evaluation of masks: Dice and IoU of each image in source pixels.
+
+masks of each image --add--> one value per image --ImageMean--> metrics
+"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from radiograph.manifest import HeadSpec, Metric, Task
 from radiograph.postprocess import heads
 from training.data.rows.masks import LUNGS
-from training.evaluation.evaluators.estimates import Mean, without_interval
-from training.evaluation.predictions import Prediction, head_output
-from training.evaluation.trained_model import TrainedModel
+from training.evaluation.evaluators.estimates import ImageMean, Quantity, point_estimate
+from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import dice, mask_iou
 from training.metrics.arrays import FloatArray
 from training.metrics.mgca_protocol import SUFFIX, grid_dice, mean_of_batches
@@ -15,61 +18,66 @@ from training.metrics.mgca_protocol import SUFFIX, grid_dice, mean_of_batches
 PRESENT = "dice, where present"
 
 
-class MasksMeasure:
+class SegmentationEvaluator:
     """Dice and IoU of each structure that is annotated.
 
-    `dice` and `iou` count every annotated image, one that shows nothing as 1 or 0 (see
-    `training.metrics.overlap`). `dice, where present` is that of the images that show something,
-    told where not all do.
+    `dice` and `iou` count every annotated image; an image without the structure counts as 1 or 0
+    (see `training.metrics.overlap`). `dice, where present` counts the images that show the
+    structure; it is reported if not all do.
     """
 
-    def __init__(self, model: TrainedModel, head: tuple[str, HeadSpec], data: str) -> None:
-        """Measure a head on one data set."""
-        self._model, self._data = model, data
-        self._name, self._head = head[0], _with_withheld(head[1])
-        self._found: dict[tuple[str, str], Mean] = {}
+    def __init__(self, head: EvaluatedHead, data: str) -> None:
+        """Args: head: calibrated head of the masks; data: name of the data set."""
+        self._head = replace(head, spec=_with_withheld(head.spec))
+        self._data = data
+        self._means: dict[tuple[str, str], ImageMean] = {}
         self._published: dict[str, list[float]] = {}
 
-    def add(self, seen: Prediction) -> None:
-        """Keep the figures of one radiograph that has a mask."""
-        if not seen.masks:
+    def add(self, prediction: Prediction) -> None:
+        """Keep the figures of one radiograph, if it has a mask."""
+        true_masks, counted = prediction.masks, prediction.counted
+        if not true_masks:
             return
-        raw = head_output(self._model, self._name, seen)
-        predicted = {m.name: m.mask for m in heads.segment(self._head, raw, seen.geometry, None)}
-        pairs = {n: (predicted[n], seen.masks[n]) for n in predicted if n in seen.masks}
+        raw = self._head.outputs(prediction)
+        answers = heads.segment(self._head.spec, raw, prediction.geometry, None)
+        predicted = {answer.name: answer.mask for answer in answers}
+        pairs = {n: (predicted[n], true_masks[n]) for n in predicted if n in true_masks}
         if set(LUNGS) <= set(pairs):
             left, right = (pairs[name] for name in LUNGS)
             pairs["Both lungs"] = (left[0] | right[0], left[1] | right[1])
         for name, (ours, true) in pairs.items():
-            self._keep(seen, name, "dice", value := dice(ours, true, seen.counted))
-            self._keep(seen, name, "iou", mask_iou(ours, true, seen.counted))
-            if (true & seen.counted).any():
-                self._keep(seen, name, PRESENT, value)
-        if self._model.config.data.protocol == "mgca":
-            self._as_published(seen, raw["logits"])
+            self._keep(prediction, name, "dice", value := dice(ours, true, counted))
+            self._keep(prediction, name, "iou", mask_iou(ours, true, counted))
+            if (true & counted).any():
+                self._keep(prediction, name, PRESENT, value)
+        if self._head.model.config.data.protocol == "mgca":
+            self._keep_published(prediction, raw["logits"])
 
-    def _keep(self, seen: Prediction, label: str, metric: str, value: float) -> None:
-        self._found.setdefault((label, metric), Mean()).add(seen, value)
+    def _keep(self, prediction: Prediction, label: str, metric: str, value: float) -> None:
+        self._means.setdefault((label, metric), ImageMean()).add(prediction, value)
 
-    def _as_published(self, seen: Prediction, logits: FloatArray) -> None:
-        for label, grid in zip(self._head.labels, logits, strict=True):
-            if label.name in seen.masks:
-                value = grid_dice(grid, seen.masks[label.name], seen.geometry)
+    def _keep_published(self, prediction: Prediction, logits: FloatArray) -> None:
+        """Keep the Dice on the model's grid, as the published code computes it."""
+        for label, grid in zip(self._head.spec.labels, logits, strict=True):
+            if label.name in prediction.masks:
+                value = grid_dice(grid, prediction.masks[label.name], prediction.geometry)
                 self._published.setdefault(label.name, []).append(value)
 
     def metrics(self) -> Iterator[Metric]:
-        """Of each structure."""
-        for (label, metric), found in self._found.items():
-            if metric != PRESENT or len(found.values) < len(self._found[label, "dice"].values):
-                yield found.metric((self._data, Task.SEGMENT, label, metric))
+        """Yield the metrics of each structure."""
+        for (label, metric), mean in self._means.items():
+            if metric != PRESENT or len(mean.values) < len(self._means[label, "dice"].values):
+                yield mean.metric(self._quantity(label, metric))
         for label, values in self._published.items():
-            value = mean_of_batches(values, self._model.config.batch_size)
-            about = (self._data, Task.SEGMENT, label, "dice" + SUFFIX)
-            yield without_interval(value, len(values), about)
+            value = mean_of_batches(values, self._head.model.config.batch_size)
+            yield point_estimate(value, len(values), self._quantity(label, "dice" + SUFFIX))
+
+    def _quantity(self, label: str, metric: str) -> Quantity:
+        return Quantity(self._data, Task.SEGMENT, label, metric)
 
 
 def _with_withheld(head: HeadSpec) -> HeadSpec:
-    """The head with its withheld labels shown at 0.5: the card says how poor they are."""
+    """Return the head with a threshold of 0.5 for withheld labels, which are measured as well."""
     labels = tuple(
         label.model_copy(update={"threshold": 0.5}) if label.withheld else label
         for label in head.labels

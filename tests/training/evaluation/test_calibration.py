@@ -1,0 +1,107 @@
+"""Calibration: temperature and thresholds, chosen on the validation split."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from radiograph.manifest import HeadSpec, Task
+from radiograph.postprocess import heads
+from training.evaluation.calibration import ThresholdRule, calibrate
+from training.evaluation.predictions import Prediction, predict_split
+from training.evaluation.trained_model import TrainedModel
+from training.metrics.arrays import FloatArray
+
+
+def test_calibration_describes_every_head(calibrated: dict[str, HeadSpec]) -> None:
+    assert {name: spec.kind for name, spec in calibrated.items()} == {
+        "findings": Task.CLASSIFY,
+        "anatomy": Task.SEGMENT,
+        "boxes": Task.DETECT,
+        "regions": Task.GROUND,
+        "similarity": Task.GROUND,
+    }
+    assert calibrated["regions"].method == "aligned"
+    assert calibrated["similarity"].method == "zero_shot"
+    assert 0.25 <= calibrated["findings"].temperature <= 8
+    assert "validation" in calibrated["findings"].threshold_rule
+
+
+def test_predictions_need_not_be_kept_to_calibrate(
+    evaluated_run: TrainedModel, calibrated: dict[str, HeadSpec]
+) -> None:
+    assert calibrate(evaluated_run, predict_split(evaluated_run, "train", ("open",))) == calibrated
+
+
+def test_an_empty_split_chooses_nothing(evaluated_run: TrainedModel) -> None:
+    specs = calibrate(evaluated_run, [])
+    assert {label.threshold for label in specs["findings"].labels} == {0.5}
+    assert specs["findings"].temperature == 1.0
+    assert "Pneumonia, Viral pneumonia" in specs["findings"].threshold_rule
+    assert all(label.withheld for name in ("anatomy", "boxes") for label in specs[name].labels)
+
+
+def test_thresholds_by_a_target_sensitivity_say_so(
+    evaluated_run: TrainedModel, predictions: list[Prediction]
+) -> None:
+    spec = calibrate(evaluated_run, predictions, ThresholdRule.parse("sensitivity:1.0"))["findings"]
+    assert spec.threshold_rule == (
+        "the highest of sensitivity 1, for each label, on the validation split; "
+        "0.5 where that has one class only: Viral pneumonia"
+    )
+    found = [heads.classify(spec, one.outputs["findings"])[0] for one in predictions]
+    assert all(
+        f.positive
+        for f, one in zip(found, predictions, strict=True)
+        if "pneumonia" in one.row.labels
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "best", "sensitivity", "sensitivity:", "sensitivity:0", "sensitivity:95",
+             "sensitivity:nan", "specificity:0.9", "youden:1"],
+)  # fmt: skip
+def test_an_unknown_threshold_rule_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ValueError, match=r"youden or sensitivity:0\.95, not"):
+        ThresholdRule.parse(text)
+
+
+@pytest.mark.parametrize(("right", "withheld"), [(True, False), (False, True)])
+def test_a_finding_is_withheld_by_the_images_that_show_it_alone(
+    evaluated_run: TrainedModel, predictions: list[Prediction], *, right: bool, withheld: bool
+) -> None:
+    """Seven images show nothing, and nothing is drawn in them: a mean Dice of at least 7 / 8."""
+    config = evaluated_run.config.model_copy(update={"masks": ("Pneumothorax",)})
+    shape = predictions[0].counted.shape
+    some = np.zeros(shape, dtype=bool)
+    some[:, :32] = True
+    images = [
+        replace(
+            one,
+            masks={"Pneumothorax": some if number == 0 else ~some & some},
+            outputs={
+                "anatomy": {"logits": _logits(some if right and number == 0 else ~some & some)}
+            },
+        )
+        for number, one in enumerate(predictions)
+    ]
+    heads_alone = {"anatomy": evaluated_run.heads["anatomy"]}
+    specs = calibrate(replace(evaluated_run, config=config, heads=heads_alone), images)
+    assert specs["anatomy"].labels[0].withheld is withheld
+
+
+def _logits(mask: NDArray[np.bool_]) -> FloatArray:
+    return np.where(mask, 6, -6)[None].astype(np.float32)
+
+
+def test_scores_that_are_not_finite_are_refused(
+    evaluated_run: TrainedModel, predictions: list[Prediction]
+) -> None:
+    with pytest.raises(ValueError, match="temperature: 16 of 16 scores are not finite"):
+        calibrate(evaluated_run, [_without_numbers(one) for one in predictions])
+
+
+def _without_numbers(prediction: Prediction) -> Prediction:
+    logits = np.full(2, np.nan, dtype=np.float32)
+    return replace(prediction, outputs=prediction.outputs | {"findings": {"logits": logits}})
