@@ -126,14 +126,9 @@ def table(
     from training.experiments.plan import PRETRAINED, TableRequest
     from training.experiments.result_store import ResultFolder
 
-    request = TableRequest(
-        table=number,
-        fractions=tuple(fraction or ()),
-        seeds=_seeds(seeds),
-        protocols=("sound", "mgca") if protocol == "both" else (protocol,),
-        detector=detector,
-        only=tuple(only or ()),
-    )
+    protocols = ("sound", "mgca") if protocol == "both" else (protocol,)
+    fractions, sets = tuple(fraction or ()), tuple(only or ())
+    request = TableRequest(number, fractions, _seeds(seeds), protocols, detector, sets)
     named = recipes or COLLECTIONS.get(number, "tables")
     folder = ResultFolder(out or Path("runs") / Path(named).stem)
     checkpoints = _checkpoints(arm or ()) | ({PRETRAINED: pretrained} if pretrained else {})
@@ -142,14 +137,13 @@ def table(
             if dry_run:
                 _list(job, folder)
                 continue
+            reasons: dict[Cell, str] = {}
             if table_only:
                 folder.check(job.claim)
-                reasons: dict[Cell, str] = {}
             else:
                 reasons = _fill(job, folder.path, cache, keep_weights=keep_weights)
             _render(job, folder, reasons, write)
-            if picture is not None:
-                _draw(job, folder, cache, picture)
+            _draw(job, folder, cache, picture)
     except ValueError as error:
         raise typer.BadParameter(describe_error(error)) from error
 
@@ -238,11 +232,12 @@ def _render(
         rewrite(page, text, markers(f"table {name}"))
 
 
-def _draw(job: "TableJob", folder: "ResultFolder", cache: Path, picture: Path) -> None:
+def _draw(job: "TableJob", folder: "ResultFolder", cache: Path, picture: Path | None) -> None:
+    """Write the picture in the first of several processes, if one is requested."""
     from training.experiments.paired_differences import draw
     from training.experiments.run import is_first
 
-    if is_first():
+    if picture is not None and is_first():
         draw(job, folder, cache, picture)
 
 

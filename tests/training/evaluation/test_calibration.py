@@ -99,9 +99,9 @@ def test_scores_that_are_not_finite_are_refused(
     evaluated_run: TrainedModel, predictions: list[Prediction]
 ) -> None:
     with pytest.raises(ValueError, match="temperature: 16 of 16 scores are not finite"):
-        calibrate(evaluated_run, [_without_numbers(one) for one in predictions])
+        calibrate(evaluated_run, [_not_finite(one) for one in predictions])
 
 
-def _without_numbers(prediction: Prediction) -> Prediction:
+def _not_finite(prediction: Prediction) -> Prediction:
     logits = np.full(2, np.nan, dtype=np.float32)
     return replace(prediction, outputs=prediction.outputs | {"findings": {"logits": logits}})

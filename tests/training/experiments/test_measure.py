@@ -1,4 +1,4 @@
-"""Which of the figures of an evaluation a column of a table takes."""
+"""The figure that a column of a table takes from an evaluation."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_several_findings_have_the_figure_of_all_together() -> None:
         _figure(metrics, _task("a", "b"), "auroc")
 
 
-def test_maps_are_told_apart_by_whether_regions_were_trained_on() -> None:
+def test_trained_and_zero_shot_maps_have_different_metrics() -> None:
     grounded = {"kind": "ground", "recipe": "segment"}
     trained = _task("left lung").model_copy(update=grounded)
     untrained = trained.model_copy(update={"recipe": None})

@@ -102,7 +102,7 @@ def test_one_seed_has_its_interval(job: TableJob, tmp_path: Path) -> None:
     assert "Missing" not in page
 
 
-def test_groups_and_protocols_are_told_apart(tmp_path: Path) -> None:
+def test_groups_and_protocols_have_their_own_headings(tmp_path: Path) -> None:
     job = tiny_tables.job(tmp_path, tmp_path, "5", protocols=("sound", "mgca"))
     page = _page(job, ResultFolder(tmp_path), {})
     assert page.index("### Pneumonia, AUC, protocol sound") < page.index(", AUC, protocol mgca")

@@ -26,8 +26,9 @@ def test_a_figure_has_the_interval_of_its_patients() -> None:
 
 
 def test_an_interval_that_is_not_defined_is_the_figure_itself() -> None:
-    """Each resample of a single patient is that patient, so only the figure is ever defined."""
-    metric = estimate(["a"], lambda _: 0.25, DICE)
+    """No resample of thirty patients draws each of them once."""
+    patients = [str(number) for number in range(30)]
+    metric = estimate(patients, lambda n: 0.25 if (n == 1).all() else float("nan"), DICE)
     assert (metric.low, metric.value, metric.high) == (0.25, 0.25, 0.25)
 
 
