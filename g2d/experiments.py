@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from training.config.run import Protocol
     from training.experiments.plan import Cell, TableJob, TableRequest
     from training.experiments.result_store import ResultFolder
 
@@ -126,6 +127,7 @@ def table(
     from training.experiments.plan import PRETRAINED, TableRequest
     from training.experiments.result_store import ResultFolder
 
+    protocols: tuple[Protocol, ...]
     protocols = ("sound", "mgca") if protocol == "both" else (protocol,)
     fractions, sets = tuple(fraction or ()), tuple(only or ())
     request = TableRequest(number, fractions, _seeds(seeds), protocols, detector, sets)
