@@ -9,14 +9,15 @@ Warnings have the form `code: message`. The codes are listed in `header_warnings
 `patient_orientation`, `pixel_spacing` and below; those of `grayscale` name the attribute that
 could not be applied.
 
-    modality_unstated    the header names no modality; body part or view tell a radiograph
+    modality_unstated    the header names no modality; SOP class, body part or view tell it
     excess_pixel_data    there are more pixel data than one frame needs
 
 An object counts as a radiograph if Modality (0008,0060) is CR, DX or RG, whatever its SOP class,
 because real archives hold radiographs as secondary captures too. RF, XA, MG, IO and PX are
 projections as well, but of other kinds than those that the models were trained on. OT and an
-absent modality are no evidence, since a secondary capture may be a scanned letter: such an object
-is accepted, with a warning, only if the header names the chest or a PA or AP view.
+absent modality are no evidence. The SOP class then decides, of the data set or else of the file
+meta information: CR and DX are radiographs, while a secondary capture may be a scanned letter and
+is accepted only if the header names the chest or a PA or AP view. Either gives a warning.
 """
 
 from dataclasses import dataclass
@@ -39,21 +40,21 @@ from radiograph.readers import codecs, part10
 from radiograph.readers.codecs import Samples
 from radiograph.readers.grayscale import SampleLayout, render
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
-from radiograph.readers.header.header_warnings import (
-    FRONTAL_VIEWS,
-    header_warnings,
-    is_lateral,
-    names_chest,
-    view_position,
-)
+from radiograph.readers.header.header_warnings import header_warnings, names_chest
 from radiograph.readers.header.patient_orientation import patient_orientation
 from radiograph.readers.header.pixel_spacing import pixel_spacing
+from radiograph.readers.header.view import View, read_view
 
 _RADIOGRAPH_MODALITIES = {"CR", "DX", "RG"}
-_UNSTATED_MODALITIES = {"", "OT"}
+_UNSTATED_MODALITIES = {"", "OT", "UNKNOWN"}
+_RADIOGRAPH_CLASSES = {
+    uid.ComputedRadiographyImageStorage,
+    uid.DigitalXRayImageStorageForPresentation,
+    uid.DigitalXRayImageStorageForProcessing,
+}
 _MODALITY_UNSTATED = (
-    "modality_unstated: the header names no modality; taken for a radiograph by its body part "
-    "or view"
+    "modality_unstated: the header names no modality; taken for a radiograph by its SOP class, "
+    "body part or view"
 )
 _EXCESS_PIXEL_DATA = "excess_pixel_data: there are more pixel data than one frame needs"
 
@@ -94,29 +95,38 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         UnusableImage: the pixels are not those of a radiograph, such as floating point.
     """
     with as_malformed_input("the file cannot be read as DICOM"):
-        header, transfer_syntax = part10.parse(data, limits)
-        accepted = _accept(header)
+        header, meta = part10.parse(data, limits)
+        view = read_view(header)
+        sop_class = header.text("SOPClassUID") or meta.sop_class
+        accepted = _accept(header, sop_class, view)
         frame = _frame(header, limits)
-        stored, layout, excess = _stored(header, transfer_syntax, frame)
+        stored, layout, excess = _stored(header, meta.transfer_syntax, frame)
         inverted = frame.photometric_interpretation == "MONOCHROME1"
         pixels, rendered = render(stored, layout, header, inverted=inverted)
         spacing_mm, spacing = pixel_spacing(header)
-        orientation, laterality, turned = patient_orientation(header, lateral=is_lateral(header))
+        orientation, laterality, turned = patient_orientation(header, lateral=view.is_lateral)
         return Radiograph(
             pixels=pixels,
             spacing_mm=spacing_mm,
             photometric_interpretation=frame.photometric_interpretation,
-            view_position=view_position(header),
+            view_position=view.position,
             sop_instance_uid=header.uid("SOPInstanceUID"),
             orientation=orientation,
             laterality=laterality,
-            warnings=(*accepted, *header_warnings(header), *turned, *rendered, *excess, *spacing),
+            warnings=(
+                *accepted,
+                *header_warnings(header, view, sop_class),
+                *turned,
+                *rendered,
+                *excess,
+                *spacing,
+            ),
         )
 
 
-def _accept(header: Attributes) -> tuple[str, ...]:
+def _accept(header: Attributes, sop_class: str, view: View) -> tuple[str, ...]:
     """Refuse what is not one grayscale radiograph; return a warning if the modality is unstated."""
-    warnings = _accept_modality(header)
+    warnings = _accept_modality(header, sop_class, view)
     if "PixelData" not in header:
         if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
             raise UnusableImage("floating point pixels are not a radiograph's")
@@ -131,18 +141,18 @@ def _accept(header: Attributes) -> tuple[str, ...]:
     return warnings
 
 
-def _accept_modality(header: Attributes) -> tuple[str, ...]:
+def _accept_modality(header: Attributes, sop_class: str, view: View) -> tuple[str, ...]:
     """Refuse an object that is not a radiograph, as the module's docstring defines it."""
     modality = header.text("Modality")
     if modality in _RADIOGRAPH_MODALITIES:
         return ()
     if not modality and "PixelData" not in header:
         raise NoPixelData("the object holds no image")
-    if (
-        modality in _UNSTATED_MODALITIES
-        and header.text("SOPClassUID") == uid.SecondaryCaptureImageStorage
-        and (names_chest(header) or view_position(header) in FRONTAL_VIEWS)
-    ):
+    is_evidence = sop_class in _RADIOGRAPH_CLASSES or (
+        sop_class == uid.SecondaryCaptureImageStorage
+        and (names_chest(header) or view.is_stated_frontal)
+    )
+    if modality in _UNSTATED_MODALITIES and is_evidence:
         return (_MODALITY_UNSTATED,)
     raise WrongModality("the image is not a projection radiograph (CR, DX or RG)")
 

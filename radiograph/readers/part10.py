@@ -13,6 +13,7 @@ Source: DICOM PS3.10 section 7 (file format), PS3.5 annex A (transfer syntaxes).
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom.filereader import read_dataset
@@ -44,7 +45,12 @@ _VRS_WITH_LONG_LENGTH = {
 }
 """VRs with two reserved bytes and a 32-bit length (PS3.5 section 7.1.2)."""
 
-_TRANSFER_SYNTAX_UID = (0x0002, 0x0010)
+_SOP_CLASS_UID, _TRANSFER_SYNTAX_UID = 0x0002, 0x0010
+"""Elements of group 0002: Media Storage SOP Class UID and Transfer Syntax UID."""
+
+_LARGEST_FIRST_GROUP = 0x0028
+"""No data set of an image starts behind the group of its pixels' description."""
+
 _READS_PER_ELEMENT = 3
 _MAX_META_ELEMENTS = 1000
 
@@ -64,12 +70,25 @@ def looks_like_dicom(data: bytes) -> bool:
     return big_group == 0x0008 and explicit_vr
 
 
-def parse(data: bytes, limits: Limits) -> tuple[Attributes, str]:
+@dataclass(frozen=True)
+class FileMeta:
+    """File meta information, as far as it is used.
+
+    Attributes:
+        transfer_syntax: UID of a supported transfer syntax.
+        sop_class: Media Storage SOP Class UID, or empty; the data set should repeat it.
+    """
+
+    transfer_syntax: str
+    sop_class: str
+
+
+def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
     """Parse the data set of a file without decoding its pixels.
 
     Returns:
         attributes: the data set.
-        transfer_syntax: the UID of a supported transfer syntax.
+        meta: the file meta information.
 
     Raises:
         MalformedInput: the bytes are not DICOM, or broken.
@@ -79,14 +98,16 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, str]:
     limits.check_bytes(data)
     if not looks_like_dicom(data):
         raise MediaTypeMismatch("the bytes are not a DICOM file")
-    transfer_syntax, start = _file_meta(data)
-    if transfer_syntax is None:
+    uids, start = _file_meta(data)
+    transfer_syntax = uids.get(_TRANSFER_SYNTAX_UID)
+    if not transfer_syntax:
         raise UnsupportedEncoding("the file names no transfer syntax")
     if transfer_syntax not in SUPPORTED:
         raise UnsupportedEncoding("the file has a transfer syntax that is not supported")
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(data, start, limits.max_inflated_bytes), 0
     little_endian = transfer_syntax != ExplicitVRBigEndian
+    _check_byte_order(data, start, little_endian=little_endian)
     source = _BudgetedReader(data, start, limits.max_elements)
     implicit_vr = transfer_syntax == ImplicitVRLittleEndian
     try:
@@ -98,13 +119,32 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, str]:
     # pydicom only warns of an element that is cut short, and seeks back to its start.
     if "PixelData" not in dataset and source.tell() < len(data):
         raise MalformedInput("the data set is cut short")
-    return Attributes(dataset, little_endian=little_endian), transfer_syntax
+    attributes = Attributes(dataset, little_endian=little_endian)
+    return attributes, FileMeta(transfer_syntax, uids.get(_SOP_CLASS_UID, ""))
 
 
-def _file_meta(data: bytes) -> tuple[str | None, int]:
-    """Return Transfer Syntax UID (0002,0010), or None, and the offset of the data set."""
+def _check_byte_order(data: bytes, start: int, *, little_endian: bool) -> None:
+    """Refuse a data set whose first tag has the other byte order than the file meta information.
+
+    pydicom would read it as one long element, or as none.
+    """
+    declared, swapped = ("<H", ">H") if little_endian else (">H", "<H")
+    if start + 8 > len(data):
+        return
+    (group,), (swapped_group,) = (
+        struct.unpack_from(order, data, start) for order in (declared, swapped)
+    )
+    if swapped_group <= _LARGEST_FIRST_GROUP < group:
+        written, stated = ("big", "little") if little_endian else ("little", "big")
+        raise MalformedInput(
+            f"the data set is {written} endian, but the transfer syntax says {stated} endian"
+        )
+
+
+def _file_meta(data: bytes) -> tuple[dict[int, str], int]:
+    """Return the UIDs of the file meta information by element, and the offset of the data set."""
     at = _PREAMBLE_BYTES + 4 if data[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == _PREFIX else 0
-    transfer_syntax = None
+    uids: dict[int, str] = {}
     for _ in range(_MAX_META_ELEMENTS):
         if at + 8 > len(data):
             break
@@ -118,10 +158,10 @@ def _file_meta(data: bytes) -> tuple[str | None, int]:
             at += 4
         if at + length > len(data):
             raise MalformedInput("the file meta information is cut short")
-        if (group, element) == _TRANSFER_SYNTAX_UID:
-            transfer_syntax = data[at : at + length].strip(b" \0").decode("latin-1")
+        if element in (_SOP_CLASS_UID, _TRANSFER_SYNTAX_UID):
+            uids[element] = data[at : at + length].strip(b" \0").decode("latin-1")
         at += length
-    return transfer_syntax or None, at
+    return uids, at
 
 
 def _inflate(data: bytes, start: int, limit: int) -> bytes:

@@ -10,6 +10,7 @@ import logging
 import math
 import re
 import threading
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +87,20 @@ class Attributes:
     def text(self, keyword: str) -> str:
         """Return the first value of a text element in upper case; empty if absent."""
         return next(iter(self.texts(keyword)), "")
+
+    def plain_text(self, keyword: str) -> str:
+        """Return all values of a text element in upper case and without accents.
+
+        Real files have text in UTF-8 or in an 8-bit character set where none is allowed, such as
+        in a code string. Letters outside of the Latin alphabet are kept.
+        """
+        raw = self.raw(keyword)[:_MAX_TEXT_BYTES]
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            text = raw.decode("latin-1")
+        decomposed = unicodedata.normalize("NFKD", text.replace("\\", " ").upper())
+        return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
     def uid(self, keyword: str) -> str | None:
         """Return a UID, or None if it is absent or not well-formed.

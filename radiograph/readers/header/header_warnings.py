@@ -5,6 +5,7 @@ never repeated, because free text can name a patient.
 
     lateral_view           a lateral projection; the models know frontal projections only
     view_unusual           neither frontal nor lateral, such as oblique or decubitus
+    view_contradictory     the header names both a frontal and a lateral view
     body_part              the header names a body part other than the chest
     not_human              a veterinary object
     for_processing         raw detector data, not meant for display
@@ -20,30 +21,26 @@ from collections.abc import Iterator
 from pydicom import uid
 
 from radiograph.readers.header.attributes import Attributes
+from radiograph.readers.header.view import SERIES_TEXTS, STUDY_TEXTS, View
 
-FRONTAL_CODES = {"399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-40888": "PA"}
-LATERAL_CODES = {
-    "399173006": "LL",
-    "R-10236": "LL",
-    "399198007": "RL",
-    "R-10232": "RL",
-    "399067008": "LATERAL",
-    "R-102CD": "LATERAL",
-    "399352003": "LATERAL",
-    "R-10228": "LATERAL",
-    "399260004": "LATERAL",
-    "R-10224": "LATERAL",
+_CHEST_WORD = re.compile(
+    r"CHEST|THORA|TORA[CXK]|\bTHX\b|CXR|LUNG|PULMO|HEART|\bRIBS?\b|RIBCAGE|MEDIASTIN|CLAVIC|STERN|"
+    r"BRUSTKORB|PECHO|POUMON"
+)
+_NO_BODY_PART = {
+    "UNKNOWN",
+    "UNSPECIFIED",
+    "UNDEFINED",
+    "NOT SPECIFIED",
+    "OTHER",
+    "NONE",
+    "NULL",
+    "N A",
+    "NA",
+    "ANY",
+    "MISC",
+    "DEFAULT",
 }
-"""View Position for each code of DICOM CID 4010, as SNOMED CT and as older SRT values."""
-
-FRONTAL_VIEWS = frozenset(FRONTAL_CODES.values())
-"""View Positions that are certainly frontal."""
-
-_VIEW = re.compile(r"[A-Z0-9 _]{1,16}")
-_LATERAL_VIEWS = {"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LM", "ML"}
-_LATERAL_WORD = re.compile(r"\bLAT(ERAL)?\b(?!.*DECUB)")
-_FRONTAL_WORD = re.compile(r"\b(PA|AP|FRONTAL)\b|POSTERO.?ANTERIOR|ANTERO.?POSTERIOR")
-_CHEST_WORD = re.compile(r"CHEST|THORA|TORAX|LUNG|PULMO|HEART|\bRIBS?\b|MEDIASTIN|CLAVIC|STERN")
 # SNOMED CT and older SRT codes of regions and organs of the chest.
 _CHEST_CODES = {
     "816094009",
@@ -69,44 +66,36 @@ _ANIMAL_ONLY = (
     "BreedRegistrationSequence",
     "StrainCodeSequence",
 )
-_FREE_TEXT = (
-    "StudyDescription",
-    "SeriesDescription",
-    "ProtocolName",
-    "AcquisitionDeviceProcessingDescription",
-)
 _RAW_DATA_CLASSES = {uid.DigitalXRayImageStorageForProcessing}
-
-
-def view_position(header: Attributes) -> str | None:
-    """Return View Position (0018,5101), or its equivalent in View Code Sequence (0054,0220)."""
-    view = header.text("ViewPosition")
-    if _VIEW.fullmatch(view):
-        return view
-    positions = FRONTAL_CODES | LATERAL_CODES
-    coded = (positions.get(item.text("CodeValue")) for item in header.items("ViewCodeSequence"))
-    return next(filter(None, coded), None)
 
 
 def names_chest(header: Attributes) -> bool | None:
     """Return whether the header names the chest, or None if it names no body part.
 
-    Read from Body Part Examined (0018,0015) and Anatomic Region Sequence (0008,2218).
+    Read from Body Part Examined (0018,0015) and Anatomic Region Sequence (0008,2218). A word such
+    as `UNKNOWN`, and text without a Latin letter, name none.
     """
-    stated = [part for part in header.texts("BodyPartExamined") if part]
+    words = " ".join(re.findall(r"[A-Z]+", header.plain_text("BodyPartExamined")))
+    stated = bool(words) and words not in _NO_BODY_PART
     items = header.items("AnatomicRegionSequence")
     codes = [code for item in items if (code := item.text("CodeValue"))]
     if not stated and not codes:
         return None
-    return any(map(_CHEST_WORD.search, stated)) or any(code in _CHEST_CODES for code in codes)
+    return _CHEST_WORD.search(words) is not None or any(code in _CHEST_CODES for code in codes)
 
 
-def header_warnings(header: Attributes) -> tuple[str, ...]:
-    """Return the warnings that the header gives cause for, the most important first."""
+def header_warnings(header: Attributes, view: View, sop_class: str) -> tuple[str, ...]:
+    """Return the warnings that the header gives cause for, the most important first.
+
+    Args:
+        header: the data set.
+        view: its view.
+        sop_class: its SOP class, from the file meta information if the data set has none.
+    """
     return (
         *_subject_warnings(header),
-        *_view_warnings(header),
-        *_object_warnings(header),
+        *_view_warnings(view),
+        *_object_warnings(header, sop_class),
     )
 
 
@@ -126,37 +115,25 @@ def _is_animal(header: Attributes) -> bool:
         return True
     if any(header.text(name) or header.items(name) for name in _ANIMAL_ONLY):
         return True
-    return any(_ANIMAL_WORD.search(header.text(name)) for name in (*_FREE_TEXT, "InstitutionName"))
+    return any(
+        _ANIMAL_WORD.search(header.text(name))
+        for name in (*SERIES_TEXTS, *STUDY_TEXTS, "InstitutionName")
+    )
 
 
-def _view_warnings(header: Attributes) -> Iterator[str]:
-    """Yield a warning about a view that is not frontal."""
-    view = view_position(header)
-    if is_lateral(header):
+def _view_warnings(view: View) -> Iterator[str]:
+    """Yield warnings about a view that is not frontal, or that the header contradicts."""
+    if view.is_lateral:
         yield "lateral_view: a lateral projection; the models know frontal ones only"
-    elif view is not None and not _FRONTAL_WORD.search(view):
+    elif view.is_unusual:
         yield "view_unusual: the view is neither PA nor AP"
+    if view.is_contradictory:
+        yield "view_contradictory: the header names both a frontal and a lateral view"
 
 
-def is_lateral(header: Attributes) -> bool:
-    """Return whether the projection is lateral.
-
-    Decided by the view, or else by rows that run between front and back, or else by free text.
-    """
-    view = view_position(header)
-    if view is not None:
-        return view in _LATERAL_VIEWS or _LATERAL_WORD.search(view) is not None
-    if header.text("PatientOrientation")[:1] in ("A", "P"):
-        return True
-    texts = [header.text(name) for name in _FREE_TEXT]
-    if any(map(_FRONTAL_WORD.search, texts)):
-        return False
-    return any(map(_LATERAL_WORD.search, texts))
-
-
-def _object_warnings(header: Attributes) -> Iterator[str]:
+def _object_warnings(header: Attributes, sop_class: str) -> Iterator[str]:
     """Yield warnings about the kind of object, its presentation and its identifier."""
-    raw_class = header.text("SOPClassUID") in _RAW_DATA_CLASSES
+    raw_class = sop_class in _RAW_DATA_CLASSES
     if raw_class or header.text("PresentationIntentType") == "FOR PROCESSING":
         yield "for_processing: raw detector data, which look unlike a finished radiograph"
     shape = header.text("PresentationLUTShape")

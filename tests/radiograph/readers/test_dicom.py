@@ -78,6 +78,58 @@ def test_a_secondary_capture_of_no_stated_modality_needs_other_evidence(
         assert codes(radiograph.warnings) == ["modality_unstated"]
 
 
+RADIOGRAPH_CLASSES = [
+    uid.ComputedRadiographyImageStorage,
+    uid.DigitalXRayImageStorageForPresentation,
+    uid.DigitalXRayImageStorageForProcessing,
+]
+
+
+@pytest.mark.parametrize("modality", [None, "", "OT", "ot", "UNKNOWN"])
+@pytest.mark.parametrize("sop_class", RADIOGRAPH_CLASSES)
+def test_the_sop_class_stands_in_for_the_modality(modality: str | None, sop_class: str) -> None:
+    bare = {"BodyPartExamined": None, "ViewPosition": None}
+    file = changed(Modality=modality, SOPClassUID=sop_class, **bare)
+    assert "modality_unstated" in codes(reader.read(file).warnings)
+
+
+@pytest.mark.parametrize("sop_class", [None, ""])
+@pytest.mark.parametrize("stored_class", RADIOGRAPH_CLASSES)
+def test_the_file_meta_stands_in_for_a_missing_sop_class(
+    sop_class: str | None, stored_class: str
+) -> None:
+    bare = {"BodyPartExamined": None, "ViewPosition": None, "Modality": None}
+    assert codes(reader.read(with_meta(stored_class, SOPClassUID=sop_class, **bare)).warnings) == (
+        ["modality_unstated", "for_processing"]
+        if stored_class == uid.DigitalXRayImageStorageForProcessing
+        else ["modality_unstated"]
+    )
+
+
+def test_a_secondary_capture_by_its_file_meta_needs_other_evidence() -> None:
+    bare = {"BodyPartExamined": None, "ViewPosition": None, "Modality": None, "SOPClassUID": None}
+    refused(WrongModality, with_meta(uid.SecondaryCaptureImageStorage, **bare))
+    chest = with_meta(uid.SecondaryCaptureImageStorage, **(bare | {"BodyPartExamined": "CHEST"}))
+    assert codes(reader.read(chest).warnings) == ["modality_unstated"]
+
+
+def test_the_file_meta_is_no_evidence_against_the_data_set() -> None:
+    refused(WrongModality, with_meta(RADIOGRAPH_CLASSES[0], Modality="CT", SOPClassUID=None))
+    other = {"Modality": None, "SOPClassUID": uid.CTImageStorage}
+    refused(WrongModality, with_meta(RADIOGRAPH_CLASSES[0], **other))
+    refused(WrongModality, with_meta("1.2.3", Modality=None, SOPClassUID=None))
+
+
+def with_meta(sop_class: str, **attributes: Any) -> bytes:
+    """A file whose file meta information names this SOP class."""
+    file = changed(**attributes)
+    old = uid.ComputedRadiographyImageStorage.encode()
+    old += b"\0" * (len(old) % 2)
+    new = sop_class.encode() + b"\0" * (len(sop_class) % 2)
+    at = file.index(b"\x02\x00\x02\x00UI")
+    return file[: at + 6] + len(new).to_bytes(2, "little") + new + file[at + 8 + len(old) :]
+
+
 def test_no_stated_modality_is_refused_outside_of_secondary_captures() -> None:
     refused(WrongModality, changed(Modality="OT", SOPClassUID=uid.CTImageStorage))
 

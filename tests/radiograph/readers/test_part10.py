@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from radiograph.errors import MalformedInput, UnsupportedEncoding
+from radiograph.errors import InputError, MalformedInput, UnsupportedEncoding
 from radiograph.limits import DEFAULT_LIMITS
 from radiograph.readers import dicom as reader
 from radiograph.readers.part10 import looks_like_dicom, parse
@@ -21,8 +21,9 @@ from tests.builders.files.dicom_files import dicom, ramp
     ],
 )
 def test_the_transfer_syntax_and_the_attributes_are_parsed(transfer_syntax: str) -> None:
-    header, found = parse(dicom(ramp(), transfer_syntax), DEFAULT_LIMITS)
-    assert found == transfer_syntax
+    header, meta = parse(dicom(ramp(), transfer_syntax), DEFAULT_LIMITS)
+    assert meta.transfer_syntax == transfer_syntax
+    assert meta.sop_class == uid.ComputedRadiographyImageStorage
     assert header.text("Modality") == "CR"
     assert header.word("Rows") == 48
 
@@ -86,3 +87,32 @@ def test_a_bare_data_set_has_no_transfer_syntax_and_is_unsupported() -> None:
     assert looks_like_dicom(bare)
     with pytest.raises(UnsupportedEncoding):
         parse(bare, DEFAULT_LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("written", "stated"),
+    [
+        (uid.ExplicitVRBigEndian, uid.ExplicitVRLittleEndian),
+        (uid.ExplicitVRBigEndian, uid.ImplicitVRLittleEndian),
+        (uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian),
+        (uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian),
+    ],
+)
+def test_a_data_set_of_the_other_byte_order_is_named(written: str, stated: str) -> None:
+    meta, _ = halves(dicom(ramp(), stated))
+    _, data_set = halves(dicom(ramp(), written))
+    with pytest.raises(MalformedInput, match="endian, but the transfer syntax says"):
+        reader.read(meta + data_set)
+
+
+def halves(file: bytes) -> tuple[bytes, bytes]:
+    """Split a file before its data set, which starts with SOP Class UID (0008,0016)."""
+    start = max(file.find(b"\x08\x00\x16\x00"), file.find(b"\x00\x08\x00\x16"))
+    return file[:start], file[start:]
+
+
+@pytest.mark.parametrize("length", range(9))
+def test_a_data_set_of_a_few_bytes_has_no_byte_order(length: int) -> None:
+    meta, _ = halves(dicom(ramp()))
+    with pytest.raises(InputError):
+        reader.read(meta + b"\x00\x08\x00\x16UI\x00\x04"[:length])

@@ -52,9 +52,7 @@ def test_without_an_orientation_the_usual_display_is_assumed(directions: Any) ->
     assert codes(image) == []
 
 
-@pytest.mark.parametrize(
-    "directions", [["L"], ["L", "R"], ["H", "F"], ["A", "F"], ["P", "F"], ["X", "Y"], ["L", ""]]
-)
+@pytest.mark.parametrize("directions", [["L"], ["L", "R"], ["H", "F"], ["X", "Y"], ["L", ""]])
 def test_an_orientation_that_is_not_frontal_says_nothing_of_the_sides(
     directions: list[str],
 ) -> None:
@@ -62,6 +60,16 @@ def test_an_orientation_that_is_not_frontal_says_nothing_of_the_sides(
     assert image.orientation.is_upright
     assert image.laterality == "unknown"
     assert codes(image) == ["orientation_unknown"]
+
+
+@pytest.mark.parametrize("directions", [["A", "F"], ["P", "F"], ["F", "A"], ["PL", "F"]])
+def test_a_frontal_view_with_the_orientation_of_a_lateral_one_is_contradictory(
+    directions: list[str],
+) -> None:
+    image = radiograph(ViewPosition="PA", PatientOrientation=directions)
+    assert image.orientation.is_upright
+    assert image.laterality == "unknown"
+    assert codes(image) == ["lateral_view", "view_contradictory"]
 
 
 def test_a_lateral_view_has_no_sides_and_is_not_turned() -> None:
