@@ -1,6 +1,6 @@
 """Configuration of experiment tables: recipes, tasks, pre-training arms, rows and columns.
 
-No number of a recipe stands in code. A fine-tuning recipe is written in the keys of
+The code holds no number of a recipe. A fine-tuning recipe is written in the keys of
 `FinetuneConfig`; these are validated when the cells of a table are planned.
 """
 
@@ -52,7 +52,7 @@ class Recipe(StrictModel):
 
     run: Keys | None = None
     """Keys of `FinetuneConfig` without data, labels and start; null for a probe. `batch_size` is
-    that of a step, whatever the number of processes that share it."""
+    that of a step, which all processes share."""
     at: dict[Fraction, Keys] = Field(default_factory=dict)
     """Keys that differ at a fraction of the labels."""
     look: ValidationSchedule | None = None
@@ -70,7 +70,7 @@ class Recipe(StrictModel):
 
 
 class Task(StrictModel):
-    """A data set and the question that is asked of it."""
+    """A data set and the answer that is measured on it."""
 
     data: str
     """Name of the data set's reader. A probe reads a table of the pre-training."""

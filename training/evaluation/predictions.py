@@ -1,7 +1,7 @@
 """Predictions of a run on the radiographs of a split, with the truth in source pixels.
 
 table row -> radiograph.preprocess -> batches -> trunk -> features, raw outputs of the heads
-          -> masks and boxes in source pixels, as far as they are annotated
+          -> annotated masks and boxes in source pixels
 
 Predictions are yielded one by one, and evaluation keeps figures of them, not the predictions
 themselves: a split of 25,000 radiographs needs no more memory than a few batches.

@@ -41,7 +41,7 @@ class Trunk(nn.Module):
     """Network of the trunk: image -> its outputs, as a tuple in a fixed order."""
 
     def __init__(self, model: "TrainedModel") -> None:
-        """Args: model: model whose image side is used, as far as it is published."""
+        """Args: model: its published part of the image side is used."""
         super().__init__()
         self.g2d, self.read, self.decode = model.module.g2d, model.reads, model.decodes
 

@@ -33,7 +33,7 @@ def differences(table: Table, fractions: Sequence[float | None], figures: Figure
     """Return a grid of the paired differences, and of the number of seeds where the first leads.
 
     Args:
-        table: its `pairs` are compared, as far as the column has both rows.
+        table: table whose `pairs` are compared; pairs without figures of both rows are left out.
         fractions: fractions of the labels; one column of the grid each.
         figures: figures of one column, an empty mapping for a row without results.
     """

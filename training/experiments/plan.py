@@ -281,7 +281,7 @@ def recipe_of(job: TableJob, cell: Cell) -> Recipe:
 
 
 def probed_tasks(job: TableJob) -> dict[str, ProbeConfig]:
-    """Return the probe of each task of the table that has one, whatever `only` asks for."""
+    """Return the probe of each probed task of the table, including those that `only` leaves out."""
     probes = {c.task: job.config.probe(c.task) for c in job.table.columns.values()}
     return {task: probe for task, probe in probes.items() if probe is not None}
 

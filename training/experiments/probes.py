@@ -329,7 +329,7 @@ def build_probe(unet: smp.Unet, structures: int, seed: int, *, transfer: bool) -
     Args:
         unet: U-Net whose decoder is copied, or repeated in shape.
         structures: number of maps K.
-        seed: seed of all new weights: equal seeds give equal weights, whatever the U-Net.
+        seed: seed of all new weights: equal seeds give equal weights for every U-Net.
         transfer: keep the decoder's weights.
     """
     seeding.seed_everything(seed)

@@ -143,7 +143,7 @@ def missing(job: TableJob, cell: Cell) -> str:
     needed: list[tuple[str, Protocol]] = [(data, cell.protocol)]
     own = {*job.config.arms, *((PRETRAINED,) if job.config.pretrains else ())}
     tables = job.pretraining.data.tables
-    if job.config.probe(cell.task):  # a probe reads the cache of the pre-training, whatever starts
+    if job.config.probe(cell.task):  # probes read the cache of the pre-training
         needed += [(name, "sound") for name in tables if name != data]
     elif source(cell) in own and source(cell) not in job.checkpoints:
         needed += [(name, "sound") for name in tables]

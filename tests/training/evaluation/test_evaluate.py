@@ -97,16 +97,16 @@ def test_scores_that_are_not_finite_are_refused(
 def test_another_split_than_test_never_uses_the_held_out_wordings(
     evaluated_run: TrainedModel, predictions: list[Prediction], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
     text = type(evaluated_run).text
 
     def listen(self: TrainedModel, phrases: Sequence[str]) -> FloatArray:
-        asked.extend(phrases)
+        requested.extend(phrases)
         return text(self, phrases)
 
     monkeypatch.setattr(type(evaluated_run), "text", listen)
     metrics = evaluate(evaluated_run, calibrate(evaluated_run, predictions), predictions, "valid")
     assert {m.split for m in metrics} == {"valid"}
     held = {word for words in HELD_OUT.values() for word in words}
-    assert asked
-    assert not held & set(asked)
+    assert requested
+    assert not held & set(requested)

@@ -268,8 +268,8 @@ def test_later_keys_come_before_earlier_ones_part_by_part() -> None:
 
 def test_the_documented_numbers_of_cells_are_those_of_the_plan() -> None:
     page = (Path(__file__).parents[3] / "docs" / "tables.md").read_text()
-    told = dict(re.findall(r"^\| (\w+) \| .* \| (\d+) \|$", page, re.MULTILINE))
-    assert told == {table: str(len(cells(_job(table)))) for table in TABLES}
+    documented = dict(re.findall(r"^\| (\w+) \| .* \| (\d+) \|$", page, re.MULTILINE))
+    assert documented == {table: str(len(cells(_job(table)))) for table in TABLES}
 
 
 def _ablation(**request: Any) -> TableJob:

@@ -1,7 +1,5 @@
 """Probes of a frozen encoder: what is trained, what stays, and what chooses the step."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
@@ -13,12 +11,9 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.experiments import ProbeConfig, Task
 from training.config.model import EncoderConfig
-from training.config.pretrain import PretrainConfig
 from training.data.cache.cache import Cache, open_cache
 from training.data.rows.dataset_files import DataError
 from training.data.rows.masks import LUNGS
-from training.engine import seeding
-from training.engine.checkpoint import read_checkpoint
 from training.experiments import probes
 from training.experiments.probes import (
     AnnotatedFeatures,
@@ -32,10 +27,7 @@ from training.experiments.probes import (
     train_decoder,
     train_linear,
 )
-from training.finetune.frozen_features import EncodedRows, encode_rows, fresh_unet, read_unet
-from training.model.text_encoder import Tokens
-from training.pretrain.objective import Pretraining
-from training.pretrain.pretrain import pretrain
+from training.finetune.frozen_features import EncodedRows, encode_rows, fresh_unet
 
 ENCODER = EncoderConfig(name="resnet18", weights=None, decoder_channels=(16, 16, 16, 8, 8))
 PROBE = ProbeConfig(steps=6, batch_size=4, lr=1e-2, weight_decay=0.0, choose_every=2)
@@ -69,17 +61,6 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
 
 def _equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_features_decode_to_what_the_whole_network_answers(unet: smp.Unet, cache: Cache) -> None:
-    features = _features(unet, cache)
-    spec = PreprocessSpec(size_px=SIZE_PX)
-    image = torch.from_numpy(cache.images[5].copy()).float()[None, None] / 255
-    with torch.no_grad():
-        maps = unet.encoder(((image - spec.mean) / spec.std).expand(-1, 3, -1, -1))
-        decoded = unet.decoder(features.decoder_input(torch.tensor([5])))
-        torch.testing.assert_close(decoded, unet.decoder(maps), rtol=0.02, atol=0.02)  # float16
-    torch.testing.assert_close(features.deep[5], maps[-1].mean(dim=(2, 3))[0])
 
 
 def test_training_leaves_encoder_and_pre_trained_decoder_unchanged(
@@ -224,56 +205,3 @@ def test_the_step_of_best_validation_auroc_is_kept(monkeypatch: pytest.MonkeyPat
     chosen = train_linear(PROBE, _blobs(16), range(16), _blobs(16), 0)
     assert (chosen.step, chosen.valid) == (2, 0.9)
     assert _equal(after[0], _state(chosen.head))
-
-
-@pytest.fixture(scope="module")
-def pretraining(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
-    """One step on the miniature table."""
-    return PretrainConfig(
-        kind="pretrain",
-        epochs=1,
-        batch_size=8,
-        preprocess=PreprocessSpec(size_px=SIZE_PX),
-        data=tiny_runs.write_kermany(tmp_path_factory.mktemp("tables")),
-        model=tiny_runs.model_config(text_encoder),
-    )
-
-
-def test_encoder_and_decoder_come_from_the_checkpoint(
-    pretraining: PretrainConfig, tmp_path: Path
-) -> None:
-    path = pretrain(pretraining, tmp_path / "run", tmp_path / "cache")
-    saved = read_checkpoint(path).weights
-    unet = read_unet(path).state_dict()
-    assert all(torch.equal(saved[f"g2d.img_model.{name}"], unet[name]) for name in unet)
-    assert any(name.startswith("decoder") for name in unet)
-
-
-def test_shuffled_masks_are_those_of_other_images(
-    pretraining: PretrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    targets: list[Tensor] = []
-
-    def target(attention: Tensor, images: Tensor, **_: object) -> Tensor:
-        """Each image's mask is filled with its place in the batch."""
-        return torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, SIZE_PX, SIZE_PX) / 4
-
-    def loss(logits: Tensor, mask: Tensor) -> Tensor:
-        targets.append(mask[:, 0, 0, 0] * 4)
-        return logits.mean()
-
-    module = Pretraining.__module__
-    monkeypatch.setattr(f"{module}.pseudo_mask", target)
-    monkeypatch.setattr(f"{module}.pseudo_alignment_loss", loss)
-    _forward(pretraining)
-    _forward(pretraining.model_copy(update={"shuffle_masks": True}))
-    assert targets[0].tolist() == [0, 1, 2, 3]
-    assert sorted(targets[1].tolist()) == [0, 1, 2, 3]
-    assert all(a != b for a, b in zip(*map(Tensor.tolist, targets), strict=True))
-
-
-def _forward(config: PretrainConfig) -> None:
-    seeding.seed_everything(0)
-    ids = torch.randint(5, 20, (4, 6))
-    images = torch.rand(4, 1, SIZE_PX, SIZE_PX)
-    Pretraining(config)(images, Tokens(ids, torch.ones_like(ids)), None, 0)

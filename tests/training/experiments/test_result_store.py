@@ -1,4 +1,4 @@
-"""Folders of results: whole files, and refusal of whatever belongs to something else."""
+"""Folders of results: files are whole, and foreign files are refused."""
 
 import json
 from dataclasses import replace

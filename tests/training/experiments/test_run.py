@@ -86,24 +86,27 @@ def test_the_figures_are_those_of_the_evaluation_of_the_run(job: TableJob, fille
     cell = cells(job)[4]
     folder = filled / "cells" / cell.name
     metrics = json.loads((folder / "assessment.json").read_text())["metrics"]
-    (told,) = [m for m in metrics if (m["label"], m["metric"]) == ("Pneumonia", "auroc")]
+    (metric,) = [m for m in metrics if (m["label"], m["metric"]) == ("Pneumonia", "auroc")]
     result = ResultFolder(filled).result(cell)
     assert result
-    assert (result.found["auroc"].value, result.found["auroc"].low) == (told["value"], told["low"])
+    assert (result.found["auroc"].value, result.found["auroc"].low) == (
+        metric["value"],
+        metric["low"],
+    )
 
 
 def test_a_run_validates_once_an_epoch(job: TableJob, filled: Path) -> None:
     notes = (filled / "cells" / cells(job)[0].name / "history.jsonl").read_text().splitlines()
-    looks = [note["step"] for note in map(json.loads, notes) if "valid_loss" in note]
-    assert looks == [3, 6]  # 12 rows in steps of 4, two epochs
+    validated = [note["step"] for note in map(json.loads, notes) if "valid_loss" in note]
+    assert validated == [3, 6]  # 12 rows in steps of 4, two epochs
 
 
 def test_a_pool_that_is_smaller_than_a_step_is_repeated_as_in_the_run(job: TableJob) -> None:
     config = finetuning(job, cells(job)[0], None)
-    look = job.config.recipes["linear"].look
-    assert look
+    schedule = job.config.recipes["linear"].look
+    assert schedule
     for rows, processes, every in ((12, 1, 3), (12, 2, 1), (3, 1, 1), (15, 1, 3)):
-        choose = with_validation(config, look, rows, processes).choose
+        choose = with_validation(config, schedule, rows, processes).choose
         assert choose
         assert (choose.every, choose.by, choose.patience) == (every, "loss", 5)
 

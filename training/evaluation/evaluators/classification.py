@@ -29,7 +29,7 @@ Statistics = dict[str, Statistic]
 
 
 class ClassificationEvaluator:
-    """Calibrated probabilities of every finding, and the truth as far as it is known."""
+    """Calibrated probabilities of every finding, and the truth where it is known."""
 
     def __init__(self, head: EvaluatedHead, data: str) -> None:
         """Args: head: calibrated head of the findings; data: name of the data set."""
