@@ -3,7 +3,7 @@
     read --> dicom --> part10        the data set, parsed within limits
          |         --> header        view, sides, millimetres, and warnings
          |         --> codecs        encoded frame -> stored samples
-         |         --> grayscale     stored samples -> displayed pixels
+         |         --> display       stored samples -> displayed pixels, shutter
          '-> raster                  PNG and JPEG
 
 Nothing here depends on a model.

@@ -2,11 +2,11 @@
 
     bytes --part10--> transfer syntax, attributes
           --accept--> one grayscale projection radiograph, within the limits
-          --codecs--> stored samples --grayscale--> displayed pixels
+          --codecs--> stored samples --display--> samples and table, shutter
           --header_warnings, patient_orientation, pixel_spacing--> warnings, sides, millimetres
 
 Warnings have the form `code: message`. The codes are listed in `header_warnings`,
-`patient_orientation`, `pixel_spacing` and below; those of `grayscale` name the attribute that
+`patient_orientation`, `pixel_spacing` and below; those of `display` name the attribute that
 could not be applied.
 
     modality_unstated    the header names no modality; SOP class, body part or view tell it
@@ -38,7 +38,8 @@ from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.readers import codecs, part10
 from radiograph.readers.codecs import Samples
-from radiograph.readers.grayscale import SampleLayout, render
+from radiograph.readers.display.grayscale import SampleLayout, render
+from radiograph.readers.display.shutters import read_shutter
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
 from radiograph.readers.header.header_warnings import header_warnings, names_chest
 from radiograph.readers.header.patient_orientation import patient_orientation
@@ -102,22 +103,26 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         frame = _frame(header, limits)
         stored, layout, excess = _stored(header, meta.transfer_syntax, frame)
         inverted = frame.photometric_interpretation == "MONOCHROME1"
-        pixels, rendered = render(stored, layout, header, inverted=inverted)
+        samples, table, rendered = render(stored, layout, header, inverted=inverted)
+        shutter, shuttered = read_shutter(header, frame.rows, frame.columns)
         spacing_mm, spacing = pixel_spacing(header)
         orientation, laterality, turned = patient_orientation(header, lateral=view.is_lateral)
         return Radiograph(
-            pixels=pixels,
+            samples=samples,
+            table=table,
             spacing_mm=spacing_mm,
             photometric_interpretation=frame.photometric_interpretation,
             view_position=view.position,
             sop_instance_uid=header.uid("SOPInstanceUID"),
             orientation=orientation,
             laterality=laterality,
+            shutter=shutter,
             warnings=(
                 *accepted,
                 *header_warnings(header, view, sop_class),
                 *turned,
                 *rendered,
+                *shuttered,
                 *excess,
                 *spacing,
             ),

@@ -65,7 +65,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         if getattr(image, "n_frames", 1) > 1:
             raise MultiFrameImage("more than one picture in the file")
         image.load()
-        return Radiograph(pixels=_gray(ImageOps.exif_transpose(image)))
+        return Radiograph(_gray(ImageOps.exif_transpose(image)))
 
 
 def _check_parts(data: bytes) -> None:
