@@ -1,6 +1,7 @@
 """Exact mapping between the square grid of the model and source pixels.
 
-    source (rows x columns) --turn upright--> --scale--> (height x width) --pad--> (size x size)
+    source (rows x columns) --turn upright--> --crop to the field--> --scale--> (height x width)
+                            --pad--> (size x size)
 
 Coordinates are continuous and measured from the outer corner of the top-left pixel, x to
 the right and y down, so that pixel i covers [i, i + 1) in every grid. A box in these
@@ -8,6 +9,7 @@ coordinates is half-open and scales without any half-pixel correction.
 """
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,32 @@ from PIL import Image
 from radiograph.orientation import UPRIGHT, Orientation
 
 Box = tuple[float, float, float, float]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Rectangle of whole pixels of an upright image.
+
+    Attributes:
+        top, left: first row and column.
+        rows, columns: size, at least 1 x 1.
+    """
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The rows and columns of the rectangle."""
+        return slice(self.top, self.top + self.rows), slice(self.left, self.left + self.columns)
+
+    def lies_in(self, rows: int, columns: int) -> bool:
+        """Return whether this is a rectangle of at least one pixel in an image of that size."""
+        inside = min(self.top, self.left) >= 0 < min(self.rows, self.columns)
+        return inside and self.top + self.rows <= rows and self.left + self.columns <= columns
 
 
 @dataclass(frozen=True)
@@ -28,6 +56,8 @@ class Geometry:
         top, left: first row and column of the grid that the image covers.
         height, width: number of rows and columns of the grid that the image covers.
         orientation: the steps that turn the source upright before it is scaled.
+        field: the part of the upright source that is placed in the grid, or None for all of it.
+            `top`, `left`, `height` and `width` are then those of the part.
     """
 
     rows: int
@@ -38,21 +68,36 @@ class Geometry:
     height: int
     width: int
     orientation: Orientation = UPRIGHT
+    field: Field | None = None
 
     @classmethod
     def fit(
-        cls, rows: int, columns: int, size: int, orientation: Orientation = UPRIGHT
+        cls,
+        rows: int,
+        columns: int,
+        size: int,
+        orientation: Orientation = UPRIGHT,
+        aspect: float = 1.0,
+        field: Field | None = None,
     ) -> "Geometry":
         """Return the largest centred placement of rows x columns in size x size, turned upright.
 
         The aspect ratio is kept up to rounding to whole grid pixels.
+
+        Args:
+            rows, columns: size of the source.
+            size: side of the square grid.
+            orientation: the steps that turn the source upright.
+            aspect: height of a source pixel as it is stored, divided by its width.
+            field: the part of the upright source that is placed, or None for all of it.
         """
-        scale = size / max(rows, columns)
-        upright_rows, upright_columns = orientation.upright_shape(rows, columns)
-        height = max(1, round(upright_rows * scale))
-        width = max(1, round(upright_columns * scale))
+        part = field or Field(0, 0, *orientation.upright_shape(rows, columns))
+        upright_height, upright_width = orientation.upright_shape(aspect, 1.0)  # of one pixel
+        tall, wide = part.rows * upright_height, part.columns * upright_width
+        scale = size / max(tall, wide)
+        height, width = max(1, round(tall * scale)), max(1, round(wide * scale))
         top, left = (size - height) // 2, (size - width) // 2
-        return cls(rows, columns, size, top, left, height, width, orientation)
+        return cls(rows, columns, size, top, left, height, width, orientation, field)
 
     @property
     def upright(self) -> "Geometry":
@@ -61,14 +106,27 @@ class Geometry:
         return replace(self, rows=rows, columns=columns, orientation=UPRIGHT)
 
     @property
+    def part(self) -> Field:
+        """The part of the upright source that the grid shows."""
+        shape = self.orientation.upright_shape(self.rows, self.columns)
+        return self.field or Field(0, 0, *shape)
+
+    @property
+    def of_part(self) -> "Geometry":
+        """The same placement for a source that was turned upright and cropped already."""
+        part = self.part
+        shape = {"rows": part.rows, "columns": part.columns}
+        return replace(self, **shape, orientation=UPRIGHT, field=None)
+
+    @property
     def scale_x(self) -> float:
         """Number of grid pixels per source pixel, along the rows of the grid."""
-        return self.width / self.orientation.upright_shape(self.rows, self.columns)[1]
+        return self.width / self.part.columns
 
     @property
     def scale_y(self) -> float:
         """Number of grid pixels per source pixel, along the columns of the grid."""
-        return self.height / self.orientation.upright_shape(self.rows, self.columns)[0]
+        return self.height / self.part.rows
 
     def to_source(self, x: float, y: float) -> tuple[float, float]:
         """Convert grid coordinates to source coordinates, clipped to the image."""
@@ -124,7 +182,7 @@ class Geometry:
             grid: h x w, float32, over the whole square at any resolution h x w.
 
         Returns:
-            rows x columns, float32, in the range of the input.
+            rows x columns, float32, in the range of the input; 0 where the grid does not show it.
         """
         # The part of the map that the image covers, in cells; Pillow accepts fractions.
         per_x, per_y = grid.shape[1] / self.size, grid.shape[0] / self.size
@@ -135,16 +193,62 @@ class Geometry:
             (self.top + self.height) * per_y,
         )
         image = Image.fromarray(np.ascontiguousarray(grid, dtype=np.float32))
-        rows, columns = self.orientation.upright_shape(self.rows, self.columns)
-        resized = image.resize((columns, rows), Image.Resampling.BILINEAR, box=box)
-        upright = np.asarray(resized, dtype=np.float32)
+        part = self.part
+        resized = image.resize((part.columns, part.rows), Image.Resampling.BILINEAR, box=box)
+        upright = self.uncropped(np.asarray(resized, dtype=np.float32), 0)
         return np.ascontiguousarray(self.orientation.turn_back(upright))
 
+    def uncropped(self, part: NDArray[Scalar], outside: Scalar | int | bool) -> NDArray[Scalar]:
+        """Return upright pixels of the whole source for those of the part that the grid shows.
+
+        Args:
+            part: the pixels of `self.part`, of any type.
+            outside: the value of all others.
+        """
+        if self.field is None:
+            return part
+        shape = self.orientation.upright_shape(self.rows, self.columns)
+        whole = np.full(shape, outside, dtype=part.dtype)
+        whole[self.field.window] = part
+        return whole
+
+    def over_source(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a map of the part that the grid shows as a map of the whole source.
+
+        Args:
+            cells: h x w, float32, upright.
+
+        Returns:
+            The map as the source is stored, with cells of about the same size. If the grid does
+            not show all of the source, it is resampled, and 0 outside of the part.
+        """
+        if self.field is not None:
+            cells = self._over_upright(cells, self.field)
+        return np.ascontiguousarray(self.orientation.turn_back(cells))
+
+    def _over_upright(self, cells: NDArray[np.float32], part: Field) -> NDArray[np.float32]:
+        rows, columns = self.orientation.upright_shape(self.rows, self.columns)
+        per_y, per_x = cells.shape[0] / part.rows, cells.shape[1] / part.columns
+        height, width = max(1, round(rows * per_y)), max(1, round(columns * per_x))
+        # Centres of the new cells, measured in the given ones.
+        y = ((np.arange(height) + 0.5) * rows / height - part.top) * per_y
+        x = ((np.arange(width) + 0.5) * columns / width - part.left) * per_x
+        inside = ((y >= 0) & (y < cells.shape[0]))[:, None] & ((x >= 0) & (x < cells.shape[1]))
+        return np.where(inside, _interpolate(_interpolate(cells, y).T, x).T, np.float32(0))
+
     def _to_upright(self, x: float, y: float) -> tuple[float, float]:
-        return (x - self.left) / self.scale_x, (y - self.top) / self.scale_y
+        part = self.part
+        return (
+            (x - self.left) / self.scale_x + part.left,
+            (y - self.top) / self.scale_y + part.top,
+        )
 
     def _from_upright(self, x: float, y: float) -> tuple[float, float]:
-        return x * self.scale_x + self.left, y * self.scale_y + self.top
+        part = self.part
+        return (
+            (x - part.left) * self.scale_x + self.left,
+            (y - part.top) * self.scale_y + self.top,
+        )
 
     def _clip(self, x: float, y: float) -> tuple[float, float]:
         """Move a point outside of the source onto its edge."""
@@ -164,3 +268,20 @@ def _covered(start: int, length: int, per_pixel: float) -> slice:
         return slice(first, last)
     middle = int((start + length / 2) * per_pixel)
     return slice(middle, middle + 1)
+
+
+def _interpolate(cells: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Interpolate between the rows of a map, linearly and constant beyond its outermost centres.
+
+    Args:
+        cells: h x w.
+        at: N positions, measured from the outer edge of the first row.
+
+    Returns:
+        N x w, float32.
+    """
+    centred = np.clip(at - 0.5, 0, len(cells) - 1)
+    low = centred.astype(np.intp)
+    high = np.minimum(low + 1, len(cells) - 1)
+    weight = (centred - low)[:, None]
+    return (cells[low] * (1 - weight) + cells[high] * weight).astype(np.float32)

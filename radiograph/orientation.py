@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Extent = TypeVar("Extent", int, float)
 
 Box = tuple[float, float, float, float]
 
@@ -78,11 +79,11 @@ class Orientation:
         """True if the stored pixels are upright already."""
         return self == UPRIGHT
 
-    def upright_shape(self, rows: int, columns: int) -> tuple[int, int]:
+    def upright_shape(self, rows: Extent, columns: Extent) -> tuple[Extent, Extent]:
         """Return rows and columns of the upright image of a stored one."""
         return (columns, rows) if self.transposed else (rows, columns)
 
-    def stored_shape(self, rows: int, columns: int) -> tuple[int, int]:
+    def stored_shape(self, rows: Extent, columns: Extent) -> tuple[Extent, Extent]:
         """Return rows and columns of the stored image of an upright one."""
         return self.upright_shape(rows, columns)  # a transposition undoes itself
 

@@ -318,7 +318,7 @@ def _grounding(
     rows, columns = geometry.cells(*logits.shape)
     inside = logits[rows, columns]
     heatmap = sigmoid(inside, head.temperature).astype(np.float32)
-    shown = np.ascontiguousarray(geometry.orientation.turn_back(heatmap))  # as the source is stored
+    shown = geometry.over_source(heatmap)
     method = str(head.method)
     if inside.min() == inside.max():
         return Grounding(phrase, method, similarity, shown, None, None)

@@ -56,7 +56,9 @@ def threshold_at_source(
         mask: rows x columns, bool; equal to `geometry.map_to_source(grid) >= threshold`.
         window: rows and columns outside of which the mask is empty.
     """
-    mask, window = _threshold_upright(grid, threshold, geometry.upright)
+    mask, window = _threshold_upright(grid, threshold, geometry.of_part)
+    if geometry.field is not None:
+        mask, window = _uncropped(mask, window, threshold, geometry)
     if geometry.orientation.is_upright:
         return mask, window
     top, bottom, left, right = window[0].start, window[0].stop, window[1].start, window[1].stop
@@ -65,6 +67,22 @@ def threshold_at_source(
     )
     turned = np.ascontiguousarray(geometry.orientation.turn_back(mask))
     return turned, (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
+
+
+def _uncropped(
+    mask: NDArray[np.bool_], window: tuple[slice, slice], threshold: float, geometry: Geometry
+) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
+    """Return mask and window of the whole upright source for those of the part in the grid."""
+    outside = bool(Float(0) >= Float(threshold))  # a map is 0 where the grid does not show it
+    whole = geometry.uncropped(mask, outside)
+    if outside:
+        return whole, (slice(0, whole.shape[0]), slice(0, whole.shape[1]))
+    rows, columns = window
+    top, left = geometry.part.top, geometry.part.left
+    return whole, (
+        slice(rows.start + top, rows.stop + top),
+        slice(columns.start + left, columns.stop + left),
+    )
 
 
 def _threshold_upright(

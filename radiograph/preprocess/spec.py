@@ -1,28 +1,35 @@
-"""Preprocessing of radiographs, shared by training and service.
+"""Specification of the preprocessing: the parameters that a manifest holds, and the placement.
 
-    Radiograph, uint16 -> resize (aspect ratio kept, anti-aliased)
-                       -> stretch percentiles to [0, 1] -> pad to a square with black
-                       -> normalise -> 1 x size x size, float32
-
-Every step is described by `PreprocessSpec`, which is part of the model's manifest.
+The placement follows from facts of the image that a decoder process reports, so that the service
+can compute it too.
 """
 
+from math import isfinite
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from radiograph import geometry
 from radiograph.geometry import Geometry
-from radiograph.image import Radiograph
+from radiograph.orientation import Orientation
 from radiograph.strict_model import StrictModel
+
+_MAX_ASPECT = 4.0
+"""Largest credible ratio of the sides of a pixel; beyond it the spacing is taken for a mistake."""
+
+_SQUARE_ASPECT = 1.01
+"""Ratio of the sides up to which pixels count as square."""
 
 
 class PreprocessSpec(StrictModel):
-    """Parameters of the preprocessing. Equal parameters give equal tensors."""
+    """Parameters of the preprocessing. Equal parameters give equal tensors.
 
-    version: Literal[1] = 1
+    Version 1 resizes the displayed pixels as they are stored. Version 2 reduces the stored samples
+    before it looks them up, leaves padding, shutters and constant borders out of the percentiles,
+    and makes pixels square.
+    """
+
+    version: Literal[1, 2] = 1
     size_px: int = Field(default=224, ge=32, le=2048, multiple_of=32)
     """Side of the square grid of the model, in pixels."""
     resize: Literal["bilinear_antialias"] = "bilinear_antialias"
@@ -37,44 +44,44 @@ class PreprocessSpec(StrictModel):
     """Mean that is subtracted from intensities in [0, 1]."""
     std: float = Field(default=0.5, gt=0)
     """Standard deviation by which intensities are divided after that."""
+    crop: Literal["none", "exposed_field"] = Field(
+        default="none", exclude_if=lambda value: value == "none"
+    )
+    """Part of the image that fills the square; `exposed_field` needs version 2. The default is
+    omitted, as in manifests of version 1."""
+
+    @model_validator(mode="after")
+    def _version_has_the_options(self) -> "PreprocessSpec":
+        if self.version == 1 and self.crop != "none":
+            raise ValueError("preprocessing of version 1 does not crop; set version: 2")
+        return self
 
 
-def to_grid(radiograph: Radiograph, spec: PreprocessSpec) -> tuple[NDArray[np.float32], Geometry]:
-    """Place a radiograph on the grid of the model.
+def place(
+    spec: PreprocessSpec,
+    rows: int,
+    columns: int,
+    spacing_mm: tuple[float, float] | None,
+    orientation: Orientation,
+    field: geometry.Field | None = None,
+) -> Geometry:
+    """Return the placement of an image in the square grid of the model.
 
-    Returns:
-        intensities: size x size, float32 in [0, 1], 0 outside of the image.
-        geometry: the placement of the image in that square.
+    Args:
+        spec: the preprocessing.
+        rows, columns: size of the image as it is stored.
+        spacing_mm: distance of pixel centres, (between rows, between columns), or None.
+        orientation: the steps that turn the image upright.
+        field: the part of the upright image that is shown, or None for all of it.
     """
-    orientation = radiograph.orientation
-    geometry = Geometry.fit(radiograph.rows, radiograph.columns, spec.size_px, orientation)
-    # Turned after the resize, where the pixels are few; the order makes no difference.
-    height, width = orientation.stored_shape(geometry.height, geometry.width)
-    image = Image.fromarray(radiograph.pixels.astype(np.float32))
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    small = orientation.turn(np.asarray(resized, dtype=np.float32))
-    low, high = np.percentile(small, (spec.low_percentile, spec.high_percentile))
-    grid = np.zeros((spec.size_px, spec.size_px), dtype=np.float32)
-    if high > low:  # a flat image has no contrast to stretch and stays black
-        rows = slice(geometry.top, geometry.top + geometry.height)
-        columns = slice(geometry.left, geometry.left + geometry.width)
-        grid[rows, columns] = np.clip((small - low) / (high - low), 0.0, 1.0)
-    return grid, geometry
+    aspect = 1.0 if spec.version == 1 else _aspect(spacing_mm)
+    return Geometry.fit(rows, columns, spec.size_px, orientation, aspect, field)
 
 
-def normalise(grid: NDArray[np.float32], spec: PreprocessSpec) -> NDArray[np.float32]:
-    """Return (intensities - mean) / std, float32, for an array of any shape."""
-    return ((grid - np.float32(spec.mean)) / np.float32(spec.std)).astype(np.float32)
-
-
-def preprocess(
-    radiograph: Radiograph, spec: PreprocessSpec
-) -> tuple[NDArray[np.float32], Geometry]:
-    """Convert a radiograph into the input of the model.
-
-    Returns:
-        tensor: 1 x size x size, float32, normalised.
-        geometry: the way back to source pixels.
-    """
-    grid, geometry = to_grid(radiograph, spec)
-    return normalise(grid, spec)[None], geometry
+def _aspect(spacing_mm: tuple[float, float] | None) -> float:
+    """Return the height of a pixel divided by its width, and 1 where it is hardly another."""
+    if spacing_mm is None or not min(spacing_mm) > 0:  # written so that NaN is refused too
+        return 1.0
+    aspect = spacing_mm[0] / spacing_mm[1]
+    ratio = max(aspect, 1 / aspect) if isfinite(aspect) and aspect > 0 else 1.0
+    return aspect if _SQUARE_ASPECT < ratio <= _MAX_ASPECT else 1.0

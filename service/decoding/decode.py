@@ -19,7 +19,7 @@ from radiograph.geometry import Geometry
 from radiograph.image import Laterality, Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits
 from radiograph.orientation import UPRIGHT, Orientation
-from radiograph.preprocess import PreprocessSpec, preprocess
+from radiograph.preprocess import ModelInput, PreprocessSpec, normalise, to_input
 from radiograph.readers.read import read
 
 
@@ -88,17 +88,38 @@ def decode(request: DecodeRequest) -> DecodedImage:
     start = time.perf_counter()
     radiograph = read(request.data, request.media_type, request.limits)
     middle = time.perf_counter()
-    tensor, geometry = preprocess(radiograph, request.spec)
-    small = None if request.preview_px is None else preview(radiograph.pixels, request.preview_px)
+    placed = to_input(radiograph, request.spec)
+    tensor = normalise(placed.grid, request.spec)[None]
+    small = None
+    if request.preview_px is not None:
+        small = preview(gray_levels(radiograph, placed), request.preview_px)
     end = time.perf_counter()
     timings = {"read": (middle - start) * 1e3, "preprocess": (end - middle) * 1e3}
-    return DecodedImage(tensor, geometry, _facts(radiograph), small, timings)
+    return DecodedImage(tensor, placed.geometry, _facts(radiograph), small, timings)
 
 
-def preview(pixels: NDArray[np.uint16], max_side_px: int) -> NDArray[np.uint8]:
-    """Scale pixels down to an 8-bit image whose longest side is at most `max_side_px`."""
-    rows, columns = pixels.shape
-    gray = Image.fromarray((pixels >> 8).astype(np.uint8))
+def gray_levels(radiograph: Radiograph, placed: ModelInput) -> NDArray[np.uint8]:
+    """Return the image with the black and the white that the model sees.
+
+    Args:
+        radiograph: the image; its padding is black.
+        placed: the same image as the input of the model. If that is flat, the levels are those
+            that the file declares.
+
+    Returns:
+        rows x columns, uint8, 0 is black.
+    """
+    black, white = placed.black, placed.white
+    if not white > black:
+        black, white = 0.0, 65535.0
+    levels = (radiograph.table.pixels.astype(np.float32) - black) * (255 / (white - black))
+    return radiograph.look_up(np.rint(levels.clip(0, 255)).astype(np.uint8))
+
+
+def preview(levels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    """Scale a gray image down until its longest side is at most `max_side_px`."""
+    rows, columns = levels.shape
+    gray = Image.fromarray(levels)
     scale = min(1.0, max_side_px / max(rows, columns))
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
     if size != gray.size:

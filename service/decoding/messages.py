@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from radiograph import errors
 from radiograph.errors import InputError, MalformedInput
+from radiograph.geometry import Field as PixelField
 from radiograph.geometry import Geometry
 from radiograph.limits import Limits
-from radiograph.preprocess import PreprocessSpec
+from radiograph.preprocess import PreprocessSpec, place
 from service.decoding.decode import DecodedImage, DecodeRequest, ImageFacts
 from service.decoding.memory_file import MemoryFile
 
@@ -99,12 +100,13 @@ class WorkerStarted(_Message):
 class ImageMessage(_Message):
     """A decoded file: its facts here, tensor and preview one after the other in the memory file.
 
-    The shape of the tensor and the geometry follow from the request and the facts, so they do not
-    travel.
+    The shape of the tensor and the geometry follow from the request, the facts and the field, so
+    they do not travel.
     """
 
     kind: Literal["image"] = "image"
     facts: ImageFacts
+    field: PixelField | None = None
     preview_shape: tuple[Side, Side] | None
     timings_ms: dict[Literal["read", "preprocess"], Milliseconds]
 
@@ -117,6 +119,7 @@ class ImageMessage(_Message):
         return cls.model_validate(
             {
                 "facts": decoded.image,
+                "field": decoded.geometry.field,
                 "preview_shape": None if decoded.preview is None else decoded.preview.shape,
                 "timings_ms": decoded.timings_ms,
             }
@@ -139,12 +142,16 @@ class ImageMessage(_Message):
             raise InvalidMessage("the tensor holds values that are not finite")
         return DecodedImage(
             tensor=tensor,
-            geometry=Geometry.fit(
-                self.facts.rows, self.facts.columns, size, self.facts.orientation
-            ),
+            geometry=self._geometry(request.spec),
             image=self.facts,
             preview=preview,
             timings_ms={str(stage): value for stage, value in self.timings_ms.items()},
+        )
+
+    def _geometry(self, spec: PreprocessSpec) -> Geometry:
+        facts = self.facts
+        return place(
+            spec, facts.rows, facts.columns, facts.spacing_mm, facts.orientation, self.field
         )
 
     def _check_facts(self, request: DecodeRequest) -> None:
@@ -154,6 +161,11 @@ class ImageMessage(_Message):
             raise InvalidMessage(f"facts: {error}") from None
         if self.facts.spacing_mm is not None and min(self.facts.spacing_mm) <= 0:
             raise InvalidMessage("facts: the pixel spacing is not positive")
+        if self.field is None:
+            return
+        shape = self.facts.orientation.upright_shape(self.facts.rows, self.facts.columns)
+        if request.spec.crop == "none" or not self.field.lies_in(*shape):
+            raise InvalidMessage("the field is no part of the image, or was not requested")
 
     def _preview(
         self, request: DecodeRequest, memory: MemoryFile, offset: int

@@ -57,8 +57,9 @@ def on_grid(truth: BoolArray, geometry: Geometry, side: int) -> BoolArray:
     scale = side / geometry.size  # the head's grid may be coarser than the model's input
     height, width = (max(1, round(n * scale)) for n in (geometry.height, geometry.width))
     top, left = round(geometry.top * scale), round(geometry.left * scale)
-    upright = np.ascontiguousarray(geometry.orientation.turn(truth), dtype=np.float32)
-    small = Image.fromarray(upright).resize((width, height), Image.Resampling.BOX)
+    part = geometry.orientation.turn(truth)[geometry.part.window]
+    shown = np.ascontiguousarray(part, dtype=np.float32)
+    small = Image.fromarray(shown).resize((width, height), Image.Resampling.BOX)
     grid = np.zeros((side, side), dtype=bool)
     grid[top : top + height, left : left + width] = np.asarray(small) > 0.5
     return grid

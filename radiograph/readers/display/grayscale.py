@@ -71,12 +71,12 @@ class SampleLayout:
     @property
     def mask(self) -> int:
         """The bits of the value, shifted to the lowest bits."""
-        return 2**self.bits - 1
+        return (1 << self.bits) - 1
 
     @property
     def sign(self) -> int:
         """The sign bit of a signed value, else 0."""
-        return 2 ** (self.bits - 1) if self.signed else 0
+        return 1 << (self.bits - 1) if self.signed else 0
 
     def ordered(self, patterns: Samples) -> Samples:
         """Return samples in the order of their values: 0 for the lowest value that the bits hold.
@@ -152,8 +152,8 @@ def _samples(
         ends = [end - 2**16 if end >= 2**15 else end for end in ends]
     padding = np.asarray((values >= min(ends)) & (values <= max(ends)))
     if word < 2**layout.bits_allocated and layout.bits < layout.bits_allocated:
-        pattern = np.array([word], dtype=stored.dtype)
-        if not padding[layout.ordered(pattern)[0]]:
+        pattern = np.full_like(stored[:1, :1], word)
+        if not padding[layout.ordered(pattern)[0, 0]]:
             samples = np.where(stored == pattern, 0, samples + samples.dtype.type(1))
             return samples, np.append(values[0], values), np.append(True, padding)
     return samples, values, padding

@@ -49,7 +49,8 @@ def read_shutter(
         shutter: the visible part, or None if the header declares no usable shape.
         warnings: each as `code: message`.
     """
-    shutter, warnings = Shutter(), ()
+    shutter = Shutter()
+    warnings: tuple[str, ...] = ()
     x = (np.arange(_PROBES) + 0.5) * columns / _PROBES
     y = (np.arange(_PROBES) + 0.5) * rows / _PROBES
     for shape in header.texts("ShutterShape")[: len(_SHAPES)]:

@@ -86,7 +86,7 @@ def test_a_mask_is_painted_as_defined_within_one_level(
     data: st.DataObject, rows: int, columns: int, cap: int
 ) -> None:
     mask = data.draw(arrays.arrays(bool, (rows, columns)))
-    gray = preview(np.full((rows, columns), 90 << 8, np.uint16), cap)
+    gray = preview(np.full((rows, columns), 90, np.uint8), cap)
     canvas = png_overlay._Canvas.of(gray, ImageFacts(rows, columns))
     canvas.mask(mask_of(mask), SKY_BLUE)
     expected = painted_by_definition(gray, mask, by=2)
@@ -98,7 +98,7 @@ def test_a_mask_on_a_reduced_image_is_painted_as_defined(edges: tuple[int, int])
     """A thin and a long mask, at a scale that is no whole number: 1300 / 997."""
     mask = np.zeros((1300, 40), dtype=np.bool_)
     mask[slice(*edges), 3:36] = True
-    gray = preview(np.full(mask.shape, 90 << 8, np.uint16), 997)
+    gray = preview(np.full(mask.shape, 90, np.uint8), 997)
     canvas = png_overlay._Canvas.of(gray, ImageFacts(*mask.shape))
     canvas.mask(mask_of(mask), SKY_BLUE)
     expected = painted_by_definition(gray, mask, by=3)

@@ -120,7 +120,15 @@ def _place(mask: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.float32]:
     as long as it covers the same field of view.
     """
     image = Image.fromarray(np.ascontiguousarray(mask, dtype=np.float32))
-    small = image.resize((geometry.width, geometry.height), Image.Resampling.BILINEAR)
+    # The part of the image that the grid shows, in pixels of the mask.
+    whole, part = geometry.upright, geometry.part
+    box = (
+        part.left * mask.shape[1] / whole.columns,
+        part.top * mask.shape[0] / whole.rows,
+        (part.left + part.columns) * mask.shape[1] / whole.columns,
+        (part.top + part.rows) * mask.shape[0] / whole.rows,
+    )
+    small = image.resize((geometry.width, geometry.height), Image.Resampling.BILINEAR, box=box)
     grid = np.zeros((geometry.size, geometry.size), dtype=np.float32)
     rows = slice(geometry.top, geometry.top + geometry.height)
     columns = slice(geometry.left, geometry.left + geometry.width)
