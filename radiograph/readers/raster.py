@@ -6,9 +6,9 @@ A colour image whose channels are all equal is read as grayscale, and so is a pa
 Transparent pixels are composited over black. The EXIF orientation is applied, so pixels and
 results are in the coordinates of the image as a viewer shows it.
 
-A 16-bit PNG keeps its 16 bits. 8-bit samples are multiplied by 257, which maps 0..255 exactly
-onto 0..65535, so that the same picture gives the same pixels at either depth. PNG and JPEG carry
-no pixel spacing, view position or patient.
+A 16-bit PNG keeps its 16 bits (see `png16`). 8-bit samples are multiplied by 257, which maps 0..255
+exactly onto 0..65535, so that the same picture gives the same pixels at either depth. PNG and JPEG
+carry no pixel spacing, view position or patient.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,16 @@ from radiograph.errors import (
     ColourImage,
     InputTooLarge,
     MultiFrameImage,
+    UndecodablePixels,
     UnsupportedEncoding,
     UnusableImage,
 )
 from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
+from radiograph.orientation import UPRIGHT, Orientation
+from radiograph.readers import png16
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = png16.SIGNATURE
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 """Start of image (SOI), and the first byte of the marker that follows."""
 
@@ -39,6 +42,18 @@ _MAX_SCANS = 100
 _PILLOW_FORMATS = ("PNG", "JPEG")
 _8_TO_16_BITS = 257
 """65535 / 255."""
+
+_EXIF_ORIENTATION = 0x0112
+_EXIF_ORIENTATIONS = {
+    2: Orientation(columns_flipped=True),
+    3: Orientation(rows_flipped=True, columns_flipped=True),
+    4: Orientation(rows_flipped=True),
+    5: Orientation(transposed=True),
+    6: Orientation(transposed=True, columns_flipped=True),
+    7: Orientation(transposed=True, rows_flipped=True, columns_flipped=True),
+    8: Orientation(transposed=True, rows_flipped=True),
+}
+"""Steps that turn stored pixels as a viewer shows them, by the value of EXIF Orientation."""
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
@@ -50,7 +65,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
 
     Raises:
         UnsupportedEncoding: the file is neither PNG nor JPEG.
-        MalformedInput: the file is broken or cut short.
+        UndecodablePixels: the file is broken or cut short.
         InputTooLarge: the file has more bytes, pixels, parts or scans than allowed.
         MultiFrameImage: the file is animated or holds several pictures.
         ColourImage: the channels differ.
@@ -60,12 +75,11 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
     if not data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
         raise UnsupportedEncoding("the file is neither PNG nor JPEG")
     _check_parts(data)
-    with as_malformed_input("the image cannot be decoded"), _open(data) as image:
+    with as_malformed_input("the image cannot be decoded", UndecodablePixels), _open(data) as image:
         limits.check_pixels(image.height, image.width)
         if getattr(image, "n_frames", 1) > 1:
             raise MultiFrameImage("more than one picture in the file")
-        image.load()
-        return Radiograph(_gray(ImageOps.exif_transpose(image)))
+        return Radiograph(_pixels(image, data))
 
 
 def _check_parts(data: bytes) -> None:
@@ -74,27 +88,18 @@ def _check_parts(data: bytes) -> None:
     Pillow walks chunks and markers in Python and needs a second for two megabytes of empty ones.
     Each scan of a progressive JPEG passes over the whole image, yet may be only ten bytes long.
     """
-    parts = _png_chunks(data) if data.startswith(PNG_SIGNATURE) else _jpeg_markers(data)
+    parts = png16.chunks(data) if data.startswith(PNG_SIGNATURE) else _jpeg_markers(data)
     if next(islice(parts, _MAX_PARTS, None), None) is not None:
         raise InputTooLarge(f"the file has more than {_MAX_PARTS} parts")
     if data.startswith(JPEG_SIGNATURE) and data.count(_START_OF_SCAN) > _MAX_SCANS:
         raise InputTooLarge(f"the file has more than {_MAX_SCANS} scans")
 
 
-def _png_chunks(data: bytes) -> Iterator[int]:
-    """Yield the offset of each chunk."""
-    at = len(PNG_SIGNATURE)
-    while at + 8 <= len(data):
-        yield at
-        # 4 bytes of length, 4 of type, the data, 4 of checksum.
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
-
-
-def _jpeg_markers(data: bytes) -> Iterator[int]:
-    """Yield the offset of each marker before the first scan; every fill byte counts as one."""
+def _jpeg_markers(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield each marker before the first scan and its offset; every fill byte counts as one."""
     at = 2  # after the start of image
     while at + 4 <= len(data) and data[at : at + 2] != _START_OF_SCAN:
-        yield at
+        yield data[at : at + 2], at
         is_filler = data[at] != 0xFF or data[at + 1] == 0xFF
         at += 1 if is_filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
@@ -105,6 +110,30 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(BytesIO(data), formats=_PILLOW_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputTooLarge("the image has too many pixels") from None
+
+
+def _pixels(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
+    """Decode an opened image, turned as its EXIF orientation says: rows x columns, uint16."""
+    header = png16.read_header(data) if image.format == "PNG" else None
+    image.load()
+    if header is None or not header.is_narrowed:
+        if header is not None:
+            _correct_transparency(image, header.bit_depth)
+        return _gray(ImageOps.exif_transpose(image))
+    orientation = _EXIF_ORIENTATIONS.get(image.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
+    image.close()  # releases the memory of the narrowed samples
+    return np.ascontiguousarray(orientation.turn(png16.decode_gray(data)))
+
+
+def _correct_transparency(image: Image.Image, bit_depth: int) -> None:
+    """Scale the transparent gray value of 2- and 4-bit samples as Pillow scales the samples.
+
+    Only the bits of a sample count (PNG section 11.3.1.1).
+    """
+    value = image.info.get("transparency")
+    if isinstance(value, int) and image.mode == "L":
+        top = 2**bit_depth - 1
+        image.info["transparency"] = (value & top) * 255 // top
 
 
 def _gray(image: Image.Image) -> NDArray[np.uint16]:

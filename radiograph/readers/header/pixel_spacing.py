@@ -4,9 +4,10 @@
     Imager Pixel Spacing (0018,1164)           at the detector, and therefore magnified
     Nominal Scanned Pixel Spacing (0018,2010)  of a digitised film
 
-The first usable attribute is used, in this order. A value of zero means unknown in real files.
-Spacing at the detector is returned uncorrected, with a warning: dividing it by an estimated
-magnification factor would mix a measurement with an estimate.
+The first usable attribute is used, in this order. Pixel Spacing that repeats Imager Pixel Spacing,
+up to rounding, is not calibrated and counts as spacing at the detector. A value of zero means
+unknown in real files. Spacing at the detector is returned uncorrected, with a warning: dividing it
+by an estimated magnification factor would mix a measurement with an estimate.
 
 Codes of the warnings:
 
@@ -16,6 +17,9 @@ Codes of the warnings:
 Source: DICOM PS3.3 sections 10.7.1.3 and C.8.11.4.
 """
 
+import math
+from functools import partial
+
 from radiograph.readers.header.attributes import Attributes
 
 Spacing = tuple[float, float]
@@ -24,6 +28,8 @@ _KEYWORDS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _PLAUSIBLE_MM = (0.01, 10.0)
 _MAX_SQUARE_RATIO = 1.01
 _PLAUSIBLE_MAGNIFICATION = (1.0, 4.0)
+_ROUNDING = 1e-3
+"""Largest relative difference of two decimals of one distance, as `0.143` and `0.1430625`."""
 
 
 def pixel_spacing(header: Attributes) -> tuple[Spacing | None, tuple[str, ...]]:
@@ -35,8 +41,9 @@ def pixel_spacing(header: Attributes) -> tuple[Spacing | None, tuple[str, ...]]:
     """
     spacings = {name: spacing for name in _KEYWORDS if (spacing := _plausible(header, name))}
     spacing = next(iter(spacings.values()), None)
+    at_detector = spacings.get("ImagerPixelSpacing")
     warnings = []
-    if spacing is not None and spacing == spacings.get("ImagerPixelSpacing"):
+    if spacing is not None and at_detector is not None and _are_equal(spacing, at_detector):
         warnings.append(_detector_warning(header))
     if _is_anisotropic(header, spacing):
         warnings.append("anisotropic_pixels: pixels are not square; shapes are as stored")
@@ -50,6 +57,11 @@ def _plausible(header: Attributes, keyword: str) -> Spacing | None:
     if len(values) != 2 or not all(lowest <= value <= highest for value in values):
         return None
     return values[0], values[1]
+
+
+def _are_equal(spacing: Spacing, other: Spacing) -> bool:
+    """Return whether two spacings are equal up to the rounding of their decimals."""
+    return all(map(partial(math.isclose, rel_tol=_ROUNDING), spacing, other))
 
 
 def _detector_warning(header: Attributes) -> str:

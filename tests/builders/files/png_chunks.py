@@ -1,4 +1,4 @@
-"""The chunks of a PNG file, with their checksums verified."""
+"""The chunks of a PNG file: read with their checksums verified, and written."""
 
 import struct
 import zlib
@@ -16,3 +16,8 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         assert check == zlib.crc32(name + body)
         yield name, body
         at += 12 + length
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Return one chunk with its checksum."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -14,13 +14,14 @@ from radiograph.errors import (
     EmptyInput,
     InputError,
     InputTooLarge,
-    MalformedInput,
     MultiFrameImage,
+    UndecodablePixels,
     UnsupportedEncoding,
     UnusableImage,
 )
 from radiograph.limits import Limits
 from radiograph.readers import raster
+from tests.builders.files.png_chunks import chunk
 
 GRAY = np.arange(12 * 17, dtype=np.uint8).reshape(12, 17)
 
@@ -33,10 +34,6 @@ def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def gray(kind: str = "PNG", **options: Any) -> bytes:
     return saved(Image.fromarray(GRAY), kind, **options)
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def png(width: int, height: int, data: bytes, *, depth: int = 8, kind: int = 0) -> bytes:
@@ -122,6 +119,17 @@ def test_a_transparent_gray_value_is_black() -> None:
     assert raster.read(data).pixels.tolist() == [[0, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("depth", [2, 4])
+def test_a_transparent_gray_value_of_few_bits_is_black(depth: int) -> None:
+    top = 2**depth - 1
+    row = bytes([0, sum(top << shift for shift in range(0, 8, 2 * depth))])  # values top and 0
+    transparent = chunk(b"tRNS", struct.pack(">H", 0xFF00 + top))
+    plain = png(8 // depth, 1, row, depth=depth)
+    assert raster.read(plain).pixels.max() == 65535
+    made = plain[:33] + transparent + plain[33:]
+    assert raster.read(made).pixels.tolist() == [[0] * (8 // depth)]
+
+
 @pytest.mark.parametrize(
     ("orientation", "expected"),
     [
@@ -163,10 +171,10 @@ def test_an_empty_file_is_called_empty() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
-def test_a_file_that_is_cut_short_is_malformed(kind: str, part: float) -> None:
+def test_a_file_that_is_cut_short_is_undecodable(kind: str, part: float) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
     data = saved(Image.fromarray(noise), kind)
-    refused(MalformedInput, data[: int(len(data) * part)])
+    refused(UndecodablePixels, data[: int(len(data) * part)])
 
 
 def test_an_animated_png_is_refused() -> None:
@@ -194,7 +202,7 @@ def test_a_jpeg_bomb_is_refused_by_its_header() -> None:
 def test_a_text_chunk_bomb_ends_as_a_result_or_malformed() -> None:
     data = gray()
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 50_000_000, 9))
-    refused(MalformedInput, data[:33] + bomb + data[33:])
+    refused(UndecodablePixels, data[:33] + bomb + data[33:])
 
 
 @pytest.mark.parametrize("where", [33, -12])
@@ -230,8 +238,8 @@ def test_limits_are_those_of_the_caller() -> None:
     refused(InputTooLarge, data, max_pixels=12 * 17 - 1)
 
 
-def test_a_png_without_pixels_is_malformed() -> None:
-    refused(MalformedInput, png(0, 5, b""))
+def test_a_png_without_pixels_is_undecodable() -> None:
+    refused(UndecodablePixels, png(0, 5, b""))
 
 
 @settings(max_examples=100, deadline=None)

@@ -20,6 +20,28 @@ def test_pixel_spacing_is_preferred_to_imager_pixel_spacing() -> None:
     assert made.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("calibrated", "at_detector"),
+    [
+        (["0.14", "0.14"], ["0.14", "0.14"]),
+        ([".35", ".35"], [".3500001", ".3500001"]),
+        (["0.143", "0.143"], ["0.1430625", "0.1430625"]),
+        (["1.4E-1", "0.14"], ["0.14000000059605", "0.14"]),
+    ],
+)
+def test_spacing_that_repeats_the_detector_s_up_to_rounding_is_at_the_detector(
+    calibrated: list[str], at_detector: list[str]
+) -> None:
+    made = radiograph(PixelSpacing=calibrated, ImagerPixelSpacing=at_detector)
+    assert codes(made.warnings) == ["spacing_at_detector"]
+
+
+@pytest.mark.parametrize("calibrated", [["0.139", "0.139"], ["0.14", "0.1395"]])
+def test_another_spacing_than_the_detector_s_is_calibrated(calibrated: list[str]) -> None:
+    made = radiograph(PixelSpacing=calibrated, ImagerPixelSpacing=["0.14", "0.14"])
+    assert made.warnings == ()
+
+
 @pytest.mark.parametrize("unknown", [[0, 0], [-1, -1], [0.2], "", None])
 def test_imager_pixel_spacing_stands_in_with_a_warning(
     unknown: Any,

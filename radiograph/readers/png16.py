@@ -1,0 +1,109 @@
+"""Samples of a 16-bit PNG file that Pillow would reduce to 8 bits.
+
+    PNG of 16 bits --imagecodecs--> gray or RGB, with or without alpha
+                   --composite over black, compare the channels--> gray, uint16
+
+Pillow keeps 16 bits only for gray without alpha, and ignores a transparent gray value (tRNS) there.
+Narrowed to 8 bits, a picture of 10- or 12-bit values is nearly black, and channels that differ in
+the low byte look equal.
+
+Source: PNG, third edition, sections 11.2.1 (IHDR), 11.3.1.1 (tRNS) and 13.16 (alpha).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiograph.errors import ColourImage, UnsupportedEncoding
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_CHUNK_PX = 2**18
+_WHITE = 65535
+_GRAY = 0
+"""Colour type of gray samples without alpha."""
+
+
+@dataclass(frozen=True)
+class PngHeader:
+    """The fields of IHDR that tell how samples are stored, and the presence of tRNS.
+
+    Attributes:
+        bit_depth: bits of one sample, 1 to 16.
+        colour_type: 0 gray, 2 RGB, 3 palette, 4 gray with alpha, 6 RGB with alpha.
+        has_transparent_value: True if one gray value or colour is transparent.
+    """
+
+    bit_depth: int
+    colour_type: int
+    has_transparent_value: bool
+
+    @property
+    def is_narrowed(self) -> bool:
+        """True if Pillow does not keep the samples or their transparency."""
+        is_plain_gray = self.colour_type == _GRAY and not self.has_transparent_value
+        return self.bit_depth == 16 and not is_plain_gray
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield type and offset of each chunk of a PNG file."""
+    at = len(SIGNATURE)
+    while at + 8 <= len(data):
+        yield data[at + 4 : at + 8], at
+        # 4 bytes of length, 4 of type, the data, 4 of checksum.
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+
+
+def read_header(data: bytes) -> PngHeader:
+    """Read the header of a PNG file whose first chunk is IHDR.
+
+    Raises:
+        IndexError: the file ends within the header.
+    """
+    # After signature, length and type: width (4 bytes), height (4), bit depth, colour type.
+    bit_depth, colour_type = data[24], data[25]
+    before_pixels = takewhile(lambda kind: kind != b"IDAT", (kind for kind, _ in chunks(data)))
+    return PngHeader(bit_depth, colour_type, has_transparent_value=b"tRNS" in before_pixels)
+
+
+def decode_gray(data: bytes) -> NDArray[np.uint16]:
+    """Decode a 16-bit PNG file whose size has been checked.
+
+    Returns:
+        rows x columns, uint16; transparent pixels are black.
+
+    Raises:
+        ColourImage: the channels differ.
+        UnsupportedEncoding: the decoder is not installed.
+    """
+    try:
+        import imagecodecs
+    except ImportError:
+        raise UnsupportedEncoding("the decoder of 16-bit PNG is not installed") from None
+    samples = np.asarray(imagecodecs.png_decode(data), dtype=np.uint16)
+    if samples.ndim == 2:
+        return samples
+    gray = np.empty(samples.shape[:2], dtype=np.uint16)
+    step = max(1, _CHUNK_PX // samples.shape[1])
+    for start in range(0, len(samples), step):
+        rows = slice(start, start + step)
+        gray[rows] = _gray(samples[rows])
+    return gray
+
+
+def _gray(samples: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the gray values of some rows, composited over black.
+
+    Args:
+        samples: rows x columns x channels; the last of 2 or 4 channels is alpha.
+    """
+    if samples.shape[2] in (2, 4):
+        alpha = samples[..., -1:].astype(np.uint32)
+        # At most 65535 * 65535 + 32767, which uint32 holds.
+        samples = ((samples[..., :-1] * alpha + _WHITE // 2) // _WHITE).astype(np.uint16)
+    if (samples != samples[..., :1]).any():
+        raise ColourImage("the image is in colour")
+    return samples[..., 0]
