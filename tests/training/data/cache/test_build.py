@@ -94,7 +94,7 @@ def test_each_broken_file_is_left_out_by_name_and_reason(tmp_path: Path) -> None
     cached = _open(write_pairs(root, lines, images=3), tmp_path)
     assert [sample.row.image for sample in cached.samples] == ["0.png"]
     assert _manifest(cached.manifest) == {
-        "truncated.jpg": "unreadable (MalformedInput)",
+        "truncated.jpg": "unreadable (UndecodablePixels)",
         "truncated.dcm": "unreadable (MalformedInput)",
         "lateral.dcm": "lateral view",
         "bomb.png": "unreadable (InputTooLarge)",
