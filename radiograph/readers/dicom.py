@@ -2,12 +2,13 @@
 
     bytes --part10--> transfer syntax, attributes
           --accept--> one grayscale projection radiograph, within the limits
-          --codecs--> stored samples --display--> samples and table, shutter
+          --codecs--> stored samples --sample_layout--> meaning of their bits
+          --display--> samples and table, shutter
           --header_warnings, patient_orientation, pixel_spacing--> warnings, sides, millimetres
 
 Warnings have the form `code: message`. The codes are listed in `header_warnings`,
-`patient_orientation`, `pixel_spacing` and below; those of `display` name the attribute that
-could not be applied.
+`patient_orientation`, `pixel_spacing`, `sample_layout`, `codecs.jpeg` and below; those of
+`display` name the attribute that could not be applied.
 
     modality_unstated    the header names no modality; SOP class, body part or view tell it
     excess_pixel_data    there are more pixel data than one frame needs
@@ -24,20 +25,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom import uid
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_fragments
 
 from radiograph.errors import (
     ColourImage,
     MalformedInput,
     MultiFrameImage,
     NoPixelData,
+    UndecodablePixels,
     UnusableImage,
     WrongModality,
 )
-from radiograph.image import Radiograph
+from radiograph.image import Radiograph, Samples
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
-from radiograph.readers import codecs, part10
-from radiograph.readers.codecs import Samples
+from radiograph.readers import part10
+from radiograph.readers.codecs.decode import EXCESS_PIXEL_DATA, decode
+from radiograph.readers.codecs.frame import DecodedFrame
+from radiograph.readers.codecs.transfer_syntaxes import NATIVE
 from radiograph.readers.display.grayscale import SampleLayout, render
 from radiograph.readers.display.shutters import read_shutter
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
@@ -45,6 +49,7 @@ from radiograph.readers.header.header_warnings import header_warnings, names_che
 from radiograph.readers.header.patient_orientation import patient_orientation
 from radiograph.readers.header.pixel_spacing import pixel_spacing
 from radiograph.readers.header.view import View, read_view
+from radiograph.readers.sample_layout import BitFields, sample_layout
 
 _RADIOGRAPH_MODALITIES = {"CR", "DX", "RG"}
 _UNSTATED_MODALITIES = {"", "OT", "UNKNOWN"}
@@ -57,7 +62,6 @@ _MODALITY_UNSTATED = (
     "modality_unstated: the header names no modality; taken for a radiograph by its SOP class, "
     "body part or view"
 )
-_EXCESS_PIXEL_DATA = "excess_pixel_data: there are more pixel data than one frame needs"
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,13 @@ class _Frame:
 
     rows: int
     columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
+    bits: BitFields
     photometric_interpretation: str
 
     @property
     def size_bytes(self) -> int:
         """Length of the frame without compression."""
-        return self.rows * self.columns * self.bits_allocated // 8
+        return self.rows * self.columns * self.bits.allocated // 8
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
@@ -87,6 +88,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
 
     Raises:
         MalformedInput: the file is not DICOM, or broken.
+        UndecodablePixels: the pixel data are damaged, or not what the header says.
         InputTooLarge: the file has more bytes, elements or pixels than allowed.
         UnsupportedEncoding: the transfer syntax is missing, unknown, or has no decoder.
         WrongModality: the object is not a projection radiograph.
@@ -101,7 +103,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         sop_class = header.text("SOPClassUID") or meta.sop_class
         accepted = _accept(header, sop_class, view)
         frame = _frame(header, limits)
-        stored, layout, excess = _stored(header, meta.transfer_syntax, frame)
+        stored, layout, stored_warnings = _stored(header, meta.transfer_syntax, frame)
         inverted = frame.photometric_interpretation == "MONOCHROME1"
         samples, table, rendered = render(stored, layout, header, inverted=inverted)
         shutter, shuttered = read_shutter(header, frame.rows, frame.columns)
@@ -123,7 +125,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
                 *turned,
                 *rendered,
                 *shuttered,
-                *excess,
+                *stored_warnings,
                 *spacing,
             ),
         )
@@ -189,10 +191,13 @@ def _frame(header: Attributes, limits: Limits) -> _Frame:
     return _Frame(
         rows=rows,
         columns=columns,
-        bits_allocated=allocated,
-        bits_stored=stored,
-        high_bit=high_bit,
-        signed=header.word("PixelRepresentation") == 1,
+        bits=BitFields(
+            allocated=allocated,
+            stored=stored,
+            high_bit=high_bit,
+            signed=header.word("PixelRepresentation") == 1,
+            padding=header.word("PixelPaddingValue"),
+        ),
         photometric_interpretation=header.text("PhotometricInterpretation"),
     )
 
@@ -200,36 +205,38 @@ def _frame(header: Attributes, limits: Limits) -> _Frame:
 def _stored(
     header: Attributes, transfer_syntax: str, frame: _Frame
 ) -> tuple[Samples, SampleLayout, tuple[str, ...]]:
-    """Return the bit patterns of the frame, their layout, and a warning of excess pixel data."""
-    shift = frame.high_bit + 1 - frame.bits_stored
-    layout = SampleLayout(frame.bits_allocated, frame.bits_stored, shift, frame.signed)
+    """Return the bit patterns of the frame, their layout, and warnings about them."""
     raw = header.raw("PixelData")
-    native = transfer_syntax in codecs.NATIVE
+    native = transfer_syntax in NATIVE
     if native == header.is_encapsulated("PixelData"):
-        raise MalformedInput("the pixel data do not fit the transfer syntax")
+        raise UndecodablePixels("the pixel data do not fit the transfer syntax")
     if native:
-        excess = (_EXCESS_PIXEL_DATA,) if len(raw) > frame.size_bytes + 1 else ()
-        return _native_samples(header, transfer_syntax, frame, raw), layout, excess
-    with quiet_pydicom(), as_malformed_input("the pixel data are not well encapsulated"):
-        codestream = get_frame(raw, 0, number_of_frames=1)
-    samples, precision = codecs.decode(
-        transfer_syntax, codestream, frame.rows, frame.columns, frame.bits_allocated
-    )
-    if precision is not None:
-        layout = _decoded_layout(samples, precision, frame)
-    return samples, layout, ()
+        samples = _native_samples(header, transfer_syntax, frame, raw)
+        decoded = DecodedFrame(samples)
+        if len(raw) > frame.size_bytes + 1:
+            decoded = DecodedFrame(samples, warnings=(EXCESS_PIXEL_DATA,))
+    else:
+        decoded = decode(
+            transfer_syntax, _codestream(raw), frame.rows, frame.columns, frame.bits.allocated
+        )
+    layout, contradictions = sample_layout(decoded.samples, frame.bits, decoded.header)
+    return decoded.samples, layout, (*decoded.warnings, *contradictions)
 
 
-def _decoded_layout(samples: Samples, precision: int, frame: _Frame) -> SampleLayout:
-    """Return the layout of decoded samples, whose value lies in the lowest bits of the word.
+def _codestream(raw: bytes) -> bytes:
+    """Join the fragments of the only frame.
 
-    Encoders for unsigned samples store the bits of a negative value, with or without extending
-    its sign to their own precision, so Bits Stored tells the position of the sign. Unsigned
-    values are not reduced to Bits Stored, which is sometimes too small: bright tissue would
-    become black.
+    The Basic Offset Table is ignored: all fragments belong to the one frame, and some writers
+    give it an entry for each fragment.
+
+    Source: DICOM PS3.5 section A.4.
     """
-    bits = min(precision, frame.bits_stored) if frame.signed else precision
-    return SampleLayout(samples.dtype.itemsize * 8, bits, 0, frame.signed)
+    with (
+        quiet_pydicom(),
+        as_malformed_input("the pixel data are not well encapsulated", UndecodablePixels),
+    ):
+        _, *fragments = generate_fragments(raw)
+        return b"".join(fragments)
 
 
 def _native_samples(header: Attributes, transfer_syntax: str, frame: _Frame, raw: bytes) -> Samples:
@@ -241,15 +248,15 @@ def _native_samples(header: Attributes, transfer_syntax: str, frame: _Frame, raw
         rows x columns bit patterns, uint8 or uint16 in native byte order.
     """
     if len(raw) < frame.size_bytes:
-        raise MalformedInput(f"{len(raw)} bytes of pixel data; {frame.size_bytes} are needed")
+        raise UndecodablePixels(f"{len(raw)} bytes of pixel data; {frame.size_bytes} are needed")
     shape = (frame.rows, frame.columns)
     big_endian = transfer_syntax == uid.ExplicitVRBigEndian
-    if frame.bits_allocated == 16:
+    if frame.bits.allocated == 16:
         words = np.frombuffer(raw, ">u2" if big_endian else "<u2", frame.rows * frame.columns)
         return words.astype(np.uint16, copy=False).reshape(shape)
     samples = np.frombuffer(raw, np.uint8)
     if big_endian and header.vr("PixelData") == "OW":  # two 8-bit samples in each 16-bit word
         samples = samples[: samples.size // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
     if samples.size < frame.size_bytes:
-        raise MalformedInput("the pixel data end within a word")
+        raise UndecodablePixels("the pixel data end within a word")
     return samples[: frame.size_bytes].reshape(shape)

@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from radiograph.errors import InputTooLarge, MalformedInput, MediaTypeMismatch, UnsupportedEncoding
 from radiograph.limits import Limits
-from radiograph.readers.codecs import SUPPORTED
+from radiograph.readers.codecs.transfer_syntaxes import SUPPORTED
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
 
 _PREAMBLE_BYTES = 128

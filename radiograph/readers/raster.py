@@ -9,6 +9,9 @@ results are in the coordinates of the image as a viewer shows it.
 A 16-bit PNG keeps its 16 bits (see `png16`). 8-bit samples are multiplied by 257, which maps 0..255
 exactly onto 0..65535, so that the same picture gives the same pixels at either depth. PNG and JPEG
 carry no pixel spacing, view position or patient.
+
+A JPEG file that is damaged inside is refused, or read with a warning; `codecs.jpeg` says when.
+JPEG of 12 bits, lossless JPEG and JPEG-LS are read in DICOM files only.
 """
 
 from collections.abc import Iterator
@@ -31,6 +34,7 @@ from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.orientation import UPRIGHT, Orientation
 from radiograph.readers import png16
+from radiograph.readers.codecs import jpeg
 
 PNG_SIGNATURE = png16.SIGNATURE
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -64,8 +68,8 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         limits: what the file may cost; pixels are counted before anything is decoded.
 
     Raises:
-        UnsupportedEncoding: the file is neither PNG nor JPEG.
-        UndecodablePixels: the file is broken or cut short.
+        UnsupportedEncoding: the file is neither PNG nor JPEG of 8 bits.
+        UndecodablePixels: the file is broken, or a part of the picture is missing.
         InputTooLarge: the file has more bytes, pixels, parts or scans than allowed.
         MultiFrameImage: the file is animated or holds several pictures.
         ColourImage: the channels differ.
@@ -75,11 +79,23 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
     if not data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
         raise UnsupportedEncoding("the file is neither PNG nor JPEG")
     _check_parts(data)
+    picture = _jpeg_picture(data) if data.startswith(JPEG_SIGNATURE) else None
+    if picture is not None and not picture.complete:
+        data = picture.data  # Pillow insists on the end marker
     with as_malformed_input("the image cannot be decoded", UndecodablePixels), _open(data) as image:
         limits.check_pixels(image.height, image.width)
         if getattr(image, "n_frames", 1) > 1:
             raise MultiFrameImage("more than one picture in the file")
-        return Radiograph(_pixels(image, data))
+        warnings = () if picture is None else jpeg.damage(picture)
+        return Radiograph(_pixels(image, data), warnings=warnings)
+
+
+def _jpeg_picture(data: bytes) -> jpeg.JpegPicture:
+    """Find the segments of a JPEG file, and refuse one that is not of 8 bits and DCT-coded."""
+    picture = jpeg.parse(data)
+    if picture.process not in jpeg.FILE_PROCESSES or picture.header.precision != 8:
+        raise UnsupportedEncoding(f"the file is {picture.process_name}; 8-bit DCT JPEG is read")
+    return picture
 
 
 def _check_parts(data: bytes) -> None:

@@ -24,8 +24,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.image import DisplayTable
-from radiograph.readers.codecs import Samples
+from radiograph.image import DisplayTable, Samples
 from radiograph.readers.display.voi import (
     BoolTable,
     FloatTable,

@@ -12,6 +12,7 @@ from radiograph.errors import (
     MalformedInput,
     MultiFrameImage,
     NoPixelData,
+    UndecodablePixels,
     UnusableImage,
     WrongModality,
 )
@@ -207,9 +208,9 @@ def test_a_wrong_high_bit_is_ignored(high_bit: int | None) -> None:
     assert np.array_equal(radiograph.pixels, reader.read(changed(BitsStored=12, HighBit=11)).pixels)
 
 
-def test_missing_pixel_data_bytes_are_malformed() -> None:
+def test_missing_pixel_data_bytes_are_undecodable() -> None:
     file = files.write(files.dataset(ramp()), ramp().tobytes()[:-2])
-    assert "6144 are needed" in refused(MalformedInput, file)
+    assert "6144 are needed" in refused(UndecodablePixels, file)
 
 
 def test_pixels_are_counted_before_their_data_are_checked() -> None:

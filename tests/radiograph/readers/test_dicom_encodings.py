@@ -1,5 +1,4 @@
 import sys
-from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -7,35 +6,16 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.encaps import encapsulate
-from pydicom.pixels.encoders.base import RLELosslessEncoder
 
 from radiograph.errors import UnsupportedEncoding
 from radiograph.readers import dicom as reader
 from tests.builders.files import dicom_files as files
+from tests.builders.files.codestreams import rle
 from tests.builders.files.dicom_files import codes, dicom, encoded, ramp
 
 
 def pixels(file: bytes) -> NDArray[np.uint16]:
     return reader.read(file).pixels
-
-
-def rle(stored: NDArray[Any]) -> bytes:
-    bits = stored.dtype.itemsize * 8
-    return bytes(
-        RLELosslessEncoder.encode(
-            stored.tobytes(),
-            index=0,
-            encoding_plugin="pydicom",
-            rows=stored.shape[0],
-            columns=stored.shape[1],
-            samples_per_pixel=1,
-            number_of_frames=1,
-            bits_allocated=bits,
-            bits_stored=bits,
-            pixel_representation=0,
-            photometric_interpretation="MONOCHROME2",
-        )
-    )
 
 
 @pytest.mark.parametrize(
@@ -190,6 +170,37 @@ def test_a_frame_in_several_fragments_is_one_frame() -> None:
     made["PixelData"].is_undefined_length = True
     file = files.write(made, None, uid.JPEGLSLossless)
     assert np.array_equal(pixels(file), pixels(dicom(stored)))
+
+
+@pytest.mark.parametrize("fragments", [2, 3, 7])
+def test_an_offset_for_each_fragment_of_one_frame_is_ignored(fragments: int) -> None:
+    stored = ramp()
+    codestream = bytes(imagecodecs.jpegls_encode(stored))
+    size = -(-len(codestream) // fragments // 2) * 2
+    pieces = [codestream[at : at + size] for at in range(0, len(codestream), size)]
+    made = files.dataset(stored)
+    made.add_new("PixelData", "OB", encapsulate(pieces, has_bot=True))
+    made["PixelData"].is_undefined_length = True
+    file = files.write(made, None, uid.JPEGLSLossless)
+    assert np.array_equal(pixels(file), pixels(dicom(stored)))
+
+
+@pytest.mark.parametrize(
+    ("codestream", "transfer_syntax"),
+    [
+        (imagecodecs.jpeg8_encode(ramp(top=255).astype(np.uint8)), uid.JPEGBaseline8Bit),
+        (imagecodecs.jpegls_encode(ramp()), uid.JPEGLSLossless),
+        (imagecodecs.jpeg2k_encode(ramp(), codecformat="j2k"), uid.JPEG2000),
+    ],
+)
+def test_a_second_picture_in_the_pixel_data_is_a_warning(
+    codestream: bytes, transfer_syntax: str
+) -> None:
+    file = encoded(codestream * 2, ramp(top=255), transfer_syntax)
+    once = encoded(codestream, ramp(top=255), transfer_syntax)
+    assert np.array_equal(pixels(file), pixels(once))
+    assert codes(reader.read(file).warnings) == ["excess_pixel_data"]
+    assert reader.read(once).warnings == ()
 
 
 def test_more_pixel_data_than_one_frame_needs_is_a_warning() -> None:

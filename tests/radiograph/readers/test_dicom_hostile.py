@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import uid
 
-from radiograph.errors import ColourImage, InputError, InputTooLarge, MalformedInput
+from radiograph.errors import (
+    ColourImage,
+    InputError,
+    InputTooLarge,
+    MalformedInput,
+    UndecodablePixels,
+)
 from radiograph.limits import Limits
 from radiograph.readers import dicom as reader
 from tests.builders.files import dicom_files as files
@@ -73,7 +79,7 @@ def test_a_jpeg_2000_bomb_is_refused_by_its_header(codec: Any) -> None:
     big = np.zeros((3000, 3000), dtype=np.uint8)
     bomb = imagecodecs.jpeg2k_encode(big, 50, codecformat=codec)
     assert len(bomb) < 2000
-    message = refused(MalformedInput, encoded(bomb, STORED_8, uid.JPEG2000))
+    message = refused(UndecodablePixels, encoded(bomb, STORED_8, uid.JPEG2000))
     assert "3000 x 3000" in message
 
 
@@ -102,20 +108,21 @@ def test_a_jpeg_2000_header_hidden_before_the_real_one_does_not_help() -> None:
 def test_a_jpeg_of_another_size_is_refused_by_its_header(
     codestream: bytes, transfer_syntax: str
 ) -> None:
-    assert "2000 x 2000" in refused(MalformedInput, encoded(codestream, STORED_8, transfer_syntax))
+    file = encoded(codestream, STORED_8, transfer_syntax)
+    assert "2000 x 2000" in refused(UndecodablePixels, file)
 
 
 def test_an_rle_bomb_is_refused() -> None:
     bomb = struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\0" * 100_000
-    refused(MalformedInput, encoded(bomb, STORED_8, uid.RLELossless))
+    refused(UndecodablePixels, encoded(bomb, STORED_8, uid.RLELossless))
 
 
 @pytest.mark.parametrize(
     "segments", [(2, 64, 2**32 - 1), (2, 2**31, 64), (2, 0, 0), (1000, 64, 64), (0,), (15, 64)]
 )
-def test_false_rle_segments_are_malformed(segments: tuple[int, ...]) -> None:
+def test_false_rle_segments_are_undecodable(segments: tuple[int, ...]) -> None:
     frame = struct.pack(f"<{len(segments)}I", *segments).ljust(64, b"\0") + b"\x03abcd" * 40
-    refused(MalformedInput, encoded(frame, STORED_8, uid.RLELossless))
+    refused(UndecodablePixels, encoded(frame, STORED_8, uid.RLELossless))
 
 
 def test_an_image_over_the_limit_is_refused_before_it_is_decoded() -> None:
@@ -129,12 +136,12 @@ def test_a_colour_codestream_behind_a_gray_header_is_refused() -> None:
     refused(ColourImage, encoded(codestream, STORED_8, uid.JPEGBaseline8Bit))
 
 
-def test_the_pixel_data_of_another_transfer_syntax_are_malformed() -> None:
+def test_the_pixel_data_of_another_transfer_syntax_are_undecodable() -> None:
     jpeg = imagecodecs.jpeg8_encode(STORED_8)
-    refused(MalformedInput, encoded(jpeg, STORED_8, uid.JPEG2000))
-    refused(MalformedInput, encoded(STORED_8.tobytes(), STORED_8, uid.JPEGBaseline8Bit))
+    refused(UndecodablePixels, encoded(jpeg, STORED_8, uid.JPEG2000))
+    refused(UndecodablePixels, encoded(STORED_8.tobytes(), STORED_8, uid.JPEGBaseline8Bit))
     swapped = ENCODED[0].replace(b"1.2.840.10008.1.2.4.50", b"1.2.840.10008.1.2.1\0\0\0", 1)
-    refused(MalformedInput, swapped)
+    refused(UndecodablePixels, swapped)
 
 
 @pytest.mark.parametrize("cut", [20, 60, 100])
@@ -144,24 +151,34 @@ def test_encapsulated_pixel_data_that_are_cut_short_are_malformed(which: int, cu
 
 
 @pytest.mark.parametrize("which", range(4))
-def test_a_codestream_that_is_cut_short_is_malformed(which: int) -> None:
+def test_a_codestream_that_is_cut_short_is_undecodable(which: int) -> None:
     file = ENCODED[which]
     start = file.rindex(b"\xfe\xff\x00\xe0") + 8
     codestream = file[start:-8].rstrip(b"\0")
     syntax = (uid.JPEGBaseline8Bit, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000)
     half = codestream[: len(codestream) // 2]
-    refused(MalformedInput, encoded(half, STORED_8, syntax[which]))
+    refused(UndecodablePixels, encoded(half, STORED_8, syntax[which]))
 
 
-def test_uncompressed_pixel_data_that_are_cut_short_are_malformed() -> None:
-    refused(MalformedInput, PLAIN[:-1000])
+def test_uncompressed_pixel_data_that_are_cut_short_are_undecodable() -> None:
+    refused(UndecodablePixels, PLAIN[:-1000])
 
 
 @pytest.mark.parametrize("offset", [4, 1_000_000, 2**32 - 1])
-def test_a_false_basic_offset_table_ends_as_an_input_error(offset: int) -> None:
+def test_a_false_basic_offset_table_is_ignored(offset: int) -> None:
     file = ENCODED[2]
     at = file.index(b"\xfe\xff\x00\xe0\x04\x00\x00\x00") + 8
-    refused(MalformedInput, file[:at] + struct.pack("<I", offset) + file[at + 4 :])
+    false = file[:at] + struct.pack("<I", offset) + file[at + 4 :]
+    assert np.array_equal(reader.read(false).pixels, reader.read(file).pixels)
+
+
+@pytest.mark.parametrize(
+    "items", [b"", b"\xfe\xff\x00\xe0\0\0\0\0", b"\xfe\xff\x00\xe0\xff\xff\xff\x7fab", b"no items"]
+)
+def test_pixel_data_without_fragments_are_undecodable(items: bytes) -> None:
+    file = ENCODED[2]
+    at = file.index(b"\xfe\xff\x00\xe0\x04\x00\x00\x00")
+    refused(UndecodablePixels, file[:at] + items + b"\xfe\xff\xdd\xe0\0\0\0\0")
 
 
 @pytest.mark.parametrize("depth", [200, 5000])

@@ -3,6 +3,7 @@ import zlib
 from io import BytesIO
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,8 @@ from radiograph.errors import (
 )
 from radiograph.limits import Limits
 from radiograph.readers import raster
+from tests.builders.files.codestreams import halved, jpeg_file, picture, picture_8, zeroed
+from tests.builders.files.dicom_files import codes
 from tests.builders.files.png_chunks import chunk
 
 GRAY = np.arange(12 * 17, dtype=np.uint8).reshape(12, 17)
@@ -170,7 +173,7 @@ def test_an_empty_file_is_called_empty() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("part", [0.05, 0.1, 0.5, 0.9])
 def test_a_file_that_is_cut_short_is_undecodable(kind: str, part: float) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
     data = saved(Image.fromarray(noise), kind)
@@ -199,7 +202,7 @@ def test_a_jpeg_bomb_is_refused_by_its_header() -> None:
     refused(InputTooLarge, bytes(data))
 
 
-def test_a_text_chunk_bomb_ends_as_a_result_or_malformed() -> None:
+def test_a_text_chunk_bomb_ends_as_a_result_or_undecodable() -> None:
     data = gray()
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 50_000_000, 9))
     refused(UndecodablePixels, data[:33] + bomb + data[33:])
@@ -253,3 +256,65 @@ def test_damaged_files_end_as_a_result_or_an_input_error(data: st.DataObject, ki
     except InputError:
         return
     assert radiograph.pixels.size > 0
+
+
+SMOOTH = picture_8()
+JPEG_FILES = {
+    "baseline": jpeg_file(SMOOTH),
+    "progressive": jpeg_file(SMOOTH, progressive=True),
+    "restart intervals": jpeg_file(SMOOTH, restart_marker_rows=3),
+    "three channels": saved(Image.fromarray(SMOOTH).convert("RGB"), "JPEG"),
+}
+each_file = pytest.mark.parametrize("name", JPEG_FILES)
+
+
+@each_file
+def test_a_jpeg_of_which_half_is_missing_is_refused(name: str) -> None:
+    refused(UndecodablePixels, halved(JPEG_FILES[name]))
+
+
+@each_file
+def test_zeros_in_the_middle_of_a_jpeg_are_refused_or_a_warning(name: str) -> None:
+    try:
+        warned = raster.read(zeroed(JPEG_FILES[name], 512)).warnings
+    except InputError:
+        return
+    assert codes(warned) == ["damaged_pixel_data"]
+
+
+@each_file
+@pytest.mark.parametrize("filler", [b"", b"\0", b"\0\0\0", b"\xff\xff", b"\xff\xfe\0\4hi"])
+@pytest.mark.parametrize("end", [b"\xff\xd9", b"\xff\xd9" + b"\0" * 100, b""])
+def test_bytes_around_the_end_of_a_jpeg_do_no_harm(name: str, filler: bytes, end: bytes) -> None:
+    data = JPEG_FILES[name]
+    radiograph = raster.read(data[:-2] + filler + end)
+    assert np.array_equal(radiograph.pixels, raster.read(data).pixels)
+    assert radiograph.warnings == ()
+
+
+@pytest.mark.parametrize(("kept", "error"), [(2, None), (1, None), (0, UndecodablePixels)])
+def test_a_progressive_jpeg_without_its_last_scans_is_a_warning(
+    kept: int, error: type[InputError] | None
+) -> None:
+    data = JPEG_FILES["progressive"]
+    starts = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    # The Huffman tables of the next scan stand before it; libjpeg skips them.
+    shortened = data[: starts[kept]] + b"\xff\xd9"
+    if error is not None:
+        refused(error, shortened)
+    else:
+        assert codes(raster.read(shortened).warnings) == ["damaged_pixel_data"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (imagecodecs.jpeg8_encode(picture(), 90, bitspersample=12), "12-bit JPEG"),
+        (imagecodecs.jpeg8_encode(SMOOTH, lossless=True), "lossless JPEG"),
+        (imagecodecs.jpeg8_encode(picture(), lossless=True), "lossless JPEG"),
+        (imagecodecs.jpegls_encode(SMOOTH), "JPEG-LS"),
+    ],
+)
+def test_jpeg_that_is_not_read_is_unsupported(data: bytes, reason: str) -> None:
+    with pytest.raises(UnsupportedEncoding, match=reason):
+        raster.read(bytes(data))
