@@ -10,8 +10,9 @@ Warnings have the form `code: message`. The codes are listed in `header_warnings
 `patient_orientation`, `pixel_spacing`, `sample_layout`, `codecs.jpeg` and below; those of
 `display` name the attribute that could not be applied.
 
-    modality_unstated    the header names no modality; SOP class, body part or view tell it
-    excess_pixel_data    there are more pixel data than one frame needs
+    modality_unstated          the header names no modality; SOP class, body part or view tell it
+    transfer_syntax_assumed    the file is a bare data set in implicit VR, without file meta
+    excess_pixel_data          there are more pixel data than one frame needs
 
 An object counts as a radiograph if Modality (0008,0060) is CR, DX or RG, whatever its SOP class,
 because real archives hold radiographs as secondary captures too. RF, XA, MG, IO and PX are
@@ -61,6 +62,10 @@ _RADIOGRAPH_CLASSES = {
 _MODALITY_UNSTATED = (
     "modality_unstated: the header names no modality; taken for a radiograph by its SOP class, "
     "body part or view"
+)
+_TRANSFER_SYNTAX_ASSUMED = (
+    "transfer_syntax_assumed: the file has no file meta information; read as Implicit VR Little "
+    "Endian, the default of DICOM"
 )
 
 
@@ -120,6 +125,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
             laterality=laterality,
             shutter=shutter,
             warnings=(
+                *((_TRANSFER_SYNTAX_ASSUMED,) if meta.assumed else ()),
                 *accepted,
                 *header_warnings(header, view, sop_class),
                 *turned,

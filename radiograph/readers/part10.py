@@ -51,6 +51,9 @@ _SOP_CLASS_UID, _TRANSFER_SYNTAX_UID = 0x0002, 0x0010
 _LARGEST_FIRST_GROUP = 0x0028
 """No data set of an image starts behind the group of its pixels' description."""
 
+_IDENTIFYING_GROUP = 0x0008
+"""Group of the first element of every composite object."""
+
 _READS_PER_ELEMENT = 3
 _MAX_META_ELEMENTS = 1000
 
@@ -77,10 +80,13 @@ class FileMeta:
     Attributes:
         transfer_syntax: UID of a supported transfer syntax.
         sop_class: Media Storage SOP Class UID, or empty; the data set should repeat it.
+        assumed: True if the file has no file meta information, and the transfer syntax is the
+            default one of DICOM.
     """
 
     transfer_syntax: str
     sop_class: str
+    assumed: bool = False
 
 
 def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
@@ -99,7 +105,8 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
     if not looks_like_dicom(data):
         raise MediaTypeMismatch("the bytes are not a DICOM file")
     uids, start = _file_meta(data)
-    transfer_syntax = uids.get(_TRANSFER_SYNTAX_UID)
+    assumed = _is_bare_implicit_vr(data, start)
+    transfer_syntax = ImplicitVRLittleEndian if assumed else uids.get(_TRANSFER_SYNTAX_UID)
     if not transfer_syntax:
         raise UnsupportedEncoding("the file names no transfer syntax")
     if transfer_syntax not in SUPPORTED:
@@ -120,7 +127,22 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
     if "PixelData" not in dataset and source.tell() < len(data):
         raise MalformedInput("the data set is cut short")
     attributes = Attributes(dataset, little_endian=little_endian)
-    return attributes, FileMeta(transfer_syntax, uids.get(_SOP_CLASS_UID, ""))
+    return attributes, FileMeta(transfer_syntax, uids.get(_SOP_CLASS_UID, ""), assumed)
+
+
+def _is_bare_implicit_vr(data: bytes, start: int) -> bool:
+    """Return whether the bytes are a data set in the default transfer syntax, without file meta.
+
+    Such files come from stores that write a data set as it was received. A data set with explicit
+    VR remains refused: it may be compressed, and nothing tells how.
+
+    Source: DICOM PS3.5 section 10.1 (default transfer syntax).
+    """
+    if start not in (0, _PREAMBLE_BYTES + len(_PREFIX)) or start + 8 > len(data):
+        return False
+    group, _, length = struct.unpack_from("<HHI", data, start)
+    has_vr = re.fullmatch(rb"[A-Z]{2}", data[start + 4 : start + 6]) is not None
+    return group == _IDENTIFYING_GROUP and not has_vr and length <= len(data) - start - 8
 
 
 def _check_byte_order(data: bytes, start: int, *, little_endian: bool) -> None:

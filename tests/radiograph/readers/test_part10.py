@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from pydicom import uid
+from pydicom.encaps import encapsulate
 
-from radiograph.errors import InputError, MalformedInput, UnsupportedEncoding
+from radiograph.errors import InputError, MalformedInput, UndecodablePixels, UnsupportedEncoding
 from radiograph.limits import DEFAULT_LIMITS
 from radiograph.readers import dicom as reader
 from radiograph.readers.part10 import looks_like_dicom, parse
-from tests.builders.files.dicom_files import dicom, ramp
+from tests.builders.files.dicom_files import codes, dataset, dicom, put, ramp, write
 
 
 @pytest.mark.parametrize(
@@ -81,12 +82,36 @@ def test_a_missing_transfer_syntax_is_unsupported() -> None:
         parse(file, DEFAULT_LIMITS)
 
 
-def test_a_bare_data_set_has_no_transfer_syntax_and_is_unsupported() -> None:
-    file = dicom(ramp())
-    bare = file[file.index(b"\x08\x00\x16\x00") :]
+@pytest.mark.parametrize("transfer_syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_a_bare_data_set_in_explicit_vr_is_unsupported(transfer_syntax: str) -> None:
+    _, bare = halves(dicom(ramp(), transfer_syntax))
     assert looks_like_dicom(bare)
     with pytest.raises(UnsupportedEncoding):
         parse(bare, DEFAULT_LIMITS)
+
+
+@pytest.mark.parametrize("before", [b"", b"\0" * 128 + b"DICM"])
+def test_a_bare_data_set_in_implicit_vr_is_read_with_a_warning(before: bytes) -> None:
+    file = dicom(ramp(), uid.ImplicitVRLittleEndian)
+    radiograph = reader.read(before + halves(file)[1])
+    assert np.array_equal(radiograph.pixels, reader.read(file).pixels)
+    assert codes(radiograph.warnings) == ["transfer_syntax_assumed"]
+
+
+def test_a_bare_data_set_with_encapsulated_pixels_is_undecodable() -> None:
+    made = dataset(ramp())
+    put(made, "PixelData", encapsulate([b"ab"]), "OB")
+    made["PixelData"].is_undefined_length = True
+    _, bare = halves(write(made, None, uid.ImplicitVRLittleEndian))
+    with pytest.raises(UndecodablePixels):
+        reader.read(bare)
+
+
+@pytest.mark.parametrize("cut", [8, 9, 50, 200, 3000])
+def test_a_bare_data_set_that_is_cut_short_is_malformed(cut: int) -> None:
+    _, bare = halves(dicom(ramp(), uid.ImplicitVRLittleEndian))
+    with pytest.raises(InputError):
+        reader.read(bare[:cut])
 
 
 @pytest.mark.parametrize(
