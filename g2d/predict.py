@@ -23,7 +23,8 @@ def predict(
         list[str] | None, typer.Option(help="Phrase to locate in the image; repeat for more.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="PNG file to which an overlay is written.")
+        Path | None,
+        typer.Option(help="File to which an overlay is written: .png, .jpg or .webp."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     version: Annotated[
@@ -36,6 +37,10 @@ def predict(
     heatmap: Annotated[
         Literal["png", "float", "none"], typer.Option(help="Encoding of heat maps in the JSON.")
     ] = "none",
+    overlay_side_px: Annotated[
+        int | None,
+        typer.Option(min=64, help="Longest side of the overlay. Default: G2D_OVERLAY_SIDE_PX."),
+    ] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of the model repository.")] = None,
 ) -> None:
     """Analyse one radiograph and print the result as JSON.
@@ -45,18 +50,21 @@ def predict(
     g2d predict chest.dcm --task segment --out overlay.png
     g2d predict chest.png --phrase 'left lung' --phrase 'right lower lobe opacity'
 
-    The JSON has the format of the service. --out also writes an overlay as PNG. The exit status
-    is 2 if the file cannot be analysed.
+    The JSON has the format of the service. --out also writes an overlay, as PNG unless the name
+    of the file says otherwise. The exit status is 2 if the file cannot be analysed.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from service.encoders import json_encoder, png_overlay
+    from service.encoders import json_encoder, overlay_encoder, picture_formats
     from service.settings import Settings
 
     settings = Settings.from_environment().changed(models_dir=models_dir, default_model=model)
     tasks = tuple(task or ()) or ((Task.GROUND,) if method else ())
-    side_px = None if out is None else settings.limits.overlay_side_px
+    picture = None if out is None else picture_formats.of_suffix(out.suffix)
+    side_px = None
+    if picture is not None:
+        side_px = min(overlay_side_px or settings.limits.overlay_side_px, picture.max_side_px)
     result = _answer(file, tasks, tuple(phrase or ()), method, version, settings, side_px)
-    if out is not None:
-        out.write_bytes(png_overlay.encode(result))
+    if out is not None and picture is not None:
+        out.write_bytes(picture.write(overlay_encoder.draw(result)))
     typer.echo(json_encoder.encode(result, uuid.uuid4().hex, heatmap))
 
 

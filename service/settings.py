@@ -25,6 +25,7 @@ logger = logging.getLogger("g2d.settings")
 PREFIX = "G2D_"
 MIB = 1024 * 1024
 
+MIN_OVERLAY_SIDE_PX = 64
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
@@ -74,8 +75,8 @@ class LimitSettings(_Group):
     """Deadline in seconds of a request that does not ask for another one."""
     max_request_timeout_s: float = Field(default=300.0, gt=0)
     """Longest deadline in seconds that a request may ask for."""
-    overlay_side_px: int = Field(default=2048, ge=64)
-    """Longest side of a PNG overlay; larger images are scaled down."""
+    overlay_side_px: int = Field(default=2048, ge=MIN_OVERLAY_SIDE_PX)
+    """Longest side of an overlay; larger images are scaled down."""
     phrase_cache: int = Field(default=1024, ge=0)
     """Phrases whose features are cached, for each version."""
 

@@ -18,7 +18,8 @@ from service.dataplane.query import PredictionQuery, Upload
 from service.dataplane.shadow import ShadowCopy
 from service.deadline import Deadline
 from service.decoding.pool import DecoderPool
-from service.encoders import json_encoder, png_overlay
+from service.encoders import json_encoder, overlay_encoder, picture_formats
+from service.encoders.picture_formats import FORMATS, PNG
 from service.inference.analysis import Analysis
 from service.inference.results import AnalysisResult, ModelIdentity
 from service.observability.stopwatch import Stopwatch
@@ -29,9 +30,8 @@ from service.scheduling.dynamic_batching import JOB
 from service.settings import LimitSettings
 
 JSON = json_encoder.MEDIA_TYPE
-PNG_OVERLAY = png_overlay.MEDIA_TYPE
-RESPONSE_FORMATS = (JSON, PNG_OVERLAY)
-"""Media types that a prediction can be encoded in; the first one is the default."""
+RESPONSE_FORMATS = (JSON, *picture_formats.available())
+"""Media types that a prediction can be encoded in: JSON, the default, or a picture of it."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Predictor:
             upload: the file.
             query: what to answer.
             response_format: one of `RESPONSE_FORMATS`.
-            overlay: also draw a PNG overlay.
+            overlay: also draw a PNG overlay beside the JSON.
             analysis: version that answers, held by the caller; the query names it otherwise.
             deadline: when to give up; the longest deadline of a request by default.
             key: queue of the batcher whose share of the batches the call takes.
@@ -188,7 +188,7 @@ class Predictor:
             result = analysis.complete(inferred)
             with watch.stage("encode"):
                 data = encoding.encode(result)
-                overlay = png_overlay.encode(result) if encoding.overlay else None
+                overlay = overlay_encoder.encode(result) if encoding.overlay else None
             copy = None
             if shadow is not None:
                 copy = ShadowCopy(
@@ -209,15 +209,25 @@ class Predictor:
         *,
         overlay: bool = False,
     ) -> _Encoding:
-        side_px = self._limits.overlay_side_px
-        if response_format == PNG_OVERLAY:
-            return _Encoding(PNG_OVERLAY, png_overlay.encode, overlay=False, preview_px=side_px)
+        if response_format != JSON:
+            return _Encoding(
+                response_format,
+                lambda result: overlay_encoder.encode(result, response_format),
+                overlay=False,
+                preview_px=self._side_px(query, response_format),
+            )
         return _Encoding(
             JSON,
             lambda result: json_encoder.encode(result, request_id, query.heatmap, query.rle),
             overlay=overlay,
-            preview_px=side_px if overlay else None,
+            preview_px=self._side_px(query, PNG) if overlay else None,
         )
+
+    def _side_px(self, query: PredictionQuery, picture: str) -> int:
+        """Return the longest side of an overlay: as asked for, within settings and format."""
+        largest = self._limits.overlay_side_px
+        side_px = query.overlay_side_px or largest
+        return min(side_px, largest, FORMATS[picture].max_side_px)
 
 
 async def _never() -> None:

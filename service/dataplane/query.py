@@ -17,6 +17,7 @@ class PredictionQuery:
         method: grounding method, or None for the first one of the version.
         heatmap: encoding of heat maps in JSON.
         rle: form of the run lengths of masks in JSON.
+        overlay_side_px: longest side of an overlay, or None for that of the settings.
         model: name of the model, or None for the default model.
         version: number or alias of the version, or None for the default alias.
     """
@@ -26,6 +27,7 @@ class PredictionQuery:
     method: str | None = None
     heatmap: HeatmapEncoding = "png"
     rle: RleEncoding = "uncompressed"
+    overlay_side_px: int | None = None
     model: str | None = None
     version: str | None = None
 

@@ -1,61 +1,95 @@
-"""PNG writer: encode an RGB image as PNG, six times as fast as Pillow.
+"""PNG writer: encode an RGB image as PNG, in bands of rows on all CPUs.
 
-    image -> rows, each minus the row above (filter 2, "up") -> zlib by libdeflate -> three chunks
+    image -> bands --threads--> each row minus the row above (filter 2, "up") -> deflate -> IDAT
 
-Pillow tries every filter for every row and compresses with zlib. At its lowest level it takes six
-times as long for a radiograph of 2048 rows, and the file is a tenth larger. The file holds the size
-and the pixels, and no text, time or other chunk.
+ISA-L deflates in half the time of libdeflate and in a tenth of that of zlib, at the same size. Each
+band ends on a byte boundary, so that the bands joined are one stream. The file holds the size and
+the pixels, and no text, time or other chunk.
 
-Source: PNG specification (third edition), 5 "Datastream structure", 9 "Filtering".
+Source: PNG specification (third edition), 5 "Datastream structure", 9 "Filtering"; RFC 1950.
 """
 
+import functools
 import struct
-import zlib
+from dataclasses import dataclass
 
 import numpy as np
-from imagecodecs import deflate_encode
+from isal import isal_zlib
 from PIL import Image
+
+from service.encoders.parallel import map_bands
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BITS, _RGB, _DEFLATE, _ADAPTIVE, _NOT_INTERLACED = 8, 2, 0, 0, 0
 _UP = 2
+_ZLIB_HEADER = b"\x78\x01"  # deflate with a window of 32 KiB, fastest level
+_RAW_DEFLATE = -15
+_LEVEL = 1
+_ADLER_BASE = 65521
 _BAND_ROWS = 128
-"""Rows filtered at a time, so that they stay in the cache and no second whole copy is made."""
+"""Rows of a band, which stay in the cache from the filter to the checksum."""
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Some rows of an image, filtered and deflated.
+
+    Attributes:
+        data: raw deflate blocks that end on a byte boundary.
+        size: number of bytes before deflating.
+        adler: Adler-32 of the bytes before deflating.
+    """
+
+    data: bytes
+    size: int
+    adler: int
 
 
 def encode(image: Image.Image) -> bytes:
     """Encode an image as PNG: 8 bits, RGB, lightly compressed.
 
-    The same pixels give the same bytes.
+    The same pixels give the same bytes, whatever the number of CPUs.
 
     Args:
         image: mode RGB, at least 1 x 1.
     """
     size = struct.pack(">II", *image.size)
     header = size + bytes((_BITS, _RGB, _DEFLATE, _ADAPTIVE, _NOT_INTERLACED))
-    pixels = deflate_encode(_filtered(image), 1)
-    return b"".join(
-        (_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", pixels), _chunk(b"IEND", b""))
-    )
+    bands = map_bands(functools.partial(_deflate_band, image), image.height, _BAND_ROWS)
+    pixels = [_chunk(b"IDAT", band.data) for band in bands]
+    pixels[0] = _chunk(b"IDAT", _ZLIB_HEADER + bands[0].data)
+    checksum = _chunk(b"IDAT", struct.pack(">I", functools.reduce(_join_checksums, bands).adler))
+    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), *pixels, checksum, _chunk(b"IEND", b"")))
 
 
-def _filtered(image: Image.Image) -> bytearray:
-    """Return rows x (1 + 3 * columns) bytes: filter type, then each sample minus the one above.
+def _deflate_band(image: Image.Image, top: int, bottom: int) -> _Band:
+    """Filter and deflate the rows of one band; the last band ends the stream.
 
     Differences are modulo 256, as unsigned bytes wrap.
     """
-    columns, rows = image.size
-    lines = bytearray(rows * (1 + 3 * columns))
-    filtered = np.frombuffer(lines, dtype=np.uint8).reshape(rows, -1)
+    columns = image.width
+    samples = np.asarray(image.crop((0, top - 1, columns, bottom)))  # black above the first row
+    samples = samples.reshape(bottom - top + 1, 3 * columns)
+    filtered = np.empty((bottom - top, 1 + 3 * columns), dtype=np.uint8)
     filtered[:, 0] = _UP
-    for top in range(0, rows, _BAND_ROWS):
-        bottom = min(top + _BAND_ROWS, rows)
-        band = image.crop((0, top - 1, columns, bottom))  # black above the first row
-        samples = np.asarray(band).reshape(bottom - top + 1, 3 * columns)
-        np.subtract(samples[1:], samples[:-1], out=filtered[top:bottom, 1:])
-    return lines
+    np.subtract(samples[1:], samples[:-1], out=filtered[:, 1:])
+    compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
+    end = isal_zlib.Z_FINISH if bottom == image.height else isal_zlib.Z_SYNC_FLUSH
+    data = compressor.compress(filtered.data) + compressor.flush(end)
+    return _Band(data, filtered.size, isal_zlib.adler32(filtered.data))
 
 
-def _chunk(name: bytes, data: bytes | bytearray) -> bytes:
-    check = zlib.crc32(data, zlib.crc32(name))
+def _join_checksums(one: _Band, other: _Band) -> _Band:
+    """Return the size and the checksum of two bands in sequence, without their data.
+
+    Source: RFC 1950, 8.2 "The Adler-32 algorithm".
+    """
+    low = (one.adler & 0xFFFF) + (other.adler & 0xFFFF) - 1
+    high = (one.adler >> 16) + (other.adler >> 16) + other.size * ((one.adler & 0xFFFF) - 1)
+    adler = (high % _ADLER_BASE) << 16 | low % _ADLER_BASE
+    return _Band(b"", one.size + other.size, adler)
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    check = isal_zlib.crc32(data, isal_zlib.crc32(name))
     return b"".join((struct.pack(">I", len(data)), name, data, struct.pack(">I", check)))

@@ -79,6 +79,7 @@ class JobQuery(StrictModel):
         heatmap: encoding of heat maps in JSON.
         rle: form of the run lengths of masks in JSON.
         overlay: keep a PNG overlay beside the JSON.
+        overlay_side_px: longest side of the overlay, or None for that of the settings.
         model: name of the model.
         version: number of the version that answers, fixed when the job was accepted.
         digest: SHA-256 of the manifest of that version.
@@ -93,6 +94,7 @@ class JobQuery(StrictModel):
     version: int
     digest: str
     rle: RleEncoding = "uncompressed"
+    overlay_side_px: int | None = None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -107,6 +109,7 @@ class JobQuery(StrictModel):
             method=self.method,
             heatmap=self.heatmap,
             rle=self.rle,
+            overlay_side_px=self.overlay_side_px,
             model=self.model,
             version=str(self.version),
         )

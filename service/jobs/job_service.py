@@ -153,6 +153,7 @@ class JobService:
             heatmap=query.heatmap,
             rle=query.rle,
             overlay=overlay,
+            overlay_side_px=query.overlay_side_px,
             model=analysis.identity.name,
             version=analysis.identity.version,
             digest=analysis.identity.digest,

@@ -42,6 +42,17 @@ def test_predict_answers_the_tasks_that_were_named(tiny_models: Path, file: Path
     assert {"findings", "masks", "boxes"} & set(json.loads(result.stdout)) == {"findings", "masks"}
 
 
+@pytest.mark.parametrize(("name", "form"), [("o.jpg", "JPEG"), ("o.webp", "WEBP"), ("o", "PNG")])
+def test_the_suffix_of_the_overlay_chooses_its_format(
+    tiny_models: Path, file: Path, tmp_path: Path, name: str, form: str
+) -> None:
+    out = tmp_path / name
+    options = ("--out", str(out), "--overlay-side-px", "64")
+    assert g2d(tiny_models, "predict", str(file), *options).exit_code == 0
+    with Image.open(out) as picture:
+        assert (picture.format, max(picture.size)) == (form, 64)
+
+
 def test_predict_writes_an_overlay(tiny_models: Path, file: Path, tmp_path: Path) -> None:
     out = tmp_path / "overlay.png"
     result = g2d(tiny_models, "predict", str(file), "--task", "segment", "--out", str(out))

@@ -5,6 +5,7 @@ import re
 from starlette.exceptions import HTTPException
 
 from service.dataplane.predictor import RESPONSE_FORMATS
+from service.encoders import picture_formats
 
 _MAX_RANGES = 32
 _QVALUE = re.compile(r"[01](\.[0-9]{0,3})?")
@@ -15,7 +16,8 @@ def negotiate(accept: str | None, offered: tuple[str, ...] = RESPONSE_FORMATS) -
 
     Args:
         accept: Accept header of the request, or None.
-        offered: media types to choose from; the first one answers clients without a preference.
+        offered: media types to choose from; of those that a client weighs equally, such as all
+            pictures for `image/*`, the first one.
 
     Raises:
         HTTPException: 406, the client accepts none of the media types.
@@ -26,8 +28,17 @@ def negotiate(accept: str | None, offered: tuple[str, ...] = RESPONSE_FORMATS) -
     quality = {offer: _quality(offer, ranges) for offer in offered}
     best = max(offered, key=lambda offer: quality[offer])  # the first one of equal quality
     if not quality[best]:
-        raise HTTPException(406, f"the response can be one of {', '.join(offered)}")
+        raise HTTPException(406, _reason(ranges, offered))
     return best
+
+
+def _reason(ranges: list[tuple[str, float]], offered: tuple[str, ...]) -> str:
+    """Return why none of the media types is accepted."""
+    reason = f"the response can be one of {', '.join(offered)}"
+    missing = [name for name in picture_formats.missing() if _quality(name, ranges)]
+    if missing:
+        reason += f"; this installation of Pillow cannot write {', '.join(missing)}"
+    return reason
 
 
 def _parse(item: str) -> tuple[str, float]:

@@ -103,6 +103,7 @@ class InferenceHandler:
         context = context_of(request.scope)
         deadline = self._deadline(request.headers.get("x-request-timeout"))
         response_format = negotiate(request.headers.get("accept"))
+        inference.check_overlay_side(query, self._limits.overlay_side_px)
         with self._predictor.lease(query, context.request_id) as lease:
             context.model = lease.analysis.identity
             content = radiograph_content_type(request)

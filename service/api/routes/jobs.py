@@ -5,7 +5,7 @@ GET    /v1/jobs                                  every job, or the one of an Ide
 GET    /v1/jobs/{id}        DELETE /v1/jobs/{id}
 GET    /v1/jobs/{id}/items                       state of each radiograph, in pages
 GET    /v1/jobs/{id}/results                     results, streamed as JSON or NDJSON
-GET    /v1/jobs/{id}/results/{number}            one result: JSON or PNG overlay
+GET    /v1/jobs/{id}/results/{number}            one result: JSON or an overlay
 """
 
 import hashlib
@@ -17,11 +17,12 @@ from starlette.responses import StreamingResponse
 
 from service.api.http.negotiation import negotiate
 from service.api.schemas import jobs, openapi_jobs
+from service.api.schemas.inference import check_overlay_side
 from service.api.schemas.jobs import ItemListParameters, JobListParameters, JobParameters
 from service.api.uploads import job_upload
 from service.api.uploads.content_type import ContentType, job_content_type
 from service.api.uploads.job_upload import JobUpload
-from service.encoders import json_encoder, png_overlay
+from service.encoders import json_encoder, picture_formats
 from service.errors import ListingOff, ResultNotFound, ResultNotReady
 from service.jobs.job import Item, ItemState, Job, JobState
 from service.jobs.job_service import JobService, checked_id, key_digest
@@ -89,7 +90,9 @@ async def _accept(
     """
     key = key_digest(request.headers.get("idempotency-key"))
     content = job_content_type(request)
-    query = service.pin(parameters.query(parameters.selected_tasks()), overlay=parameters.overlay)
+    asked = parameters.query(parameters.selected_tasks())
+    check_overlay_side(asked, settings.limits.overlay_side_px)
+    query = service.pin(asked, overlay=parameters.overlay)
     if not content.is_form:  # the phrases of a form are still to come
         query.check()
     size = job_upload.declared_bytes(request, settings.jobs)
@@ -165,7 +168,8 @@ def _add_results(router: APIRouter, service: JobService) -> None:
         overlay = await service.call(lambda store: store.overlay(id, number))
         if overlay is None:
             raise ResultNotFound("no overlay was kept; submit the job with `overlay=true`")
-        return Response(overlay, media_type=png_overlay.MEDIA_TYPE, headers=_NO_STORE)
+        picture = await service.threads.run(picture_formats.convert, overlay, media_type)
+        return Response(picture, media_type=media_type, headers=_NO_STORE)
 
 
 async def _succeeded_item(service: JobService, job: str, number: int) -> Item:

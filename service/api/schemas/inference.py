@@ -7,6 +7,7 @@ Query parameters are parsed by them, so that an unknown parameter is an error.
 from dataclasses import replace
 from typing import Annotated, Literal
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from radiograph.image import Laterality
@@ -16,6 +17,7 @@ from radiograph.strict_model import StrictModel
 from radiograph.terminology import Code
 from service.dataplane.query import PredictionQuery
 from service.encoders.json_encoder import HeatmapEncoding, RleEncoding
+from service.settings import MIN_OVERLAY_SIDE_PX
 
 _TASK = "|".join(Task)
 
@@ -52,7 +54,7 @@ Rle = Annotated[
 
 
 class ModelParameters(StrictModel):
-    """Query parameters that choose the version."""
+    """Query parameters of every task: the version, and the size of an overlay."""
 
     model: Annotated[str | None, Field(description="Name of a model.", examples=["g2d-cxr"])] = None
     version: Annotated[
@@ -62,10 +64,24 @@ class ModelParameters(StrictModel):
             examples=["stable", "1"],
         ),
     ] = None
+    overlay_side_px: Annotated[
+        int | None,
+        Field(
+            ge=MIN_OVERLAY_SIDE_PX,
+            description="Longest side of an overlay in pixels, at most and by default "
+            "`G2D_OVERLAY_SIDE_PX`.",
+            examples=[1024],
+        ),
+    ] = None
 
     def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
         """Return the query that these parameters ask for."""
-        return PredictionQuery(tasks=tasks, model=self.model, version=self.version)
+        return PredictionQuery(
+            tasks=tasks,
+            model=self.model,
+            version=self.version,
+            overlay_side_px=self.overlay_side_px,
+        )
 
 
 class SegmentParameters(ModelParameters):
@@ -112,6 +128,24 @@ class AnalyzeParameters(GroundParameters, SegmentParameters):
         """Return the named tasks, each once; empty means every task that the version offers."""
         return (
             tuple(dict.fromkeys(Task(name) for name in self.tasks.split(","))) if self.tasks else ()
+        )
+
+
+def check_overlay_side(query: PredictionQuery, largest_px: int) -> None:
+    """Refuse an overlay that is larger than the settings allow.
+
+    Raises:
+        RequestValidationError: as for a value outside the static bounds of the parameter.
+    """
+    if query.overlay_side_px is not None and query.overlay_side_px > largest_px:
+        raise RequestValidationError(
+            [
+                {
+                    "type": "less_than_equal",
+                    "loc": ("query", "overlay_side_px"),
+                    "msg": f"Input should be less than or equal to {largest_px}",
+                }
+            ]
         )
 
 

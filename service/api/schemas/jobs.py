@@ -16,7 +16,7 @@ Time = Annotated[datetime, Field(description="UTC.")]
 class JobParameters(AnalyzeParameters):
     """Query parameters that apply to every radiograph of a job."""
 
-    overlay: bool = Field(False, description="Keep a PNG overlay of each radiograph.")
+    overlay: bool = Field(False, description="Keep an overlay of each radiograph.")
 
 
 class ItemListParameters(StrictModel):
@@ -89,7 +89,7 @@ class ItemStatus(StrictModel):
     started: Time | None
     finished: Time | None
     sha256: str | None = Field(description="Digest of the file, once it was read.")
-    overlay: bool = Field(description="True if a PNG overlay was kept.")
+    overlay: bool = Field(description="True if an overlay was kept.")
     problem: ItemProblem | None
 
 

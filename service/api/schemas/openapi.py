@@ -15,6 +15,7 @@ from radiograph.errors import RadiographError
 from service import errors as service_errors
 from service.api.http.problems import INVALID_PARAMETERS, KINDS, MEDIA_TYPE, Kind
 from service.api.schemas.problems import Problem
+from service.encoders.picture_formats import FORMATS
 
 TITLE = "G2D radiograph service"
 DESCRIPTION = """
@@ -26,9 +27,10 @@ form. A `phrase` in the form, unlike one in the query, stays out of access logs.
 
     curl --data-binary @chest.dcm -H 'Content-Type: application/dicom' localhost:8000/v1/segment
 
-`Accept: image/png` returns an overlay instead of JSON. Coordinates are source pixels: zero-based,
-origin at the top left, x to the right, half-open. Every error is `application/problem+json` with a
-stable `type`. The paths that take a radiograph are also served without `/v1`. Not a medical device.
+`Accept: image/png`, `image/jpeg` or `image/webp` returns an overlay instead of JSON. Coordinates
+are source pixels: zero-based, origin at the top left, x to the right, half-open. Every error is
+`application/problem+json` with a stable `type`. The paths that take a radiograph are also served
+without `/v1`. Not a medical device.
 """
 
 _ID = "5f0c6d5c2f5b4f6f9d1f0e7a3b1c2d4e"
@@ -63,6 +65,8 @@ _DETAILS: dict[type[RadiographError], str] = {
     service_errors.KeyReused: "the Idempotency-Key was used with another request",
     service_errors.ListingOff: "jobs can be listed by Idempotency-Key only (see G2D_JOBS_LIST)",
 }
+PICTURES = {media_type: {"schema": _BINARY} for media_type in FORMATS}
+NOT_ACCEPTED = f"the response can be one of application/json, {', '.join(FORMATS)}"
 _NOT_ACCEPTABLE = Kind(406, "not-acceptable", "Not Acceptable")
 _HEADERS: dict[str, Any] = {
     "X-Request-Id": "Identifier that the client sent if it was valid, otherwise a new one.",
@@ -147,7 +151,7 @@ _PROBLEMS_OF_TASKS = problems_of(
     service_errors.Overloaded,
     service_errors.DeadlineExceeded,
     parameters="query.versoin: Extra inputs are not permitted",
-    accept="the response can be one of application/json, image/png",
+    accept=NOT_ACCEPTED,
 )
 
 
@@ -211,9 +215,9 @@ def task(answer: type[BaseModel], *, phrases: bool = False) -> dict[str, Any]:
     """
     success = {
         "model": answer,
-        "description": "The answer as JSON, or with `Accept: image/png` an overlay of the size "
-        "of the source, reduced if a side is longer than 2048 px.",
-        "content": {"image/png": {"schema": _BINARY}},
+        "description": "The answer as JSON, or with an `Accept` of a picture an overlay of the "
+        "size of the source, reduced if a side is longer than `overlay_side_px`.",
+        "content": PICTURES,
         "headers": {
             name: {"description": text, "schema": {"type": "string"}}
             for name, text in _HEADERS.items()

@@ -5,7 +5,7 @@ from typing import Any
 from radiograph import errors
 from service import errors as service_errors
 from service.api.schemas import inference, jobs
-from service.api.schemas.openapi import problems_of
+from service.api.schemas.openapi import NOT_ACCEPTED, PICTURES, problems_of
 
 _BINARY = {"type": "string", "format": "binary"}
 _LOCATION = {"description": "URL of the job.", "schema": {"type": "string"}}
@@ -108,15 +108,15 @@ RESULT: dict[str, Any] = {
     "responses": {
         200: {
             "model": inference.AnalyzeAnswer,
-            "description": "The result, or with `Accept: image/png` the overlay.",
-            "content": {"image/png": {"schema": _BINARY}},
+            "description": "The result, or with an `Accept` of a picture the overlay.",
+            "content": PICTURES,
         },
         **problems_of(
             *_ANY,
             service_errors.JobNotFound,
             service_errors.ResultNotFound,
             service_errors.ResultNotReady,
-            accept="the response can be one of application/json, image/png",
+            accept=NOT_ACCEPTED,
             parameters="path.number: ...",
         ),
     },

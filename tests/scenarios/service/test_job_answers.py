@@ -1,11 +1,13 @@
 """Jobs over HTTP, from the body to the results."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 from pydantic import SecretStr
 
 from service.api.schemas import inference, jobs
@@ -123,6 +125,29 @@ async def test_an_overlay_is_kept_if_it_was_asked_for(client: httpx.AsyncClient)
     await finished(client, plain)
     missing = await client.get(f"{plain}/results/1", headers={"accept": "image/png"})
     check(missing, 404, "result-not-found")
+
+
+@pytest.mark.parametrize(("media_type", "form"), [("image/jpeg", "JPEG"), ("image/webp", "WEBP")])
+async def test_a_kept_overlay_is_fetched_in_any_format(
+    client: httpx.AsyncClient, media_type: str, form: str
+) -> None:
+    query = "?overlay=true&overlay_side_px=80"
+    large = sample_files.dicom_file(sample_files.bright_rectangle(160, 128, (0, 0, 64, 64)))
+    address = await accepted(client, zip_file({"1": large}), ZIP, query)
+    await finished(client, address)
+    picture = await client.get(f"{address}/results/1", headers={"accept": media_type})
+    assert picture.headers["content-type"] == media_type
+    with Image.open(io.BytesIO(picture.content)) as image:
+        assert (image.format, image.size) == (form, (64, 80))
+
+
+async def test_a_job_with_larger_overlays_than_allowed_is_refused(
+    client: httpx.AsyncClient,
+) -> None:
+    query = "?overlay=true&overlay_side_px=2049"
+    body = zip_file({"1": THREE[0]})
+    response = await client.post(f"/v1/jobs{query}", content=body, headers=ZIP)
+    check(response, 422, "invalid-parameters")
 
 
 async def test_the_body_is_removed_when_the_job_is_finished(

@@ -15,7 +15,7 @@ from radiograph.postprocess import heads
 from radiograph.preprocess import PreprocessSpec
 from service.decoding.decode import ImageFacts
 from service.encoders import json_encoder as json_answer
-from service.encoders import png_overlay
+from service.encoders import overlay_encoder
 from service.inference.results import AnalysisResult, ModelIdentity
 from service.observability.metrics import Metrics
 
@@ -68,7 +68,7 @@ def test_json_holds_every_label_unchanged(result: AnalysisResult) -> None:
 
 
 def test_an_overlay_is_drawn_with_every_label(result: AnalysisResult) -> None:
-    with Image.open(io.BytesIO(png_overlay.encode(result))) as picture:
+    with Image.open(io.BytesIO(overlay_encoder.encode(result))) as picture:
         assert picture.size == (64, 48)
         assert picture.info == {}
 

@@ -9,9 +9,9 @@ import pytest
 from radiograph.errors import MalformedInput, ModelNotFound, UnusablePhrase
 from radiograph.manifest import Task
 from radiograph.readers.read import DICOM
-from service.dataplane.predictor import PNG_OVERLAY
 from service.dataplane.query import PredictionQuery, Upload
 from service.deadline import Deadline
+from service.encoders.picture_formats import PNG
 from service.errors import DeadlineExceeded
 from service.observability.observer import NullObserver
 from tests.builders.service.gate import Gate, build
@@ -74,7 +74,7 @@ async def test_an_overlay_is_the_prediction_or_beside_it(
     async with start() as (app, _):
         predict = app.state.components.predictor.predict
         upload = Upload(rectangle_dicom, DICOM)
-        alone = await predict(upload, SEGMENT, PNG_OVERLAY)
+        alone = await predict(upload, SEGMENT, PNG)
         beside = await predict(upload, SEGMENT, overlay=True)
     assert (alone.media_type, alone.overlay) == ("image/png", None)
     assert beside.media_type == "application/json"

@@ -92,7 +92,7 @@ async def test_an_invalid_parameter_is_named(
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/html", "application/dicom", "image/jpeg;q=1", "image/png;q=0"]
+    "accept", ["text/html", "application/dicom", "image/avif;q=1", "image/png;q=0"]
 )
 async def test_an_unsupported_format_is_406(
     client: httpx.AsyncClient, rectangle_dicom: bytes, accept: str

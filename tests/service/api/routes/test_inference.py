@@ -260,6 +260,34 @@ async def test_a_large_overlay_is_reduced_to_the_cap(start: Start, rectangle_dic
     assert Image.open(io.BytesIO(response.content)).size == (60, 80)
 
 
+@pytest.mark.parametrize("media_type", ["image/png", "image/jpeg", "image/webp"])
+async def test_an_overlay_has_the_accepted_format_and_the_size_that_was_asked_for(
+    client: httpx.AsyncClient, rectangle_dicom: bytes, media_type: str
+) -> None:
+    headers = DICOM | {"accept": f"application/json;q=0.5, {media_type}"}
+    response = await client.post(
+        "/segment?overlay_side_px=80", content=rectangle_dicom, headers=headers
+    )
+    assert response.headers["content-type"] == media_type
+    with Image.open(io.BytesIO(response.content)) as picture:
+        assert (picture.size, picture.get_format_mimetype()) == ((60, 80), media_type)
+
+
+@pytest.mark.parametrize("value", ["63", "129", "0", "-1", "1e2", "99999999999999999999", ""])
+@pytest.mark.parametrize("path", TASKS)
+async def test_an_overlay_of_another_size_than_allowed_is_refused(
+    start: Start, rectangle_dicom: bytes, path: str, value: str
+) -> None:
+    separator = "&" if "?" in path else "?"
+    async with start(overlay_side_px=128) as (_, client):
+        response = await client.post(
+            f"/{path}{separator}overlay_side_px={value}", content=rectangle_dicom, headers=DICOM
+        )
+    assert response.status_code == 422
+    assert response.json()["type"].endswith("invalid-parameters")
+    assert response.json()["errors"][0]["where"] == "query.overlay_side_px"
+
+
 @pytest.mark.parametrize("path", ["segment", "analyze?tasks=segment"])
 async def test_masks_can_be_asked_for_in_the_compressed_form(
     client: httpx.AsyncClient, rectangle_dicom: bytes, path: str

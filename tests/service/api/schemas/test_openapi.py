@@ -24,7 +24,12 @@ async def test_the_openapi_document_is_valid_and_complete(client: httpx.AsyncCli
         assert all(body["examples"] for body in bodies.values())
         responses = operation["responses"]
         assert set(responses) == STATUSES
-        assert set(responses["200"]["content"]) == {"application/json", "image/png"}
+        assert set(responses["200"]["content"]) == {
+            "application/json",
+            "image/png",
+            "image/jpeg",
+            "image/webp",
+        }
         for status in set(responses) - {"200"}:
             (media_type,) = responses[status]["content"]
             examples = responses[status]["content"][media_type]["examples"].values()

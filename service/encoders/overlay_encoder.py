@@ -1,12 +1,13 @@
-"""PNG overlay: an analysis result drawn over its radiograph.
+"""Overlay: an analysis result drawn over its radiograph, as a picture.
 
-    preview -> gray canvas -> heat map -> mask fills and outlines -> boxes -> labels -> PNG
+    preview -> canvas with the heat map -> mask fills and outlines -> boxes -> labels -> picture
 
 The canvas has the size of the preview: that of the source, scaled down if its longest side is over
 `overlay_side_px` of the settings. The heat map is that of the first phrase; every phrase has its
 box and its peak. An overlay is an illustration; measure on the JSON.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -17,10 +18,10 @@ from PIL import Image, ImageDraw, ImageFont
 from radiograph.geometry import Box
 from radiograph.postprocess.heads import Finding, Grounding, Mask
 from service.decoding.decode import ImageFacts
-from service.encoders import png_writer
+from service.encoders import picture_formats
+from service.encoders.parallel import map_bands
+from service.encoders.picture_formats import PNG
 from service.inference.results import AnalysisResult
-
-MEDIA_TYPE = "image/png"
 
 Rgb = tuple[int, int, int]
 T = TypeVar("T")
@@ -40,22 +41,36 @@ _HEAT: tuple[Rgb, ...] = ((0, 0, 40), (87, 15, 109), (187, 55, 84), (249, 142, 8
 _BACKDROP: Rgb = (12, 14, 18)
 _WHITE: Rgb = (255, 255, 255)
 _WARNING: Rgb = (255, 120, 90)
+_BAND = 256
+"""Rows or columns that a heat map is blended in at a time."""
 
 
-def encode(result: AnalysisResult) -> bytes:
+def encode(result: AnalysisResult, media_type: str = PNG) -> bytes:
     """Draw the whole result over its preview of the radiograph.
 
+    Args:
+        result: a result with a preview.
+        media_type: one of `picture_formats.available()`.
+
     Returns:
-        An RGB PNG of 8 bits, lightly compressed, of the size of the preview.
+        An RGB picture of 8 bits, of the size of the preview.
+
+    Raises:
+        ValueError: the result has no preview.
+    """
+    return picture_formats.encode(draw(result), media_type)
+
+
+def draw(result: AnalysisResult) -> Image.Image:
+    """Return the overlay of a result as an image, mode RGB, of the size of the preview.
 
     Raises:
         ValueError: the result has no preview.
     """
     if result.preview is None:
         raise ValueError("an overlay needs a result with a preview")
-    canvas = _Canvas.of(result.preview, result.image)
-    if result.groundings:
-        canvas.heat(result.groundings[0].heatmap)
+    heatmap = result.groundings[0].heatmap if result.groundings else None
+    canvas = _Canvas.of(result.preview, result.image, heatmap)
     for mask, colour in _coloured(result.masks):
         canvas.mask(mask, colour)
     for mask, colour in _coloured(result.masks):
@@ -68,7 +83,7 @@ def encode(result: AnalysisResult) -> bytes:
     if result.groundings:
         canvas.colour_bar(result.groundings[0].phrase)
     canvas.warnings([item.code.replace("_", " ") for item in result.warnings])
-    return png_writer.encode(canvas.image)
+    return canvas.image
 
 
 def _coloured(items: Iterable[T] | None, first: int = 0) -> list[tuple[T, Rgb]]:
@@ -91,20 +106,25 @@ class _Canvas:
         self._pad = max(2, round(side / 250))
 
     @classmethod
-    def of(cls, preview: NDArray[np.uint8], image: ImageFacts) -> "_Canvas":
-        """Return a canvas that shows a preview, h x w, uint8, 0 black, in gray."""
-        gray = Image.fromarray(preview)
-        rgb = Image.merge("RGB", (gray, gray, gray))
-        return cls(rgb, image.rows, image.columns)
+    def of(
+        cls,
+        preview: NDArray[np.uint8],
+        image: ImageFacts,
+        heatmap: NDArray[np.float32] | None = None,
+    ) -> "_Canvas":
+        """Return a canvas that shows a preview in gray, with a heat map over it if there is one.
 
-    def heat(self, heatmap: NDArray[np.float32]) -> None:
-        """Blend in a heat map, h x w, 0 to 1, over the whole image; higher is more opaque."""
-        level = Image.fromarray(np.rint(heatmap * 255).clip(0, 255).astype(np.uint8))
-        level = level.resize(self.image.size, Image.Resampling.BILINEAR)
-        opacity = level.point([round(value * 0.6) for value in range(256)])
-        colours = level.copy()
-        colours.putpalette(_heat_palette())
-        self.image.paste(colours.convert("RGB"), mask=opacity)
+        Args:
+            preview: h x w, uint8, 0 is black.
+            image: facts of the radiograph.
+            heatmap: any shape, 0 to 1, of the whole image, or None.
+        """
+        if heatmap is None:
+            gray = Image.fromarray(preview)
+            rgb = Image.merge("RGB", (gray, gray, gray))
+        else:
+            rgb = _with_heat(preview, heatmap)
+        return cls(rgb, image.rows, image.columns)
 
     def mask(self, mask: Mask, colour: Rgb) -> None:
         """Tint a mask and draw its outline, reading pixels only within the box of the mask."""
@@ -226,6 +246,55 @@ def _eroded(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     inner[:, by:] &= mask[:, :-by]
     inner[:, :-by] &= mask[:, by:]
     return inner
+
+
+def _with_heat(preview: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> Image.Image:
+    """Blend a heat map, 0 to 1, over the whole of a preview; higher is more opaque.
+
+    The colour of a pixel depends on its gray and on the level of the heat map there, so that it is
+    looked up instead of blended.
+    """
+    height, width = preview.shape
+    table = _blended()
+    level = _stretched(np.rint(heatmap * 255).clip(0, 255).astype(np.uint8), width, height)
+    packed = np.empty((height, width), dtype=np.uint32)  # R, G, B and one unused byte
+
+    def colour(top: int, bottom: int) -> None:
+        index = preview[top:bottom].astype(np.uint16) << 8 | level[top:bottom]
+        table.take(index, out=packed[top:bottom], mode="wrap")  # `raise` would buffer the output
+
+    map_bands(colour, height, _BAND)
+    return Image.frombytes("RGB", (width, height), packed.data, "raw", "RGBX")
+
+
+def _stretched(values: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Resize an array to height x width, bilinear, as Pillow does."""
+    image = Image.fromarray(values)
+    if image.width > width or image.height > height:
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    # Pillow enlarges along rows first, and then each column on its own.
+    wide = image.resize((width, image.height), Image.Resampling.BILINEAR)
+    stretched = np.empty((height, width), dtype=np.uint8)
+
+    def stretch(left: int, right: int) -> None:
+        part = wide.crop((left, 0, right, wide.height))
+        tall = part.resize((right - left, height), Image.Resampling.BILINEAR)
+        stretched[:, left:right] = np.asarray(tall)
+
+    map_bands(stretch, width, _BAND)
+    return stretched
+
+
+@functools.cache
+def _blended() -> NDArray[np.uint32]:
+    """Return the colour of each gray under each level of a heat map, by 256 * gray + level."""
+    level = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (256, 1)))
+    gray = level.transpose(Image.Transpose.TRANSPOSE)
+    opacity = level.point([round(value * 0.6) for value in range(256)])
+    level.putpalette(_heat_palette())
+    blended = Image.merge("RGB", (gray, gray, gray))
+    blended.paste(level.convert("RGB"), mask=opacity)
+    return np.frombuffer(blended.tobytes("raw", "RGBX"), dtype=np.uint32)
 
 
 def _heat_palette() -> list[int]:

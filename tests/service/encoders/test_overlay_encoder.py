@@ -14,7 +14,7 @@ from PIL import Image
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
 from radiograph.preprocess import PreprocessSpec
 from service.decoding.decode import ImageFacts, preview
-from service.encoders import png_overlay
+from service.encoders import overlay_encoder
 from service.inference.phrase_encoder import normalise
 from service.inference.results import AnalysisResult, ModelIdentity, Notice
 from tests.builders.files.png_chunks import chunks
@@ -87,7 +87,7 @@ def test_a_mask_is_painted_as_defined_within_one_level(
 ) -> None:
     mask = data.draw(arrays.arrays(bool, (rows, columns)))
     gray = preview(np.full((rows, columns), 90, np.uint8), cap)
-    canvas = png_overlay._Canvas.of(gray, ImageFacts(rows, columns))
+    canvas = overlay_encoder._Canvas.of(gray, ImageFacts(rows, columns))
     canvas.mask(mask_of(mask), SKY_BLUE)
     expected = painted_by_definition(gray, mask, by=2)
     assert np.abs(np.asarray(canvas.image) - expected).max() <= 1
@@ -99,7 +99,7 @@ def test_a_mask_on_a_reduced_image_is_painted_as_defined(edges: tuple[int, int])
     mask = np.zeros((1300, 40), dtype=np.bool_)
     mask[slice(*edges), 3:36] = True
     gray = preview(np.full(mask.shape, 90, np.uint8), 997)
-    canvas = png_overlay._Canvas.of(gray, ImageFacts(*mask.shape))
+    canvas = overlay_encoder._Canvas.of(gray, ImageFacts(*mask.shape))
     canvas.mask(mask_of(mask), SKY_BLUE)
     expected = painted_by_definition(gray, mask, by=3)
     assert np.abs(np.asarray(canvas.image) - expected).max() <= 1
@@ -110,27 +110,60 @@ def test_an_overlay_of_any_shape_holds_nothing_but_pixels(
     shape: tuple[int, int],
 ) -> None:
     result = everything(np.full(shape, 50, np.uint8), *shape)
-    data = png_overlay.encode(result)
-    assert [name for name, _ in chunks(data)] == [b"IHDR", b"IDAT", b"IEND"]
+    data = overlay_encoder.encode(result)
+    assert {name for name, _ in chunks(data)} == {b"IHDR", b"IDAT", b"IEND"}
     assert Image.open(io.BytesIO(data)).size == shape[::-1]
     assert imagecodecs.png_decode(data).shape == (*shape, 3)
     assert UID.encode() not in data
     assert b"Rippen" not in data
-    assert png_overlay.encode(result) == data
+    assert overlay_encoder.encode(result) == data
 
 
 def test_a_mask_between_the_pixels_of_the_canvas_paints_nothing() -> None:
     mask = np.zeros((400, 400), dtype=np.bool_)
     mask[399, 399] = True
-    canvas = png_overlay._Canvas.of(np.full((4, 4), 90, np.uint8), ImageFacts(400, 400))
+    canvas = overlay_encoder._Canvas.of(np.full((4, 4), 90, np.uint8), ImageFacts(400, 400))
     canvas.mask(mask_of(mask), SKY_BLUE)
     canvas.mask(mask_of(np.zeros((400, 400), dtype=np.bool_)), SKY_BLUE)
     assert (np.asarray(canvas.image) == 90).all()
 
 
+@pytest.mark.parametrize(
+    ("shape", "cells"),
+    [((1, 1), (3, 4)), ((700, 530), (14, 11)), ((90, 300), (200, 2)), ((5, 9), (1, 1))],
+)
+def test_a_heat_map_is_blended_as_pillow_blends_it(
+    shape: tuple[int, int], cells: tuple[int, int]
+) -> None:
+    random = np.random.default_rng(2)
+    gray = random.integers(0, 256, shape, dtype=np.uint8)
+    heat = random.random(cells, dtype=np.float32)
+    canvas = overlay_encoder._Canvas.of(gray, ImageFacts(*shape), heat)
+    level = Image.fromarray(np.rint(heat * 255).astype(np.uint8))
+    level = level.resize(shape[::-1], Image.Resampling.BILINEAR)
+    expected = Image.fromarray(gray).convert("RGB")
+    opacity = level.point([round(value * 0.6) for value in range(256)])
+    level.putpalette(overlay_encoder._heat_palette())
+    expected.paste(level.convert("RGB"), mask=opacity)
+    assert (np.asarray(canvas.image) == np.asarray(expected)).all()
+
+
+@pytest.mark.parametrize(("media_type", "form"), [("image/jpeg", "JPEG"), ("image/webp", "WEBP")])
+def test_a_lossy_overlay_shows_the_same_and_names_no_phrase(media_type: str, form: str) -> None:
+    result = everything(np.full((300, 200), 50, np.uint8), 300, 200)
+    data = overlay_encoder.encode(result, media_type)
+    with Image.open(io.BytesIO(data)) as picture:
+        assert (picture.format, picture.mode, picture.size) == (form, "RGB", (200, 300))
+        assert not set(picture.info) & {"exif", "xmp", "icc_profile", "comment"}
+        lossless = np.asarray(overlay_encoder.draw(result)).astype(np.int16)
+        assert np.abs(np.asarray(picture) - lossless).mean() < 4
+    assert UID.encode() not in data
+    assert b"Rippen" not in data
+
+
 def test_an_overlay_needs_a_preview() -> None:
     result = result_of(np.zeros((1, 1), np.uint8), 1, 1)
     with pytest.raises(ValueError, match="preview"):
-        png_overlay.encode(
+        overlay_encoder.encode(
             AnalysisResult(result.model, result.preprocess, result.image, (), None, {})
         )
