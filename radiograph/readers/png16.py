@@ -22,7 +22,6 @@ from radiograph.errors import ColourImage, UnsupportedEncoding
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _CHUNK_PX = 2**18
-_WHITE = 65535
 _GRAY = 0
 """Colour type of gray samples without alpha."""
 
@@ -99,11 +98,18 @@ def _gray(samples: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
     Args:
         samples: rows x columns x channels; the last of 2 or 4 channels is alpha.
+
+    Raises:
+        ColourImage: the channels of a visible pixel differ.
     """
-    if samples.shape[2] in (2, 4):
-        alpha = samples[..., -1:].astype(np.uint32)
-        # At most 65535 * 65535 + 32767, which uint32 holds.
-        samples = ((samples[..., :-1] * alpha + _WHITE // 2) // _WHITE).astype(np.uint16)
-    if (samples != samples[..., :1]).any():
-        raise ColourImage("the image is in colour")
-    return samples[..., 0]
+    gray = samples[..., 0]
+    alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
+    if samples.shape[2] > 2:
+        differs = (samples[..., 1] != gray) | (samples[..., 2] != gray)
+        if (differs if alpha is None else differs & (alpha > 0)).any():
+            raise ColourImage("the image is in colour")
+    if alpha is None:
+        return gray
+    # gray * alpha / 65535, rounded, without a division; every step fits into 32 bits.
+    product = gray * alpha.astype(np.uint32) + np.uint32(2**15)
+    return ((product + (product >> 16)) >> 16).astype(np.uint16)

@@ -87,6 +87,14 @@ def test_transparent_pixels_are_black(count: int) -> None:
     assert np.array_equal(pixels[5:], GRAY[5:])
 
 
+def test_gray_is_multiplied_by_alpha_and_rounded() -> None:
+    values = np.array([0, 1, 2, 255, 32767, 32768, 40000, 65534, 65535], dtype=np.uint16)
+    gray, alpha = np.meshgrid(values, values)
+    expected = np.floor(gray.astype(float) * alpha / 65535 + 0.5)
+    data = png(np.stack([gray, alpha], axis=2))
+    assert np.array_equal(raster.read(data).pixels, expected)
+
+
 def test_hidden_colour_of_transparent_pixels_is_no_colour() -> None:
     samples = channels(GRAY, 4)
     samples[0, 0] = (9, 8, 7, 0)
