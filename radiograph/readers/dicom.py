@@ -20,12 +20,15 @@ projections as well, but of other kinds than those that the models were trained 
 absent modality are no evidence. The SOP class then decides, of the data set or else of the file
 meta information: CR and DX are radiographs, while a secondary capture may be a scanned letter and
 is accepted only if the header names the chest or a PA or AP view. Either gives a warning.
+
+An uncompressed RGB or YBR image is read if all its pixels are gray, as a PNG file is.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from pydicom import uid
+from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments
 
 from radiograph.errors import (
@@ -45,6 +48,7 @@ from radiograph.readers.codecs.frame import DecodedFrame
 from radiograph.readers.codecs.transfer_syntaxes import NATIVE
 from radiograph.readers.display.grayscale import SampleLayout, render
 from radiograph.readers.display.shutters import read_shutter
+from radiograph.readers.gray_colour import COLOUR_SPACES, ColourLayout
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
 from radiograph.readers.header.header_warnings import header_warnings, names_chest
 from radiograph.readers.header.patient_orientation import patient_orientation
@@ -67,6 +71,7 @@ _TRANSFER_SYNTAX_ASSUMED = (
     "transfer_syntax_assumed: the file has no file meta information; read as Implicit VR Little "
     "Endian, the default of DICOM"
 )
+_NO_ATTRIBUTES = Attributes(Dataset(), little_endian=True)
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,18 @@ class _Frame:
     columns: int
     bits: BitFields
     photometric_interpretation: str
+    colour: ColourLayout | None
+
+    @property
+    def sample_count(self) -> int:
+        """Number of stored samples without compression."""
+        per_pixel = 1 if self.colour is None else self.colour.samples_for_pixel
+        return self.rows * self.columns * per_pixel
 
     @property
     def size_bytes(self) -> int:
         """Length of the frame without compression."""
-        return self.rows * self.columns * self.bits.allocated // 8
+        return self.sample_count * self.bits.allocated // 8
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
@@ -99,7 +111,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         WrongModality: the object is not a projection radiograph.
         NoPixelData: the object holds no image.
         MultiFrameImage: the object holds more than one frame.
-        ColourImage: the image has more than one sample per pixel, or a palette.
+        ColourImage: the image is in colour or has a palette.
         UnusableImage: the pixels are not those of a radiograph, such as floating point.
     """
     with as_malformed_input("the file cannot be read as DICOM"):
@@ -110,7 +122,9 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         frame = _frame(header, limits)
         stored, layout, stored_warnings = _stored(header, meta.transfer_syntax, frame)
         inverted = frame.photometric_interpretation == "MONOCHROME1"
-        samples, table, rendered = render(stored, layout, header, inverted=inverted)
+        # Windows and LUTs apply to monochrome images only (PS3.3 section C.11.2).
+        grayscale = header if frame.colour is None else _NO_ATTRIBUTES
+        samples, table, rendered = render(stored, layout, grayscale, inverted=inverted)
         shutter, shuttered = read_shutter(header, frame.rows, frame.columns)
         spacing_mm, spacing = pixel_spacing(header)
         orientation, laterality, turned = patient_orientation(header, lateral=view.is_lateral)
@@ -149,7 +163,9 @@ def _accept(header: Attributes, sop_class: str, view: View) -> tuple[str, ...]:
     photometric = header.text("PhotometricInterpretation")
     if not photometric:
         raise MalformedInput("Photometric Interpretation is missing")
-    if not photometric.startswith("MONOCHROME") or header.word("SamplesPerPixel") not in (1, None):
+    samples = header.word("SamplesPerPixel")
+    is_monochrome = photometric.startswith("MONOCHROME") and samples in (1, None)
+    if not is_monochrome and (samples != 3 or photometric not in COLOUR_SPACES):
         raise ColourImage("the image is in colour or has a palette")
     return warnings
 
@@ -194,6 +210,9 @@ def _frame(header: Attributes, limits: Limits) -> _Frame:
     if high_bit is None or not stored - 1 <= high_bit < allocated:
         # Some writers give a wrong High Bit; the value then lies in the lowest bits.
         high_bit = stored - 1
+    photometric = header.text("PhotometricInterpretation")
+    planar = header.word("PlanarConfiguration") == 1
+    is_colour = photometric in COLOUR_SPACES
     return _Frame(
         rows=rows,
         columns=columns,
@@ -204,7 +223,8 @@ def _frame(header: Attributes, limits: Limits) -> _Frame:
             signed=header.word("PixelRepresentation") == 1,
             padding=header.word("PixelPaddingValue"),
         ),
-        photometric_interpretation=header.text("PhotometricInterpretation"),
+        photometric_interpretation=photometric,
+        colour=ColourLayout(photometric, planar, stored) if is_colour else None,
     )
 
 
@@ -221,6 +241,8 @@ def _stored(
         decoded = DecodedFrame(samples)
         if len(raw) > frame.size_bytes + 1:
             decoded = DecodedFrame(samples, warnings=(EXCESS_PIXEL_DATA,))
+    elif frame.colour is not None:
+        raise ColourImage("compressed pixel data in colour are not read")
     else:
         decoded = decode(
             transfer_syntax, _codestream(raw), frame.rows, frame.columns, frame.bits.allocated
@@ -255,14 +277,20 @@ def _native_samples(header: Attributes, transfer_syntax: str, frame: _Frame, raw
     """
     if len(raw) < frame.size_bytes:
         raise UndecodablePixels(f"{len(raw)} bytes of pixel data; {frame.size_bytes} are needed")
-    shape = (frame.rows, frame.columns)
     big_endian = transfer_syntax == uid.ExplicitVRBigEndian
     if frame.bits.allocated == 16:
-        words = np.frombuffer(raw, ">u2" if big_endian else "<u2", frame.rows * frame.columns)
-        return words.astype(np.uint16, copy=False).reshape(shape)
+        words = np.frombuffer(raw, ">u2" if big_endian else "<u2", frame.sample_count)
+        return _shaped(words.astype(np.uint16, copy=False), frame)
     samples = np.frombuffer(raw, np.uint8)
     if big_endian and header.vr("PixelData") == "OW":  # two 8-bit samples in each 16-bit word
         samples = samples[: samples.size // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
     if samples.size < frame.size_bytes:
         raise UndecodablePixels("the pixel data end within a word")
-    return samples[: frame.size_bytes].reshape(shape)
+    return _shaped(samples[: frame.size_bytes], frame)
+
+
+def _shaped(samples: Samples, frame: _Frame) -> Samples:
+    """Arrange samples in the order of storage as rows x columns, of colour their gray values."""
+    if frame.colour is not None:
+        return frame.colour.gray(samples, frame.rows, frame.columns)
+    return samples.reshape(frame.rows, frame.columns)

@@ -76,7 +76,7 @@ KINDS: dict[type[RadiographError], Kind] = {
     errors.UnusableImage: Kind(422, "unusable-image", "Not a single grayscale radiograph"),
     errors.NoPixelData: Kind(422, "no-pixel-data", "The object has no pixel data"),
     errors.MultiFrameImage: Kind(422, "multi-frame-image", "More than one frame"),
-    errors.ColourImage: Kind(422, "colour-image", "More than one sample per pixel"),
+    errors.ColourImage: Kind(422, "colour-image", "The image is in colour"),
     errors.WrongModality: Kind(422, "wrong-modality", "Not a projection radiograph"),
     errors.UnusablePhrase: Kind(422, "unusable-phrase", "The phrase cannot be used"),
     errors.ModelError: INTERNAL,

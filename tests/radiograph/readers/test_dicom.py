@@ -170,9 +170,9 @@ def test_colour_is_refused(photometric: str) -> None:
     refused(ColourImage, changed(PhotometricInterpretation=photometric))
 
 
-def test_planar_rgb_is_refused() -> None:
+def test_too_few_samples_in_colour_are_undecodable() -> None:
     rgb = {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 1}
-    refused(ColourImage, changed(**rgb))
+    assert "18432 are needed" in refused(UndecodablePixels, changed(**rgb))
 
 
 def test_three_samples_are_refused_whatever_the_photometric_interpretation() -> None:

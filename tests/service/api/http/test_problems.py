@@ -141,7 +141,7 @@ async def test_an_unusable_body_has_the_problem_of_its_kind(
     [
         ({"Modality": "CT"}, "wrong-modality"),
         ({"NumberOfFrames": 3}, "multi-frame-image"),
-        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour-image"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour-image"),
     ],
 )
 async def test_a_valid_object_that_is_no_radiograph_is_422(
