@@ -71,6 +71,28 @@ def _one_line(name: str) -> str:
 LabelName = Annotated[str, AfterValidator(_one_line)]
 
 
+class MaskCleaning(StrictModel):
+    """Removal of islands and holes from the mask of one structure, on the grid of the head.
+
+    Holes are filled first. Then those components remain whose area is at least `min_share` of the
+    largest one's, at most `largest` of them. Areas are numbers of cells. Cells are connected by
+    their edges, in the mask and in its background; cells that touch by a corner only are not.
+    """
+
+    largest: int | None = Field(default=None, ge=1)
+    """Largest number of components, the largest ones; null keeps any number."""
+    min_share: float = Field(default=0, ge=0, le=1)
+    """Smallest area of a component, as a share of the area of the largest one."""
+    fill_holes: bool = False
+    """Add every part of the background that does not reach the border of the image."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "MaskCleaning":
+        if self.largest is None and not self.min_share and not self.fill_holes:
+            raise ValueError("a cleaning needs `largest`, `min_share` or `fill_holes`")
+        return self
+
+
 class Label(StrictModel):
     """One output channel of a head, and the interpretation of its score."""
 
@@ -78,6 +100,8 @@ class Label(StrictModel):
     code: Code | None = None
     threshold: float = Field(default=0.5, ge=0, le=1)
     """Lowest calibrated probability that counts as positive."""
+    clean: MaskCleaning | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Cleaning of the mask; `segment` only. None, the default, leaves the mask as it is."""
 
     @property
     def withheld(self) -> bool:
@@ -127,6 +151,8 @@ class HeadSpec(StrictModel):
             raise ValueError("every head but a ground head has labels")
         if self.form != "grid" and self.kind is not Task.DETECT:
             raise ValueError("only a detect head can have the form candidates")
+        if self.kind is not Task.SEGMENT and any(label.clean for label in self.labels):
+            raise ValueError("only the labels of a segment head can have `clean`")
         return self
 
     @property

@@ -3,6 +3,8 @@
     logits -> (/ temperature, sigmoid) -> probabilities -> Geometry -> Finding | Mask
                                                                      | Detection | Grounding
 
+Islands and holes of masks are removed in between, where the manifest asks for it.
+
 The service and the evaluation both use these functions, so a figure in a model card describes
 the answers of the service. Raw outputs are the NumPy arrays of `HeadSpec` without their batch
 axis. Boxes are (x0, y0, x1, y1) in source pixels, origin top left, half-open.
@@ -22,6 +24,7 @@ from radiograph.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import Floats, bounds, suppress_overlapping
+from radiograph.postprocess.components import clean_map, component_at
 from radiograph.postprocess.mask_upsampling import threshold_at_source
 from radiograph.terminology import Code
 
@@ -160,6 +163,24 @@ def segment(
     )
 
 
+def mask_at_source(
+    probabilities: NDArray[np.float32], label: Label, geometry: Geometry
+) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
+    """Return the mask of a label as it is served: cleaned on the grid, exact in source pixels.
+
+    Args:
+        probabilities: h x w, float32, over the whole square grid.
+        label: its threshold and cleaning.
+        geometry: the way back to source pixels.
+
+    Returns:
+        mask: rows x columns, bool.
+        window: rows and columns outside of which the mask is empty.
+    """
+    cleaned = clean_map(probabilities, label.threshold, label.clean, geometry)
+    return threshold_at_source(cleaned, label.threshold, geometry)
+
+
 def detect(head: HeadSpec, outputs: Outputs, geometry: Geometry) -> tuple[Detection, ...]:
     """Return the boxes that reach the threshold of their label, best first.
 
@@ -236,7 +257,7 @@ def _mask(
 ) -> Mask:
     """Return the mask of one label from its logits, h x w over the whole square."""
     probabilities = sigmoid(logits, temperature).astype(np.float32)
-    mask, window = threshold_at_source(probabilities, label.threshold, geometry)
+    mask, window = mask_at_source(probabilities, label, geometry)
     inside = mask[window]  # the mask is empty outside of the window
     area_px = int(np.count_nonzero(inside))
     area_mm2 = None if spacing_mm is None else area_px * spacing_mm[0] * spacing_mm[1]
@@ -326,7 +347,7 @@ def _grounding(
     x, y = _centre(row + rows.start, column + columns.start, logits.shape, geometry.size)
     box = None
     if similarity >= LIKELY_PRESENT:
-        region = _connected(heatmap >= heatmap[row, column] / 2, row, column)
+        region = component_at(heatmap >= heatmap[row, column] / 2, row, column)
         box = _cells_to_source(region, (rows.start, columns.start), logits.shape, geometry)
     return Grounding(phrase, method, similarity, shown, _inside(x, y, geometry), box)
 
@@ -338,22 +359,6 @@ def _inside(x: float, y: float, geometry: Geometry) -> tuple[float, float]:
         min(max(source_x, 0.5), geometry.columns - 0.5),
         min(max(source_y, 0.5), geometry.rows - 0.5),
     )
-
-
-def _connected(mask: NDArray[np.bool_], row: int, column: int) -> NDArray[np.bool_]:
-    """Return the part of a mask that is connected to one of its cells by cell edges."""
-    height, width = mask.shape
-    region = np.zeros_like(mask)
-    region[row, column] = True
-    pending = [(row, column)]
-    while pending:
-        y, x = pending.pop()
-        for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-            inside = 0 <= neighbour[0] < height and 0 <= neighbour[1] < width
-            if inside and mask[neighbour] and not region[neighbour]:
-                region[neighbour] = True
-                pending.append(neighbour)
-    return region
 
 
 def _cells_to_source(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from radiograph.manifest import LabelName
+from radiograph.manifest import LabelName, MaskCleaning
 from radiograph.strict_model import StrictModel
 from training.config.model import ModelConfig
 from training.config.run import BaseRunConfig
@@ -65,6 +65,11 @@ class FinetuneConfig(BaseRunConfig):
     """Every radiograph has exactly one of the findings: softmax in place of sigmoids."""
     masks: tuple[LabelName, ...] = ()
     """Labels of the segmentation head."""
+    clean: dict[LabelName, MaskCleaning] = Field(
+        default_factory=dict, exclude_if=lambda value: not value
+    )
+    """Removal of islands and holes: label of a mask -> parameters; other masks stay as they are.
+    Evaluation and service apply the same."""
     boxes: tuple[LabelName, ...] = ()
     """Labels of the detection head."""
     detector: Detector = "centre"
@@ -107,6 +112,12 @@ class FinetuneConfig(BaseRunConfig):
     def _detector_has_boxes(self) -> Self:
         if self.detector != "centre" and not self.boxes:
             raise ValueError(f"detector: {self.detector} needs boxes")
+        return self
+
+    @model_validator(mode="after")
+    def _cleaned_masks_exist(self) -> Self:
+        if unknown := sorted(set(self.clean) - set(self.masks)):
+            raise ValueError(f"clean: no such masks: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")

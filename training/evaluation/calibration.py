@@ -10,9 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.manifest import HeadSpec, Task
+from radiograph.geometry import Geometry
+from radiograph.manifest import HeadSpec, Label, Task
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import iou
+from radiograph.postprocess.heads import mask_at_source
 from training.data.rows.labels import truth
 from training.data.rows.masks import ORGANS
 from training.evaluation.predictions import EvaluatedHead, Prediction
@@ -177,7 +179,10 @@ class _FindingCalibration:
 
 
 class _MaskCalibration:
-    """For each label the threshold of the best mean Dice over all annotated images."""
+    """For each label the threshold of the best mean Dice over all annotated images.
+
+    The masks are those that would be served: cleaned, where the label asks for it.
+    """
 
     GRID = np.arange(0.2, 0.81, 0.05)
     RULE = "best mean Dice on the validation split, for each label; 1.0, withheld, where poor"
@@ -195,8 +200,9 @@ class _MaskCalibration:
         for k, label in enumerate(self._head.spec.labels):
             if label.name in prediction.masks:
                 true = prediction.masks[label.name]
-                probability = prediction.geometry.map_to_source(sigmoid(logits[k]))
-                scores = [dice(probability >= cut, true, counted) for cut in self.GRID]
+                probability, place = sigmoid(logits[k]), prediction.geometry
+                masks = (_served(probability, label, cut, place) for cut in self.GRID)
+                scores = [dice(mask, true, counted) for mask in masks]
                 self._scores[label.name].append(scores)
                 self._present[label.name].append(bool((true & counted).any()))
 
@@ -212,6 +218,14 @@ class _MaskCalibration:
         best = int(np.argmax(scores.mean(axis=0)))
         usable = USABLE_DICE if label in ORGANS else USABLE_LESION_DICE
         return round(float(self.GRID[best]), 2) if scores[present, best].mean() >= usable else 1.0
+
+
+def _served(
+    probability: NDArray[np.float32], label: Label, threshold: float, geometry: Geometry
+) -> NDArray[np.bool_]:
+    """Return the mask that would be served of a label if it had another threshold."""
+    changed = label.model_copy(update={"threshold": threshold})
+    return mask_at_source(probability, changed, geometry)[0]
 
 
 class _BoxCalibration:

@@ -63,9 +63,13 @@ def _differences(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry)
 
 
 def _with_threshold(head: HeadSpec, offset: float = 0.0) -> HeadSpec:
-    """Return the head with the threshold of its kind, plus an offset, for every label."""
-    threshold = THRESHOLDS[head.kind] + offset
-    labels = tuple(x.model_copy(update={"threshold": threshold}) for x in head.labels)
+    """Return the head with the threshold of its kind, plus an offset, for every label.
+
+    Masks are not cleaned: one cell near the threshold may connect or separate a large component,
+    whose cells would then all differ.
+    """
+    changes = {"threshold": THRESHOLDS[head.kind] + offset, "clean": None}
+    labels = tuple(x.model_copy(update=changes) for x in head.labels)
     return head.model_copy(update={"labels": labels})
 
 

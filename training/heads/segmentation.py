@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
-from radiograph.manifest import Task
+from radiograph.manifest import HeadSpec, Task
 from training.config.finetune import FinetuneConfig
 from training.heads.head import HeadsBatch, TrainableHead
 from training.losses.segmentation import known_mask_loss
@@ -18,7 +18,7 @@ class SegmentHead(TrainableHead):
     name = "anatomy"
     kind = Task.SEGMENT
     inputs = ("decoder_1",)
-    settings: ClassVar[frozenset[str]] = frozenset({"masks"})
+    settings: ClassVar[frozenset[str]] = frozenset({"masks", "clean"})
 
     def __init__(self, channels: int, labels: int, loss_weight: float = 1.0) -> None:
         """Build the convolution.
@@ -36,6 +36,15 @@ class SegmentHead(TrainableHead):
     def labels(cls, config: FinetuneConfig) -> tuple[str, ...]:
         """Return the structures and findings that the run segments."""
         return config.masks
+
+    def spec(self, config: FinetuneConfig) -> HeadSpec:
+        """Return the manifest entry of the head, with the cleaning of its masks."""
+        spec = super().spec(config)
+        labels = tuple(
+            label.model_copy(update={"clean": config.clean.get(label.name)})
+            for label in spec.labels
+        )
+        return spec.model_copy(update={"labels": labels})
 
     @classmethod
     def build(cls, config: FinetuneConfig, g2d: G2D) -> Self:
