@@ -54,7 +54,8 @@ class Components:
         runs = chosen[self.numbers]
         lengths = self.ends[runs] - self.starts[runs]
         before = np.cumsum(lengths) - lengths  # cells of the runs before each run
-        return np.arange(lengths.sum()) + np.repeat(self.starts[runs] - before, lengths)
+        cells: Indices = np.arange(lengths.sum()) + np.repeat(self.starts[runs] - before, lengths)
+        return cells
 
 
 def find_components(mask: Bools) -> Components:

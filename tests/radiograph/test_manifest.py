@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from radiograph.errors import InvalidVersion
-from radiograph.manifest import HeadSpec, ModelManifest, Task
+from radiograph.manifest import HeadSpec, MaskCleaning, ModelManifest, Task
 from tests.builders.models.small_version import fields
 
 DIGEST = "0" * 64
@@ -159,6 +159,60 @@ def test_a_head_of_another_kind_cannot_have_the_form_candidates() -> None:
     head = _detect(kind="classify", form="candidates")
     with pytest.raises(InvalidVersion, match="only a detect head can have the form candidates"):
         read(heads={"findings": head})
+
+
+def _segment(clean: Any = None, **changes: Any) -> dict[str, Any]:
+    label = {"name": "Left lung"} if clean is None else {"name": "Left lung", "clean": clean}
+    head = {"kind": "segment", "file": "heads/findings.onnx", "inputs": ["global_features"]}
+    return {**head, "labels": [label], **changes}
+
+
+def test_a_mask_without_parameters_is_not_cleaned_and_nothing_is_written() -> None:
+    manifest = read(heads={"anatomy": _segment()})
+    assert manifest.heads["anatomy"].labels[0].clean is None
+    assert '"clean"' not in manifest.to_json()
+    assert '"clean"' not in manifest.model_dump_json()
+
+
+def test_the_cleaning_of_a_mask_is_read_and_written() -> None:
+    manifest = read(heads={"anatomy": _segment({"largest": 1, "fill_holes": True})})
+    clean = MaskCleaning(largest=1, fill_holes=True)
+    assert manifest.heads["anatomy"].labels[0].clean == clean
+    assert ModelManifest.from_json(manifest.to_json()) == manifest
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        {},
+        {"largest": 0},
+        {"largest": 1.5},
+        {"min_share": -0.1},
+        {"min_share": 1.1},
+        {"min_share": 0},
+        {"min_share": "nan"},
+        {"fill_holes": "perhaps"},
+        {"largest": 1, "smallest": 2},
+        1,
+        True,
+    ],
+)
+def test_a_cleaning_that_is_no_cleaning_is_refused(clean: Any) -> None:
+    with pytest.raises(InvalidVersion, match=r"^heads\.anatomy\.labels\.0\.clean"):
+        read(heads={"anatomy": _segment(clean)})
+
+
+def test_only_masks_can_be_cleaned() -> None:
+    head = _segment({"largest": 1}, kind="classify")
+    with pytest.raises(InvalidVersion, match="only the labels of a segment head can have `clean`"):
+        read(heads={"findings": head})
+
+
+def test_the_shipped_version_has_no_cleaning() -> None:
+    path = Path("models/g2d-cxr/3/manifest.json")
+    text = path.read_text()
+    assert ModelManifest.from_json(text).to_json().encode() == text.encode()
+    assert '"clean"' not in text
 
 
 def test_tasks_and_heads_keep_their_order() -> None:

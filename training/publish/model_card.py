@@ -141,6 +141,19 @@ def _shown(label: Label) -> str:
     return f"{escaped(label.name)} ({label.threshold:g})"
 
 
+def _cleaning(label: Label) -> str:
+    """Return a sentence about the cleaning of a mask, which the figures include."""
+    clean = label.clean
+    steps = []
+    if clean is not None and clean.fill_holes:
+        steps.append("holes are filled")
+    if clean is not None and clean.largest is not None:
+        steps.append(f"number of components at most {clean.largest}")
+    if clean is not None and clean.min_share:
+        steps.append(f"components below {clean.min_share:.3g} of the largest are dropped")
+    return f"{escaped(label.name)}: {', '.join(steps)}."
+
+
 def _accepted(provenance: Provenance) -> Iterator[str]:
     if provenance.accepted:
         yield "Published although these are below the interval of the version before:"
@@ -164,7 +177,8 @@ def _head_rows(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
         if head.kind is Task.CLASSIFY:
             detail += f"; temperature {head.temperature:.3g}"
         rule = escaped(head.threshold_rule)
-        yield f"- `{name}` ({head.kind.value}): {detail}. Thresholds: {rule}."
+        cleaned = "".join(f" {_cleaning(label)}" for label in head.labels if label.clean)
+        yield f"- `{name}` ({head.kind.value}): {detail}. Thresholds: {rule}.{cleaned}"
 
 
 def _metric_rows(provenance: Provenance) -> Iterator[str]:

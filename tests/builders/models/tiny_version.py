@@ -29,6 +29,7 @@ from radiograph.manifest import (
     GoldenSpec,
     HeadSpec,
     Label,
+    MaskCleaning,
     ModelManifest,
     OutOfDomainSpec,
     Provenance,
@@ -59,6 +60,7 @@ def publish(
     name: str = NAME,
     tolerance: float = 1e-4,
     change: Change | None = None,
+    clean: MaskCleaning | None = None,
 ) -> int:
     """Publish one more version of the tiny model.
 
@@ -68,6 +70,7 @@ def publish(
         name: the model.
         tolerance: tolerance of the golden outputs.
         change: edits the files before they are digested, such as to make a faulty version.
+        clean: cleaning of both masks, or None.
     """
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
@@ -76,7 +79,7 @@ def publish(
             change(stage)
         digests = _digests(stage)
         return Repository(root).publish(
-            name, stage, lambda number: manifest(name, number, digests, tolerance), alias
+            name, stage, lambda number: manifest(name, number, digests, tolerance, clean), alias
         )
 
 
@@ -91,8 +94,16 @@ def write_files(folder: Path) -> None:
     (folder / "MODEL_CARD.md").write_text("# Tiny\n\nFor tests.\n")
 
 
-def manifest(name: str, number: int, digests: dict[str, str], tolerance: float) -> ModelManifest:
-    """Return the manifest of a tiny version."""
+def manifest(
+    name: str,
+    number: int,
+    digests: dict[str, str],
+    tolerance: float,
+    clean: MaskCleaning | None = None,
+) -> ModelManifest:
+    """Return the manifest of a tiny version; `clean` is the cleaning of both masks."""
+    anatomy = HEADS["anatomy"]
+    labels = tuple(label.model_copy(update={"clean": clean}) for label in anatomy.labels)
     return ModelManifest(
         name=name,
         version=number,
@@ -102,7 +113,7 @@ def manifest(name: str, number: int, digests: dict[str, str], tolerance: float) 
         preprocess=PreprocessSpec(size_px=SIZE_PX, low_percentile=0, high_percentile=100),
         trunk=TrunkSpec(file="trunk.onnx", outputs=TRUNK_OUTPUTS),
         text=TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
-        heads=HEADS,
+        heads={**HEADS, "anatomy": anatomy.model_copy(update={"labels": labels})},
         out_of_domain=OutOfDomainSpec(
             file="statistics.npz", threshold=OUT_OF_DOMAIN, threshold_rule="made up"
         ),

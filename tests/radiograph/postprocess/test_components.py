@@ -212,7 +212,7 @@ def lung_map(island: bool, hole: bool) -> NDArray[np.float32]:
     """40 x 40 cells with a soft edge, perhaps with an island and a hole."""
     row, column = np.mgrid[:40, :40]
     distance = 12 - np.hypot(row - 20, (column - 18) * 1.3)
-    grid = (1 / (1 + np.exp(-distance))).astype(np.float32)
+    grid: NDArray[np.float32] = (1 / (1 + np.exp(-distance))).astype(np.float32)
     grid[2, 36] = 0.8 if island else grid[2, 36]
     grid[20, 18] = 0.3 if hole else grid[20, 18]
     return grid

@@ -53,6 +53,18 @@ def test_g2d_paper_has_the_values_of_the_paper() -> None:
     assert (paper.preprocess.size_px, paper.preprocess.mean, paper.preprocess.std) == (224, 0, 1)
 
 
+def test_the_organs_of_the_shipped_model_are_in_one_piece() -> None:
+    run = load("small_finetune", FinetuneConfig)
+    assert set(run.clean) == set(run.masks)
+    assert {(c.largest, c.min_share, c.fill_holes) for c in run.clean.values()} == {(1, 0, True)}
+
+
+def test_a_run_without_cleaning_is_written_as_before() -> None:
+    run = load("small_phrases", FinetuneConfig)
+    assert run.clean == {}
+    assert "clean" not in run.model_dump_json()
+
+
 def test_no_fault_of_the_released_code_is_a_default() -> None:
     """Every switch of g2d_released that reproduces a fault is off by default."""
     data = {"root": "data", "tables": ["t"]}

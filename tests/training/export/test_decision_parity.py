@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from radiograph.manifest import HeadSpec, Label
+from radiograph.manifest import HeadSpec, Label, MaskCleaning
 from training.export.decision_parity import different_decisions
 
 SIZE_PX = 32
@@ -61,6 +61,17 @@ def test_pixels_of_a_mask_away_from_the_threshold_are_described() -> None:
     assert described(head("segment"), ours, theirs) == ["h: b in 1 pixels"]
     near = changed(ours, "logits", (0, 1, 3, 4), -0.001)
     assert described(head("segment"), near, changed(ours, "logits", (0, 1, 3, 4), 0.001)) == []
+
+
+def test_a_cell_that_joins_two_parts_of_a_clean_mask_is_no_difference() -> None:
+    """One cell near the threshold decides whether a part is an island; masks are compared raw."""
+    clean = {"largest": 1}
+    labels = (Label(name="a", clean=MaskCleaning.model_validate(clean)),)
+    ours = {"h.logits": full((1, 1, 8, 8), -5)}
+    ours["h.logits"][0, 0, 4, 1:7] = 5
+    ours["h.logits"][0, 0, 4, 4] = 0.001
+    theirs = changed(ours, "logits", (0, 0, 4, 4), -0.001)
+    assert described(head("segment", labels=labels), ours, theirs) == []
 
 
 def test_the_same_boxes_are_the_same_decision() -> None:

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 from torch import nn
 
-from radiograph.manifest import Task
+from radiograph.manifest import MaskCleaning, Task
 from training.config.finetune import Detector, FinetuneConfig
 from training.config.run import DataConfig
 from training.heads.centre import CentreHead
@@ -81,3 +81,15 @@ def test_the_manifest_entry_of_a_head_names_its_labels_and_features() -> None:
     assert (spec.kind, spec.form, spec.file) == (Task.DETECT, "candidates", "heads/boxes.onnx")
     assert spec.inputs == ("encoder_8", "encoder_16", "encoder_32")
     assert [label.name for label in spec.labels] == ["Lung opacity"]
+
+
+def test_the_manifest_entry_of_masks_names_their_cleaning() -> None:
+    masks, clean = ("Left lung", "Lung opacity"), {"Left lung": {"largest": 1}}
+    config = config_of(masks=masks, clean=clean)
+    head = cast(TrainableHead, build_heads(config, cast(G2D, _Channels()))["anatomy"])
+    assert [label.clean for label in head.spec(config).labels] == [MaskCleaning(largest=1), None]
+
+
+def test_the_cleaning_of_a_mask_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="clean: no such masks: Heart"):
+        config_of(masks=("Left lung",), clean={"Heart": {"largest": 1}})

@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping
 
-from radiograph.manifest import DataUse, HeadSpec, Label, Metric, Provenance, Task
+from radiograph.manifest import (
+    DataUse,
+    HeadSpec,
+    Label,
+    MaskCleaning,
+    Metric,
+    Provenance,
+    Task,
+)
 from training.publish.model_card import model_card
 
 CONFIGURATION = """
@@ -64,3 +72,14 @@ def test_what_is_withheld_is_named() -> None:
     poor = Label(name="Mass", threshold=1.0)
     card = _card({"boxes": _head(Task.DETECT, poor, Label(name="Nodule", threshold=0.4))})
     assert "withheld (threshold 1): Mass (`boxes`)." in card
+
+
+def test_the_cleaning_of_masks_is_described() -> None:
+    lung = Label(name="Left lung", clean=MaskCleaning(largest=1, fill_holes=True))
+    opacity = Label(name="Lung opacity", clean=MaskCleaning(min_share=0.05))
+    card = _card({"anatomy": _head(Task.SEGMENT, lung, opacity, Label(name="Heart"))})
+    assert (
+        "Left lung: holes are filled, number of components at most 1. "
+        "Lung opacity: components below 0.05 of the largest are dropped.\n"
+    ) in card
+    assert "Heart:" not in card
