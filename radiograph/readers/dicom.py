@@ -21,10 +21,10 @@ absent modality are no evidence. The SOP class then decides, of the data set or 
 meta information: CR and DX are radiographs, while a secondary capture may be a scanned letter and
 is accepted only if the header names the chest or a PA or AP view. Either gives a warning.
 
-An uncompressed RGB or YBR image is read if all its pixels are gray, as a PNG file is.
+An RGB or YBR image is read if all its pixels are gray, as a PNG file is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom import uid
@@ -241,12 +241,18 @@ def _stored(
         decoded = DecodedFrame(samples)
         if len(raw) > frame.size_bytes + 1:
             decoded = DecodedFrame(samples, warnings=(EXCESS_PIXEL_DATA,))
-    elif frame.colour is not None:
-        raise ColourImage("compressed pixel data in colour are not read")
     else:
         decoded = decode(
-            transfer_syntax, _codestream(raw), frame.rows, frame.columns, frame.bits.allocated
+            transfer_syntax,
+            _codestream(raw),
+            frame.rows,
+            frame.columns,
+            frame.bits.allocated,
+            samples_per_pixel=1 if frame.colour is None else 3,
         )
+        if frame.colour is not None:
+            gray = frame.colour.gray_of_decoded(decoded.samples)
+            decoded = replace(decoded, samples=gray)
     layout, contradictions = sample_layout(decoded.samples, frame.bits, decoded.header)
     return decoded.samples, layout, (*decoded.warnings, *contradictions)
 

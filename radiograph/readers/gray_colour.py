@@ -5,6 +5,8 @@
     YBR_FULL_422  the same, with one pair of chroma samples for two pixels
 
 A PNG file of the same picture is read too. One pixel in colour makes the image a colour image.
+Decoders convert some compressed images to RGB, whatever the header says, and leave others in YBR:
+decoded samples are gray if they are so in either.
 
 Source: DICOM PS3.3 sections C.7.6.3.1.2 (Photometric Interpretation) and C.7.6.3.1.3 (Planar
 Configuration).
@@ -17,15 +19,15 @@ import numpy as np
 from radiograph.errors import ColourImage, UndecodablePixels
 from radiograph.image import Samples
 
-COLOUR_SPACES = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
-"""Photometric Interpretations whose uncompressed samples may be gray."""
+COLOUR_SPACES = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+"""Photometric Interpretations whose samples may be gray."""
 
 _SUBSAMPLED = "YBR_FULL_422"
 
 
 @dataclass(frozen=True)
 class ColourLayout:
-    """Arrangement of uncompressed colour samples.
+    """Arrangement of colour samples.
 
     Attributes:
         photometric_interpretation: one of `COLOUR_SPACES`.
@@ -41,6 +43,21 @@ class ColourLayout:
     def samples_for_pixel(self) -> int:
         """Number of stored samples for each pixel."""
         return 2 if self.photometric_interpretation == _SUBSAMPLED else 3
+
+    def gray_of_decoded(self, samples: Samples) -> Samples:
+        """Return the gray values of a decoded image whose colours are all gray.
+
+        Args:
+            samples: rows x columns x 3, RGB or YBR.
+
+        Raises:
+            ColourImage: a pixel is not gray.
+        """
+        channels = np.moveaxis(samples, -1, 0)
+        if not all(np.array_equal(channels[0], other) for other in channels[1:]):
+            self._check_chroma(channels[1:])
+        gray: Samples = np.ascontiguousarray(channels[0])
+        return gray
 
     def gray(self, samples: Samples, rows: int, columns: int) -> Samples:
         """Return the gray values of an image whose colours are all gray.

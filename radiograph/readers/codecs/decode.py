@@ -15,6 +15,8 @@ Source: DICOM PS3.5 section 8.2.
 
 from dataclasses import replace
 
+import numpy as np
+
 from radiograph.readers.codecs import jpeg, jpeg2000, jpeg_ls, rle
 from radiograph.readers.codecs.frame import DecodedFrame, imagecodecs
 from radiograph.readers.codecs.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
@@ -23,38 +25,52 @@ EXCESS_PIXEL_DATA = "excess_pixel_data: there are more pixel data than one frame
 
 
 def decode(
-    transfer_syntax: str, codestream: bytes, rows: int, columns: int, bits_allocated: int
+    transfer_syntax: str,
+    codestream: bytes,
+    rows: int,
+    columns: int,
+    bits_allocated: int,
+    samples_per_pixel: int = 1,
 ) -> DecodedFrame:
-    """Decode one grayscale frame.
+    """Decode one frame.
 
     Args:
         transfer_syntax: the UID of a compressed transfer syntax in `SUPPORTED`.
         codestream: the encoded frame; bytes behind its picture are ignored.
         rows, columns: size that the data set declares.
         bits_allocated: 8 or 16; used for RLE only.
+        samples_per_pixel: 1, or 3 for a frame in colour, which JPEG decoders convert to RGB.
 
     Raises:
         UndecodablePixels: the codestream has no readable header or another size than the data
             set, its picture is not whole, or it cannot be decoded.
-        ColourImage: the codestream has more than one component.
+        ColourImage: the codestream has more components than the data set says.
         UnsupportedEncoding: the decoder is not installed, or DICOM does not use the process.
     """
     imagecodecs()  # refuse before the bytes are looked at, if it is not installed
     if transfer_syntax in RLE:
-        return rle.decode(codestream, rows, columns, bits_allocated)
+        # The components follow each other as planes (PS3.5 section G.2).
+        frame = rle.decode(codestream, rows * samples_per_pixel, columns, bits_allocated)
+        return frame if samples_per_pixel == 1 else _interleaved(frame, rows, columns)
     if transfer_syntax in JPEG_2000:
         header = jpeg2000.header(codestream)
-        header.check(rows, columns)
+        header.check(rows, columns, samples_per_pixel)
         bare = jpeg2000.bare(codestream)
         return _noting(bare.excess, jpeg2000.decode(bare, header))
     if transfer_syntax in JPEG_LS:
         header = jpeg_ls.header(codestream)
-        header.check(rows, columns)
+        header.check(rows, columns, samples_per_pixel)
         bare = jpeg_ls.bare(codestream)
         return _noting(bare.excess, jpeg_ls.decode(bare, header))
     picture = jpeg.parse(codestream)
-    picture.header.check(rows, columns)
+    picture.header.check(rows, columns, samples_per_pixel)
     return _noting(picture.excess, jpeg.decode(picture))
+
+
+def _interleaved(frame: DecodedFrame, rows: int, columns: int) -> DecodedFrame:
+    """Return planes below each other as rows x columns x components, without a copy."""
+    planes = frame.samples.reshape(-1, rows, columns)
+    return replace(frame, samples=np.moveaxis(planes, 0, -1))
 
 
 def _noting(excess: bool, frame: DecodedFrame) -> DecodedFrame:

@@ -30,15 +30,27 @@ class FrameHeader:
     signed: bool = False
     """True if the codestream declares signed samples; only JPEG 2000 can."""
 
-    def check(self, rows: int, columns: int) -> None:
-        """Compare the header of a codestream with the data set; one component is accepted.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the decoded samples: rows x columns, and components if there are several."""
+        size = (self.rows, self.columns)
+        return size if self.samples_per_pixel == 1 else (*size, self.samples_per_pixel)
+
+    def check(self, rows: int, columns: int, samples_per_pixel: int = 1) -> None:
+        """Compare the header of a codestream with the data set.
 
         Raises:
-            ColourImage: the codestream has more than one component.
-            UndecodablePixels: the size is not that of the data set, or the precision is unknown.
+            ColourImage: the codestream has more components than the data set says.
+            UndecodablePixels: the codestream has less, its size is another one, or its precision
+                is unknown.
         """
-        if self.samples_per_pixel != 1:
+        if self.samples_per_pixel > samples_per_pixel:
             raise ColourImage(f"{self.samples_per_pixel} components in the pixel data")
+        if self.samples_per_pixel < samples_per_pixel:
+            raise UndecodablePixels(
+                f"the pixel data have {self.samples_per_pixel} components, "
+                f"the header says {samples_per_pixel}"
+            )
         if (self.rows, self.columns) != (rows, columns):
             raise UndecodablePixels(
                 f"the pixel data are {self.rows} x {self.columns}, "
@@ -53,7 +65,8 @@ class DecodedFrame:
     """One decoded frame.
 
     Attributes:
-        samples: rows x columns, uint8 or uint16 bit patterns of signed or unsigned values.
+        samples: rows x columns, uint8 or uint16 bit patterns of signed or unsigned values; of
+            several components rows x columns x components.
         header: the header of the codestream, or None for RLE, which has none.
         warnings: faults of the codestream that leave a picture, each as `code: message`.
     """
@@ -76,14 +89,14 @@ class Codestream:
     excess: bool
 
 
-def bit_patterns(samples: NDArray[np.generic], rows: int, columns: int) -> Samples:
+def bit_patterns(samples: NDArray[np.generic], shape: tuple[int, ...]) -> Samples:
     """View decoded samples as bit patterns if they have the expected shape.
 
     Raises:
         UndecodablePixels: the shape is another one, or a sample has more than 16 bits.
     """
-    if samples.shape != (rows, columns):
-        raise UndecodablePixels(f"the pixel data decoded to {samples.shape}, not {(rows, columns)}")
+    if samples.shape != shape:
+        raise UndecodablePixels(f"the pixel data decoded to {samples.shape}, not {shape}")
     if samples.dtype.itemsize == 1:
         return samples.view(np.uint8)
     if samples.dtype.itemsize == 2:

@@ -149,7 +149,7 @@ def parse(data: bytes) -> JpegPicture:
 
 
 def decode(picture: JpegPicture) -> DecodedFrame:
-    """Decode one grayscale picture of a process that DICOM uses.
+    """Decode one picture of a process that DICOM uses; several components become RGB.
 
     Raises:
         UndecodablePixels: the picture is not whole, or cannot be decoded.
@@ -158,13 +158,13 @@ def decode(picture: JpegPicture) -> DecodedFrame:
     if picture.process not in DICOM_PROCESSES:
         raise UnsupportedEncoding(f"{picture.process_name} does not fit the transfer syntax")
     header = picture.header
-    if header.precision == 8:
+    if header.precision == 8 and header.samples_per_pixel == 1:
         samples, warnings = _decode_8_bits(picture)
     else:
         warnings = damage(picture)
         with as_malformed_input("the JPEG pixel data cannot be decoded", UndecodablePixels):
             samples = imagecodecs().jpeg8_decode(picture.data)
-    return DecodedFrame(bit_patterns(samples, header.rows, header.columns), header, warnings)
+    return DecodedFrame(bit_patterns(samples, header.shape), header, warnings)
 
 
 def _decode_8_bits(picture: JpegPicture) -> tuple[NDArray[np.uint8], tuple[str, ...]]:

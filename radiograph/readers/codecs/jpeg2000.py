@@ -83,7 +83,7 @@ def bare(data: bytes) -> Codestream:
 
 
 def decode(codestream: Codestream, header: FrameHeader) -> DecodedFrame:
-    """Decode one grayscale picture.
+    """Decode one picture.
 
     Raises:
         UndecodablePixels: the picture cannot be decoded.
@@ -93,7 +93,7 @@ def decode(codestream: Codestream, header: FrameHeader) -> DecodedFrame:
     with as_malformed_input("the JPEG 2000 pixel data cannot be decoded", UndecodablePixels):
         samples = decoders.jpeg2k_decode(codestream.data)
         warnings = (DATA_ZEROED,) if _is_zeroed(codestream.data) else ()
-        return DecodedFrame(bit_patterns(samples, header.rows, header.columns), header, warnings)
+        return DecodedFrame(bit_patterns(samples, header.shape), header, warnings)
 
 
 def _is_zeroed(data: bytes) -> bool:

@@ -66,18 +66,18 @@ def bare(data: bytes) -> Codestream:
 
 
 def decode(codestream: Codestream, header: FrameHeader) -> DecodedFrame:
-    """Decode one grayscale picture.
+    """Decode one picture.
 
     Raises:
         UndecodablePixels: the data are damaged or cut short.
         UnsupportedEncoding: the decoder is not installed.
     """
-    decoder, rows, columns = imagecodecs().jpegls_decode, header.rows, header.columns
+    decoder = imagecodecs().jpegls_decode
     for data in _without_filler(codestream.data):
         with suppress(Exception):  # the codestream as it is decides what is wrong
-            return DecodedFrame(bit_patterns(decoder(data), rows, columns), header)
+            return DecodedFrame(bit_patterns(decoder(data), header.shape), header)
     with as_malformed_input("the JPEG-LS pixel data are damaged or cut short", UndecodablePixels):
-        return DecodedFrame(bit_patterns(decoder(codestream.data), rows, columns), header)
+        return DecodedFrame(bit_patterns(decoder(codestream.data), header.shape), header)
 
 
 def _without_filler(data: bytes) -> Iterator[bytes]:

@@ -46,7 +46,7 @@ def _decode(
     if len(decoder(data, dtype, out=buffer)) != len(buffer):
         raise UndecodablePixels("the RLE pixel data are cut short")
     samples = np.frombuffer(buffer, dtype).reshape(rows, columns)
-    return DecodedFrame(bit_patterns(samples, rows, columns))
+    return DecodedFrame(bit_patterns(samples, (rows, columns)))
 
 
 def _without_filler(data: bytes) -> Iterator[bytes]:

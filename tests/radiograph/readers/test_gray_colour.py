@@ -1,11 +1,16 @@
 """A grayscale radiograph that is stored in colour is read as the same PNG file is."""
 
+from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import uid
+from pydicom.pixels.encoders.base import get_encoder
 
 from radiograph.errors import ColourImage, InputError, InputTooLarge, UndecodablePixels
 from radiograph.limits import Limits
@@ -129,6 +134,88 @@ def test_pixels_are_counted_before_colour_samples() -> None:
         reader.read(files.write(made, GRAY.tobytes(), vr="OB"))
     with pytest.raises(InputTooLarge):
         reader.read(stored(np.stack([GRAY] * 3, axis=2), **RGB), Limits(max_pixels=48 * 64 - 1))
+
+
+def rle(samples: NDArray[Any]) -> bytes:
+    bits = samples.dtype.itemsize * 8
+    return get_encoder(uid.RLELossless).encode(
+        samples.tobytes(),
+        rows=samples.shape[0],
+        columns=samples.shape[1],
+        samples_per_pixel=3,
+        photometric_interpretation="RGB",
+        bits_allocated=bits,
+        bits_stored=bits,
+        pixel_representation=0,
+        planar_configuration=0,
+        number_of_frames=1,
+        encoding_plugin="pydicom",
+    )
+
+
+def jpeg_lossless(samples: NDArray[Any]) -> bytes:
+    return bytes(
+        imagecodecs.jpeg8_encode(samples, lossless=True, colorspace="RGB", outcolorspace="RGB")
+    )
+
+
+def j2k(samples: NDArray[Any]) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(samples, codecformat="J2K"))
+
+
+LOSSLESS = [
+    (uid.RLELossless, "RGB", rle),
+    (uid.JPEGLosslessSV1, "RGB", jpeg_lossless),
+    (uid.JPEGLSLossless, "RGB", imagecodecs.jpegls_encode),
+    (uid.JPEG2000Lossless, "YBR_RCT", j2k),
+    (uid.JPEG2000Lossless, "RGB", j2k),
+]
+
+
+@pytest.mark.parametrize(("transfer_syntax", "photometric", "encode"), LOSSLESS)
+def test_compressed_gray_in_colour_is_read(
+    transfer_syntax: str, photometric: str, encode: Callable[[NDArray[Any]], bytes]
+) -> None:
+    attributes = RGB | {"PhotometricInterpretation": photometric}
+    samples = np.stack([GRAY] * 3, axis=2)
+    image = reader.read(files.encoded(encode(samples), GRAY, transfer_syntax, **attributes))
+    assert np.array_equal(image.pixels, reader.read(dicom(GRAY)).pixels)
+    samples[20, 30, 1] ^= 1
+    with pytest.raises(ColourImage):
+        reader.read(files.encoded(encode(samples), GRAY, transfer_syntax, **attributes))
+
+
+def test_16_bit_rle_in_colour_is_read() -> None:
+    gray = ramp()
+    file = files.encoded(rle(np.stack([gray] * 3, axis=2)), gray, uid.RLELossless, **RGB)
+    assert np.array_equal(reader.read(file).pixels, reader.read(dicom(gray)).pixels)
+
+
+def test_neutral_chroma_that_the_decoder_does_not_convert_is_gray() -> None:
+    file = files.encoded(imagecodecs.jpegls_encode(ybr(GRAY)), GRAY, uid.JPEGLSLossless, **YBR)
+    assert np.array_equal(reader.read(file).pixels, reader.read(dicom(GRAY)).pixels)
+
+
+@pytest.mark.parametrize("photometric", ["YBR_FULL_422", "YBR_FULL", "RGB"])
+def test_a_gray_picture_in_a_colour_jpeg_is_read(photometric: str) -> None:
+    attributes = RGB | {"PhotometricInterpretation": photometric}
+    buffer = BytesIO()
+    Image.fromarray(np.stack([GRAY] * 3, axis=2)).save(buffer, "JPEG", quality=95)
+    image = reader.read(files.encoded(buffer.getvalue(), GRAY, uid.JPEGBaseline8Bit, **attributes))
+    difference = image.pixels.astype(int) - reader.read(dicom(GRAY)).pixels
+    assert np.abs(difference).max() < 4 * 257
+
+
+def test_components_that_contradict_the_header_are_refused() -> None:
+    samples = np.stack([GRAY] * 3, axis=2)
+    one = files.encoded(imagecodecs.jpegls_encode(GRAY), GRAY, uid.JPEGLSLossless, **RGB)
+    with pytest.raises(UndecodablePixels, match="1 components"):
+        reader.read(one)
+    with pytest.raises(ColourImage):
+        reader.read(files.encoded(imagecodecs.jpegls_encode(samples), GRAY, uid.JPEGLSLossless))
+    three = files.encoded(rle(samples)[:-300], GRAY, uid.RLELossless, **RGB)
+    with pytest.raises(UndecodablePixels):
+        reader.read(three)
 
 
 def test_damaged_colour_files_end_as_a_result_or_an_input_error() -> None:
