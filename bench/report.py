@@ -40,6 +40,7 @@ def markdown(figures: dict[str, Any], plot: str | None) -> str:
         "comparison": _comparison(figures.get("compare")),
         "checks": _checks(figures["checks"]),
         "stages": _stages(figures.get("stages")),
+        "decoding": _decoding(figures.get("decoding")),
         "command": f"`{figures['command']}`",
         "took": f"{figures['took_s'] / 60:.0f} minutes",
         "date": date.fromtimestamp(figures["at"]).isoformat(),  # noqa: DTZ012 - only the date is shown
@@ -133,6 +134,20 @@ def _stages(stages: dict[str, Any] | None) -> str:
     )
     caption = f"One file of {stages['file_mib']:.1f} MiB, one request at a time, milliseconds."
     return "\n\n".join([caption, table(["task", *stages["columns"]], rows), memory])
+
+
+def _decoding(decoding: dict[str, Any] | None) -> str:
+    if decoding is None:
+        return "Not measured in this run."
+    rows = [
+        [name, *(f"{value:.1f}" for value in times), f"{ratio:.2f}"]
+        for name, (*times, ratio) in decoding["rows"].items()
+    ]
+    caption = (
+        f"One look-up of the file's {decoding['megapixels']:.1f} megapixels in NumPy took "
+        f"{decoding['look_up_ms']:.1f} ms in the same process; milliseconds."
+    )
+    return "\n\n".join([caption, table(["preprocessing", *decoding["columns"]], rows)])
 
 
 def _mib(*values: float) -> list[str]:

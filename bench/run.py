@@ -1,6 +1,6 @@
 """Run the requested parts of the benchmark one after the other, and write the results.
 
-stages     start to ready, time by stage, memory
+stages     start to ready, time by stage, memory; decoding in units of one look-up
 single     one client: overhead, repeated phrase, all tasks in one request
 overload   peak load, twice that load, liveness
 memory     memory over many requests
@@ -24,7 +24,15 @@ from typing import Any
 from bench import checks, machine, report
 from bench import options as command_line
 from bench.inputs import Inputs, prepare
-from bench.scenarios import comparison, memory, overload, single_client, stages, version_swaps
+from bench.scenarios import (
+    comparison,
+    decoding,
+    memory,
+    overload,
+    single_client,
+    stages,
+    version_swaps,
+)
 from bench.servers.ours import Ours
 from bench.servers.process import ROOT, CannotStart, serving
 from bench.servers.subjects import NotInstalled, environment
@@ -105,7 +113,12 @@ def _attempt(name: str, part: Callable[[], Figures], figures: Figures) -> None:
 def _stages(
     options: argparse.Namespace, ours: Ours, _folder: Path, inputs: Inputs, _work: Path
 ) -> Figures:
-    return {"stages": stages.measure(ours, inputs.dicom, options.requests)}
+    found, figures = decoding.measure(inputs.dicom, options.requests)
+    return {
+        "checks": found,
+        "stages": stages.measure(ours, inputs.dicom, options.requests),
+        **figures,
+    }
 
 
 def _single(

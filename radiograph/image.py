@@ -20,7 +20,7 @@ Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
 Entry = TypeVar("Entry", bound=np.generic)
 
-_CHUNK_PX = 2**14
+_CHUNK_PX = 2**16
 """Pixels that are looked up at once; their indices, of 64 bits each, then stay in the cache."""
 
 Laterality = Literal["asserted", "assumed", "unknown"]

@@ -1,10 +1,10 @@
-"""Area reduction: the mean of each block of samples, exactly, without a float for every sample.
+"""Area reduction: the sum of each block of samples, exactly, without a float for every sample.
 
-    samples, rows x columns --sum of ky rows--> --sum of kx columns--> / block size --> float32
+    samples, rows x columns --sum of ky rows--> --sum of kx columns--> blocks, uint32
 
 Blocks are aligned with the first row and column of the upright image, so that the same picture is
 cut into the same blocks however it is stored. The blocks of the last row and column may be partial;
-their mean is that of the samples they have.
+their sum is that of the samples they have.
 
 Sums are those of integers: no rounding depends on the order of the axes.
 """
@@ -53,11 +53,11 @@ class Blocks:
         return slice(self.length - self.partial, self.length)
 
     @property
-    def sizes(self) -> NDArray[np.float64]:
+    def sizes(self) -> NDArray[np.float32]:
         """Number of samples of each block, in the order of the axis."""
-        whole = [float(self.step)] * (self.length // self.step)
-        partial = [float(self.partial)] if self.partial else []
-        return np.array(partial + whole if self.reversed else whole + partial)
+        whole = [self.step] * (self.length // self.step)
+        partial = [self.partial] if self.partial else []
+        return np.array(partial + whole if self.reversed else whole + partial, dtype=np.float32)
 
     def joined(self, whole: Sums, partial: Sums, axis: int) -> Sums:
         """Return the sums of all blocks in the order of the axis."""
@@ -67,23 +67,16 @@ class Blocks:
         return np.concatenate(order, axis=axis)
 
 
-def block_means(
-    samples: NDArray[np.unsignedinteger], rows: Blocks, columns: Blocks, highest: int
-) -> NDArray[np.float64]:
-    """Return the mean of every block, in the order of the stored image.
-
-    Args:
-        samples: rows x columns, uint8 or uint16.
-        rows, columns: the blocks along each axis; at most 256 samples in a block along one axis.
-        highest: no sample is higher.
-    """
-    return block_sums(samples, rows, columns, highest) / (rows.sizes[:, None] * columns.sizes)
-
-
 def block_sums(
     samples: NDArray[np.unsignedinteger], rows: Blocks, columns: Blocks, highest: int
 ) -> Sums:
-    """Return the sum of every block, uint32; the arguments are those of `block_means`."""
+    """Return the sum of every block, uint32, in the order of the stored image.
+
+    Args:
+        samples: rows x columns, uint8 or uint16, neighbours in a row next to each other in memory.
+        rows, columns: the blocks along each axis; at most 256 samples in a block along one axis.
+        highest: no sample is higher.
+    """
     whole = _sums_of_whole_rows(samples[rows.whole], rows.step, columns, highest)
     rest = samples[rows.rest].sum(axis=0, dtype=np.uint32, keepdims=True)
     return rows.joined(whole, _column_sums(rest, columns), axis=0)

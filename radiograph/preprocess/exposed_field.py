@@ -19,6 +19,9 @@ _LINE_SHARE = 0.95
 _MIN_SIDE = 1 / 8
 """Share of each side that has to be left; else the image is taken to have no border."""
 
+_ALONG = 4
+"""Every fourth pixel of a line is looked at."""
+
 _ROUNDS = 2
 """Sides are visited twice, as a frame is found only where the lines of other sides are removed."""
 
@@ -35,40 +38,73 @@ def exposed_field(brightness: NDArray[np.float32], shown: NDArray[np.bool_] | No
     """
     rows, columns = brightness.shape
     visible = np.ones(brightness.shape, dtype=np.bool_) if shown is None else shown
-    tolerance = _TOLERANCE * float(np.ptp(brightness[visible]))
-    if tolerance == 0:
+    tolerance = _TOLERANCE * float(np.ptp(brightness if shown is None else brightness[shown]))
+    if tolerance == 0 or (shown is None and not _has_border(brightness, tolerance)):
         return Field(0, 0, rows, columns)
-    # For each side, the pixels that may belong to its border: rows x columns, bool.
-    above, below = _alike_at_both_ends(brightness, visible, tolerance)
-    before, behind = (alike.T for alike in _alike_at_both_ends(brightness.T, visible.T, tolerance))
+    # For each side, which pixels may belong to its border, in lines along the side.
+    rows_alike = _alike_at_both_ends(brightness, visible, tolerance)
+    columns_alike = _alike_at_both_ends(brightness.T, visible.T, tolerance)
     top, bottom, left, right = 0, rows, 0, columns
     for _ in range(_ROUNDS):
-        top += _leading(above[top:bottom, left:right])
-        bottom -= _leading(below[top:bottom, left:right][::-1])
-        left += _leading(before[top:bottom, left:right].T)
-        right -= _leading(behind[top:bottom, left:right].T[::-1])
+        top, bottom = _inner(rows_alike, (top, bottom), (left, right))
+        left, right = _inner(columns_alike, (left, right), (top, bottom))
         if bottom - top < _MIN_SIDE * rows or right - left < _MIN_SIDE * columns:
             return Field(0, 0, rows, columns)
     return Field(top, left, bottom - top, right - left)
 
 
-def _alike_at_both_ends(
-    brightness: NDArray[np.float32], visible: NDArray[np.bool_], tolerance: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which pixels are as bright as the first visible row, and which as the last.
-
-    The brightness of a row is its median. Pixels that are not visible are alike.
-    """
-    lines = np.flatnonzero(visible.any(axis=1))
-    first, last = (np.median(brightness[line][visible[line]]) for line in (lines[0], lines[-1]))
-    return (
-        (np.abs(brightness - first) <= tolerance) | ~visible,
-        (np.abs(brightness - last) <= tolerance) | ~visible,
+def _has_border(brightness: NDArray[np.float32], tolerance: float) -> bool:
+    """Return whether the outermost line of any side is a border; most images have none."""
+    return any(
+        np.mean(np.abs(line - np.median(line)) <= tolerance) >= _LINE_SHARE
+        for line in (brightness[0], brightness[-1], brightness[:, 0], brightness[:, -1])
     )
 
 
+def _alike_at_both_ends(
+    brightness: NDArray[np.float32], visible: NDArray[np.bool_], tolerance: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which pixels are as bright as the first visible line, and which as the last.
+
+    The brightness of a line is its median. Pixels that are not visible are alike.
+
+    Args:
+        brightness, visible: lines x length.
+        tolerance: difference of brightness that counts as none.
+
+    Returns:
+        Two arrays of lines x length / `_ALONG`, with every `_ALONG`th pixel of each line.
+    """
+    lines = np.flatnonzero(visible.any(axis=1))
+    first, last = (np.median(brightness[line][visible[line]]) for line in (lines[0], lines[-1]))
+    some, hidden = brightness[:, ::_ALONG], ~visible[:, ::_ALONG]
+    return (
+        (np.abs(some - first) <= tolerance) | hidden,
+        (np.abs(some - last) <= tolerance) | hidden,
+    )
+
+
+def _inner(
+    alike: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    lines: tuple[int, int],
+    along: tuple[int, int],
+) -> tuple[int, int]:
+    """Return the range of lines that is left without the borders at both of its ends.
+
+    Args:
+        alike: for the first and the last line, which pixels are as bright.
+        lines: range of lines that is considered.
+        along: part of each line that is considered, in pixels.
+    """
+    start, stop = lines
+    part = slice(along[0] // _ALONG, max(along[1] // _ALONG, along[0] // _ALONG + 1))
+    start += _leading(alike[0][start:stop, part])
+    stop -= _leading(alike[1][start:stop, part][::-1])
+    return start, stop
+
+
 def _leading(alike: NDArray[np.bool_]) -> int:
-    """Return how many of the first rows are border, given which pixels may belong to it."""
+    """Return how many of the first lines are border, given which pixels may belong to it."""
     if alike.size == 0:
         return 0
     is_border = alike.mean(axis=1) >= _LINE_SHARE

@@ -5,11 +5,14 @@ samples -> look up all -> resize (aspect ratio kept, anti-aliased) -> turn uprig
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from radiograph.image import Radiograph
 from radiograph.preprocess.model_input import ModelInput, stretch
 from radiograph.preprocess.spec import PreprocessSpec, place
+
+_STRIP_PX = 2**18
 
 
 def to_input(radiograph: Radiograph, spec: PreprocessSpec) -> ModelInput:
@@ -18,7 +21,26 @@ def to_input(radiograph: Radiograph, spec: PreprocessSpec) -> ModelInput:
     geometry = place(spec, radiograph.rows, radiograph.columns, radiograph.spacing_mm, orientation)
     # Turned after the resize, where the pixels are few; the order makes no difference.
     height, width = orientation.stored_shape(geometry.height, geometry.width)
-    # Pillow needs float32; a table of that type saves the conversion of every pixel.
-    pixels = radiograph.look_up(radiograph.table.pixels.astype(np.float32))
-    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-    return stretch(orientation.turn(np.asarray(resized, dtype=np.float32)), geometry, spec)
+    return stretch(orientation.turn(_resized(radiograph, height, width)), geometry, spec)
+
+
+def _resized(radiograph: Radiograph, height: int, width: int) -> NDArray[np.float32]:
+    """Return the displayed pixels as stored, resized to height x width by Pillow.
+
+    Pillow resizes every row first, and then every column of the result. Doing the former strip by
+    strip gives the same bits in less than half of the time, because no array of float32 has the
+    size of the image.
+    """
+    table = radiograph.table.pixels.astype(np.float32)
+    lines = np.empty((radiograph.rows, width), dtype=np.float32)
+    rows = max(1, _STRIP_PX // radiograph.columns)
+    for start in range(0, radiograph.rows, rows):
+        # No index can be out of range; `wrap` avoids the check.
+        strip = np.take(table, radiograph.samples[start : start + rows], mode="wrap")
+        lines[start : start + rows] = _resize(strip, len(strip), width)
+    return _resize(lines, height, width)
+
+
+def _resize(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.float32)

@@ -8,11 +8,11 @@ Hidden pixels have no part in the percentiles and are black: padding, what a dis
 and borders of constant brightness. With `crop: exposed_field`, the rectangle around all other
 pixels fills the square.
 
-Blocks have a power of two of samples along each side, such that the reduced image still has at
-least twice the resolution of the grid. The table is applied to the mean of a block, rather than the
-mean taken of looked-up samples: both agree where the table is straight, and differ where a window
-saturates or bends within one block, which is half a pixel of the grid at most. The table is
-interpolated, because the mean of samples of few bits lies between two samples.
+Blocks have an even number of samples along each side, such that the reduced image still has at
+least one and a half times the resolution of the grid. The table is applied to the mean of a block,
+rather than the mean taken of looked-up samples: both agree where the table is straight, and differ
+where a window saturates or bends within one block, which is two thirds of a pixel of the grid at
+most. The table is interpolated, because the mean of samples of few bits lies between two samples.
 
 Every step commutes with turning: a picture gives the same grid however it is stored.
 """
@@ -25,16 +25,17 @@ from PIL import Image
 
 from radiograph.geometry import Field, Geometry
 from radiograph.image import DisplayTable, Radiograph
-from radiograph.preprocess.area_reduction import Blocks, block_means, block_sums
+from radiograph.preprocess.area_reduction import Blocks, Sums, block_sums
 from radiograph.preprocess.exposed_field import exposed_field
 from radiograph.preprocess.model_input import ModelInput, stretch
 from radiograph.preprocess.spec import PreprocessSpec, place
 
-_OVERSAMPLING = 2
+_OVERSAMPLING = 1.5
 """Least resolution of the reduced image, in pixels for each pixel of the grid."""
 
 _MAX_BLOCK = 128
-_CHUNK_PX = 2**18
+_CHUNK_PX = 2**14
+"""Pixels that are looked up at once, so that intermediate values stay in the cache."""
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -122,9 +123,12 @@ def _reduce(radiograph: Radiograph, geometry: Geometry) -> _Reduced:
 
 
 def _step(length: int, cells: int) -> int:
-    """Return the side of a block: a power of two, the largest that the oversampling allows."""
-    most = min(length // (cells * _OVERSAMPLING), _MAX_BLOCK)
-    return 1 << (most.bit_length() - 1) if most else 1
+    """Return the side of a block: the largest even number that the oversampling allows, or 1.
+
+    An even number of samples of 16 bits is summed twice as fast.
+    """
+    most = min(int(length / (cells * _OVERSAMPLING)), _MAX_BLOCK)
+    return max(most // 2 * 2, 1)
 
 
 def _stored_window(geometry: Geometry) -> tuple[int, int, int, int]:
@@ -149,16 +153,16 @@ def _look_up(
     A block is shown if at least half of its samples are no padding; its mean is theirs.
     """
     highest = table.brightness.size - 1
+    sizes = rows.sizes[:, None] * columns.sizes
     if not table.padding.any():
-        means = block_means(samples, rows, columns, highest)
-        return _interpolated(table.brightness, means), None
+        sums = block_sums(samples, rows, columns, highest)
+        return _brightness_of_means(table.brightness, sums, sizes), None
     valid = _outside(samples, table.padding)
     counts = block_sums(valid.view(np.uint8), rows, columns, 1)
     sums = block_sums(samples * valid, rows, columns, highest)
-    brightness = _interpolated(table.brightness, sums / np.maximum(counts, 1))
-    sizes = rows.sizes[:, None] * columns.sizes
+    some = np.maximum(counts, 1).astype(np.float32)
     shown = counts >= sizes / 2
-    return brightness, shown if shown.any() else counts > 0
+    return _brightness_of_means(table.brightness, sums, some), shown if shown.any() else counts > 0
 
 
 def _outside(samples: NDArray[np.unsignedinteger], padding: Mask) -> Mask:
@@ -174,13 +178,26 @@ def _outside(samples: NDArray[np.unsignedinteger], padding: Mask) -> Mask:
     return np.asarray(outside, dtype=np.bool_)
 
 
-def _interpolated(table: NDArray[np.uint16], at: NDArray[np.float64]) -> Floats:
-    """Return the entries of a table at fractional positions, in range, interpolated linearly."""
+def _brightness_of_means(table: NDArray[np.uint16], sums: Sums, sizes: Floats) -> Floats:
+    """Look up sum / size of every block, interpolating linearly between entries of the table.
+
+    Args:
+        table: N, the brightness of every sample.
+        sums: h x w, sum of the samples of each block.
+        sizes: h x w, number of these samples.
+    """
     entries = table.astype(np.float32)
     slopes = np.append(np.diff(entries), np.float32(0))
-    low = at.astype(np.intp)
-    fraction = (at - low).astype(np.float32)
-    return np.asarray(entries[low] + slopes[low] * fraction)
+    brightness = np.empty(sums.shape, dtype=np.float32)
+    rows = max(1, _CHUNK_PX // sums.shape[1])
+    for start in range(0, len(sums), rows):
+        chunk = slice(start, start + rows)
+        means = sums[chunk].astype(np.float32) / sizes[chunk]
+        whole = np.trunc(means)
+        index = whole.astype(np.intp)
+        steps = np.take(slopes, index) * (means - whole)
+        np.add(np.take(entries, index), steps, out=brightness[chunk])
+    return brightness
 
 
 def _bounds_of_shown(reduced: _Reduced) -> Field:

@@ -42,6 +42,12 @@ FIGURES = {
         "ratios": {SINGLE: {"median": 0.97, "low": 0.9, "high": 1.0}},
         "missing": {"LitServe": "no environment"},
     },
+    "decoding": {
+        "megapixels": 5.12,
+        "look_up_ms": 8.0,
+        "columns": ["read", "preprocess", "both", "both / look-up"],
+        "rows": {"version 2": [4.0, 5.0, 9.0, 1.125]},
+    },
     "checks": [at_most("a | b", 2.0, 1.0, "ms").to_json(), none_of("c", "loss", 0, 9).to_json()],
 }
 
@@ -54,6 +60,8 @@ def test_every_part_of_the_template_is_filled() -> None:
     assert "LitServe was not compared: no environment" in page
     assert "**not held**" in page
     assert "a \\| b" in page
+    assert "took 8.0 ms" in page
+    assert "| version 2 | 4.0 | 5.0 | 9.0 | 1.12 |" in page
 
 
 def test_figures_are_json() -> None:

@@ -35,7 +35,7 @@ from radiograph.readers.display.voi import (
 from radiograph.readers.header.attributes import Attributes
 
 _CHUNK_PX = 2**14
-_COUNTED_PX = 2**17
+_COUNTED_PX = 2**16
 """Number of pixels, evenly distributed over the image, whose distribution is computed."""
 
 _WHITE = 65535
@@ -77,6 +77,10 @@ class SampleLayout:
         """The sign bit of a signed value, else 0."""
         return 1 << (self.bits - 1) if self.signed else 0
 
+    def are_ordered(self, highest: int) -> bool:
+        """Return whether patterns up to `highest` are ordered samples already."""
+        return self.shift == 0 and not self.signed and highest <= self.mask
+
     def ordered(self, patterns: Samples) -> Samples:
         """Return samples in the order of their values: 0 for the lowest value that the bits hold.
 
@@ -84,10 +88,8 @@ class SampleLayout:
             patterns: any shape, bit patterns.
 
         Returns:
-            An array of the same shape and type, 0 to 2**bits - 1; the same one if it is ordered.
+            An array of the same shape and type, 0 to 2**bits - 1.
         """
-        if self.shift == 0 and not self.signed and int(patterns.max()) <= self.mask:
-            return patterns
         kind = patterns.dtype.type
         return ((patterns >> kind(self.shift)) & kind(self.mask)) ^ kind(self.sign)
 
@@ -141,7 +143,10 @@ def _samples(
 
     Source: DICOM PS3.3 section C.7.5.1.1.2.
     """
-    samples = layout.ordered(stored)
+    if layout.are_ordered(2 ** (8 * stored.itemsize) - 1) or layout.are_ordered(int(stored.max())):
+        samples = stored
+    else:
+        samples = layout.ordered(stored)
     values = layout.values(np.arange(layout.mask + 1))
     word, limit = header.word("PixelPaddingValue"), header.word("PixelPaddingRangeLimit")
     if word is None:
