@@ -129,7 +129,7 @@ class Geometry:
         return self.height / self.part.rows
 
     def to_source(self, x: float, y: float) -> tuple[float, float]:
-        """Convert grid coordinates to source coordinates, clipped to the image."""
+        """Convert grid coordinates to source coordinates, clipped to the part that is shown."""
         upright = self._to_upright(x, y)
         return self._clip(*self.orientation.point_back(*upright, self.rows, self.columns))
 
@@ -138,7 +138,7 @@ class Geometry:
         return self._from_upright(*self.orientation.point(x, y, self.rows, self.columns))
 
     def box_to_source(self, box: Box) -> Box:
-        """Convert (x0, y0, x1, y1) on the grid to source pixels, clipped to the image."""
+        """Convert (x0, y0, x1, y1) on the grid to source pixels, clipped like `to_source`."""
         corners = (*self._to_upright(box[0], box[1]), *self._to_upright(box[2], box[3]))
         x0, y0, x1, y1 = self.orientation.box_back(corners, self.rows, self.columns)
         return (*self._clip(x0, y0), *self._clip(x1, y1))
@@ -237,10 +237,14 @@ class Geometry:
         return np.where(inside, _interpolate(_interpolate(cells, y).T, x).T, np.float32(0))
 
     def _to_upright(self, x: float, y: float) -> tuple[float, float]:
-        part = self.part
+        x, y = (x - self.left) / self.scale_x, (y - self.top) / self.scale_y
+        part = self.field
+        if part is None:
+            return x, y
+        # The grid shows nothing beyond the part, so nothing can be found there.
         return (
-            (x - self.left) / self.scale_x + part.left,
-            (y - self.top) / self.scale_y + part.top,
+            min(max(x, 0.0), part.columns) + part.left,
+            min(max(y, 0.0), part.rows) + part.top,
         )
 
     def _from_upright(self, x: float, y: float) -> tuple[float, float]:

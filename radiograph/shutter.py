@@ -45,7 +45,7 @@ class Shutter:
         visible = np.ones((y.size, x.size), dtype=np.bool_)
         if self.rectangle is not None:
             left, top, right, bottom = self.rectangle
-            visible &= ((left <= x) & (x < right)) & ((top <= y) & (y < bottom))[:, None]
+            visible &= ((left <= x) & (x <= right)) & ((top <= y) & (y <= bottom))[:, None]
         if self.circle is not None:
             centre_x, centre_y, radius = self.circle
             visible &= (x - centre_x) ** 2 + ((y - centre_y) ** 2)[:, None] <= radius**2

@@ -97,7 +97,8 @@ def _inner(
         along: part of each line that is considered, in pixels.
     """
     start, stop = lines
-    part = slice(along[0] // _ALONG, max(along[1] // _ALONG, along[0] // _ALONG + 1))
+    first, end = (-(-position // _ALONG) for position in along)  # of every `_ALONG`th pixel
+    part = slice(first, end)
     start += _leading(alike[0][start:stop, part])
     stop -= _leading(alike[1][start:stop, part][::-1])
     return start, stop

@@ -115,7 +115,9 @@ def _reduce(radiograph: Radiograph, geometry: Geometry) -> _Reduced:
     columns = Blocks(right - left, column_step, bool(flips[1]))
     brightness, shown = _look_up(samples, radiograph.table, rows, columns)
     if radiograph.shutter is not None:
-        visible = radiograph.shutter.shows(left + _centres(columns), top + _centres(rows))
+        # A block is visible if its four corners are, so that none has a hidden part in its mean.
+        corners = radiograph.shutter.shows(left + _edges(columns), top + _edges(rows))
+        visible = corners[:-1, :-1] & corners[1:, :-1] & corners[:-1, 1:] & corners[1:, 1:]
         both = visible if shown is None else visible & shown
         shown = both if both.any() else shown  # a shutter may leave padding only
     turned = None if shown is None else np.ascontiguousarray(orientation.turn(shown))
@@ -139,10 +141,9 @@ def _stored_window(geometry: Geometry) -> tuple[int, int, int, int]:
     return int(y0), int(x0), int(y1), int(x1)
 
 
-def _centres(blocks: Blocks) -> NDArray[np.float64]:
-    """Return the centre of each block, measured from the first sample's outer edge."""
-    ends = np.cumsum(blocks.sizes)
-    return ends - blocks.sizes / 2
+def _edges(blocks: Blocks) -> NDArray[np.float64]:
+    """Return the edges of the N blocks, N + 1, measured from the first sample's outer edge."""
+    return np.concatenate(([0.0], np.cumsum(blocks.sizes, dtype=np.float64)))
 
 
 def _look_up(

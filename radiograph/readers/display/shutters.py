@@ -74,7 +74,7 @@ def _with_rectangle(header: Attributes, shutter: Shutter) -> Shutter | None:
 def _with_circle(header: Attributes, shutter: Shutter) -> Shutter | None:
     centre = _numbers(header, "CenterOfCircularShutter", 2)
     radius = _numbers(header, "RadiusOfCircularShutter", 1)
-    if not centre or not radius:
+    if not centre or not radius or radius[0] <= 0:
         return None
     return replace(shutter, circle=(centre[1] - 0.5, centre[0] - 0.5, radius[0]))
 
