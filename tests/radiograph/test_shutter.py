@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from radiograph.shutter import Shutter
 
 CENTRES = np.arange(20) + 0.5
 
 
-def shown(shutter: Shutter) -> np.ndarray:  # type: ignore[type-arg]
+def shown(shutter: Shutter) -> NDArray[np.bool_]:
     return shutter.shows(CENTRES, CENTRES)
 
 

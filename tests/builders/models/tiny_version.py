@@ -61,6 +61,7 @@ def publish(
     tolerance: float = 1e-4,
     change: Change | None = None,
     clean: MaskCleaning | None = None,
+    preprocess: PreprocessSpec | None = None,
 ) -> int:
     """Publish one more version of the tiny model.
 
@@ -71,6 +72,7 @@ def publish(
         tolerance: tolerance of the golden outputs.
         change: edits the files before they are digested, such as to make a faulty version.
         clean: cleaning of both masks, or None.
+        preprocess: preprocessing other than that of `manifest`, of `SIZE_PX` pixels.
     """
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
@@ -78,9 +80,14 @@ def publish(
         if change is not None:
             change(stage)
         digests = _digests(stage)
-        return Repository(root).publish(
-            name, stage, lambda number: manifest(name, number, digests, tolerance, clean), alias
-        )
+
+        def numbered(number: int) -> ModelManifest:
+            made = manifest(name, number, digests, tolerance, clean)
+            return (
+                made if preprocess is None else made.model_copy(update={"preprocess": preprocess})
+            )
+
+        return Repository(root).publish(name, stage, numbered, alias)
 
 
 def write_files(folder: Path) -> None:

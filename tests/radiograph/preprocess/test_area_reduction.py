@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 from radiograph.preprocess.area_reduction import Blocks, block_sums
 
 
-def slow_sums(samples: NDArray[np.unsignedinteger], rows: Blocks, columns: Blocks) -> list[object]:
+def slow_sums(samples: NDArray[Any], rows: Blocks, columns: Blocks) -> list[object]:
     """Add the samples of every block one block at a time."""
 
     def edges(blocks: Blocks) -> list[tuple[int, int]]:
@@ -42,7 +44,9 @@ def test_sums_are_those_of_every_block(
     along_y = Blocks(rows, min(row_step, rows), rows_reversed)
     along_x = Blocks(columns, min(column_step, columns), columns_reversed)
     dtype = np.uint8 if highest < 256 else np.uint16
-    samples = np.random.default_rng(rows).integers(0, highest + 1, (rows, columns)).astype(dtype)
+    samples: NDArray[Any] = (
+        np.random.default_rng(rows).integers(0, highest + 1, (rows, columns)).astype(dtype)
+    )
     samples[-1, -1] = highest
     assert block_sums(samples, along_y, along_x, highest).tolist() == slow_sums(
         samples, along_y, along_x

@@ -15,7 +15,7 @@ SHAPES = [(1, 1), (1, 700), (700, 1), (30, 40), (224, 224), (701, 499), (1300, 1
 
 def at_once(pixels: NDArray[np.uint16], spec: PreprocessSpec) -> NDArray[np.float32]:
     """Resize all displayed pixels by one call of Pillow, and stretch them."""
-    g = Geometry.fit(*pixels.shape, spec.size_px)
+    g = Geometry.fit(pixels.shape[0], pixels.shape[1], spec.size_px)
     image = Image.fromarray(pixels.astype(np.float32))
     small = np.asarray(image.resize((g.width, g.height), Image.Resampling.BILINEAR))
     low, high = np.percentile(small, (spec.low_percentile, spec.high_percentile))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.image import DisplayTable, Radiograph, Samples
+from radiograph.image import DisplayTable, Radiograph
 from radiograph.orientation import Orientation
 from radiograph.preprocess import PreprocessSpec, preprocess, to_grid, to_input
 from radiograph.readers import dicom as reader
@@ -25,7 +25,7 @@ TOLERANCE = 2e-4
 ORIENTATIONS = [Orientation(bool(n & 1), bool(n & 2), bool(n & 4)) for n in range(8)]
 
 
-def smooth(rows: int, columns: int, highest: int = 4095, seed: int = 0) -> Samples:
+def smooth(rows: int, columns: int, highest: int = 4095, seed: int = 0) -> NDArray[Any]:
     """Return a smooth random picture with some noise that uses 0 to `highest`."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.random((6, 5)).astype(np.float32))
@@ -33,10 +33,11 @@ def smooth(rows: int, columns: int, highest: int = 4095, seed: int = 0) -> Sampl
     picture += random.normal(0, 0.02, picture.shape)
     picture = (picture - picture.min()) / max(np.ptp(picture), 1e-9)
     dtype = np.uint8 if highest < 256 else np.uint16
-    return (picture * highest).round().astype(dtype)
+    made: NDArray[Any] = (picture * highest).round().astype(dtype)
+    return made
 
 
-def radiograph(samples: Samples, **facts: Any) -> Radiograph:
+def radiograph(samples: NDArray[Any], **facts: Any) -> Radiograph:
     """Return a radiograph whose table is linear over 8, 12 or 16 bits."""
     entries = 256 if samples.dtype == np.uint8 else 4096 if samples.max() < 4096 else 65536
     return Radiograph(samples, facts.pop("table", DisplayTable.linear(entries)), **facts)
@@ -51,7 +52,7 @@ def triangle(length: float, blocks: int, cells: int) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def reference(samples: Samples, table: NDArray[np.uint16], spec: PreprocessSpec) -> Any:
+def reference(samples: NDArray[Any], table: NDArray[np.uint16], spec: PreprocessSpec) -> Any:
     """Do the documented steps for an image without anything to hide, in double precision."""
     rows, columns = samples.shape
     scale = spec.size_px / max(rows, columns)

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from radiograph.errors import InputTooLarge, MalformedInput
-from radiograph.geometry import Geometry
+from radiograph.geometry import Field, Geometry
 from radiograph.limits import Limits
 from radiograph.orientation import Orientation
-from radiograph.preprocess import PreprocessSpec
+from radiograph.preprocess import PreprocessSpec, place
 from radiograph.readers.read import DICOM
 from service.decoding.decode import DecodedImage, DecodeRequest, ImageFacts
 from service.decoding.memory_file import MemoryFile
@@ -64,11 +65,13 @@ def image(memory: MemoryFile) -> dict[str, Any]:
     return found
 
 
-def read(message: dict[str, Any], memory: MemoryFile) -> DecodedImage:
+def read(
+    message: dict[str, Any], memory: MemoryFile, request: DecodeRequest = REQUEST
+) -> DecodedImage:
     """Read a reply as the service does."""
     reply = decode_reply(json.dumps(message).encode())
     assert isinstance(reply, ImageMessage)
-    return reply.read(REQUEST, memory)
+    return reply.read(request, memory)
 
 
 def test_a_request_arrives_as_it_was_sent(memory: MemoryFile) -> None:
@@ -85,6 +88,43 @@ def test_an_image_arrives_as_it_was_decoded(memory: MemoryFile) -> None:
     assert found.preview is not None
     assert DECODED.preview is not None
     np.testing.assert_array_equal(found.preview, DECODED.preview)
+
+
+CROPPED_SPEC = PreprocessSpec(version=2, size_px=SIZE, crop="exposed_field")
+CROPPED_REQUEST = replace(REQUEST, spec=CROPPED_SPEC)
+
+
+def test_a_cropped_image_arrives_with_its_field(memory: MemoryFile) -> None:
+    field = Field(2, 3, 10, 25)
+    geometry = place(CROPPED_SPEC, 30, 20, FACTS.spacing_mm, TURNED, field)
+    sent = replace(DECODED, geometry=geometry)
+    reply = decode_reply(ImageMessage.write(sent, memory).encode())
+    assert isinstance(reply, ImageMessage)
+    assert reply.read(CROPPED_REQUEST, memory).geometry == geometry
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"top": 0, "left": 0, "rows": 21, "columns": 30},  # upright, the image is 20 x 30
+        {"top": 0, "left": 0, "rows": 20, "columns": 31},
+        {"top": -1, "left": 0, "rows": 5, "columns": 5},
+        {"top": 0, "left": 0, "rows": 0, "columns": 5},
+        {"top": 0, "left": 0, "rows": 5},
+        {"top": 0, "left": 0, "rows": 5, "columns": 2**70},
+        {"top": 0.5, "left": 0, "rows": 5, "columns": 5},
+        [0, 0, 5, 5],
+    ],
+)
+def test_a_field_outside_of_the_image_is_refused(memory: MemoryFile, field: Any) -> None:
+    with pytest.raises(InvalidMessage):
+        read(image(memory) | {"field": field}, memory, CROPPED_REQUEST)
+
+
+def test_a_field_that_was_not_requested_is_refused(memory: MemoryFile) -> None:
+    field = {"top": 0, "left": 0, "rows": 5, "columns": 5}
+    with pytest.raises(InvalidMessage, match="not requested"):
+        read(image(memory) | {"field": field}, memory)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@
 Nothing here imports torch, so that a process that renders starts in half a second.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.errors import InputError
+from radiograph.geometry import Box, Geometry
 from radiograph.limits import as_malformed_input
 from radiograph.preprocess import PreprocessSpec, to_grid
 from radiograph.readers.read import read as read_radiograph
@@ -62,10 +64,24 @@ def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut
         return LeftOut(row.table, row.image, reason, str(error), of_file=True)
     except OSError as error:
         return LeftOut(row.table, row.image, *_reason_and_detail(error), of_file=True)
-    boxes = [(BOX_SOURCES[n], geometry.box_to_grid(b)) for n, b in row.boxes if n in BOX_SOURCES]
-    sample = Sample(row, frozenset(known), tuple(boxes))
+    sample = Sample(row, frozenset(known), tuple(_boxes(row, geometry)))
     # Rounded to the nearest of 256 levels; astype alone would truncate.
     return Rendered(sample, (grid * 255 + 0.5).astype(np.uint8), bits if bits.any() else None)
+
+
+def _boxes(row: Row, geometry: Geometry) -> Iterator[tuple[str, Box]]:
+    """Yield the structures and boxes on the grid, without what a crop removes."""
+    for name, box in row.boxes:
+        if name not in BOX_SOURCES:
+            continue
+        x0, y0, x1, y1 = geometry.box_to_grid(box)
+        if geometry.field is not None:
+            right, bottom = geometry.left + geometry.width, geometry.top + geometry.height
+            x0, y0 = max(x0, geometry.left), max(y0, geometry.top)
+            x1, y1 = min(x1, right), min(y1, bottom)
+            if x0 >= x1 or y0 >= y1:
+                continue
+        yield BOX_SOURCES[name], (x0, y0, x1, y1)
 
 
 def _reason_and_detail(error: OSError) -> tuple[str, str]:
