@@ -69,6 +69,10 @@ _NAMES = {
     0xCB: "arithmetic-coded lossless JPEG",
     0xF7: "JPEG-LS",
 }
+_MIN_SCAN_PARAMETERS = 6  # Ns, Cs, Td and Ta, Ss, Se, Ah and Al
+_MAX_SCANS = 100
+"""Each scan may be ten bytes long, and still passes over the whole picture."""
+
 _MAX_FILLER_BYTES = 64
 """More filler than this is not the padding of an encoder but a file of which a part is zero."""
 
@@ -136,6 +140,8 @@ def parse(data: bytes) -> JpegPicture:
         if frame is None:
             raise UndecodablePixels("the JPEG data have no frame header")
         header = frame_header(data, frame)
+    if sum(segment.marker == SOS for segment in found) > _MAX_SCANS:
+        raise UndecodablePixels(f"the JPEG data have more than {_MAX_SCANS} scans")
     complete = found[-1].marker == EOI
     end = found[-1].start if complete else len(data)
     return JpegPicture(
@@ -265,6 +271,8 @@ def _missing_scans(picture: JpegPicture) -> tuple[str, ...]:
     remaining = {identifier: [99] * 64 for identifier in data[body + 6 : body + 6 + 3 * count : 3]}
     for scan in (s for s in picture.segments if s.marker == SOS):
         parameters = data[scan.body : scan.end]
+        if len(parameters) < _MIN_SCAN_PARAMETERS:
+            raise UndecodablePixels("the JPEG pixel data are damaged: a scan header is too short")
         first, last, approximation = parameters[-3:]
         if picture.process not in (PROGRESSIVE, PROGRESSIVE_ARITHMETIC):
             first, last, approximation = 0, 63, 0

@@ -162,3 +162,16 @@ def test_a_black_picture_is_sound() -> None:
 def test_8_bit_samples_are_those_of_imagecodecs() -> None:
     for stream in (BASELINE, RESTARTING, LOSSLESS_8):
         assert np.array_equal(decoded(stream)[0], imagecodecs.jpeg8_decode(stream))
+
+
+def test_a_flood_of_scans_is_refused() -> None:
+    scan = BASELINE[BASELINE.index(b"\xff\xda") : -2]
+    with pytest.raises(UndecodablePixels, match="scans"):
+        jpeg.parse(BASELINE[:-2] + scan * 100 + BASELINE[-2:])
+
+
+@pytest.mark.parametrize("length", [2, 3, 4, 7])
+def test_a_scan_header_that_is_too_short_is_refused(length: int) -> None:
+    at = BASELINE.index(b"\xff\xda") + 2
+    with pytest.raises(UndecodablePixels):
+        decoded(BASELINE[:at] + struct.pack(">H", length) + BASELINE[at + 2 :])

@@ -130,3 +130,54 @@ def test_a_second_picture_is_noticed() -> None:
     stream = STREAMS["8 bit"]
     assert jpeg2000.bare(stream + stream).excess
     assert not jpeg2000.bare(stream + b"\0").excess
+
+
+def reduced(stream: bytes, wanted: int) -> tuple[int, np.ndarray]:
+    header, bare = jpeg2000.header(stream), jpeg2000.bare(stream)
+    halvings = jpeg2000.max_halvings(bare, header, wanted)
+    return halvings, jpeg2000.decode_reduced(bare, header, halvings).samples
+
+
+@each_stream
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_a_reduced_sample_lies_over_the_first_pixel_of_its_block(name: str, wanted: int) -> None:
+    halvings, samples = reduced(STREAMS[name], wanted)
+    assert halvings == wanted
+    assert samples.shape == (320 >> wanted, 300 >> wanted)
+    full = imagecodecs.jpeg2k_decode(STREAMS[name])
+    assert samples.dtype == full.dtype
+    step = 2**wanted
+    error = np.abs(samples.astype(float) - full[::step, ::step]).mean()
+    assert error < 0.004 * full.max()  # the noise of the picture
+
+
+def test_a_reduced_picture_keeps_its_sign_and_precision() -> None:
+    signed = PICTURE.astype(np.int16) - 2048
+    _, samples = reduced(encode(signed), 2)
+    assert np.abs(samples.view(np.int16).astype(float) - signed[::4, ::4]).mean() < 12
+    stream = imagecodecs.jpeg2k_encode(
+        PICTURE, codecformat="j2k", reversible=True, bitspersample=12
+    )
+    _, samples = reduced(bytes(stream), 2)
+    assert np.abs(samples.astype(float) - PICTURE[::4, ::4]).mean() < 12
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((320, 300), 3), ((321, 300), 1), ((323, 302), 2)])
+def test_sizes_that_are_rounded_otherwise_are_halved_less(
+    shape: tuple[int, int], expected: int
+) -> None:
+    halvings, samples = reduced(encode(picture(*shape)), 3)
+    assert halvings == expected
+    assert samples.shape == tuple(-(-side >> halvings) for side in shape)
+
+
+def test_no_more_halvings_than_levels() -> None:
+    stream = bytes(imagecodecs.jpeg2k_encode(PICTURE, codecformat="j2k", resolutions=2))
+    assert reduced(stream, 4)[0] == 1
+
+
+def test_a_damaged_picture_cannot_be_reduced() -> None:
+    stream = STREAMS["htj2k"]
+    broken = stream[:150] + b"\xff" * 3000 + stream[3150:]
+    with pytest.raises(UndecodablePixels):
+        reduced(broken, 2)
