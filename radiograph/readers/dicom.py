@@ -7,7 +7,7 @@
           --header_warnings, patient_orientation, pixel_spacing--> warnings, sides, millimetres
 
 Warnings have the form `code: message`. The codes are listed in `header_warnings`,
-`patient_orientation`, `pixel_spacing`, `sample_layout`, `codecs.jpeg` and below; those of
+`patient_orientation`, `pixel_spacing`, `sample_layout`, `codecs.jpeg_damage` and below; those of
 `display` name the attribute that could not be applied.
 
     modality_unstated          the header names no modality; SOP class, body part or view tell it

@@ -10,8 +10,8 @@ A 16-bit PNG keeps its 16 bits (see `png16`). 8-bit samples are multiplied by 25
 exactly onto 0..65535, so that the same picture gives the same pixels at either depth. PNG and JPEG
 carry no pixel spacing, view position or patient.
 
-A JPEG file that is damaged inside is refused, or read with a warning; `codecs.jpeg` says when.
-JPEG of 12 bits, lossless JPEG and JPEG-LS are read in DICOM files only.
+A JPEG file that is damaged inside is refused, or read with a warning; `codecs.jpeg_damage` says
+when. JPEG of 12 bits, lossless JPEG and JPEG-LS are read in DICOM files only.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.orientation import UPRIGHT, Orientation
 from radiograph.readers import png16
-from radiograph.readers.codecs import jpeg
+from radiograph.readers.codecs.jpeg_damage import damage
+from radiograph.readers.codecs.jpeg_markers import FILE_PROCESSES, JpegPicture, parse
 
 PNG_SIGNATURE = png16.SIGNATURE
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -86,14 +87,14 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         limits.check_pixels(image.height, image.width)
         if getattr(image, "n_frames", 1) > 1:
             raise MultiFrameImage("more than one picture in the file")
-        warnings = () if picture is None else jpeg.damage(picture)
+        warnings = () if picture is None else damage(picture)
         return Radiograph(_pixels(image, data), warnings=warnings)
 
 
-def _jpeg_picture(data: bytes) -> jpeg.JpegPicture:
+def _jpeg_picture(data: bytes) -> JpegPicture:
     """Find the segments of a JPEG file, and refuse one that is not of 8 bits and DCT-coded."""
-    picture = jpeg.parse(data)
-    if picture.process not in jpeg.FILE_PROCESSES or picture.header.precision != 8:
+    picture = parse(data)
+    if picture.process not in FILE_PROCESSES or picture.header.precision != 8:
         raise UnsupportedEncoding(f"the file is {picture.process_name}; 8-bit DCT JPEG is read")
     return picture
 

@@ -1,11 +1,12 @@
 """Decoders of compressed pixel data: one encoded frame -> stored samples.
 
-    decode --> transfer_syntaxes    families of transfer syntaxes
-           --> jpeg --> jpeg_markers    baseline, extended and lossless JPEG; hears damage
-           --> jpeg_ls --> jpeg_markers
-           --> jpeg2000                 JPEG 2000 and HTJ2K; whole or at reduced resolution
+    decode --> transfer_syntaxes         families of transfer syntaxes
+           --> jpeg --> jpeg_damage      baseline, extended and lossless JPEG; damage is heard
+           --> jpeg_ls
+           --> jpeg2000                  JPEG 2000 and HTJ2K; whole or at reduced resolution
            --> rle
-    frame      the values that these modules exchange, and the checks that they share
+    jpeg_markers    segments of JPEG and JPEG-LS, and where a picture ends
+    frame           the values that these modules exchange, and the checks that they share
 
 The header of a codestream is compared with the data set before anything is decoded. Where the
 picture ends is read from the codestream and not guessed, so whatever follows it does no harm,

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from radiograph.readers.codecs import jpeg, jpeg2000, jpeg_ls, rle
+from radiograph.readers.codecs import jpeg, jpeg2000, jpeg_ls, jpeg_markers, rle
 from radiograph.readers.codecs.frame import DecodedFrame, imagecodecs
 from radiograph.readers.codecs.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
 
@@ -62,7 +62,7 @@ def decode(
         header.check(rows, columns, samples_per_pixel)
         bare = jpeg_ls.bare(codestream)
         return _noting(bare.excess, jpeg_ls.decode(bare, header))
-    picture = jpeg.parse(codestream)
+    picture = jpeg_markers.parse(codestream)
     picture.header.check(rows, columns, samples_per_pixel)
     return _noting(picture.excess, jpeg.decode(picture))
 

@@ -1,4 +1,4 @@
-r"""Marker segments of JPEG and JPEG-LS codestreams.
+r"""Marker segments of JPEG and JPEG-LS codestreams, and the picture that they make.
 
     FFD8 | FFE0 length ... | FFC0 length ... | FFDA length ... entropy-coded data | FFD9 | anything
     SOI    APPn, COM, DQT    frame header      start of scan                        EOI
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from radiograph.errors import UndecodablePixels
+from radiograph.limits import as_malformed_input
 from radiograph.readers.codecs.frame import FrameHeader
 
 START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
@@ -24,6 +25,26 @@ JPEG_LS_FRAME = 0xF7
 # Markers 0xC0 to 0xCF are frame headers, except DHT (C4), JPG (C8) and DAC (CC).
 FRAME_MARKERS = (set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {JPEG_LS_FRAME}
 APPLICATION_OR_COMMENT = {*range(0xE0, 0xF0), 0xFE}
+
+BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
+ARITHMETIC, PROGRESSIVE_ARITHMETIC = 0xC9, 0xCA
+SEQUENTIAL = {BASELINE, EXTENDED, ARITHMETIC}
+DICOM_PROCESSES = {BASELINE, EXTENDED, LOSSLESS}
+"""Frame markers of the JPEG processes that DICOM uses (PS3.5 section 8.2.1)."""
+
+FILE_PROCESSES = {BASELINE, EXTENDED, PROGRESSIVE, ARITHMETIC, PROGRESSIVE_ARITHMETIC}
+"""Frame markers of the JPEG processes that Pillow decodes."""
+
+_NAMES = {
+    PROGRESSIVE: "progressive JPEG",
+    LOSSLESS: "lossless JPEG",
+    ARITHMETIC: "arithmetic-coded JPEG",
+    PROGRESSIVE_ARITHMETIC: "arithmetic-coded JPEG",
+    0xCB: "arithmetic-coded lossless JPEG",
+    0xF7: "JPEG-LS",
+}
+_MAX_SCANS = 100
+"""Each scan may be ten bytes long, and still passes over the whole picture."""
 
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST0 to RST7, SOI
 _MAX_SEGMENTS = 10_000
@@ -126,3 +147,61 @@ def frame_header(data: bytes, segment: Segment) -> FrameHeader:
         raise UndecodablePixels("the JPEG frame header is too short")
     precision, rows, columns, components = struct.unpack_from(">BHHB", data, segment.body)
     return FrameHeader(rows, columns, components, precision)
+
+
+@dataclass(frozen=True)
+class JpegPicture:
+    """One JPEG picture, freed of whatever follows it.
+
+    Attributes:
+        data: the codestream; it ends with EOI, even where the file lacks it.
+        segments: its marker segments.
+        frame: the segment of the frame header, one of `segments`.
+        header: what the frame header declares.
+        complete: False if EOI was missing.
+        excess: True if another picture follows.
+    """
+
+    data: bytes
+    segments: tuple[Segment, ...]
+    frame: Segment
+    header: FrameHeader
+    complete: bool
+    excess: bool
+
+    @property
+    def process(self) -> int:
+        """Marker of the frame header, which tells the coding process."""
+        return self.frame.marker
+
+    @property
+    def process_name(self) -> str:
+        """Name of the coding process and its precision, for a message."""
+        return _NAMES.get(self.process, f"{self.header.precision}-bit JPEG")
+
+
+def parse(data: bytes) -> JpegPicture:
+    """Find the segments and the end of a picture; nothing is decoded.
+
+    Raises:
+        UndecodablePixels: the data are not JPEG, or have no frame header before the first scan.
+    """
+    with as_malformed_input("the JPEG data have no readable header", UndecodablePixels):
+        found = tuple(segments(data))
+        until_scan = found[: next((i for i, s in enumerate(found) if s.marker == SOS), len(found))]
+        frame = next((s for s in until_scan if s.marker in FRAME_MARKERS), None)
+        if frame is None:
+            raise UndecodablePixels("the JPEG data have no frame header")
+        header = frame_header(data, frame)
+    if sum(segment.marker == SOS for segment in found) > _MAX_SCANS:
+        raise UndecodablePixels(f"the JPEG data have more than {_MAX_SCANS} scans")
+    complete = found[-1].marker == EOI
+    end = found[-1].start if complete else len(data)
+    return JpegPicture(
+        data=data[:end] + END_OF_IMAGE,
+        segments=found,
+        frame=frame,
+        header=header,
+        complete=complete,
+        excess=complete and START_OF_IMAGE + b"\xff" in data[found[-1].end :],
+    )

@@ -6,7 +6,7 @@ import pytest
 from pydicom import uid
 
 from radiograph.errors import UndecodablePixels, UnsupportedEncoding
-from radiograph.readers.codecs import jpeg, jpeg2000, jpeg_ls
+from radiograph.readers.codecs import jpeg, jpeg2000, jpeg_ls, jpeg_markers
 from radiograph.readers.codecs.frame import FrameHeader
 from radiograph.readers.codecs.transfer_syntaxes import JPEG_2000, JPEG_LS
 
@@ -20,7 +20,7 @@ def frame_header(transfer_syntax: str, codestream: bytes) -> FrameHeader:
         return jpeg2000.header(codestream)
     if transfer_syntax in JPEG_LS:
         return jpeg_ls.header(codestream)
-    return jpeg.parse(codestream).header
+    return jpeg_markers.parse(codestream).header
 
 
 def head(sof: int, *, components: int = 1, before: bytes = b"") -> bytes:
@@ -59,7 +59,7 @@ def test_components_are_counted() -> None:
 @pytest.mark.parametrize("sof", [0xC2, 0xC5, 0xC9, 0xCF, 0xF7])
 def test_progressive_and_arithmetic_jpeg_are_unsupported(sof: int) -> None:
     with pytest.raises(UnsupportedEncoding):
-        jpeg.decode(jpeg.parse(head(sof)))
+        jpeg.decode(jpeg_markers.parse(head(sof)))
 
 
 def test_jpeg_in_a_jpeg_ls_file_is_unsupported() -> None:
@@ -92,7 +92,7 @@ def test_a_broken_jpeg_header_is_undecodable(codestream: bytes) -> None:
 @pytest.mark.parametrize("codestream", [head(0xC0), head(0xC0)[:-2], head(0xC3)])
 def test_a_jpeg_header_without_a_scan_is_refused(codestream: bytes) -> None:
     with pytest.raises(UndecodablePixels):
-        jpeg.decode(jpeg.parse(codestream))
+        jpeg.decode(jpeg_markers.parse(codestream))
 
 
 @pytest.mark.parametrize("codestream", [b"", b"\xff\x4f\xff\x51", b"\xff\x4f\xff\x51" + b"\0" * 9])

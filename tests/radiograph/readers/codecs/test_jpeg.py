@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from radiograph.errors import InputError, UndecodablePixels
-from radiograph.readers.codecs import jpeg
+from radiograph.readers.codecs import jpeg, jpeg_markers
 from tests.builders.files.codestreams import halved, jpeg_file, picture, picture_8, zeroed
 from tests.builders.files.dicom_files import codes
 
@@ -33,7 +33,7 @@ THUMBNAIL = jpeg_file(BITS_8[::8, ::8])
 
 
 def decoded(codestream: bytes) -> tuple[np.ndarray, list[str]]:
-    frame = jpeg.decode(jpeg.parse(codestream))
+    frame = jpeg.decode(jpeg_markers.parse(codestream))
     return frame.samples, codes(frame.warnings)
 
 
@@ -118,8 +118,10 @@ def test_segments_before_the_frame_do_no_harm(name: str, inserted: bytes) -> Non
 
 
 def test_a_thumbnail_behind_the_picture_is_another_picture() -> None:
-    assert jpeg.parse(BASELINE + THUMBNAIL).excess
-    assert not jpeg.parse(BASELINE[:2] + application_segment(THUMBNAIL) + BASELINE[2:]).excess
+    assert jpeg_markers.parse(BASELINE + THUMBNAIL).excess
+    assert not jpeg_markers.parse(
+        BASELINE[:2] + application_segment(THUMBNAIL) + BASELINE[2:]
+    ).excess
 
 
 def test_wrong_spectral_parameters_of_a_sequential_scan_are_ignored() -> None:
@@ -167,7 +169,7 @@ def test_8_bit_samples_are_those_of_imagecodecs() -> None:
 def test_a_flood_of_scans_is_refused() -> None:
     scan = BASELINE[BASELINE.index(b"\xff\xda") : -2]
     with pytest.raises(UndecodablePixels, match="scans"):
-        jpeg.parse(BASELINE[:-2] + scan * 100 + BASELINE[-2:])
+        jpeg_markers.parse(BASELINE[:-2] + scan * 100 + BASELINE[-2:])
 
 
 @pytest.mark.parametrize("length", [2, 3, 4, 7])
