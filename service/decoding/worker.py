@@ -23,6 +23,7 @@ import sys
 import traceback
 
 from radiograph.errors import InputError
+from service import malloc
 from service.decoding.decode import Decoder
 from service.decoding.memory_file import MemoryFile
 from service.decoding.messages import (
@@ -39,6 +40,8 @@ from service.decoding.messages import (
 
 _NICENESS = 5  # the event loop and the model go first
 _PR_SET_PDEATHSIG = 1
+_KEPT_BYTES = 64 * 1024 * 1024
+"""Freed memory that a worker keeps, enough for a file of 5 MP."""
 
 
 def main(control_fd: int, decoder: str, memory_bytes: int) -> None:
@@ -91,6 +94,7 @@ def _serve(channel: socket.socket, memory: MemoryFile, decode: Decoder, memory_b
     os.nice(_NICENESS)
     _silence()
     _limit_memory(memory_bytes)
+    malloc.keep_freed(_KEPT_BYTES)
     channel.send(WorkerStarted(pid=os.getpid()).encode())
     while message := channel.recv(MAX_MESSAGE_BYTES):
         reply = _reply(RequestMessage.decode(message), memory, decode)

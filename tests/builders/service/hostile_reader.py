@@ -34,6 +34,9 @@ def read(request: DecodeRequest) -> DecodedImage:
         case b"allocate":
             while True:
                 _kept.append(b"x" * 2**24)
+        case b"work":
+            blocks = [b"x" * 10_000_000 for _ in range(5)]  # as much as for a file of 5 MP
+            del blocks
         case b"wait":
             Path(rest.decode()).read_bytes()  # a FIFO: returns once the test opens it
         case b"raise":

@@ -64,6 +64,7 @@ def test_a_mask_is_run_lengths_of_the_source_size() -> None:
 
 def test_a_detection_has_its_score_and_box() -> None:
     (found,) = decoded(detections=(Detection("Nodule", None, 0.5, (1, 2, 3, 4)),))["boxes"]
+    assert found.pop("laterality") is None
     assert found == {"name": "Nodule", "code": None, "score": 0.5, "box": [1, 2, 3, 4]}
 
 
