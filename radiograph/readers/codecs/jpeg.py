@@ -1,7 +1,8 @@
 """JPEG: baseline and extended DCT, and lossless, all Huffman coded.
 
     JpegPicture --8 bits--> simplejpeg, which decodes and listens in one pass --> samples, warnings
-                --more----> jpeg_damage listens, imagecodecs decodes ------------'
+                --more----> imagecodecs decodes, jpeg_damage listens ------------'
+                            unless jpeg_lossless proves that the scan is whole
 
 Source: ITU-T T.81; DICOM PS3.5 section 8.2.1.
 """
@@ -13,8 +14,17 @@ from numpy.typing import NDArray
 from radiograph.errors import UndecodablePixels, UnsupportedEncoding
 from radiograph.limits import as_malformed_input
 from radiograph.readers.codecs.frame import DecodedFrame, bit_patterns, imagecodecs
-from radiograph.readers.codecs.jpeg_damage import damage, judge, listen, plain_stream
-from radiograph.readers.codecs.jpeg_markers import DICOM_PROCESSES, JpegPicture
+from radiograph.readers.codecs.jpeg_damage import (
+    DATA_LEFT_OVER,
+    damage,
+    filler_bytes,
+    judge,
+    listen,
+    plain_stream,
+    uses_last_byte,
+)
+from radiograph.readers.codecs.jpeg_lossless import decode_and_prove
+from radiograph.readers.codecs.jpeg_markers import DICOM_PROCESSES, SEQUENTIAL, JpegPicture
 
 
 def decode(picture: JpegPicture) -> DecodedFrame:
@@ -27,16 +37,12 @@ def decode(picture: JpegPicture) -> DecodedFrame:
     if picture.process not in DICOM_PROCESSES:
         raise UnsupportedEncoding(f"{picture.process_name} does not fit the transfer syntax")
     header = picture.header
-    if header.precision == 8 and header.samples_per_pixel == 1:
-        samples, warnings = _decode_8_bits(picture)
-    else:
-        warnings = damage(picture)
-        with as_malformed_input("the JPEG pixel data cannot be decoded", UndecodablePixels):
-            samples = imagecodecs().jpeg8_decode(picture.data)
+    is_8_bit_gray = header.precision == 8 and header.samples_per_pixel == 1
+    samples, warnings = (_decode_8_bits if is_8_bit_gray else _decode_others)(picture)
     return DecodedFrame(bit_patterns(samples, header.shape), header, warnings)
 
 
-def _decode_8_bits(picture: JpegPicture) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _decode_8_bits(picture: JpegPicture) -> tuple[NDArray[np.generic], tuple[str, ...]]:
     """Decode and listen in one pass."""
     stream = plain_stream(picture)
     samples, complaint = listen(stream)
@@ -45,3 +51,18 @@ def _decode_8_bits(picture: JpegPicture) -> tuple[NDArray[np.uint8], tuple[str, 
         with as_malformed_input("the JPEG pixel data cannot be decoded", UndecodablePixels):
             samples = simplejpeg.decode_jpeg(stream, "gray", strict=False)
     return np.asarray(samples)[:, :, 0], warnings
+
+
+def _decode_others(picture: JpegPicture) -> tuple[NDArray[np.generic], tuple[str, ...]]:
+    """Decode, and listen in a second pass unless the first has proven that the data are whole."""
+    with as_malformed_input("the JPEG pixel data cannot be decoded", UndecodablePixels):
+        samples, whole = decode_and_prove(imagecodecs(), picture)
+    if whole:
+        return samples, ()
+    warnings = damage(picture)
+    if not warnings and not filler_bytes(picture):
+        if whole is None and picture.process in SEQUENTIAL:
+            whole = uses_last_byte(picture)
+        if whole is False:
+            warnings = (DATA_LEFT_OVER,)
+    return samples, warnings

@@ -12,6 +12,7 @@ simplejpeg with 8 bits written into the frame header.
                                                                  is complete, but may be shifted
     a run of zeros in place of the data                          `damaged_pixel_data`
     filler between the last sample and EOI, bytes after EOI      no fault
+    the same, but less than libjpeg reads ahead                  seen if there are more than 8 bits
     EOI missing, but every sample there                          no fault
     scans of a progressive JPEG missing                          `damaged_pixel_data`
 
@@ -31,6 +32,7 @@ from radiograph.readers.codecs.jpeg_markers import (
     APPLICATION_OR_COMMENT,
     BASELINE,
     DHT,
+    END_OF_IMAGE,
     EOI,
     EXTENDED,
     PROGRESSIVE,
@@ -74,6 +76,18 @@ def damage(picture: JpegPicture) -> tuple[str, ...]:
     # At an eighth of its size the picture costs little more than its Huffman decoding.
     _, complaint = listen(plain_stream(picture), min_factor=8)
     return judge(complaint, picture)
+
+
+def uses_last_byte(picture: JpegPicture) -> bool:
+    """Return whether the last scan needs its last byte.
+
+    libjpeg reads ahead by up to eight bytes and does not count what it leaves of them. But if the
+    last byte is removed from a whole scan, it has to complain.
+    """
+    stream = plain_stream(picture)
+    shortened = stream[: -len(END_OF_IMAGE) - 1] + END_OF_IMAGE
+    _, complaint = listen(shortened, min_factor=8)
+    return complaint is not None
 
 
 def listen(stream: bytes, **options: Any) -> tuple[NDArray[np.uint8] | None, str | None]:
@@ -130,12 +144,15 @@ def _first_ac_symbols(picture: JpegPicture) -> set[int]:
 
 def _is_filler(left_over_bytes: int, marker: str, picture: JpegPicture) -> bool:
     """Return whether the bytes that are left over before EOI are only filler."""
-    if int(marker, 16) != EOI:
-        return False
+    return int(marker, 16) == EOI and left_over_bytes <= filler_bytes(picture)
+
+
+def filler_bytes(picture: JpegPicture) -> int:
+    """Return the number of zeros and fill bytes at the end of the last scan, 0 if too many."""
     scan = next(s for s in reversed(picture.segments) if s.marker == SOS)
     tail = picture.data[scan.end : scan.data_end][-2 * _MAX_FILLER_BYTES :]
     filler = len(tail) - len(tail.rstrip(b"\0\xff"))
-    return left_over_bytes <= filler <= _MAX_FILLER_BYTES
+    return filler if filler <= _MAX_FILLER_BYTES else 0
 
 
 def _missing_scans(picture: JpegPicture) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from radiograph.limits import as_malformed_input
 from radiograph.readers.codecs.frame import FrameHeader
 
 START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
-DHT, SOS, EOI = 0xC4, 0xDA, 0xD9
+DHT, SOS, EOI, DRI = 0xC4, 0xDA, 0xD9, 0xDD
 JPEG_LS_FRAME = 0xF7
 # Markers 0xC0 to 0xCF are frame headers, except DHT (C4), JPG (C8) and DAC (CC).
 FRAME_MARKERS = (set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {JPEG_LS_FRAME}

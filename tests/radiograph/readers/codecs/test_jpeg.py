@@ -177,3 +177,11 @@ def test_a_scan_header_that_is_too_short_is_refused(length: int) -> None:
     at = BASELINE.index(b"\xff\xda") + 2
     with pytest.raises(UndecodablePixels):
         decoded(BASELINE[:at] + struct.pack(">H", length) + BASELINE[at + 2 :])
+
+
+@pytest.mark.parametrize("extra", range(1, 8))
+def test_bytes_that_libjpeg_reads_ahead_are_a_warning(extra: int) -> None:
+    left_over = b"\x35\x5a\x1c\x77\x29\x4e\x63"[:extra]
+    samples, warned = decoded(EXTENDED[:-2] + left_over + EXTENDED[-2:])
+    assert np.array_equal(samples, decoded(EXTENDED)[0])
+    assert warned == ["damaged_pixel_data"]
