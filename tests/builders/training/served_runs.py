@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from g2d.cli import app as commands
 from radiograph.geometry import Geometry
-from radiograph.manifest import HeadSpec, ModelManifest
+from radiograph.manifest import HeadSpec, MaskCleaning, ModelManifest
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
 from radiograph.preprocess import preprocess
@@ -56,10 +56,12 @@ def train_all(folder: Path, text_encoder: Path) -> dict[str, Path]:
     """Train, evaluate and export the four runs, and return their folders."""
     data = folder / "data"
     base = tiny_runs.finetune_config(data, tiny_runs.model_config(text_encoder))
-    base = base.model_copy(update={"data": tiny_runs.write_kermany(data, count=14)})
+    clean = {"Left lung": MaskCleaning(largest=1, fill_holes=True)}
+    rows = tiny_runs.write_kermany(data, count=14)
+    base = base.model_copy(update={"data": rows, "clean": clean})
     _split(data / "kermany_224.csv", train=6, valid=4)
     done = _train(base, folder / "base", folder / "cache")
-    nothing = {"findings": (), "masks": (), "boxes": (), "regions": False}
+    nothing = {"findings": (), "masks": (), "boxes": (), "clean": {}, "regions": False}
     onto_base = nothing | {"start_from": done, "freeze_trunk": True, "seed": 9}
     others = {
         "new_finding": onto_base | {"findings": ("Bacterial pneumonia",)},

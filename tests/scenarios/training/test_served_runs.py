@@ -100,6 +100,9 @@ async def test_a_new_finding_and_a_new_mask_appear_and_the_trunk_stays_loaded(
         masks = (await service.ask("/segment", PICTURE))["masks"]
         assert [item["name"] for item in masks] == ["Left lung", "Right lung", "Cardiomediastinum"]
         heads = manifest(service, 3).heads
+        # The run asks for a clean left lung; evaluation and service remove the same islands.
+        cleaned = [label.name for label in heads["anatomy"].labels if label.clean is not None]
+        assert cleaned == ["Left lung"]
         for head, run in (("anatomy", "base"), ("heart", "new_mask")):
             assert_masks(masks, heads[head], seen[run].raw["anatomy"], seen[run].geometry)
         boxes = (await service.ask("/detect", PICTURE))["boxes"]
