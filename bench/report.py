@@ -41,6 +41,7 @@ def markdown(figures: dict[str, Any], plot: str | None) -> str:
         "checks": _checks(figures["checks"]),
         "stages": _stages(figures.get("stages")),
         "decoding": _decoding(figures.get("decoding")),
+        "encoders": _encoders(figures.get("encoders")),
         "command": f"`{figures['command']}`",
         "took": f"{figures['took_s'] / 60:.0f} minutes",
         "date": date.fromtimestamp(figures["at"]).isoformat(),  # noqa: DTZ012 - only the date is shown
@@ -148,6 +149,17 @@ def _decoding(decoding: dict[str, Any] | None) -> str:
         f"{decoding['look_up_ms']:.1f} ms in the same process; milliseconds."
     )
     return "\n\n".join([caption, table(["preprocessing", *decoding["columns"]], rows)])
+
+
+def _encoders(encoders: dict[str, Any] | None) -> str:
+    if encoders is None:
+        return "Not measured in this run."
+    rows = [
+        [name, f"{ms:.1f}", f"{size:.2f}", f"{ratio:.2f}"]
+        for name, (ms, size, ratio) in encoders["rows"].items()
+    ]
+    caption = f"A picture of {encoders['width']} x {encoders['height']} px, in this process."
+    return "\n\n".join([caption, table(["encoder", *encoders["columns"]], rows)])
 
 
 def _mib(*values: float) -> list[str]:

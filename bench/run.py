@@ -114,9 +114,11 @@ def _stages(
     options: argparse.Namespace, ours: Ours, _folder: Path, inputs: Inputs, _work: Path
 ) -> Figures:
     found, figures = decoding.measure(inputs.dicom, options.requests)
+    latencies = stages.measure(ours, inputs.dicom, options.requests)
     return {
-        "checks": found,
-        "stages": stages.measure(ours, inputs.dicom, options.requests),
+        "checks": [*found, *stages.overlay_checks(latencies["rows"])],
+        "stages": latencies,
+        "encoders": stages.measure_encoders(inputs.dicom, options.requests),
         **figures,
     }
 

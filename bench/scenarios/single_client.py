@@ -36,8 +36,12 @@ def phrase(samples: dict[str, list[Sample]]) -> Check:
     pairs = zip(samples[_ANALYZE], samples[_IMAGE_ALONE], strict=True)
     ratio = statistics.median(a.total_ms / b.total_ms for a, b in pairs)
     ground = median_total_ms(samples["ground"])
+    model = statistics.median(
+        a.model_ms - b.model_ms
+        for a, b in zip(samples[_ANALYZE], samples[_IMAGE_ALONE], strict=True)
+    )
     note = f"/analyze {both:.1f} ms, without the phrase {image:.1f} ms; median of pairs; "
-    note += f"/ground alone {ground:.1f} ms"
+    note += f"the model takes {model:.1f} ms of the difference; /ground alone {ground:.1f} ms"
     return at_most("repeated phrase / image alone", ratio, PHRASE, "", note)
 
 

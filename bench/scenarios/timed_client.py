@@ -38,6 +38,11 @@ class Sample:
         return self.stages_ms["total"]
 
     @property
+    def model_ms(self) -> float:
+        """Milliseconds in the graphs of the model."""
+        return sum(self.stages_ms.get(name, 0.0) for name in MODEL)
+
+    @property
     def overhead_ms(self) -> float:
         """The total without decoding, preprocessing and the model."""
         return self.total_ms - sum(self.stages_ms.get(name, 0.0) for name in DECODE + MODEL)

@@ -48,6 +48,12 @@ FIGURES = {
         "columns": ["read", "preprocess", "both", "both / look-up"],
         "rows": {"version 2": [4.0, 5.0, 9.0, 1.125]},
     },
+    "encoders": {
+        "width": 1678,
+        "height": 2048,
+        "columns": ["ms", "MB", "ms / libdeflate"],
+        "rows": {"image/png": [20.0, 2.75, 0.4]},
+    },
     "checks": [at_most("a | b", 2.0, 1.0, "ms").to_json(), none_of("c", "loss", 0, 9).to_json()],
 }
 
@@ -61,6 +67,8 @@ def test_every_part_of_the_template_is_filled() -> None:
     assert "**not held**" in page
     assert "a \\| b" in page
     assert "took 8.0 ms" in page
+    assert "A picture of 1678 x 2048 px" in page
+    assert "| image/png | 20.0 | 2.75 | 0.40 |" in page
     assert "| version 2 | 4.0 | 5.0 | 9.0 | 1.12 |" in page
 
 
