@@ -34,7 +34,8 @@ def exposed_field(brightness: NDArray[np.float32], shown: NDArray[np.bool_] | No
         shown: rows x columns; pixels that are not shown belong to any border. None stands for all.
 
     Returns:
-        The rectangle, which is the whole image if too little would be left.
+        The rectangle, which is the whole image if too little would be left, or nothing but one
+        brightness.
     """
     rows, columns = brightness.shape
     visible = np.ones(brightness.shape, dtype=np.bool_) if shown is None else shown
@@ -50,7 +51,10 @@ def exposed_field(brightness: NDArray[np.float32], shown: NDArray[np.bool_] | No
         left, right = _inner(columns_alike, (left, right), (top, bottom))
         if bottom - top < _MIN_SIDE * rows or right - left < _MIN_SIDE * columns:
             return Field(0, 0, rows, columns)
-    return Field(top, left, bottom - top, right - left)
+    field = Field(top, left, bottom - top, right - left)
+    inside = brightness[field.window][visible[field.window]]
+    is_flat = inside.size == 0 or np.ptp(inside) <= tolerance
+    return Field(0, 0, rows, columns) if is_flat else field
 
 
 def _has_border(brightness: NDArray[np.float32], tolerance: float) -> bool:

@@ -41,6 +41,9 @@ _CONSTANT_SHARE = 0.1
 """Share of the pixels from which a single value counts as a border."""
 _MIN_REMAINING_SHARE = 0.05
 """Share of the pixels that has to remain when such values are left out."""
+_MIN_REMAINING_VALUES = 8
+"""Number of different values that have to remain; fewer are a drawing and no tissue."""
+
 _MIN_CONTRAST = 0.25
 _MIN_SHOWN_PIXELS = 0.5
 _MIN_SHOWN_RANGE = 0.1
@@ -64,7 +67,8 @@ class UsedValues:
     def of(cls, counts: NDArray[np.intp]) -> "UsedValues":
         """Return the distribution for these counts, of which one at least is not 0."""
         varied = np.where(counts >= _CONSTANT_SHARE * counts.sum(), 0, counts)
-        if varied.sum() < _MIN_REMAINING_SHARE * counts.sum():
+        too_few = varied.sum() < _MIN_REMAINING_SHARE * counts.sum()
+        if too_few or np.count_nonzero(varied) < _MIN_REMAINING_VALUES:
             varied = counts
         cumulative = np.cumsum(varied)
         low = int(np.searchsorted(cumulative, _LOW * cumulative[-1], side="right"))
@@ -113,7 +117,8 @@ def displayed_values(
     displayed = _spread(modality, *ends)
     if is_flat or used.are_shown(displayed):
         return displayed
-    return _spread(modality, *used.ends(modality))
+    low, high = used.ends(modality)
+    return _spread(modality, low, high) if low < high else displayed
 
 
 def _spread(modality: FloatTable, low: float, high: float) -> FloatTable:

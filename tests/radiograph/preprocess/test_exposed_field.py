@@ -61,6 +61,12 @@ def test_a_single_dot_is_no_exposed_field(bright: tuple[int, int]) -> None:
     assert exposed_field(image, None) == WHOLE
 
 
+def test_a_rectangle_of_one_brightness_is_no_exposed_field() -> None:
+    image = np.zeros((100, 80), dtype=np.float32)
+    image[20:70, 10:60] = 65535
+    assert exposed_field(image, None) == WHOLE
+
+
 def test_a_flat_image_is_whole() -> None:
     assert exposed_field(np.full((100, 80), 7.0, np.float32), None) == WHOLE
 

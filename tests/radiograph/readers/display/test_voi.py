@@ -146,3 +146,18 @@ def test_a_declared_range_of_a_flat_image_is_kept() -> None:
     flat = np.full((6, 5), 3000, dtype=np.uint16)
     assert (read(flat, **window(3000, 2)).pixels == 65535).all()
     assert read(flat, **window(3000, 2)).warnings == ()
+
+
+def test_a_drawing_of_two_values_is_black_and_white() -> None:
+    """Each of its values fills so much of the image that it could be taken for a border."""
+    drawing = np.zeros((60, 60), dtype=np.uint16)
+    drawing[10:27, 10:27] = 4095  # a twelfth of the image
+    radiograph = read(drawing)
+    assert np.array_equal(radiograph.pixels, drawing / 4095 * 65535)
+    assert radiograph.warnings == ()
+
+
+def test_an_almost_flat_image_keeps_its_only_contrast() -> None:
+    stored = np.full((100, 100), 1000, dtype=np.uint16)
+    stored[:1, :10] = 1001  # a thousandth
+    assert np.array_equal(read(stored).pixels == 65535, stored == 1001)
