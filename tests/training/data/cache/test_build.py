@@ -95,7 +95,7 @@ def test_each_broken_file_is_left_out_by_name_and_reason(tmp_path: Path) -> None
     assert [sample.row.image for sample in cached.samples] == ["0.png"]
     assert _manifest(cached.manifest) == {
         "truncated.jpg": "unreadable (UndecodablePixels)",
-        "truncated.dcm": "unreadable (MalformedInput)",
+        "truncated.dcm": "unreadable (UndecodablePixels)",
         "lateral.dcm": "lateral view",
         "bomb.png": "unreadable (InputTooLarge)",
         "empty.png": "unreadable (EmptyInput)",
