@@ -1,7 +1,8 @@
 """Decoders of compressed pixel data: one encoded frame -> stored samples.
 
     decode --> transfer_syntaxes         families of transfer syntaxes
-           --> jpeg --> jpeg_damage      baseline, extended and lossless JPEG; damage is heard
+           --> jpeg --> jpeg_lossless    lossless JPEG, with a proof that the scan is whole
+                    --> jpeg_damage      what libjpeg complains of, for all other JPEG
            --> jpeg_ls
            --> jpeg2000                  JPEG 2000 and HTJ2K; whole or at reduced resolution
            --> rle
