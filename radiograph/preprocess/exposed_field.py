@@ -81,7 +81,9 @@ def _alike_at_both_ends(
     """
     lines = np.flatnonzero(visible.any(axis=1))
     first, last = (np.median(brightness[line][visible[line]]) for line in (lines[0], lines[-1]))
-    some, hidden = brightness[:, ::_ALONG], ~visible[:, ::_ALONG]
+    # Each line contiguous, as lines are compared twice and then averaged.
+    some = np.ascontiguousarray(brightness[:, ::_ALONG])
+    hidden = ~np.ascontiguousarray(visible[:, ::_ALONG])
     return (
         (np.abs(some - first) <= tolerance) | hidden,
         (np.abs(some - last) <= tolerance) | hidden,

@@ -9,10 +9,11 @@ and borders of constant brightness. With `crop: exposed_field`, the rectangle ar
 pixels fills the square.
 
 Blocks have an even number of samples along each side, such that the reduced image still has at
-least one and a half times the resolution of the grid. The table is applied to the mean of a block,
+least four thirds of the resolution of the grid. The table is applied to the mean of a block,
 rather than the mean taken of looked-up samples: both agree where the table is straight, and differ
-where a window saturates or bends within one block, which is two thirds of a pixel of the grid at
-most. The table is interpolated, because the mean of samples of few bits lies between two samples.
+where a window saturates or bends within one block, which is three quarters of a pixel of the grid
+at most. The table is interpolated, because the mean of samples of few bits lies between two
+samples.
 
 Every step commutes with turning: a picture gives the same grid however it is stored.
 """
@@ -30,7 +31,7 @@ from radiograph.preprocess.exposed_field import exposed_field
 from radiograph.preprocess.model_input import ModelInput, stretch
 from radiograph.preprocess.spec import PreprocessSpec, place
 
-_OVERSAMPLING = 1.5
+_OVERSAMPLING = 4 / 3
 """Least resolution of the reduced image, in pixels for each pixel of the grid."""
 
 _MAX_BLOCK = 128

@@ -58,7 +58,7 @@ def reference(samples: NDArray[Any], table: NDArray[np.uint16], spec: Preprocess
     scale = spec.size_px / max(rows, columns)
     height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
     steps = [
-        max(int(length / cells / 1.5) // 2 * 2, 1)
+        max(int(length / (cells * 4 / 3)) // 2 * 2, 1)
         for length, cells in ((rows, height), (columns, width))
     ]
     means = np.array(
