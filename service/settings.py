@@ -199,7 +199,8 @@ class DecodingSettings(_Group):
 
     workers: int = Field(default_factory=decoder_processes, ge=0, le=64)
     """Decoder processes. With 0, files are decoded in the service itself, where decoding cannot be
-    interrupted; this is the default on systems other than Linux."""
+    interrupted; this is the default on systems other than Linux. Each keeps up to 64 MiB of freed
+    memory."""
     timeout_s: float = Field(default=20.0, gt=0)
     """Seconds within which a file must be decoded."""
     memory_bytes: int = Field(default=2048 * MIB, ge=64 * MIB)
