@@ -20,12 +20,6 @@ Source: ITU-T T.800 sections A.4.2 (SOT) and A.5.1 (SIZ), T.814 (HTJ2K).
 import struct
 from collections import Counter
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from radiograph.errors import UndecodablePixels
 from radiograph.limits import as_malformed_input
@@ -100,54 +94,6 @@ def decode(codestream: Codestream, header: FrameHeader) -> DecodedFrame:
         samples = decoders.jpeg2k_decode(codestream.data)
         warnings = (DATA_ZEROED,) if _is_zeroed(codestream.data) else ()
         return DecodedFrame(bit_patterns(samples, header.shape), header, warnings)
-
-
-def decode_reduced(codestream: Codestream, header: FrameHeader, halvings: int) -> DecodedFrame:
-    """Decode one grayscale picture at a fraction of its size, from its lower resolutions only.
-
-    A sample (i, j) is the wavelet's low-pass around the source pixel (i, j) * 2**halvings. So the
-    picture is displaced by (2**halvings - 1) / 2 source pixels against the means of blocks, whose
-    first block is centred there. A picture of 5 MP takes a tenth of the time at a quarter of its
-    width.
-
-    Args:
-        codestream: the picture.
-        header: its header.
-        halvings: number of times that rows and columns are halved, rounded up; see `max_halvings`.
-
-    Raises:
-        UndecodablePixels: the picture cannot be decoded, or has another size than expected.
-    """
-    rows, columns = (-(-side >> halvings) for side in (header.rows, header.columns))
-    with as_malformed_input("the JPEG 2000 pixel data cannot be decoded", UndecodablePixels):
-        image = Jpeg2KImageFile(BytesIO(codestream.data))
-        image.reduce = halvings
-        image.load()
-        samples = _unscaled(np.asarray(image), header)
-        warnings = (DATA_ZEROED,) if _is_zeroed(codestream.data) else ()
-        return DecodedFrame(bit_patterns(samples, (rows, columns)), header, warnings)
-
-
-def max_halvings(codestream: Codestream, header: FrameHeader, wanted: int) -> int:
-    """Return the greatest number of halvings, at most `wanted`, that can be decoded.
-
-    The codestream must have as many decomposition levels. Pillow, whose OpenJPEG decodes the lower
-    resolutions, rounds half sizes to the nearest number where JPEG 2000 rounds them up, so sizes
-    for which the two differ are left out.
-    """
-    data = codestream.data
-    levels = data[data.find(_COD) + 9]
-    for halvings in range(min(wanted, levels), 0, -1):
-        rests = (side % 2**halvings for side in (header.rows, header.columns))
-        if all(rest == 0 or rest >= 2 ** (halvings - 1) for rest in rests):
-            return halvings
-    return 0
-
-
-def _unscaled(samples: NDArray[Any], header: FrameHeader) -> NDArray[Any]:
-    """Undo Pillow's scaling to 8 or 16 bits, and its offset of signed samples."""
-    values = samples >> (samples.dtype.itemsize * 8 - header.precision)
-    return values - samples.dtype.type(2 ** (header.precision - 1)) if header.signed else values
 
 
 def _is_zeroed(data: bytes) -> bool:

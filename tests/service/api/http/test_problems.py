@@ -250,7 +250,7 @@ async def test_an_unexpected_error_is_a_problem_that_quotes_nothing(
     def fail(*_: object) -> None:
         raise ValueError("Doe^Jane")
 
-    monkeypatch.setattr("service.decoding.decode.preprocess", fail)
+    monkeypatch.setattr("service.decoding.decode.to_input", fail)
     async with start(decode_workers=0) as (_, client):
         with caplog.at_level(logging.DEBUG):
             response = await client.post("/segment", content=rectangle_dicom, headers=DICOM)
