@@ -38,6 +38,8 @@ def import_checkpoint(
     typer.echo(f"{done.checkpoint}: {source.layout} layout, sha256 {source.sha256}")
     for part in source.from_file:
         typer.echo(f"{part:18} from the file, {done.tensors[part]} tensors")
+    if done.resized:
+        typer.echo("positions of attnpool: resized to the image size of the configuration")
     for part, start in source.fresh.items():
         typer.echo(f"{part:18} NOT in the file: {start}")
     for name in done.unread:

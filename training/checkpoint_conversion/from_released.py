@@ -33,6 +33,8 @@ from training.model.g2d import G2D
 UNREAD_FILE = "unread.safetensors"
 """File in the run folder with the tensors that no forward pass reads, kept for an export."""
 
+_POSITIONS = "attnpool.positional_embedding"
+
 
 class LayoutMismatch(CheckpointRefused):
     """The file is a checkpoint of another model.
@@ -56,12 +58,14 @@ class Imported:
         source: the file and the parts that it held; it is in the checkpoint too.
         tensors: part -> number of tensors from the file.
         unread: names of the tensors in the file that no forward pass reads.
+        resized: True if the position embeddings of the file are of another image size.
     """
 
     checkpoint: Path
     source: ImportedConfig
     tensors: dict[str, int]
     unread: tuple[str, ...]
+    resized: bool = False
 
 
 def import_checkpoint(file: Path, config: PretrainConfig, out: Path) -> Imported:
@@ -88,6 +92,7 @@ def import_checkpoint(file: Path, config: PretrainConfig, out: Path) -> Imported
     g2d = G2D(model, config.preprocess.size_px)
     ours = g2d.state_dict()
     names = released_names(ours, layout)
+    resized = _fit_positions(state, g2d)
     _refuse_misfits(file, layout, state, {name: ours[names[name]] for name in names})
     held = {names[name]: value for name, value in state.items() if name in names}
     g2d.load_state_dict(held, strict=len(held) == len(ours))
@@ -101,7 +106,16 @@ def import_checkpoint(file: Path, config: PretrainConfig, out: Path) -> Imported
     unread = {name: value.clone() for name, value in state.items() if name not in names}
     _write(out, g2d, config.model_copy(update={"model": model, "imported": source}), unread)
     counts = dict(Counter(part_of(name) for name in held))
-    return Imported(out / CHECKPOINT, source, counts, tuple(unread))
+    return Imported(out / CHECKPOINT, source, counts, tuple(unread), resized)
+
+
+def _fit_positions(state: dict[str, Tensor], g2d: G2D) -> bool:
+    """Resize the position embeddings of a file to the model's grid; return whether it had to."""
+    saved = state.get(_POSITIONS)
+    if saved is None or (fitted := g2d.attnpool.fitted(saved)) is saved:
+        return False
+    state[_POSITIONS] = fitted
+    return True
 
 
 def _start(part: str, config: PretrainConfig) -> str:

@@ -6,11 +6,17 @@ Source: G2D (Liu et al., NeurIPS 2024), section 3.1. The query has a position em
 own. The pseudo mask is made of its attention scores.
 """
 
+import logging
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_LOGGER = logging.getLogger(__name__)
+Grid = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,37 @@ class _Projections(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
 
+def resized_positions(embedding: Tensor, grid: Grid, new: Grid) -> Tensor:
+    """Return the position embeddings of another grid, by bicubic interpolation.
+
+    Args:
+        embedding: (1 + h * w) x d, the first row that of the query, which is kept.
+        grid: h, w of the grid that they are made for.
+        new: h, w of the other grid.
+
+    Returns:
+        (1 + new h * new w) x d.
+    """
+    query, pixels = embedding[:1], embedding[1:]
+    square = pixels.T.reshape(1, -1, *grid)  # hw x d -> 1 x d x h x w
+    resized = F.interpolate(square, new, mode="bicubic", align_corners=False)
+    return torch.cat([query, resized.flatten(2)[0].T])
+
+
+def square_grid(embedding: Tensor) -> Grid | None:
+    """Return the grid of position embeddings of square images, or None if they are of none."""
+    if embedding.ndim != 2 or not embedding.is_floating_point():
+        return None
+    pixels = len(embedding) - 1
+    side = math.isqrt(max(pixels, 0))
+    return (side, side) if side and side**2 == pixels else None
+
+
 class AttentionPool(nn.Module):
     """Multi-head attention of the mean token over all tokens, then a linear layer.
+
+    A state dict of another image size is loaded as well: its position embeddings are resized, and
+    the log says so.
 
     If `heads` does not divide `dim` (the paper has 3 heads and 128 channels), queries, keys and
     values have the next larger width that it divides (129), and the output projection returns to
@@ -65,10 +100,17 @@ class AttentionPool(nn.Module):
         """Return the position embeddings for a map of any size, (1 + height * width) x d."""
         if (height, width) == self.grid:
             return self.positional_embedding
-        query, pixels = self.positional_embedding[:1], self.positional_embedding[1:]
-        square = pixels.T.reshape(1, -1, *self.grid)  # hw x d -> 1 x d x h x w
-        resized = F.interpolate(square, (height, width), mode="bicubic", align_corners=False)
-        return torch.cat([query, resized.flatten(2)[0].T])
+        return resized_positions(self.positional_embedding, self.grid, (height, width))
+
+    def fitted(self, saved: Tensor) -> Tensor:
+        """Return saved position embeddings, resized if they are of images of another size.
+
+        Embeddings that differ in anything else are returned as they are, for a load to refuse.
+        """
+        before, dim = square_grid(saved), self.positional_embedding.shape[1]
+        if before is None or before == self.grid or saved.shape[1] != dim:
+            return saved
+        return resized_positions(saved.float(), before, self.grid)
 
     def forward(self, pixels: Tensor) -> Pooled:
         """Return the pooled embedding and the attention scores of a map, B x d x h x w."""
@@ -89,6 +131,16 @@ class AttentionPool(nn.Module):
         embedding = self.c_proj(self.mhsa.out_proj(attended))
         # The first score is that of the query for itself, which no pixel has.
         return Pooled(embedding, scores[:, :, 0, 1:].reshape(batch, self.heads, height, width))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Load the weights; this is the place that PyTorch gives a module to convert them."""
+        name = f"{prefix}positional_embedding"
+        saved = state_dict.get(name)
+        if saved is not None and (fitted := self.fitted(saved)) is not saved:
+            sizes = (32 * math.isqrt(len(tokens) - 1) for tokens in (saved, fitted))
+            _LOGGER.warning("positions of the attention pool resized: %d px to %d px", *sizes)
+            state_dict = state_dict | {name: fitted}
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _split(self, x: Tensor) -> Tensor:
         """Split B x tokens x inner into heads: B x heads x tokens x inner / heads."""

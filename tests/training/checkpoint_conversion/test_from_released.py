@@ -10,6 +10,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from g2d.cli import app
+from radiograph.preprocess import PreprocessSpec
 from tests.builders.distributed import released_files
 from tests.builders.distributed.released_files import import_state
 from training.checkpoint_conversion.from_released import LayoutMismatch, import_checkpoint
@@ -17,6 +18,7 @@ from training.checkpoint_conversion.layout import LAYOUTS, PARTS, Layout
 from training.config.pretrain import PretrainConfig
 from training.engine.checkpoint import read_checkpoint
 from training.engine.seeding import seed_everything
+from training.model.attention_pool import resized_positions
 from training.model.g2d import G2D
 
 State = dict[str, Tensor]
@@ -81,6 +83,25 @@ def test_half_precision_weights_are_read_as_float32(config: PretrainConfig, tmp_
     weight = loaded["g2d.img_model.encoder.conv1.weight"]
     assert weight.dtype is torch.float32
     assert torch.equal(weight, half["conv1.weight"].float())
+
+
+@pytest.mark.parametrize(("file_px", "model_px"), [(96, 64), (64, 96)])
+def test_positions_of_another_image_size_are_resized(
+    config: PretrainConfig, file_px: int, model_px: int, tmp_path: Path
+) -> None:
+    of_file, of_model = (
+        config.model_copy(update={"preprocess": PreprocessSpec(size_px=px)})
+        for px in (file_px, model_px)
+    )
+    state = released_files.weights(of_file, "full")
+    done = import_state(of_model, state, tmp_path)
+    assert done.resized
+    kept, file = state["attnpool.positional_embedding"], (file_px // 32, file_px // 32)
+    expected = resized_positions(kept, file, (model_px // 32, model_px // 32))
+    weights = read_checkpoint(done.checkpoint).weights
+    torch.testing.assert_close(weights["g2d.attnpool.positional_embedding"], expected)
+    (tmp_path / "same").mkdir()
+    assert not import_state(of_file, state, tmp_path / "same").resized
 
 
 def test_the_encoder_of_another_architecture_is_refused_tensor_by_tensor(
