@@ -9,6 +9,7 @@ box and its peak. An overlay is an illustration; measure on the JSON.
 
 import functools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -41,8 +42,13 @@ _HEAT: tuple[Rgb, ...] = ((0, 0, 40), (87, 15, 109), (187, 55, 84), (249, 142, 8
 _BACKDROP: Rgb = (12, 14, 18)
 _WHITE: Rgb = (255, 255, 255)
 _WARNING: Rgb = (255, 120, 90)
-_BAND = 256
-"""Rows or columns that a heat map is blended in at a time."""
+_TINT = 60
+"""Opacity of a mask within its outline, of 255."""
+_BAND = 32
+"""Rows that a heat map is blended in at a time, so that they stay in the cache."""
+_PILLOW_BITS = 22
+_PILLOW_ONE = 2**_PILLOW_BITS
+"""Weight of a pixel that a resized pixel consists of alone, in Pillow's integers."""
 
 
 def encode(result: AnalysisResult, media_type: str = PNG) -> bytes:
@@ -133,10 +139,16 @@ class _Canvas:
         margin = self._line + 1
         left, columns = _drawn_range(self._columns, self.image.width, mask.box[0::2], margin)
         top, rows = _drawn_range(self._rows, self.image.height, mask.box[1::2], margin)
-        inside = mask.mask[rows].take(columns, axis=1)
+        if not (rows.size and columns.size):
+            return
+        read = slice(columns[0], columns[-1] + 1)
+        inside = mask.mask[:, read][rows].take(columns - columns[0], axis=1)
         outline = inside & ~_eroded(inside, margin)
-        opacity = inside * np.uint8(60) + outline * np.uint8(195)
-        self.image.paste(colour, (left, top), Image.fromarray(opacity))
+        # A tint depends on the pixel alone, and is looked up in less time than it is blended in.
+        box = (left, top, left + columns.size, top + rows.size)
+        tinted = self.image.crop(box).point(_tints(colour))
+        tinted.paste(colour, mask=Image.fromarray(outline))
+        self.image.paste(tinted, box, Image.fromarray(inside))
 
     def name_mask(self, mask: Mask, colour: Rgb) -> None:
         """Write the name of a mask at its centre."""
@@ -238,6 +250,14 @@ def _drawn_range(
     return first, chosen[first : last + margin]
 
 
+@functools.cache
+def _tints(colour: Rgb) -> list[int]:
+    """Return what a colour makes of each red, then of each green, then of each blue value."""
+    values = np.arange(256)[None] * (255 - _TINT) + np.array(colour)[:, None] * _TINT
+    tints: list[int] = np.rint(values / 255).astype(int).ravel().tolist()
+    return tints
+
+
 def _eroded(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     """Erode a mask by `by` pixels along rows and columns."""
     inner = mask.copy()
@@ -256,33 +276,59 @@ def _with_heat(preview: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> Imag
     """
     height, width = preview.shape
     table = _blended()
-    level = _stretched(np.rint(heatmap * 255).clip(0, 255).astype(np.uint8), width, height)
+    level = _Stretched.of(np.rint(heatmap * 255).clip(0, 255).astype(np.uint8), height, width)
     packed = np.empty((height, width), dtype=np.uint32)  # R, G, B and one unused byte
 
     def colour(top: int, bottom: int) -> None:
-        index = preview[top:bottom].astype(np.uint16) << 8 | level[top:bottom]
+        index = level.rows(top, bottom)
+        index += preview[top:bottom].astype(np.int32) << 8
         table.take(index, out=packed[top:bottom], mode="wrap")  # `raise` would buffer the output
 
     map_bands(colour, height, _BAND)
     return Image.frombytes("RGB", (width, height), packed.data, "raw", "RGBX")
 
 
-def _stretched(values: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Resize an array to height x width, bilinear, as Pillow does."""
-    image = Image.fromarray(values)
-    if image.width > width or image.height > height:
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-    # Pillow enlarges along rows first, and then each column on its own.
-    wide = image.resize((width, image.height), Image.Resampling.BILINEAR)
-    stretched = np.empty((height, width), dtype=np.uint8)
+@dataclass(frozen=True, eq=False)
+class _Stretched:
+    """An array that is resized, bilinear, some rows at a time.
 
-    def stretch(left: int, right: int) -> None:
-        part = wide.crop((left, 0, right, wide.height))
-        tall = part.resize((right - left, height), Image.Resampling.BILINEAR)
-        stretched[:, left:right] = np.asarray(tall)
+    Pillow resizes along rows first and then along columns. Where rows are added, each lies between
+    two others, and adding these in NumPy takes less time than Pillow does, with the same result.
 
-    map_bands(stretch, width, _BAND)
-    return stretched
+    Attributes:
+        wide: h x width, int32, resized along its rows already.
+        first, second: rows of `wide` that each row of the result lies between.
+        weights: rows of the result x 2 x 1, their shares in units of 2**-22, as Pillow has them.
+    """
+
+    wide: NDArray[np.int32]
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    weights: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, values: NDArray[np.uint8], height: int, width: int) -> "_Stretched":
+        """Return an array that is resized to height x width."""
+        image = Image.fromarray(values)
+        lines = min(image.height, height)  # Pillow does both axes if the rows get fewer
+        wide = np.asarray(image.resize((width, lines), Image.Resampling.BILINEAR), dtype=np.int32)
+        centre = (np.arange(height) + 0.5) * (lines / height) - 0.5
+        first = np.floor(centre).astype(np.intp)
+        share = np.rint((centre - first) * _PILLOW_ONE).astype(np.int32)
+        weights = np.stack((_PILLOW_ONE - share, share), axis=1)[..., None].astype(np.int32)
+        return cls(wide, first.clip(0), (first + 1).clip(max=lines - 1), weights)
+
+    def rows(self, top: int, bottom: int) -> NDArray[np.int32]:
+        """Return the rows of a range, 0 to 255."""
+        weights = self.weights[top:bottom]
+        sums = self.wide[self.first[top:bottom]]
+        sums *= weights[:, 0]
+        other = self.wide[self.second[top:bottom]]
+        other *= weights[:, 1]
+        sums += other
+        sums += _PILLOW_ONE // 2
+        sums >>= _PILLOW_BITS
+        return sums
 
 
 @functools.cache
