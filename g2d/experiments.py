@@ -1,11 +1,13 @@
 """`g2d table` and `g2d ablation`: tables with our figures beside the published ones."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from radiograph.errors import RadiographError
 
 if TYPE_CHECKING:
     from training.config.run import Protocol
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 COLLECTIONS = {"open": "tables_open", "ablation": "ablation"}
 """Name that stands for every table of a configuration -> that configuration."""
+STUCK, FAILED = 3, 4
+"""Exit statuses: nothing that is missing can be computed here; a cell failed."""
 
 
 Number = Annotated[
@@ -83,7 +87,7 @@ Picture = Annotated[
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Print the cells of the table and what is missing; compute nothing."
+        "--dry-run", help="Print which cells can be computed and what is missing; compute nothing."
     ),
 ]
 DEFAULT_CACHE = Path("runs/cache")
@@ -120,8 +124,15 @@ def table(
     g2d table open --seeds 0,1,2 --no-keep-weights --write docs/results.md
     g2d table ablation --write docs/ablation.md
 
-    A missing data set is named in the table and does not stop the command. If the command is
-    interrupted, run it again to continue. See docs/tables.md.
+    A missing data set is named in the table, and a cell that fails is recorded there; neither
+    stops the other cells. If the command is interrupted, run it again to continue; failed cells
+    are tried again. See docs/tables.md.
+
+    \b
+    Exit status: 0 results were computed, or all are there
+                 2 the command was refused before any work
+                 3 results are missing, and none of them can be computed here
+                 4 a cell failed
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from training.config.files import describe_error
     from training.experiments.plan import PRETRAINED, TableRequest
@@ -134,20 +145,24 @@ def table(
     named = recipes or COLLECTIONS.get(number, "tables")
     folder = ResultFolder(out or Path("runs") / Path(named).stem)
     checkpoints = _checkpoints(arm or ()) | ({PRETRAINED: pretrained} if pretrained else {})
+    total = Filled()
     try:
         for job in _jobs(named, request, checkpoints, data, devices):
             if dry_run:
-                _list(job, folder)
+                total += _survey(job, folder)
                 continue
-            reasons: dict[Cell, str] = {}
+            found = Filled()
             if table_only:
                 folder.check(job.claim)
             else:
-                reasons = _fill(job, folder.path, cache, keep_weights=keep_weights)
-            _render(job, folder, reasons, write)
+                found = _fill(job, folder.path, cache, keep_weights=keep_weights)
+            total += found
+            _render(job, folder, found.reasons, write)
             _draw(job, folder, cache, picture)
     except ValueError as error:
-        raise typer.BadParameter(describe_error(error)) from error
+        raise RadiographError("; ".join(describe_error(error).splitlines())) from error
+    if total.status:
+        raise typer.Exit(total.status)
 
 
 def ablation(
@@ -198,19 +213,62 @@ def _jobs(
         yield job
 
 
-def _fill(job: "TableJob", out: Path, cache: Path, *, keep_weights: bool) -> "dict[Cell, str]":
-    """Compute the missing cells; return the reasons of those that could not be computed."""
-    from training.experiments.run import Missing, run
+@dataclass
+class Filled:
+    """Cells that a command met without a result, by their outcome.
 
-    reasons: dict[Cell, str] = {}
+    Attributes:
+        ready: number of cells that were computed; for a dry run, that can be.
+        failed: number of cells that ended in an error.
+        reasons: cells that cannot be computed here -> reason.
+    """
+
+    ready: int = 0
+    failed: int = 0
+    reasons: "dict[Cell, str]" = field(default_factory=dict)
+
+    def __iadd__(self, other: "Filled") -> "Filled":
+        self.ready += other.ready
+        self.failed += other.failed
+        self.reasons |= other.reasons
+        return self
+
+    @property
+    def status(self) -> int:
+        """Exit status of the command."""
+        if self.failed:
+            return FAILED
+        return STUCK if self.reasons and not self.ready else 0
+
+
+def _fill(job: "TableJob", out: Path, cache: Path, *, keep_weights: bool) -> Filled:
+    """Compute the missing cells, and print the outcome of each."""
+    from training.experiments.run import Failed, Missing, run
+
+    total = Filled()
     for found in run(job, out, cache, keep_weights=keep_weights):
         if isinstance(found, Missing):
-            reasons[found.cell] = found.reason
-            typer.echo(f"{found.cell.name}: {found.reason}", err=True)
+            total.reasons[found.cell] = said = found.reason
+        elif isinstance(found, Failed):
+            total.failed += 1
+            said = f"failed: {found.reason}"
         else:
+            total.ready += 1
             figures = ", ".join(f"{k} {100 * v.value:.1f}" for k, v in found.found.items())
-            typer.echo(f"{found.cell.name}: {figures}; {found.seconds:.0f} s", err=True)
-    return reasons
+            said = f"{figures}; {found.seconds:.0f} s"
+        typer.echo(f"{found.cell.name}: {said}", err=True)
+    return total
+
+
+def _survey(job: "TableJob", folder: "ResultFolder") -> Filled:
+    """Print which cells can be computed, and what the others wait for."""
+    from training.experiments.survey import describe, survey
+
+    found = survey(job, folder)
+    typer.echo(describe(found))
+    return Filled(
+        ready=len(found.ready), reasons={c: "; ".join(why) for c, why in found.waiting.items()}
+    )
 
 
 def _render(
@@ -241,22 +299,6 @@ def _draw(job: "TableJob", folder: "ResultFolder", cache: Path, picture: Path | 
 
     if picture is not None and is_first():
         draw(job, folder, cache, picture)
-
-
-def _list(job: "TableJob", folder: "ResultFolder") -> None:
-    """Print one line for each cell: done, to do, or the reason why it cannot be computed."""
-    from training.experiments.plan import cells, finetuning
-    from training.experiments.run import missing, undone
-
-    folder.refuse_others(job.claim)
-    todo = set(undone(job, folder))
-    for cell in cells(job):
-        state = "done"
-        if cell in todo:
-            state = missing(job, cell) or "to do"
-        if job.config.tasks[cell.task].trains and not job.config.probe(cell.task):
-            finetuning(job, cell, Path("last.ckpt"))  # raises if the configuration is not valid
-        typer.echo(f"{cell.name}: {state}")
 
 
 def _seeds(text: str | None) -> tuple[int, ...]:

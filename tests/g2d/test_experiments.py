@@ -144,16 +144,36 @@ def test_a_picture_without_a_decoder_is_refused_in_a_line(
     assert "holds no pre-training with a decoder" in answer.output
 
 
-def test_a_dry_run_lists_the_cells_and_does_nothing(fourth: TableJob, tmp_path: Path) -> None:
+def test_a_dry_run_says_what_can_run_and_once_what_is_missing(
+    fourth: TableJob, tmp_path: Path
+) -> None:
     answer = _g2d(fourth, tmp_path / "out", "--dry-run")
     assert answer.exit_code == 0, answer.output
-    lines = answer.stdout.splitlines()
-    assert lines[:2] == [
-        "pneumonia-random-sound-0.01-s0: to do",
-        "pneumonia-random-sound-1-s0: to do",
+    *lines, last = answer.stdout.splitlines()
+    assert lines == [
+        "table 4: 4 cells, 0 done, 2 to do, 2 waiting",
+        "  pneumonia-random-sound-0.01-s0: to do",
+        "  pneumonia-random-sound-1-s0: to do",
+        f"{tiny_tables.SET}: 2 cells, 0 done, 2 to do, 0 waiting",
+        "lost_set: 2 cells, 0 done, 0 to do, 2 waiting for 1",
     ]
-    assert all("lost_set.csv" in line for line in lines[2:])
+    assert last.startswith("1. 2 cells wait for this: no table ")
+    assert "lost_set.csv" in last
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_what_is_done_and_names_what_failed(
+    fourth: TableJob, tmp_path: Path
+) -> None:
+    folder, first = _keep(fourth, tmp_path / "out", left_out=3), cells(fourth)[1]
+    folder.keep_failure(first, "out of memory", "Traceback")
+    answer = _g2d(fourth, folder.path, "--dry-run")
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout.splitlines()[:3] == [
+        "table 4: 4 cells, 1 done, 1 to do, 2 waiting",
+        f"  {first.name}: to do again, failed: out of memory",
+        f"{tiny_tables.SET}: 2 cells, 1 done, 1 to do, 0 waiting",
+    ]
 
 
 def test_a_dry_run_of_an_ablation_lists_its_cells(
@@ -162,8 +182,39 @@ def test_a_dry_run_of_an_ablation_lists_its_cells(
     job = _named(tiny_tables.ablation_job(root, text_encoder), root, 2)
     answer = _g2d(job, tmp_path / "out", "--dry-run", "--seeds", "0,1")
     assert answer.exit_code == 0, answer.output
-    assert len(answer.stdout.splitlines()) == 2 * 10
-    assert answer.stdout.startswith("lungs-pseudo-sound-new-0.5-s0: to do\n")
+    first, second, *_, last = answer.stdout.splitlines()
+    assert first == "table ablation: 20 cells, 0 done, 20 to do, 0 waiting"
+    assert second == "  lungs-pseudo-sound-new-0.5-s0: to do"
+    assert last == f"{tiny_tables.SET}: 20 cells, 0 done, 20 to do, 0 waiting"
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_the_status_is_3_if_nothing_that_is_missing_can_run(
+    fourth: TableJob, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    answer = _g2d(fourth, tmp_path / "out", "--only", "lost_set", *options)
+    assert answer.exit_code == 3, answer.output
+    assert "no table" in answer.output
+
+
+def test_the_status_is_4_if_a_cell_failed(
+    fourth: TableJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(running, "finetune", fails)
+    answer = _g2d(fourth, tmp_path / "out", "--only", tiny_tables.SET)
+    assert answer.exit_code == 4, answer.output
+    assert answer.stderr.count("-s0: failed: RuntimeError: out of memory\n") == 2
+    assert "1. failed: RuntimeError: out of memory\n" in answer.stdout
+    assert "Traceback" not in answer.output
+
+
+def test_the_help_documents_the_exit_status() -> None:
+    text = CliRunner().invoke(app, ["table", "--help"]).stdout
+    assert "3 results are missing, and none of them can be computed here" in text
+    assert "4 a cell failed" in text
 
 
 @pytest.mark.parametrize(
@@ -172,8 +223,6 @@ def test_a_dry_run_of_an_ablation_lists_its_cells(
         (["--seeds", "a"], "not of the form 0,1,2"),
         (["--seeds=-1"], "a seed is 0 or greater"),
         (["--arm", "shuffled"], "not of the form NAME=CHECKPOINT"),
-        (["--only", "siim"], "has no siim"),
-        (["--fraction", "2", "--dry-run"], "fraction"),
         (["--protocol", "mine"], "protocol"),
     ],
 )
@@ -184,6 +233,27 @@ def test_a_wrong_command_is_refused_in_a_line(
     assert answer.exit_code == 2
     assert message in answer.output
     assert "Traceback" not in answer.output
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        ("6", [], "no table 6; there are: 1, 4, 5, 2b"),
+        ("4", ["--only", "siim"], f"table 4 has no siim; it has: {tiny_tables.SET}, lost_set"),
+        ("4", ["--fraction", "2"], "fraction: Input should be less than or equal to 1"),
+        ("4", ["--devices", "3"], "3 processes cannot share a step of 4 rows, 2 or more each"),
+        ("4", ["--arm", "otsu=a.ckpt"], "no arm is called otsu; they are: shuffled"),
+    ],
+)
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_a_request_that_cannot_be_answered_is_refused_in_one_line(
+    fourth: TableJob, tmp_path: Path, table: str, options: list[str], message: str
+) -> None:
+    asked = replace(fourth, request=replace(fourth.request, table=table))
+    answer = _g2d(asked, tmp_path / "out", *options)
+    assert answer.exit_code == 2
+    assert answer.stderr == f"g2d: error: {message}\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_ablation_of_another_kind_of_file_is_refused(tmp_path: Path) -> None:

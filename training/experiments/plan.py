@@ -166,7 +166,9 @@ def check(job: TableJob) -> None:
 
     Raises:
         ValueError: a table, a data set or an arm is not known, a row transfers a decoder that was
-            never trained, or a checkpoint is given where each seed has its own.
+            never trained, a checkpoint is given where each seed has its own, or processes cannot
+            share the steps of a cell.
+        pydantic.ValidationError: the configuration of a cell or of an arm is not valid.
     """
     tables, request = job.config.tables, job.request
     if request.table not in tables:
@@ -182,6 +184,11 @@ def check(job: TableJob) -> None:
     for row in job.table.rows.values():
         if row.decoder == "transferred" and not _trains_decoder(job, row.of or ""):
             raise ValueError(f"{row.of} has no trained decoder that could be transferred")
+    for cell in cells(job):
+        if cell.start in job.config.arms:
+            arm_pretraining(job, cell.start)
+        if job.config.tasks[cell.task].trains and not job.config.probe(cell.task):
+            finetuning(job, cell, Path(PRETRAINED))
 
 
 def cells(job: TableJob) -> list[Cell]:

@@ -89,9 +89,15 @@ def _entry(
     results = {cell: folder.result(cell) for cell in needed}
     found = {c: r.found[column.key] for c, r in results.items() if r and column.key in r.found}
     labels = tuple(r.probe.labels for r in results.values() if r and r.probe)
-    why = tuple(dict.fromkeys(reasons.get(cell, NOT_YET) for cell in needed if cell not in found))
+    lacking = (cell for cell in needed if cell not in found)
+    why = tuple(dict.fromkeys(reasons.get(cell) or _why(folder, cell) for cell in lacking))
     paper = published(job.request.table, name, key, fraction)
     return TableEntry(protocol, name, row, column, fraction, needed, found, labels, why, paper)
+
+
+def _why(folder: ResultFolder, cell: Cell) -> str:
+    failure = folder.failure(cell)
+    return f"failed: {failure}" if failure else NOT_YET
 
 
 def markdown(job: TableJob, folder: ResultFolder, entries: Sequence[TableEntry]) -> str:

@@ -4,6 +4,7 @@
     <out>/pretrain/<arm>/           pre-training of an arm; <arm>-<seed> where each seed has its own
     <out>/cells/<name>/             run of a cell: last.ckpt, best.ckpt, history.jsonl, ...
                        result.json  result of the cell, written whole or not at all
+                       failed.txt   reason and traceback of a cell that failed
 
 A folder belongs to one configuration, so that results of different configurations never mix, and
 a table that was killed continues with the cells that are missing.
@@ -175,6 +176,24 @@ class ResultFolder:
         file = self._file(result.cell)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps(asdict(result), indent=1))
+        self._failure(result.cell).unlink(missing_ok=True)
+
+    def keep_failure(self, cell: Cell, reason: str, details: str) -> None:
+        """Record that a cell failed, until it has a result.
+
+        Args:
+            cell: the cell.
+            reason: the reason in one line.
+            details: traceback of the error.
+        """
+        file = self._failure(cell)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, f"{reason}\n\n{details}")
+
+    def failure(self, cell: Cell) -> str:
+        """Return the reason why a cell failed when it was last computed, or ""."""
+        file = self._failure(cell)
+        return file.read_text().partition("\n")[0] if file.is_file() else ""
 
     def forget_weights(self, cell: Cell) -> None:
         """Remove the checkpoints of a measured cell; its result stays."""
@@ -183,6 +202,9 @@ class ResultFolder:
 
     def _file(self, cell: Cell) -> Path:
         return self.run(cell) / "result.json"
+
+    def _failure(self, cell: Cell) -> Path:
+        return self.run(cell) / "failed.txt"
 
 
 def _result(read: dict[str, Any]) -> Result:

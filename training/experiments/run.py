@@ -5,13 +5,16 @@
          or features of the frozen encoder -> probe -> result
 
 A table that was killed at any time continues when the same command runs again: finished cells are
-not computed again, and a training continues from its last checkpoint. Several processes train
-together; the first one decides what is to be done, probes, measures and writes, while the others
-wait, however long it takes.
+not computed again, and a training continues from its last checkpoint. A cell that fails is recorded
+with its reason and stops no other; the next run tries it again, after the rest. Several processes
+train together; the first one decides what is to be done, probes, measures and writes, while the
+others wait, however long it takes.
 """
 
+import textwrap
 import time
-from collections.abc import Generator
+import traceback
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,7 @@ import torch.distributed as dist
 from lightning.fabric import Fabric
 from pydantic import ValidationError
 
+from radiograph.errors import RadiographError
 from training.config.engine import EngineConfig
 from training.config.experiments import (
     PROBE_METRICS,
@@ -27,7 +31,7 @@ from training.config.experiments import (
     TablesConfig,
     ValidationSchedule,
 )
-from training.config.files import load
+from training.config.files import describe_error, load
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.config.run import Protocol
@@ -63,7 +67,7 @@ from training.pretrain.pretrain import pretrain
 
 @dataclass(frozen=True)
 class Missing:
-    """A cell that could not be computed.
+    """A cell that cannot be computed here.
 
     Attributes:
         cell: the cell.
@@ -72,6 +76,22 @@ class Missing:
 
     cell: Cell
     reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A cell that ended in an error, which its folder records.
+
+    Attributes:
+        cell: the cell.
+        reason: the error in one line.
+    """
+
+    cell: Cell
+    reason: str
+
+
+Outcome = Result | Missing | Failed
 
 
 def pretraining_of(config: TablesConfig, checkpoint: Path | None) -> PretrainConfig:
@@ -91,8 +111,8 @@ def pretraining_of(config: TablesConfig, checkpoint: Path | None) -> PretrainCon
 
 def run(
     job: TableJob, out: Path, cache_folder: Path, *, keep_weights: bool = True
-) -> Generator[Result | Missing, None, None]:
-    """Compute the missing cells; the first process yields each result once it is there.
+) -> Generator[Outcome, None, None]:
+    """Compute the missing cells; the first process yields the outcome of each.
 
     Args:
         job: the table.
@@ -120,25 +140,40 @@ def run(
             yield found
 
 
+def one_line(error: Exception) -> str:
+    """Return an error in one line, with its type unless the project words the message itself."""
+    text = describe_error(error) if isinstance(error, ValueError) else str(error)
+    line = textwrap.shorten("; ".join(text.splitlines()), 500)
+    named = isinstance(error, (RadiographError, OSError, ValueError))
+    return line if named and line else f"{type(error).__name__}: {line}"
+
+
 def is_first() -> bool:
     """Return whether this is the process that measures and writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def undone(job: TableJob, folder: ResultFolder) -> list[Cell]:
-    """Return the cells without a result.
+    """Return the cells without a result; those that failed before are the last.
 
     Raises:
         ValueError: a result is broken, or of another checkpoint.
     """
     digests = {name: sha256(path) for name, path in job.checkpoints.items()}
     expected = {cell: digests.get(source(cell) or "") for cell in cells(job)}
-    return [cell for cell, digest in expected.items() if folder.result(cell, digest) is None]
+    found = [cell for cell, digest in expected.items() if folder.result(cell, digest) is None]
+    return sorted(found, key=lambda cell: bool(folder.failure(cell)))
 
 
 def missing(job: TableJob, cell: Cell) -> str:
     """Return every reason why a cell cannot be computed here, or ""."""
-    reasons = [_no_start(job, cell)]
+    return "; ".join(obstacles(job, cell))
+
+
+def obstacles(job: TableJob, cell: Cell) -> Iterator[str]:
+    """Yield each reason why a cell cannot be computed here: its start, then each data set."""
+    if reason := _no_start(job, cell):
+        yield reason
     data = job.config.tasks[cell.task].data
     needed: list[tuple[str, Protocol]] = [(data, cell.protocol)]
     own = {*job.config.arms, *((PRETRAINED,) if job.config.pretrains else ())}
@@ -151,8 +186,7 @@ def missing(job: TableJob, cell: Cell) -> str:
         try:
             open_reader(job.data, name, protocol)
         except (MissingData, DataError) as error:
-            reasons.append(str(error))
-    return "; ".join(filter(None, reasons))
+            yield str(error)
 
 
 def _no_start(job: TableJob, cell: Cell) -> str:
@@ -188,30 +222,58 @@ class _Runner:
         self._fabric, self._cache_folder = fabric, cache_folder
         self._frozen: _FrozenStart | None = None
 
-    def compute(self, cell: Cell) -> Result | Missing | None:
+    def compute(self, cell: Cell) -> Outcome | None:
         """Return the result or the reason why there is none; None in all but the first process."""
         reason: str = self._fabric.broadcast(missing(self._job, cell))
         if reason:
             return Missing(cell, reason)
         began = time.monotonic()
-        probe = self._job.config.probe(cell.task)
         try:
             start = self._checkpoint(cell)
-            trained = start
-            if probe is None and self._job.config.tasks[cell.task].trains:
-                config = self._with_validation(cell, start)
-                trained = finetune(config, self._folder.run(cell), self._cache_folder)
+            trained = self._train(cell, start)
         except DataError as error:  # every process meets it: each reads the data set
             return Missing(cell, str(error))
-        found: Result | Missing | None = None
+        except Exception as error:  # no fault of one cell may stop the others
+            failed = self._failed(cell, error)
+            if self._fabric.world_size > 1 and isinstance(error, RuntimeError):
+                raise  # such as too little memory in this process: the others wait for its part
+            return failed
+        found: Outcome | None = None
         with self._fabric.rank_zero_first():
-            if self._fabric.is_global_zero and probe is not None:
+            if self._fabric.is_global_zero:
+                found = self._measured_or_failed(cell, trained, start, began)
+        return found
+
+    def _train(self, cell: Cell, start: Path | None) -> Path | None:
+        """Return the checkpoint to measure: that of the cell's fine-tuning, or its start."""
+        if self._job.config.probe(cell.task) or not self._job.config.tasks[cell.task].trains:
+            return start
+        config = self._with_validation(cell, start)
+        return finetune(config, self._folder.run(cell), self._cache_folder)
+
+    def _measured_or_failed(
+        self, cell: Cell, trained: Path | None, start: Path | None, began: float
+    ) -> Outcome | None:
+        """Probe or measure a cell and keep its result; only the first process does."""
+        probe = self._job.config.probe(cell.task)
+        found: Outcome | None = None
+        try:
+            if probe is not None:
                 found = self._probe(cell, probe, start)
-            elif self._fabric.is_global_zero and trained:
+            elif trained:
                 found = self._measure(cell, trained, start, began)
             if isinstance(found, Result):
                 self._folder.keep(found)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._failed(cell, error)
         return found
+
+    def _failed(self, cell: Cell, error: Exception) -> Failed:
+        """Record an error in the cell's folder."""
+        reason = one_line(error)
+        if self._fabric.is_global_zero:
+            self._folder.keep_failure(cell, reason, traceback.format_exc())
+        return Failed(cell, reason)
 
     def _checkpoint(self, cell: Cell) -> Path | None:
         """Return the checkpoint that a cell starts from; pre-train it if there is none."""

@@ -10,16 +10,27 @@ import pytest
 import torch
 import yaml
 
+from radiograph.errors import TaskNotOffered
 from tests.builders.distributed.torchrun import torchrun
 from tests.builders.engine.killing import killed_at_its_first_checkpoint
 from tests.builders.training import tiny_tables
 from training.config.experiments import TablesConfig
 from training.config.pretrain import ImportedConfig
 from training.engine import trainer
+from training.experiments import run as running
 from training.experiments.plan import Cell, TableJob, cells, finetuning
 from training.experiments.render import markdown, table_entries
 from training.experiments.result_store import Result, ResultFolder, sha256
-from training.experiments.run import Missing, missing, pretraining_of, run, undone, with_validation
+from training.experiments.run import (
+    Failed,
+    Missing,
+    missing,
+    one_line,
+    pretraining_of,
+    run,
+    undone,
+    with_validation,
+)
 from training.git_commit import current_commit
 from training.pretrain.pretrain import pretrain
 
@@ -176,6 +187,68 @@ def test_a_data_set_that_is_broken_is_named_and_stops_nothing(
     assert all(isinstance(one, Missing) and one.reason for one in found)
     assert isinstance(found[0], Missing)
     assert "has no column patient_id" in found[0].reason
+
+
+@pytest.mark.parametrize("part", ["finetune", "measure"])
+def test_a_cell_that_fails_is_recorded_stops_no_other_and_is_tried_again(
+    fourth: TableJob, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    two = replace(fourth, request=replace(fourth.request, only=(tiny_tables.SET,)))
+    first, second = cells(two)
+    folder, works, called = ResultFolder(tmp_path), getattr(running, part), []
+
+    def fails_once(*given: object) -> object:
+        called.append(given)
+        if len(called) == 1:
+            raise RuntimeError("size mismatch:\n  7 rows, 8 rows")
+        return works(*given)
+
+    monkeypatch.setattr(running, part, fails_once)
+    failed, done = run(two, tmp_path, cache)
+    reason = "RuntimeError: size mismatch:; 7 rows, 8 rows"
+    assert failed == Failed(first, reason)
+    assert isinstance(done, Result)
+    assert done.cell == second
+    assert folder.failure(first) == reason
+    assert "Traceback" in (folder.run(first) / "failed.txt").read_text()
+    page = markdown(two, folder, table_entries(two, folder, {}))
+    assert f"1. failed: {reason}\n" in page
+    (again,) = run(two, tmp_path, cache)
+    assert isinstance(again, Result)
+    assert again.cell == first
+    assert folder.failure(first) == ""
+
+
+def test_cells_that_failed_are_tried_after_the_rest(job: TableJob, tmp_path: Path) -> None:
+    folder, every = ResultFolder(tmp_path), cells(job)
+    folder.keep_failure(every[1], "out of memory", "Traceback")
+    assert undone(job, folder) == [every[0], *every[2:], every[1]]
+
+
+def test_an_interrupt_is_no_failure_of_a_cell(
+    job: TableJob, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "finetune", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run(job, tmp_path, cache))
+    assert ResultFolder(tmp_path).failure(cells(job)[0]) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (TaskNotOffered("no head"), "no head"),
+        (ValueError("two\nlines"), "two; lines"),
+        (KeyError("name"), "KeyError: 'name'"),
+        (OSError(), "OSError: "),
+        (MemoryError("x" * 600), "MemoryError: [...]"),
+    ],
+)
+def test_an_error_is_told_in_a_line(error: Exception, line: str) -> None:
+    assert one_line(error) == line
 
 
 def test_a_cell_killed_before_it_was_measured_is_not_trained_again(
