@@ -58,6 +58,31 @@ class ReleasedAugmentConfig(StrictModel):
     """The contrast factor about the mean lies between 1 - contrast and 1 + contrast."""
 
 
+class ShiftScaleRotateConfig(StrictModel):
+    """Augmentation of MGCA's segmentation: scaled and rotated images, intensities unchanged."""
+
+    kind: Literal["shift_scale_rotate"]
+    rotate_deg: float = Field(default=10.0, ge=0, le=45)
+    """Largest rotation in either direction, in degrees."""
+    scale: float = Field(default=0.1, ge=0, lt=1)
+    """The scale factor lies between 1 - scale and 1 + scale."""
+    translate: float = Field(default=0.0, ge=0, lt=1)
+    """Largest shift along each axis, as a fraction of the image side; 0 in the released code."""
+    share: float = Field(default=0.5, ge=0, le=1)
+    """Probability that an image is changed."""
+
+
+class CropConfig(StrictModel):
+    """Random square of each image at its own resolution, as in MGCA's linear classification.
+
+    Validation, evaluation and service see the whole image, in which everything has the same size.
+    """
+
+    kind: Literal["crop"]
+    crop_px: int = Field(default=224, ge=32, multiple_of=32)
+    """Side of the square."""
+
+
 class NoAugmentConfig(StrictModel):
     """No augmentation; the features of a frozen encoder are then computed once and kept."""
 
@@ -74,6 +99,8 @@ Augmentation = Annotated[
     Annotated[AugmentConfig, Tag("affine")]
     | Annotated[PaperAugmentConfig, Tag("paper")]
     | Annotated[ReleasedAugmentConfig, Tag("released")]
+    | Annotated[ShiftScaleRotateConfig, Tag("shift_scale_rotate")]
+    | Annotated[CropConfig, Tag("crop")]
     | Annotated[NoAugmentConfig, Tag("none")],
     Discriminator(_augment_kind),
 ]

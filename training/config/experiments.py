@@ -55,6 +55,8 @@ class Recipe(StrictModel):
     that of a step, which all processes share."""
     at: dict[Fraction, Keys] = Field(default_factory=dict)
     """Keys that differ at a fraction of the labels."""
+    mgca: Keys = Field(default_factory=dict)
+    """Keys that differ under `protocol: mgca`."""
     look: ValidationSchedule | None = None
     """null keeps the weights of the last step."""
     probe: ProbeConfig | None = None
@@ -64,8 +66,8 @@ class Recipe(StrictModel):
     def _is_a_fine_tuning_or_a_probe(self) -> Self:
         if (self.run is None) is (self.probe is None):
             raise ValueError("a recipe needs either run or probe")
-        if self.probe is not None and (self.at or self.look):
-            raise ValueError("at and look belong to a fine-tuning, not to a probe")
+        if self.probe is not None and (self.at or self.look or self.mgca):
+            raise ValueError("at, look and mgca belong to a fine-tuning, not to a probe")
         return self
 
 

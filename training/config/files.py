@@ -18,7 +18,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 """Folder of the shipped configurations."""
 RunConfig = Annotated[PretrainConfig | FinetuneConfig, Field(discriminator="kind")]
 """Configuration of either kind of run, told apart by `kind`."""
-_UNION_TAGS = {"run", "pretrain", "finetune", "affine", "paper", "released", "none"}
+_UNION_TAGS = {"run", "pretrain", "finetune", "affine", "paper", "released", "none", "crop"}
+_UNION_TAGS |= {"shift_scale_rotate"}
 """Members of the locations that pydantic reports which are no keys of the YAML."""
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)

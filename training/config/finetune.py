@@ -16,6 +16,10 @@ Detector = Literal["centre", "yolov3", "fcos"]
 """Detection head: ours on the decoder, or one on the encoder's strides 8, 16 and 32, which is
 YOLOv3 (as in the paper) or FCOS."""
 
+MaskLoss = Literal["dice_bce", "mgca"]
+"""Loss of the masks: Dice + cross-entropy of each map, or 10 * focal - log(Dice) of the joined
+batch, as in MGCA."""
+
 
 class ChooseConfig(StrictModel):
     """Selection of the weights with the best result on the validation split."""
@@ -44,6 +48,8 @@ class FinetuneConfig(BaseRunConfig):
     they fit."""
     anatomy_weight: float = Field(default=1.0, gt=0)
     """Weight of the segmentation loss relative to the losses of the other heads."""
+    mask_loss: MaskLoss = "dice_bce"
+    """Loss of the masks."""
     freeze_trunk: bool = False
     """Train the heads only; they can then be published on the trunk that is already served."""
     freeze_encoder: bool = False
@@ -106,6 +112,12 @@ class FinetuneConfig(BaseRunConfig):
             raise ValueError(
                 f"choose.by: {self.choose.by} needs a head that this run does not have"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _crop_is_for_findings(self) -> Self:
+        if self.augment.kind == "crop" and (self.masks or self.boxes or self.regions):
+            raise ValueError("augment: a crop suits findings alone: no masks, boxes or regions")
         return self
 
     @model_validator(mode="after")

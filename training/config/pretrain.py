@@ -8,7 +8,7 @@ from radiograph.strict_model import StrictModel
 from training.config.model import ModelConfig
 from training.config.run import BaseRunConfig
 
-Threshold = Literal["p85", "p75", "median", "gmm"]
+Threshold = Literal["p85", "p75", "median", "mean", "gmm"]
 """Rule that binarises attention scores into a pseudo mask."""
 Upsampling = Literal["bilinear", "nearest"]
 """Interpolation of attention scores to the size of the image."""
@@ -54,8 +54,8 @@ class PretrainConfig(BaseRunConfig):
     """Loss against the pseudo mask: 0.5 * (Dice of probabilities + BCE), or the released code's
     Dice of raw logits + 0.2 * BCE."""
     threshold: Threshold = "p85"
-    """Percentile of each image's scores above which the pseudo mask is 1; `gmm` is the higher
-    of two Gaussians fitted to them."""
+    """Percentile of each image's scores above which the pseudo mask is 1, or their mean; `gmm` is
+    the higher of two Gaussians fitted to them."""
     upsampling: Upsampling = "bilinear"
     """Interpolation of the attention scores to the size of the image."""
     body_mask: bool = True

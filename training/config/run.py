@@ -1,9 +1,9 @@
 """Keys that every training run has in common, and the rows that a run reads."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
@@ -53,3 +53,9 @@ class BaseRunConfig(StrictModel):
     """Random augmentation of the training images."""
     engine: EngineConfig = EngineConfig()
     """Devices, data loading and logging."""
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.augment.kind == "crop" and self.augment.crop_px > self.preprocess.size_px:
+            raise ValueError("augment.crop_px: a crop is not larger than preprocess.size_px")
+        return self

@@ -1,7 +1,7 @@
 """Cells of a table: their start, their training, and the configuration of each.
 
     table x rows x columns x fractions x seeds x protocols -> cells
-    cell -> FinetuneConfig = shared + recipe + recipe at the fraction + task, data and start
+    cell -> FinetuneConfig = shared + recipe, at its fraction and protocol + task, data and start
          or ProbeConfig    = recipe
 
 Two tables that need the same figure share its cell: the name of a cell says everything that its
@@ -261,7 +261,9 @@ def finetuning(job: TableJob, cell: Cell, checkpoint: Path | None) -> FinetuneCo
     if recipe.run is None:
         raise ValueError(f"{cell.name} is a probe, not a fine-tuning")
     at = recipe.at.get(cell.fraction, {}) if cell.fraction is not None else {}
-    keys = merged(job.config.shared, recipe.run, at, task.run, _start(job, cell, checkpoint))
+    published = recipe.mgca if cell.protocol == "mgca" else {}
+    start = _start(job, cell, checkpoint)
+    keys = merged(job.config.shared, recipe.run, at, published, task.run, start)
     about: Keys = {
         "data": {"root": job.data, "tables": [task.data], "protocol": cell.protocol},
         "fraction": cell.fraction,

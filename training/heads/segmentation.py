@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 from torch import Tensor, nn
 
 from radiograph.manifest import HeadSpec, Task
-from training.config.finetune import FinetuneConfig
+from training.config.finetune import FinetuneConfig, MaskLoss
 from training.heads.head import HeadsBatch, TrainableHead
-from training.losses.segmentation import known_mask_loss
+from training.losses.segmentation import known_mask_loss, mgca_mask_loss
 from training.model.g2d import G2D
 
 
@@ -20,16 +20,20 @@ class SegmentHead(TrainableHead):
     inputs = ("decoder_1",)
     settings: ClassVar[frozenset[str]] = frozenset({"masks", "clean"})
 
-    def __init__(self, channels: int, labels: int, loss_weight: float = 1.0) -> None:
+    def __init__(
+        self, channels: int, labels: int, loss_weight: float = 1.0, loss: MaskLoss = "dice_bce"
+    ) -> None:
         """Build the convolution.
 
         Args:
             channels: channels of the decoder's map of stride 1.
             labels: number of labels, K.
             loss_weight: factor of the loss.
+            loss: loss of the masks.
         """
         super().__init__()
         self.loss_weight = loss_weight
+        self.loss = mgca_mask_loss if loss == "mgca" else known_mask_loss
         self.conv = nn.Conv2d(channels, labels, 3, padding=1)
 
     @classmethod
@@ -49,14 +53,15 @@ class SegmentHead(TrainableHead):
     @classmethod
     def build(cls, config: FinetuneConfig, g2d: G2D) -> Self:
         """Build the head on the decoder's map of full resolution."""
-        return cls(g2d.channels("decoder_1"), len(config.masks), config.anatomy_weight)
+        channels, labels = g2d.channels("decoder_1"), len(config.masks)
+        return cls(channels, labels, config.anatomy_weight, config.mask_loss)
 
     def forward(self, decoder_1: Tensor) -> dict[str, Tensor]:
         """Return `logits`, B x K x S x S, for a map B x c x S x S."""
         return {"logits": self.conv(decoder_1)}
 
     def losses(self, features: Mapping[str, Tensor], batch: HeadsBatch) -> dict[str, Tensor]:
-        """Return Dice and cross-entropy of the annotated masks as `anatomy`."""
+        """Return the loss of the annotated masks as `anatomy`."""
         logits, truth = self.outputs(features)["logits"], batch.radiographs
-        loss = known_mask_loss(logits, truth.masks, truth.masks_known, truth.counted)
+        loss = self.loss(logits, truth.masks, truth.masks_known, truth.counted)
         return {self.name: self.loss_weight * loss}

@@ -170,6 +170,9 @@ def _binarised(scores: Tensor, body: Tensor, threshold: Threshold) -> Tensor:
     rows = scores.flatten(0, 1).flatten(1)  # BK x HW, one map per row
     if threshold == "gmm":
         high = high_scores(rows, body.flatten(0, 1).flatten(1))
+    elif threshold == "mean":
+        above_least = rows - rows.amin(dim=1, keepdim=True)  # the mean of equal scores is exact
+        high = above_least > above_least.mean(dim=1, keepdim=True)
     else:
         high = rows > percentile(rows, QUANTILES[threshold])
     return high.view_as(scores).float()

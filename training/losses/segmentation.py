@@ -1,4 +1,4 @@
-"""Losses of masks and of the decoder: Dice, binary cross-entropy and reconstruction."""
+"""Losses of masks and of the decoder: Dice, binary cross-entropy, focal and reconstruction."""
 
 import torch
 import torch.nn.functional as F
@@ -107,3 +107,29 @@ def known_mask_loss(logits: Tensor, target: Tensor, known: Tensor, counted: Tens
     each = soft_dice_loss(logits, target, weight) + pixel_bce(logits, target, weight)
     share = known.to(each.dtype)
     return torch.sum(each * share) / share.sum().clamp_min(1.0)
+
+
+def mgca_mask_loss(logits: Tensor, target: Tensor, known: Tensor, counted: Tensor) -> Tensor:
+    """Return 10 * focal loss - log(Dice) of all annotated pixels of the batch together.
+
+    The focal loss is the mean of (1 - p)^2 * -log(p), where p is the probability of the true class
+    of a pixel. Dice is that of the joined batch, not the mean over the images.
+
+    Source: segmentation of MGCA (Wang et al., NeurIPS 2022), released code.
+
+    Args:
+        logits: B x K x H x W.
+        target: same shape, 0 or 1.
+        known: B x K bool, True if the map was annotated.
+        counted: B x 1 x H x W, 0 where the annotation says "ignore".
+
+    Returns:
+        A scalar; 0 if nothing is known.
+    """
+    weight = counted * known[:, :, None, None].to(counted.dtype)  # B x K x H x W
+    entropy = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    each = (1 - torch.exp(-entropy)).square() * entropy  # the entropy is -log(p)
+    focal = (each * weight).sum() / weight.sum().clamp_min(1.0)
+    probability, true = logits.float().sigmoid() * weight, target * weight
+    overlap, total = (probability * true).sum(), probability.sum() + true.sum()
+    return 10 * focal - torch.log((2 * overlap + 1) / (total + 1))

@@ -162,7 +162,7 @@ def test_changes_reach_nested_keys_and_are_parsed_as_yaml() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("threshold=otsu", "threshold: Input should be 'p85', 'p75', 'median' or 'gmm'"),
+        ("threshold=otsu", "threshold: Input should be 'p85', 'p75', 'median', 'mean' or 'gmm'"),
         ("decoder_loss=masks", "decoder_loss: Input should be"),
         ("mask_loss=dice", "mask_loss: Input should be"),
         ("upsampling=cubic", "upsampling: Input should be"),
@@ -174,6 +174,9 @@ def test_changes_reach_nested_keys_and_are_parsed_as_yaml() -> None:
         ("augment={kind: flip}", "does not match any of the expected tags"),
         ("augment.flip=true", "augment.flip: Extra inputs"),
         ("augment.distortion=1.0", "augment.distortion: Input should be less"),
+        ("augment={kind: crop, crop_px: 256}", "augment.crop_px: a crop is not larger"),
+        ("augment={kind: crop, crop_px: 100}", "augment.crop_px: Input should be a multiple of 32"),
+        ("augment={kind: shift_scale_rotate, share: 2}", "augment.share: Input should be less"),
         ("optimiser.restart_every=0", "optimiser.restart_every: Input should be greater"),
         ("optimiser.lr=fast", "optimiser.lr: Input should be a valid number"),
         ("threshold.p=85", "threshold is a value and has no keys"),

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.builders.training import tiny_tables
+from training.config.augmentation import CropConfig, ShiftScaleRotateConfig
 from training.config.experiments import Keys, TablesConfig
 from training.config.files import load, load_tables
 from training.config.finetune import FinetuneConfig
@@ -132,6 +133,22 @@ def test_the_recipes_are_the_paper_s(
     assert not config.keep_alignment
 
 
+def test_the_published_protocol_has_the_loss_and_the_augmentation_of_its_code() -> None:
+    for task, fraction in (("siim_segment", 0.1), ("rsna_segment", 1.0)):
+        mgca = _config("1", task, fraction, protocols=("mgca",))
+        assert mgca.mask_loss == "mgca"
+        assert mgca.augment == ShiftScaleRotateConfig(
+            kind="shift_scale_rotate", rotate_deg=10, scale=0.1, translate=0, share=0.5
+        )
+    linear = _config("4", "covidx_linear", 0.1, protocols=("mgca",))
+    assert linear.preprocess.size_px == 256
+    assert linear.augment == CropConfig(kind="crop", crop_px=224)
+    for task, table in (("siim_segment", "1"), ("covidx_linear", "4")):
+        sound = _config(table, task, 0.1)
+        assert (sound.mask_loss, sound.augment.kind) == ("dice_bce", "none")
+        assert sound.preprocess.size_px == 224
+
+
 def test_the_decoder_is_transferred_where_one_was_trained() -> None:
     job = _job("5")
     fresh = {
@@ -217,6 +234,7 @@ def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
         (("recipes", "linear", "run"), None, "needs either run or probe"),
         (("recipes", "linear", "probe"), _PROBE, "needs either run or probe"),
         (("recipes", "linear"), {"probe": _PROBE, "look": {"by": "loss"}}, "belong to a fine-tun"),
+        (("recipes", "linear"), {"probe": _PROBE, "mgca": {"epochs": 1}}, "belong to a fine-tun"),
         (("recipes", "linear"), {"probe": _PROBE | {"repeats": 3}}, "repeats"),
         (("recipes", "linear"), {"probe": _PROBE, "run": {}}, "needs either run or probe"),
     ],

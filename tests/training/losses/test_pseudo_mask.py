@@ -43,6 +43,13 @@ def test_of_a_hundred_different_scores_the_highest_are_the_mask(
     assert torch.equal(_plain(attention, threshold=threshold), expected)
 
 
+def test_scores_above_the_mean_are_the_mask() -> None:
+    attention = torch.tensor([[0.0, 1.0], [2.0, 9.0]]).view(1, 1, 2, 2)  # mean 3, median 1.5
+    expected = torch.tensor([[0.0, 0.0], [0.0, 1.0]]).view(1, 1, 2, 2)
+    assert torch.equal(_plain(attention, threshold="mean"), expected)
+    assert not _plain(torch.full((1, 1, 2, 2), 0.25), threshold="mean").any()  # none is above
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.75, 0.85, 1.0])
 @pytest.mark.parametrize("count", [1, 2, 7, 100, 1001])
 def test_a_percentile_is_that_of_numpy(count: int, share: float) -> None:

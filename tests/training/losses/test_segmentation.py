@@ -7,6 +7,7 @@ import torch
 
 from training.losses.segmentation import (
     known_mask_loss,
+    mgca_mask_loss,
     pixel_bce,
     pseudo_alignment_loss,
     reconstruction_loss,
@@ -92,3 +93,36 @@ def test_maps_that_are_not_known_do_not_count() -> None:
     one = known_mask_loss(logits, target, known, counted)
     assert one.item() == pytest.approx(0.5 + math.log(2))
     assert known_mask_loss(logits, target, known & False, counted).item() == 0.0
+
+
+def test_the_loss_of_mgca_is_ten_times_focal_minus_log_dice() -> None:
+    """Every pixel has probability 1/2: focal 1/4 * log 2, Dice (2 * 1/2 + 1) / (2 + 1 + 1)."""
+    known, counted = torch.tensor([[True]]), torch.ones(1, 1, 2, 2)
+    loss = mgca_mask_loss(torch.zeros(1, 1, 2, 2), ONE_OF_FOUR, known, counted)
+    assert loss.item() == pytest.approx(10 * math.log(2) / 4 + math.log(2))
+
+
+def test_the_dice_of_mgca_is_that_of_the_joined_batch() -> None:
+    logits = torch.tensor([0.0, math.log(3)]).view(2, 1, 1, 1)  # probabilities 1/2 and 3/4
+    target = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1)
+    focal = (0.5**2 * math.log(2) + 0.75**2 * math.log(4)) / 2
+    dice = (2 * 0.5 + 1) / (0.5 + 0.75 + 1 + 1)
+    loss = mgca_mask_loss(logits, target, torch.ones(2, 1).bool(), torch.ones(2, 1, 1, 1))
+    assert loss.item() == pytest.approx(10 * focal - math.log(dice))
+
+
+def test_the_loss_of_mgca_leaves_out_what_is_not_annotated() -> None:
+    logits = torch.tensor([[[[0.0, 9.0]], [[9.0, 9.0]]]])  # 1 x 2 x 1 x 2
+    target = torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]]]])
+    known, counted = torch.tensor([[True, False]]), torch.tensor([[[[1.0, 0.0]]]])
+    loss = mgca_mask_loss(logits, target, known, counted)
+    assert loss.item() == pytest.approx(10 * math.log(2) / 4 - math.log(2 / 2.5))
+    assert mgca_mask_loss(logits, target, known & False, counted).item() == 0.0
+
+
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+def test_the_loss_of_mgca_and_its_gradient_are_finite_for_certain_maps(logit: float) -> None:
+    logits = torch.full((1, 1, 2, 2), logit, requires_grad=True)
+    mgca_mask_loss(logits, ONE_OF_FOUR, torch.tensor([[True]]), torch.ones(1, 1, 2, 2)).backward()
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())

@@ -1,10 +1,12 @@
 """Random augmentation of a batch of training images, with their masks and boxes.
 
-    kind      geometry               intensity
-    affine    rotate, scale, shift   gamma, contrast, noise   ours
-    paper     perspective            auto contrast            its grayscale has no effect here
-    released  rotate, shear          brightness, contrast     of the released code
-    none      -                      -
+    kind                geometry               intensity
+    affine              rotate, scale, shift   gamma, contrast, noise   ours
+    paper               perspective            auto contrast            grayscale: no effect here
+    released            rotate, shear          brightness, contrast     of the released code
+    shift_scale_rotate  rotate, scale, shift   -                        of MGCA's segmentation
+    crop                a random square        -                        of MGCA's classification
+    none                -                      -
 
 Never a flip: it would swap the patient's left and right. All random numbers come from a generator
 that the caller seeds, so that a resumed run sees the same images. The numbers, a few for each
@@ -20,13 +22,15 @@ from torch import Generator, Tensor
 from training.config.augmentation import (
     Augmentation,
     AugmentConfig,
+    CropConfig,
     NoAugmentConfig,
     PaperAugmentConfig,
     ReleasedAugmentConfig,
+    ShiftScaleRotateConfig,
 )
 from training.data.batches import warp
 
-_Changing = AugmentConfig | PaperAugmentConfig | ReleasedAugmentConfig
+_Changing = AugmentConfig | PaperAugmentConfig | ReleasedAugmentConfig | ShiftScaleRotateConfig
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Augmented:
     """An augmented batch.
 
     Attributes:
-        images: B x 1 x S x S in [0, 1].
+        images: B x 1 x S x S in [0, 1]; a crop is smaller than the images that were given.
         masks: B x S x S, uint8 bits, or None.
         matrix: B x 3 x 3 on the CPU, old -> new coordinates, as fractions of the image side.
     """
@@ -69,6 +73,8 @@ def augment(
     """
     if isinstance(config, NoAugmentConfig):
         return Augmented(images, masks, torch.eye(3).expand(len(images), 3, 3))
+    if isinstance(config, CropConfig):
+        return _crop(images, masks, config.crop_px, generator)
     matrix = _geometry(len(images), config, generator)
     grid = warp.sampling_grid(matrix, images.shape[-1], images.device)
     moved = warp.warp(images, grid, "bilinear")
@@ -78,11 +84,30 @@ def augment(
     return Augmented(_intensity(moved, config, generator), bits, matrix)
 
 
+def _crop(images: Tensor, masks: Tensor | None, crop_px: int, generator: Generator) -> Augmented:
+    """Cut a random square out of each image; every position is equally likely."""
+    count, side_px = len(images), images.shape[-1]
+    corners = torch.randint(side_px - crop_px + 1, (count, 2), generator=generator)  # B x (x, y)
+    squares = [(slice(y, y + crop_px), slice(x, x + crop_px)) for x, y in corners.tolist()]
+    cut = torch.stack([image[:, ys, xs] for image, (ys, xs) in zip(images, squares, strict=True)])
+    bits = None
+    if masks is not None:
+        bits = torch.stack([mask[square] for mask, square in zip(masks, squares, strict=True)])
+    matrix = torch.eye(3).repeat(count, 1, 1)
+    matrix[:, :2] *= side_px / crop_px
+    matrix[:, :2, 2] = -corners / crop_px
+    return Augmented(cut, bits, matrix)
+
+
 def _geometry(count: int, config: _Changing, generator: Generator) -> Tensor:
     if isinstance(config, PaperAugmentConfig):
         return _perspective(count, config, generator)
     if isinstance(config, ReleasedAugmentConfig):
         return _rotation_and_shear(count, config, generator)
+    if isinstance(config, ShiftScaleRotateConfig):
+        drawn = _similarity(count, config, generator)
+        chosen = torch.rand(count, generator=generator) < config.share
+        return torch.where(chosen.view(-1, 1, 1), drawn, torch.eye(3))
     return _similarity(count, config, generator)
 
 
@@ -91,6 +116,8 @@ def _intensity(images: Tensor, config: _Changing, generator: Generator) -> Tenso
         return _autocontrast(images, config.autocontrast_share, generator)
     if isinstance(config, ReleasedAugmentConfig):
         return _jitter(images, config, generator)
+    if isinstance(config, ShiftScaleRotateConfig):
+        return images
     return _gamma_contrast_noise(images, config, generator)
 
 
@@ -108,7 +135,9 @@ def _matrices(rows: list[list[Tensor]]) -> Tensor:
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
-def _similarity(count: int, config: AugmentConfig, generator: Generator) -> Tensor:
+def _similarity(
+    count: int, config: AugmentConfig | ShiftScaleRotateConfig, generator: Generator
+) -> Tensor:
     """Draw rotations, scales and shifts, B x 3 x 3."""
     angle = _uniform(count, -config.rotate_deg, config.rotate_deg, generator) * math.pi / 180
     scale = _uniform(count, 1 - config.scale, 1 + config.scale, generator)

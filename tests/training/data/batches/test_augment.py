@@ -6,8 +6,10 @@ import torch
 from training.config.augmentation import (
     Augmentation,
     AugmentConfig,
+    CropConfig,
     PaperAugmentConfig,
     ReleasedAugmentConfig,
+    ShiftScaleRotateConfig,
 )
 from training.data.batches import warp
 from training.data.batches.augment import augment
@@ -18,7 +20,8 @@ STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, n
 PAPER = PaperAugmentConfig(kind="paper")
 RELEASED = ReleasedAugmentConfig(kind="released")
 STRONG_PAPER = PaperAugmentConfig(kind="paper", perspective_share=1.0, autocontrast_share=0.0)
-KINDS: list[Augmentation] = [AugmentConfig(), STRONG_PAPER, RELEASED]
+MGCA = ShiftScaleRotateConfig(kind="shift_scale_rotate")
+KINDS: list[Augmentation] = [AugmentConfig(), STRONG_PAPER, RELEASED, MGCA]
 BY_KIND = pytest.mark.parametrize("config", KINDS, ids=lambda config: str(config.kind))
 
 
@@ -159,3 +162,36 @@ def test_the_released_changes_keep_within_their_angles_and_factors() -> None:
     assert 0.75 < middle.min() < 0.85
     assert 1.15 < middle.max() < 1.25
     torch.testing.assert_close(torch.linalg.det(linear), torch.ones(300))  # no scaling
+
+
+def test_half_of_the_images_are_scaled_by_a_tenth_and_rotated_by_ten_degrees_at_most() -> None:
+    changed = augment(torch.full((400, 1, 8, 8), 0.5), None, MGCA, _generator())
+    linear = changed.matrix[:, :2, :2]
+    still = (linear - torch.eye(2)).abs().amax(dim=(1, 2)) < 1e-6
+    assert 0.4 < still.float().mean() < 0.6
+    moved = linear[~still]
+    angle = torch.atan2(moved[:, 1, 0], moved[:, 0, 0]).rad2deg()
+    assert 9 < angle.abs().max() <= 10.01
+    scale = torch.linalg.det(moved).sqrt()
+    assert 0.9 <= scale.min() < 0.92
+    assert 1.08 < scale.max() <= 1.1
+    centre = warp.move(torch.tensor([[0.5, 0.5]]), changed.matrix)
+    torch.testing.assert_close(centre, torch.full_like(centre, 0.5))  # nothing is shifted
+    torch.testing.assert_close(changed.images[:, 0, 4, 4], torch.full((400,), 0.5))
+
+
+def test_a_crop_is_a_square_of_the_image_wherever_it_fits() -> None:
+    side, crop = 40, CropConfig(kind="crop", crop_px=32)
+    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    image = (row * side + column).float() / side**2  # every pixel knows its place
+    masks = (row % 3 + 1).to(torch.uint8).expand(300, side, side)
+    changed = augment(image.expand(300, 1, side, side), masks, crop, _generator())
+    assert changed.images.shape == (300, 1, 32, 32)
+    assert changed.masks is not None
+    corners = (changed.images[:, 0, 0, 0] * side**2).round().long()
+    assert set((corners // side).tolist()) == set((corners % side).tolist()) == set(range(9))
+    y, x = int(corners[0]) // side, int(corners[0]) % side
+    assert torch.equal(changed.images[0, 0], image[y : y + 32, x : x + 32])
+    assert torch.equal(changed.masks[0], masks[0, y : y + 32, x : x + 32])
+    box = changed.move_boxes(0, torch.tensor([[10.0, 12.0, 30.0, 31.0]]) / side)[0] * 32
+    assert box.tolist() == pytest.approx([10 - x, 12 - y, 30 - x, 31 - y], abs=1e-4)
