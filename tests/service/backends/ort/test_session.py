@@ -1,12 +1,16 @@
 """The requested hardware must compute; nothing falls back to the CPU silently."""
 
+import resource
 from pathlib import Path
 
+import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from service.backends.factory import backend_factory
-from service.backends.ort.session import OrtOptions, providers
+from service.backends.ort.session import OrtOptions, open_session, providers
 from service.errors import ProviderUnavailable
 from service.settings import RuntimeSettings, Settings
 
@@ -55,3 +59,27 @@ def test_the_options_follow_from_the_settings(
     options = OrtOptions.of(Settings.of(provider=provider, workers=workers))
     assert (options.concurrent, options.on_device) == (concurrent, on_device)
     assert options.device[0] == ("cuda" if on_device else "cpu")
+
+
+def test_a_session_takes_the_memory_that_another_one_has_left() -> None:
+    mib = 40  # beyond what the C library ever keeps, so that without an arena its pages are new
+    graph = helper.make_graph(
+        [
+            helper.make_node("Expand", ["x", "shape"], ["wide"]),
+            helper.make_node("ReduceSum", ["wide"], ["y"], keepdims=0),
+        ],
+        "wide",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
+        [helper.make_tensor("shape", TensorProto.INT64, [1], [mib * 2**20 // 4])],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, ir_version=8, opset_imports=opset).SerializeToString()
+    onnx.checker.check_model(model)
+    first, second = (open_session(model, RuntimeSettings(threads=1)) for _ in range(2))
+    feeds = {"x": np.full(1, 0.5, np.float32)}
+    assert first.run(["y"], feeds)[0] == mib * 2**20 / 8
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    second.run(["y"], feeds)
+    new_pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert new_pages * resource.getpagesize() < mib * 2**20 / 4
