@@ -34,7 +34,7 @@ from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.orientation import UPRIGHT, Orientation
 from radiograph.readers import png16
-from radiograph.readers.codecs.jpeg_damage import damage
+from radiograph.readers.codecs.jpeg_damage import damage, judge, listen, plain_stream
 from radiograph.readers.codecs.jpeg_markers import FILE_PROCESSES, JpegPicture, parse
 
 PNG_SIGNATURE = png16.SIGNATURE
@@ -87,8 +87,11 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         limits.check_pixels(image.height, image.width)
         if getattr(image, "n_frames", 1) > 1:
             raise MultiFrameImage("more than one picture in the file")
-        warnings = () if picture is None else damage(picture)
-        return Radiograph(_pixels(image, data), warnings=warnings)
+        if picture is None:
+            return Radiograph(_pixels(image, data))
+        limits.check_pixels(picture.header.rows, picture.header.columns)
+        pixels, warnings = _jpeg_pixels(image, data, picture)
+        return Radiograph(pixels, warnings=warnings)
 
 
 def _jpeg_picture(data: bytes) -> JpegPicture:
@@ -129,6 +132,25 @@ def _open(data: bytes) -> Image.Image:
         raise InputTooLarge("the image has too many pixels") from None
 
 
+def _jpeg_pixels(
+    image: Image.Image, data: bytes, picture: JpegPicture
+) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+    """Decode an opened JPEG file: rows x columns, uint16, and the warnings of damage in it.
+
+    simplejpeg hears damage while it decodes. It gives the samples of Pillow where there is one
+    channel, whose values no choice of upsampling or conversion changes; so one pass is enough.
+    """
+    if picture.header.samples_per_pixel != 1:
+        warnings = damage(picture)
+        return _pixels(image, data), warnings
+    samples, complaint = listen(plain_stream(picture))
+    warnings = judge(complaint, picture)
+    if samples is None or samples.shape[:2] != (image.height, image.width):
+        return _pixels(image, data), warnings
+    pixels = samples[:, :, 0] * np.uint16(_8_TO_16_BITS)
+    return np.ascontiguousarray(_orientation(image).turn(pixels)), warnings
+
+
 def _pixels(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
     """Decode an opened image, turned as its EXIF orientation says: rows x columns, uint16."""
     header = png16.read_header(data) if image.format == "PNG" else None
@@ -137,9 +159,14 @@ def _pixels(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
         if header is not None:
             _correct_transparency(image, header.bit_depth)
         return _gray(ImageOps.exif_transpose(image))
-    orientation = _EXIF_ORIENTATIONS.get(image.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
+    orientation = _orientation(image)
     image.close()  # releases the memory of the narrowed samples
     return np.ascontiguousarray(orientation.turn(png16.decode_gray(data)))
+
+
+def _orientation(image: Image.Image) -> Orientation:
+    """Return the steps that turn the stored pixels as a viewer shows them."""
+    return _EXIF_ORIENTATIONS.get(image.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
 
 
 def _correct_transparency(image: Image.Image, bit_depth: int) -> None:
