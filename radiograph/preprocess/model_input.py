@@ -41,7 +41,11 @@ def stretch(
             None stands for all.
     """
     counted = small if shown is None else small[shown]
-    low, high = np.percentile(counted, (spec.low_percentile, spec.high_percentile))
+    # NumPy sorts with vector instructions, but does not partition at several places with them:
+    # sorting first takes half of the time, and the percentiles are the same.
+    ordered = np.sort(counted, axis=None)
+    percentiles = (spec.low_percentile, spec.high_percentile)
+    low, high = np.percentile(ordered, percentiles, overwrite_input=True)
     grid = np.zeros((spec.size_px, spec.size_px), dtype=np.float32)
     if high > low:  # a flat image has no contrast to stretch and stays black
         rows = slice(geometry.top, geometry.top + geometry.height)

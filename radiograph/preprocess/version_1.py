@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.image import Radiograph
+from radiograph.image import IDENTITY, Radiograph
 from radiograph.preprocess.model_input import ModelInput, stretch
 from radiograph.preprocess.spec import PreprocessSpec, place
 
@@ -31,13 +31,16 @@ def _resized(radiograph: Radiograph, height: int, width: int) -> NDArray[np.floa
     strip gives the same bits in less than half of the time, because no array of float32 has the
     size of the image.
     """
-    table = radiograph.table.pixels.astype(np.float32)
+    # Samples that are displayed pixels themselves need no look-up.
+    is_displayed = radiograph.table is IDENTITY
+    table = None if is_displayed else radiograph.table.pixels.astype(np.float32)
     lines = np.empty((radiograph.rows, width), dtype=np.float32)
     rows = max(1, _STRIP_PX // radiograph.columns)
     for start in range(0, radiograph.rows, rows):
+        strip = radiograph.samples[start : start + rows]
         # No index can be out of range; `wrap` avoids the check.
-        strip = np.take(table, radiograph.samples[start : start + rows], mode="wrap")
-        lines[start : start + rows] = _resize(strip, len(strip), width)
+        shown = strip.astype(np.float32) if table is None else np.take(table, strip, mode="wrap")
+        lines[start : start + rows] = _resize(shown, len(strip), width)
     return _resize(lines, height, width)
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from radiograph.geometry import Geometry
-from radiograph.image import DisplayTable, Radiograph
+from radiograph.image import IDENTITY, DisplayTable, Radiograph
 from radiograph.orientation import Orientation
 from radiograph.preprocess import PreprocessSpec, to_grid, version_1
 
@@ -27,12 +27,13 @@ def at_once(pixels: NDArray[np.uint16], spec: PreprocessSpec) -> NDArray[np.floa
     return grid
 
 
+@pytest.mark.parametrize("table", [DisplayTable.linear(4096), IDENTITY])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_strips_give_the_bits_of_one_resize(
-    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int], table: DisplayTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = np.random.default_rng(0).integers(0, 4096, shape).astype(np.uint16)
-    radiograph = Radiograph(samples, DisplayTable.linear(4096))
+    radiograph = Radiograph(samples, table)
     for strip_px in (1, 1000, 2**18):
         monkeypatch.setattr(version_1, "_STRIP_PX", strip_px)
         made, _ = to_grid(radiograph, PreprocessSpec())
