@@ -1,5 +1,6 @@
 """The command reports failures in one line, imports only what it needs, and has helpful help."""
 
+import ast
 import errno
 import os
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 import typer
 
 from g2d import cli
-from g2d.cli import COMMANDS, app
+from g2d.cli import COMMANDS, EXTRAS, app
 from radiograph.errors import MalformedInput
 from tests.builders.g2d.command_line import failed, g2d
 
@@ -52,6 +53,60 @@ def test_an_error_raised_on_purpose_is_one_line(
 def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
     add_failing_command(monkeypatch, failure)
     assert g2d("fail").exception is failure
+
+
+WITHOUT_TRAINING = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {extras}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from g2d.__main__ import main
+main()
+"""
+"""Program that runs `g2d` as if no package of the extra `train` were installed."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "run"], ["ablation"], ["table", "1"], ["pretrain", "g2d_paper"],
+        ["finetune", "small_finetune"], ["prepare", "g2d_paper"], ["export", "run"],
+        ["publish", "run"], ["import-checkpoint", "a.pth", "--out", "b"],
+        ["export-checkpoint", "run", "--out", "b"],
+    ],
+)  # fmt: skip
+def test_a_command_of_training_names_its_extra_in_the_serving_environment(
+    command: list[str],
+) -> None:
+    extras = {name for name, extra in EXTRAS.items() if extra == "train"} - {"training"}
+    program = WITHOUT_TRAINING.replace("{extras}", repr(extras))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("g2d: error: this command needs ")
+    assert line.endswith("pip install 'g2d-radiograph[train]'")
+
+
+def test_every_package_that_training_imports_names_its_extra() -> None:
+    found: set[str] = set()
+    for path in (ROOT / "training").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    always = {"PIL", "numpy", "pydantic", "pydantic_core", "radiograph"}
+    assert found - always - set(sys.stdlib_module_names) <= EXTRAS.keys()
 
 
 def test_the_version_is_printed() -> None:
