@@ -1,5 +1,6 @@
 """Sub-commands of training: prepare, pretrain, finetune, evaluate, export, publish."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,6 +22,9 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change of the configuration, as key=value; repeat for more."),
 ]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the data sets. Default: that of the configuration.")
+]
 DEFAULT_WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
@@ -41,7 +45,7 @@ def prepare(
     changes: Changes = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of the data set, or its parent folder; for data sets only."),
+        typer.Option(help="Folder of the data sets, or of the one that is named."),
     ] = None,
     protocol: Annotated[
         Literal["sound", "mgca"],
@@ -69,20 +73,22 @@ def prepare(
     Training does the same in one process when it starts, and later runs use the same cache. If
     the command is interrupted, run it again to continue.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config.files import describe_error, is_configuration, load_any
+    from training.config.files import is_configuration, load_any
     from training.data.cache.cache import open_cache
+    from training.data.cache.enough_rows import check_tables
     from training.data.prepare import compared_with_paper, data_set, preprocessing
+    from training.engine.run_folder import check_writable
 
-    try:
-        if is_configuration(config) and data is None:
-            run = load_any(config, changes or ())
-            rows, spec = run.data, run.preprocess
-        else:
-            rows, spec = data_set(config, data, protocol), preprocessing(size)
-            for line in compared_with_paper(rows):
-                typer.echo(line)
-    except ValueError as error:
-        raise typer.BadParameter(describe_error(error)) from error
+    if is_configuration(config):
+        run = load_any(config, _changes(None, data, None) + (changes or []))
+        rows, spec = run.data, run.preprocess
+    else:
+        rows, spec = data_set(config, data, protocol), preprocessing(size)
+    check_writable(cache)
+    check_tables(rows)
+    if not is_configuration(config):
+        for line in compared_with_paper(rows):
+            typer.echo(line)
     _report(open_cache(rows, spec, cache, workers=workers, again=again))
 
 
@@ -99,7 +105,11 @@ def _report(found: "RadiographCache") -> None:
 
 
 def pretrain(
-    config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE, changes: Changes = None
+    config: Config,
+    out: Out = None,
+    cache: Cache = DEFAULT_CACHE,
+    changes: Changes = None,
+    data: Data = None,
 ) -> None:
     """Pre-train G2D on radiographs and their reports.
 
@@ -108,32 +118,34 @@ def pretrain(
     \b
     g2d pretrain small_pretrain      takes about 20 minutes on two CPU cores
     g2d pretrain g2d_paper           the recipe of the paper, for GPUs
+    g2d pretrain g2d_paper --data /data
     g2d pretrain g2d_paper --set threshold=gmm --out runs/gmm
 
     If the command is interrupted, run it again to continue from the last checkpoint.
     """  # noqa: D301 - as above
-    from training.config.files import describe_error, load
+    from training.config.files import load
     from training.config.pretrain import PretrainConfig
     from training.pretrain.pretrain import pretrain as run
 
-    if changes and out is None:
-        raise typer.BadParameter(
-            "--set changes the configuration: give the run its own folder with --out"
-        )
-    try:
-        chosen = load(config, PretrainConfig, changes or ())
-    except ValueError as error:
-        raise typer.BadParameter(describe_error(error)) from error
+    chosen = load(config, PretrainConfig, _changes(changes, data, out))
     typer.echo(run(chosen, out or _folder(config), cache))
 
 
-def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> None:
+def finetune(
+    config: Config,
+    out: Out = None,
+    cache: Cache = DEFAULT_CACHE,
+    changes: Changes = None,
+    data: Data = None,
+) -> None:
     """Fine-tune heads on a pre-trained trunk.
 
     A head predicts findings, masks, boxes or regions of phrases.
 
     \b
     g2d finetune small_finetune      takes about 75 minutes on two CPU cores
+    g2d finetune small_finetune --data /data
+    g2d finetune small_finetune --set pretrained=runs/gmm/last.ckpt --out runs/gmm_heads
 
     If the command is interrupted, run it again to continue from the last checkpoint.
     """  # noqa: D301 - as above
@@ -141,8 +153,18 @@ def finetune(config: Config, out: Out = None, cache: Cache = DEFAULT_CACHE) -> N
     from training.config.finetune import FinetuneConfig
     from training.finetune.finetune import finetune as run
 
-    chosen = load(config, FinetuneConfig)
+    chosen = load(config, FinetuneConfig, _changes(changes, data, out))
     typer.echo(run(chosen, out or _folder(config), cache))
+
+
+def _changes(changes: list[str] | None, data: Path | None, out: Path | None) -> list[str]:
+    """Return the changes of a configuration by --set and --data."""
+    from training.refusal import RunRefused
+
+    if changes and out is None:
+        raise RunRefused("--set changes the configuration: give the run its own folder with --out")
+    # A JSON string is YAML whatever characters the path has.
+    return [*(changes or ()), *([f"data.root={json.dumps(str(data))}"] if data else ())]
 
 
 def evaluate(
@@ -173,10 +195,7 @@ def evaluate(
     from training.evaluation.calibration import ThresholdRule
     from training.evaluation.trained_model import load_run, never_aligned
 
-    try:
-        rule = ThresholdRule.parse(threshold)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    rule = ThresholdRule.parse(threshold)
     model = load_run(run)
     if why := never_aligned(model.runs):
         typer.echo(why, err=True)

@@ -35,7 +35,8 @@ from training.engine.checkpoint import Plan
 from training.engine.distributed import launch
 from training.engine.history import History
 from training.engine.optimiser import set_up
-from training.model.text_encoder import build_tokenizer, locate
+from training.model.text_encoder import build_tokenizer
+from training.model.weight_sources import text_source
 from training.pretrain.objective import Pretraining
 from training.pretrain.pretrain import PretrainTask
 
@@ -116,7 +117,7 @@ def make_config(
     text = folder / "bert"
     if not text.is_dir():
         BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(text)
-        AutoTokenizer.from_pretrained(locate(_TOKENIZER)).save_pretrained(text)
+        AutoTokenizer.from_pretrained(text_source(_TOKENIZER)).save_pretrained(text)
     return PretrainConfig.model_validate(
         {
             "kind": "pretrain",

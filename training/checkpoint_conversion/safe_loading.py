@@ -3,9 +3,7 @@
 file -> mapping (pickle of tensors only, or safetensors) -> state dict without its wrapping
 """
 
-import pickle
 import re
-import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from radiograph.errors import MalformedInput
+from training.model.tensor_files import UNREADABLE
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
 """Keys under which training codes store the state dict; the released code uses the first."""
@@ -24,11 +23,6 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 """Prefixes that DDP, `torch.compile` and Lightning add to the name of every tensor."""
 MAX_DEPTH = 4
 """Largest number of wrappings; a pickle can hold a mapping that contains itself."""
-_BROKEN = (
-    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
-    TypeError, struct.error, OverflowError, MemoryError, AssertionError, OSError,
-)  # fmt: skip
-"""Errors that reading an invalid file ends in; `torch.load` has no error of its own."""
 
 
 class CheckpointRefused(MalformedInput):
@@ -66,7 +60,7 @@ def _load_pickle(path: Path) -> object:
 def _load_opened(opened: BinaryIO, path: Path) -> object:
     try:
         return torch.load(opened, map_location="cpu", weights_only=True)
-    except _BROKEN as error:
+    except UNREADABLE as error:
         if request := re.search(r"GLOBAL (\S+)|type (\S+) was not", str(error)):
             name = request[1] or request[2]
             raise CheckpointRefused(

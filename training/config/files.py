@@ -3,16 +3,20 @@
 name or path --find--> YAML --key=value changes--> RunConfig or TablesConfig
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from training.config.experiments import TablesConfig
 from training.config.finetune import FinetuneConfig
+from training.config.key_suggestions import nearest_key
 from training.config.pretrain import PretrainConfig
+from training.refusal import RunRefused
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 """Folder of the shipped configurations."""
@@ -21,6 +25,12 @@ RunConfig = Annotated[PretrainConfig | FinetuneConfig, Field(discriminator="kind
 _UNION_TAGS = {"run", "pretrain", "finetune", "affine", "paper", "released", "none", "crop"}
 _UNION_TAGS |= {"shift_scale_rotate"}
 """Members of the locations that pydantic reports which are no keys of the YAML."""
+
+_SCHEMAS: dict[str, type[BaseModel]] = {
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
+    "tables": TablesConfig,
+}
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
 
@@ -39,11 +49,14 @@ def find(name: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is neither; the message lists the shipped names.
+        IsADirectoryError: the path is that of a folder.
     """
     shipped = CONFIGS / f"{name}.yaml"
     for path in (Path(name), shipped):
         if path.is_file():
             return path
+    if Path(name).is_dir():
+        raise IsADirectoryError(f"{name} is a folder; a configuration is a YAML file")
     names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
     raise FileNotFoundError(f"no configuration {name!s}; shipped are: {names}")
 
@@ -58,13 +71,11 @@ def load(name: str | Path, kind: type[Config], changes: Sequence[str] = ()) -> C
 
     Raises:
         FileNotFoundError: there is no such file.
-        TypeError: the file configures another kind of run.
-        ValueError: a change is not of the form `key=value`.
-        pydantic.ValidationError: a key is unknown or a value out of range.
+        RunRefused: the file configures another kind of run, or is not valid.
     """
     run = load_any(name, changes)
     if not isinstance(run, kind):
-        raise TypeError(f"{name} configures a {run.kind} run")
+        raise RunRefused(f"{name} configures a {run.kind} run: g2d {run.kind} {name}")
     return run
 
 
@@ -76,7 +87,7 @@ def load_tables(name: str | Path) -> TablesConfig:
         pydantic.ValidationError: the kind is another, a key or a name is unknown, or a value out
             of range.
     """
-    return TablesConfig.model_validate(yaml.safe_load(find(name).read_text()))
+    return TablesConfig.model_validate(_read(find(name)))
 
 
 def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | FinetuneConfig:
@@ -89,13 +100,49 @@ def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | 
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a change is not of the form `key=value`.
-        pydantic.ValidationError: a key is unknown or a value out of range.
+        RunRefused: the file is not YAML, a change is not of the form `key=value`, a key is
+            unknown or a value out of range; the message is one line.
     """
-    keys = yaml.safe_load(find(name).read_text())
+    keys = _read(find(name))
     for change in changes:
         _change(keys, change)
-    return _Run.model_validate({"run": keys}).run
+    if endless := [key for key, value in _values(keys) if not math.isfinite(value)]:
+        raise RunRefused(f"{name}: {', '.join(endless)}: Input should be a finite number")
+    try:
+        return _Run.model_validate({"run": keys}).run
+    except ValidationError as error:
+        raise RunRefused(f"{name}: " + describe_error(error).replace("\n", "; ")) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the keys of a YAML file.
+
+    Raises:
+        RunRefused: the file is not YAML, or not a mapping; the message names the line.
+    """
+    try:
+        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise RunRefused(f"{path}{where}: not YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunRefused(f"{path} is not a text file in YAML") from error
+    if not isinstance(keys, dict):
+        raise RunRefused(f"{path} holds no keys; a configuration is a mapping of keys to values")
+    return keys
+
+
+def _values(keys: object, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every floating-point value of a parsed YAML with its dotted key."""
+    if isinstance(keys, float):
+        yield prefix, keys
+    elif isinstance(keys, dict):
+        for key, value in keys.items():
+            yield from _values(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(keys, list):
+        for value in keys:
+            yield from _values(value, prefix)
 
 
 def changed(config: Config, changes: Sequence[str]) -> Config:
@@ -111,22 +158,33 @@ def _change(keys: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     *parents, last = path.strip().split(".")
     if not equals or not all([*parents, last]):
-        raise ValueError(f"{change!r} is not of the form key=value, as in threshold=gmm")
+        raise RunRefused(f"{change!r} is not of the form key=value, as in threshold=gmm")
     for parent in parents:
         keys = keys.setdefault(parent, {})
         if not isinstance(keys, dict):
-            raise ValueError(f"{change!r}: {parent} is a value and has no keys")
+            raise RunRefused(f"{change!r}: {parent} is a value and has no keys")
     try:
         keys[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{change!r}: {text!r} is not YAML") from error
+        raise RunRefused(f"{change!r}: {text!r} is not YAML") from error
 
 
 def describe_error(error: ValueError) -> str:
     """Return the message of an invalid configuration, with one line for each invalid key."""
     if not isinstance(error, ValidationError):
         return str(error)
-    return "\n".join(f"{_key(found['loc'])}: {found['msg']}" for found in error.errors())
+    return "\n".join(
+        f"{_key(found['loc'])}: {found['msg']}{_suggestion(found)}" for found in error.errors()
+    )
+
+
+def _suggestion(found: ErrorDetails) -> str:
+    """Return the key that an unknown key was probably meant to be, as the end of a message."""
+    kinds = [str(part) for part in found["loc"] if part in _SCHEMAS]
+    if found["type"] != "extra_forbidden" or not kinds:
+        return ""
+    meant = nearest_key(_SCHEMAS[kinds[0]], _key(found["loc"]))
+    return f"; did you mean {meant}?" if meant else ""
 
 
 def _key(location: Sequence[int | str]) -> str:

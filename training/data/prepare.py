@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from radiograph.preprocess import PreprocessSpec
-from training.config.files import CONFIGS
+from training.config.files import CONFIGS, describe_error
 from training.config.run import DataConfig, Protocol
 from training.data.catalog import READERS, open_reader
 from training.data.rows.dataset_files import MissingData
+from training.refusal import RunRefused
 
 SPLITS = ("train", "valid", "test")
 PUBLISHED: dict[str, tuple[int, int, int]] = {
@@ -50,9 +53,12 @@ def preprocessing(size: int) -> PreprocessSpec:
     """Return the default preprocessing at another size.
 
     Raises:
-        ValueError: the size is not a multiple of 32.
+        RunRefused: the size is not a multiple of 32.
     """
-    return PreprocessSpec(size_px=size)
+    try:
+        return PreprocessSpec(size_px=size)
+    except ValidationError as error:
+        raise RunRefused(f"--size {size}: {describe_error(error)}") from error
 
 
 def compared_with_paper(config: DataConfig) -> Iterator[str]:

@@ -8,21 +8,26 @@ position. The states of the random generators are saved for numbers that a task 
 its steps.
 """
 
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from lightning.fabric import Fabric
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from training.config.files import RunConfig
+from training.config.files import Config
+from training.config.finetune import FinetuneConfig
+from training.config.pretrain import PretrainConfig
 from training.engine.model_selection import BEST, ModelSelector
+from training.engine.run_folder import RUN, check_same_run, check_writable
+from training.engine.whole_file import write_whole
 from training.git_commit import current_commit
+from training.model.tensor_files import read_tensors
+from training.refusal import RunRefused
 
 CHECKPOINT = "last.ckpt"
 
@@ -73,10 +78,63 @@ def preferred_checkpoint(folder: Path) -> Path:
     return best if best.is_file() else folder / CHECKPOINT
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; no code in it is executed."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+def read_checkpoint(path: Path, key: str = "checkpoint") -> Checkpoint:
+    """Read a checkpoint; no code in it is executed.
+
+    Args:
+        path: file of a run.
+        key: key of the configuration that names the file, for the error.
+
+    Raises:
+        RunRefused: there is no such file, or it is not a complete checkpoint of ours.
+    """
+    state = _read_state(path, key)
     return Checkpoint(state["model"], state["config"], state.get("commit", "unknown"))
+
+
+def read_run(path: Path, kind: type[Config], key: str) -> tuple[Checkpoint, Config]:
+    """Read a checkpoint of one kind of run, and its configuration.
+
+    Args:
+        path: file of a run.
+        kind: class of the configuration.
+        key: key of the configuration that names the file, for the error.
+
+    Raises:
+        RunRefused: as `read_checkpoint`, or the checkpoint is that of another kind of run.
+    """
+    checkpoint, config = read_any_run(path, key)
+    if not isinstance(config, kind):
+        wanted = get_args(kind.model_fields["kind"].annotation)[0]
+        raise RunRefused(
+            f"{key}: {path} is the checkpoint of a {config.kind} run, where that of a {wanted} run"
+            " belongs"
+        )
+    return checkpoint, config
+
+
+def read_any_run(path: Path, key: str) -> tuple[Checkpoint, PretrainConfig | FinetuneConfig]:
+    """Read a checkpoint of either kind of run, and its configuration.
+
+    Raises:
+        RunRefused: as `read_checkpoint`, or the configuration is not valid.
+    """
+    checkpoint = read_checkpoint(path, key)
+    try:
+        return checkpoint, RUN.validate_json(checkpoint.config)
+    except ValidationError as error:
+        raise RunRefused(f"{key}: {path} is of a configuration that is not valid here") from error
+
+
+def _read_state(path: Path, key: str, *, mmap: bool = False) -> dict[str, Any]:
+    """Return everything in a checkpoint of ours."""
+    state = read_tensors(path, key, mmap=mmap)
+    if isinstance(state, dict) and isinstance(state.get("config"), str) and "model" in state:
+        return state
+    raise RunRefused(
+        f"{key}: {path} is no checkpoint of a run; g2d import-checkpoint reads those of the"
+        " released code"
+    )
 
 
 def save(
@@ -99,12 +157,23 @@ def save(
     state |= {"config": plan.config, "commit": commit, "position": _position(fabric, plan, step)}
     state |= {"scaler": fabric.strategy.precision.state_dict(), "rng": _generators()}
     state |= {"choice": selector.state()} if selector else {}
-    partial = plan.folder / f"{CHECKPOINT}.partial"
-    fabric.save(partial, state)
-    if fabric.is_global_zero:
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(plan.folder / CHECKPOINT)
+    write_whole(fabric, plan.folder / CHECKPOINT, state)
+
+
+def check_folder(folder: Path, config: str) -> None:
+    """Check before any work that a run can be kept in a folder, or goes on in it.
+
+    Args:
+        folder: folder of the run; it need not exist.
+        config: configuration of the run as JSON.
+
+    Raises:
+        RunRefused: the folder cannot be written, or holds a run of another configuration.
+    """
+    check_writable(folder)
+    if (folder / CHECKPOINT).is_file():
+        before = _read_state(folder / CHECKPOINT, "last checkpoint", mmap=True)
+        check_same_run(folder, before, config)
 
 
 def resume(
@@ -120,17 +189,15 @@ def resume(
         The number of steps already done, and the commit that the run was started from.
 
     Raises:
-        ValueError: the folder holds a run of another configuration, or one whose steps saw
+        RunRefused: the folder holds a run of another configuration, or one whose steps saw
             another number of rows.
     """
     path = plan.folder / CHECKPOINT
     if not path.is_file():
         return 0, current_commit()
-    before = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    position = before.get("position")
-    if not _same_run(before["config"], plan.config, batch_size=position is None):
-        raise ValueError(f"{plan.folder} holds a run of another configuration; choose a new --out")
-    if position is not None:
+    before = _read_state(path, "last checkpoint", mmap=True)
+    check_same_run(plan.folder, before, plan.config)
+    if (position := before.get("position")) is not None:
         _check_batch(fabric, plan, position)
     fabric.load(path, {"model": model, "optimiser": optimiser}, weights_only=True)
     fabric.strategy.precision.load_state_dict(before.get("scaler") or {})
@@ -156,7 +223,7 @@ def _check_batch(fabric: Fabric, plan: Plan, before: dict[str, int]) -> None:
     if all(before[key] == now[key] for key in ("world", "joined", "accumulate")):
         return
     if before["rows_of_step"] != now["rows_of_step"]:
-        raise ValueError(
+        raise RunRefused(
             f"{plan.folder}: a step saw {before['rows_of_step']} rows ({before['world']} processes"
             f" x {before['accumulate']} micro-batches) and would now see {now['rows_of_step']}"
             f" ({now['world']} x {now['accumulate']}); choose batch_size and engine.accumulate so"
@@ -168,27 +235,6 @@ def _check_batch(fabric: Fabric, plan: Plan, before: dict[str, int]) -> None:
             f" sees {plan.rows} rows, a report {now['joined'] - 1} negatives (before:"
             f" {before['joined'] - 1})"
         )
-
-
-def _same_run(before: str, now: str, *, batch_size: bool) -> bool:
-    """Return whether two configurations train the same; the engine does not count.
-
-    Both are validated, so that keys that a newer version has added do not count either.
-
-    Args:
-        before, now: configurations as JSON.
-        batch_size: False if a different batch size is allowed, because the position of the
-            checkpoint tells how many rows a step saw.
-    """
-    if before == now:
-        return True
-    try:
-        read = [TypeAdapter[Any](RunConfig).validate_json(text) for text in (before, now)]
-    except ValidationError:
-        return False
-    left_out = {"engine"} if batch_size else {"engine", "batch_size"}
-    kept = [config.model_dump(exclude=left_out) for config in read]
-    return bool(kept[0] == kept[1])
 
 
 def _generators() -> dict[str, Any]:

@@ -5,6 +5,7 @@ import warnings
 from datetime import timedelta
 from typing import Any
 
+import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.strategies.fsdp import FSDPStrategy
@@ -12,6 +13,7 @@ from lightning.fabric.strategies.strategy import Strategy
 from transformers.models.bert.modeling_bert import BertLayer
 
 from training.config.engine import EngineConfig
+from training.refusal import RunRefused
 
 
 def launch(config: EngineConfig, precision: str) -> Fabric:
@@ -23,8 +25,9 @@ def launch(config: EngineConfig, precision: str) -> Fabric:
         precision: precision, as Lightning names it.
 
     Raises:
-        ValueError: fsdp or synchronised batch norm is configured without a GPU.
+        RunRefused: the configuration asks for what the devices of this machine cannot do.
     """
+    check_devices(config, precision)
     devices, nodes = started_by_launcher() or (config.devices, config.nodes)
     fabric = Fabric(
         accelerator=config.accelerator,
@@ -33,14 +36,39 @@ def launch(config: EngineConfig, precision: str) -> Fabric:
         strategy=strategy_of(config, devices * nodes),
         precision=precision,  # type: ignore[arg-type]
     )
-    if config.sync_batchnorm and fabric.device.type != "cuda":
-        raise ValueError("batch norm is synchronised on CUDA devices only")
     # Inputs keep their precision: autocast casts where needed, and the thresholds of the pseudo
     # mask are computed from the images. Lightning would cast every tensor, and cannot replace the
     # fields of frozen dataclasses.
     fabric.strategy.precision.convert_input = _unchanged  # type: ignore[method-assign]
     fabric.launch()
     return fabric
+
+
+def check_devices(config: EngineConfig, precision: str) -> None:
+    """Check before any work that this machine can do what the configuration asks for.
+
+    Raises:
+        RunRefused: it cannot; the message names the key.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
+    if config.accelerator == "gpu" and not gpus:
+        raise RunRefused("engine.accelerator: no GPU was found; choose cpu or auto")
+    if config.accelerator == "mps" and not mps:
+        raise RunRefused("engine.accelerator: mps is not available; choose cpu or auto")
+    on_gpu = bool(gpus) and config.accelerator in ("auto", "gpu")
+    devices, _ = started_by_launcher() or (config.devices, config.nodes)
+    if on_gpu and devices > gpus:
+        raise RunRefused(f"engine.devices: {devices} processes, but {gpus} GPUs were found")
+    for key, asked in {
+        "engine.sync_batchnorm": config.sync_batchnorm,
+        "engine.strategy: fsdp": config.strategy == "fsdp",
+        "precision: 16-mixed": precision == "16-mixed",
+    }.items():
+        if asked and not on_gpu:
+            raise RunRefused(f"{key} works on CUDA devices only, and this run has none")
+    if precision == "bf16-mixed" and on_gpu and not torch.cuda.is_bf16_supported():
+        raise RunRefused("precision: this GPU has no bf16-mixed; choose 16-mixed or 32-true")
 
 
 def _unchanged(data: Any) -> Any:

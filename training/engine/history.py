@@ -16,10 +16,15 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from training.engine.loggers import ExperimentLogger
+from training.refusal import RunRefused
 
 HISTORY = "history.jsonl"
 TIMES = ("minutes", "images_per_s", "data_wait")
 """Keys of a line that depend on the machine."""
+
+
+class NotFinite(RunRefused, FloatingPointError):
+    """A loss or a gradient is not finite; the last checkpoint is kept."""
 
 
 class History:
@@ -79,7 +84,7 @@ class History:
             lr: learning rate of the last of them.
 
         Raises:
-            FloatingPointError: a loss, or without a scaler a gradient, was not finite.
+            NotFinite: a loss, or without a scaler a gradient, was not finite.
         """
         # steps x values; the mean over the processes
         means = torch.as_tensor(self._fabric.all_reduce(torch.stack(self._values)))
@@ -110,9 +115,9 @@ class History:
     def _check_finite(self, first: int, table: Sequence[Mapping[str, float]]) -> None:
         for step, row in enumerate(table, first):
             if not math.isfinite(row["total"]):
-                raise FloatingPointError(f"step {step}: the loss is {row['total']}")
+                raise NotFinite(f"step {step}: the loss is {row['total']}")
             if not self._scaled and not math.isfinite(row["gradient_norm"]):
-                raise FloatingPointError(f"step {step}: the gradient is {row['gradient_norm']}")
+                raise NotFinite(f"step {step}: the gradient is {row['gradient_norm']}")
 
     def _throughput(self, steps: int) -> dict[str, float]:
         """Return the times of the last steps, and restart the clock for the next line."""

@@ -5,7 +5,8 @@ checkpoint. Nothing leaves the machine unless `mlflow` or `wandb` is configured.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -13,7 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from training.refusal import RunRefused
+
 Image = NDArray[np.uint8]
+_PACKAGES = {
+    "tensorboard": ("tensorboardX", "train"),
+    "mlflow": ("mlflow", "mlflow"),
+    "wandb": ("wandb", "wandb"),
+}
+"""Logger -> its package, and the extra of this project that installs it."""
 PANEL = "image_attention_pseudo-mask_prediction"
 
 
@@ -30,6 +39,32 @@ class ExperimentLogger(Protocol):
         """Write everything that is still buffered."""
 
 
+def check_loggers(names: Sequence[str]) -> None:
+    """Check that the packages of loggers are installed, without importing them.
+
+    Raises:
+        RunRefused: one is not; the message says what to install.
+    """
+    for name in names:
+        if importlib.util.find_spec(_PACKAGES[name][0]) is None:
+            raise _missing(name)
+
+
+def _missing(name: str) -> RunRefused:
+    package, extra = _PACKAGES[name]
+    return RunRefused(
+        f"engine.loggers: {name} needs {package}: pip install 'g2d-radiograph[{extra}]'"
+    )
+
+
+def _module(name: str) -> ModuleType:
+    """Import the package of a logger."""
+    try:
+        return importlib.import_module(_PACKAGES[name][0])
+    except ModuleNotFoundError as error:
+        raise _missing(name) from error
+
+
 def open_logger(name: str, folder: Path, start: int, config: Mapping[str, Any]) -> ExperimentLogger:
     """Open a logger.
 
@@ -40,20 +75,11 @@ def open_logger(name: str, folder: Path, start: int, config: Mapping[str, Any]) 
         config: configuration of the run.
 
     Raises:
-        ModuleNotFoundError: the package is not installed; the message says what to install.
+        RunRefused: the package is not installed; the message says what to install.
     """
     kinds: dict[str, Callable[[Path, int, Mapping[str, Any]], ExperimentLogger]]
     kinds = {"tensorboard": TensorBoardLogger, "mlflow": MlflowLogger, "wandb": WandbLogger}
     return kinds[name](folder, start, config)
-
-
-def _module(name: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"the configured logger needs {name}: pip install 'g2d-radiograph[{extra}]'"
-        ) from error
 
 
 class TensorBoardLogger:
@@ -61,7 +87,7 @@ class TensorBoardLogger:
 
     def __init__(self, folder: Path, start: int, config: Mapping[str, Any]) -> None:
         """Open an event file that hides the later steps of earlier files."""
-        writer = _module("tensorboardX", "train").SummaryWriter
+        writer = _module("tensorboard").SummaryWriter
         purge = start + 1 if start else None
         self._writer = writer(str(folder / "tensorboard"), purge_step=purge)
         if not start:
@@ -86,7 +112,7 @@ class MlflowLogger:
 
     def __init__(self, folder: Path, start: int, config: Mapping[str, Any]) -> None:
         """Start a run named after the folder, or continue the run that the folder names."""
-        self._mlflow = _module("mlflow", "mlflow")
+        self._mlflow = _module("mlflow")
         id_file = folder / "mlflow_run_id"
         run_id = id_file.read_text() if start and id_file.is_file() else None
         run = self._mlflow.start_run(run_id=run_id, run_name=None if run_id else folder.name)
@@ -112,7 +138,7 @@ class WandbLogger:
 
     def __init__(self, folder: Path, start: int, config: Mapping[str, Any]) -> None:
         """Start a run named after the folder, or continue the run that the folder names."""
-        self._wandb = _module("wandb", "wandb")
+        self._wandb = _module("wandb")
         id_file = folder / "wandb_run_id"
         run_id = id_file.read_text() if start and id_file.is_file() else None
         self._run = self._wandb.init(

@@ -18,6 +18,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from training.config.finetune import ChooseConfig
+from training.engine.whole_file import write_whole
 
 BEST = "best.ckpt"
 
@@ -86,10 +87,7 @@ class ModelSelector:
         if self._improves(value):
             self.best = BestValidation(value, step)
             state = {"model": model, "step": step, "valid": value, **extra}
-            partial = folder / f"{BEST}.partial"
-            fabric.save(partial, state)
-            if fabric.is_global_zero:
-                partial.replace(folder / BEST)
+            write_whole(fabric, folder / BEST, state)
         else:
             self.best = BestValidation(self.best.value, self.best.step, self.best.since + 1)
         return {f"valid_{self.config.by}": value, "best_step": float(self.best.step)}

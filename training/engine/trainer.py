@@ -148,8 +148,8 @@ class Trainer:
         """Train until the last step, or until the selection runs out of patience.
 
         Raises:
-            FloatingPointError: a loss is not finite; the last checkpoint is kept.
-            ValueError: the folder holds another run.
+            NotFinite: a loss is not finite; the last checkpoint is kept.
+            RunRefused: the folder holds another run, or cannot be written.
         """
         plan = self._plan
         plan.folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from training.evaluation.evaluate import evaluate
 from training.evaluation.ood_statistics import statistics
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel, to_device_of_run
+from training.refusal import RunRefused
 
 
 class Assessment(StrictModel):
@@ -88,10 +89,10 @@ def measure(model: TrainedModel, split: str, rule: ThresholdRule = YOUDEN) -> tu
     """Measure a run on a split by which choices may be made; nothing is written.
 
     Raises:
-        ValueError: the split is `test`, which `assess` measures once.
+        RunRefused: the split is `test`, which `assess` measures once.
     """
     if split not in {"train", "valid"}:
-        raise ValueError(f"a split to choose by is train or valid, not {split!r}")
+        raise RunRefused(f"a split to choose by is train or valid, not {split!r}")
     to_device_of_run(model)
     specs = calibrate(model, predict_split(model, "valid", model.config.data.licences), rule)
     return evaluate(model, specs, predict_split(model, split, ("open", "noncommercial")), split)

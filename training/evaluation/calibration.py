@@ -27,6 +27,7 @@ from training.metrics import (
     youden_threshold,
 )
 from training.metrics.arrays import FloatArray
+from training.refusal import RunRefused
 
 DETECT_IOU = 0.5
 """IoU from which a predicted box counts as correct."""
@@ -54,7 +55,7 @@ class ThresholdRule:
         """Parse `youden`, or a sensitivity such as `sensitivity:0.95`.
 
         Raises:
-            ValueError: the text is neither.
+            RunRefused: the text is neither.
         """
         name, _, value = text.partition(":")
         if text == "youden":
@@ -64,7 +65,7 @@ class ThresholdRule:
         except ValueError:
             target = 0.0
         if name != "sensitivity" or not 0 < target <= 1:
-            raise ValueError(f"a threshold rule is youden or sensitivity:0.95, not {text!r}")
+            raise RunRefused(f"a threshold rule is youden or sensitivity:0.95, not {text!r}")
         return cls(target)
 
     def choose(self, scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

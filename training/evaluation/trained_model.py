@@ -12,17 +12,16 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from radiograph.errors import TaskNotOffered
 from training.checkpoint_conversion.layout import ALIGNMENT
-from training.config.files import RunConfig
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.engine.checkpoint import preferred_checkpoint, read_checkpoint
+from training.engine.checkpoint import preferred_checkpoint, read_any_run, read_run
 from training.evaluation.weight_rounding import round_weights
+from training.finetune.initial_weights import DEFAULT_TEMPERATURE, fitting, without_start
 from training.finetune.module import Finetuning
 from training.heads.grounding import SimilarityHead
 from training.heads.head import PHRASES, Head
@@ -30,9 +29,9 @@ from training.heads.registry import HEADS
 from training.metrics.arrays import FloatArray
 from training.model.g2d import trunk_outputs
 from training.model.text_encoder import build_tokenizer, tokenize
+from training.refusal import RunRefused
 
 Raw = dict[str, FloatArray]
-_RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
 _MODEL_PREFIXES = ("g2d.", "heads.")
 """Prefixes of the weights that belong to the model, not to its training."""
 
@@ -196,22 +195,23 @@ def load_run(checkpoint: Path) -> TrainedModel:
     """Load the last checkpoint of a fine-tuning, or of a pre-training for its zero-shot map.
 
     Raises:
-        FileNotFoundError: there is no checkpoint.
+        RunRefused: there is no checkpoint, or it does not describe a model.
         TaskNotOffered: the run has no head, and its text side was never aligned with its images.
-        ValueError: the configuration does not describe a model.
     """
     path = preferred_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
-    read = read_checkpoint(path)
-    this = _RUN.validate_json(read.config)
+    read, this = read_any_run(path, "run")
     config = this if isinstance(this, FinetuneConfig) else _without_heads(this, path)
     runs = (*_before(config), PastRun(this, read.commit)) if config is this else _before(config)
     first = runs[0].config
     pretrain = first if isinstance(first, PretrainConfig) else None
     model = pretrain.model if pretrain else config.model
     if model is None:
-        raise ValueError(f"{path} says neither `pretrained` nor `model`")
-    module = Finetuning(config, model, pretrain.temperature if pretrain else 0.07)
-    module.load_state_dict({k: v for k, v in read.weights.items() if k.startswith(_MODEL_PREFIXES)})
+        raise RunRefused(f"{path} says neither `pretrained` nor `model`")
+    temperature = pretrain.temperature if pretrain else DEFAULT_TEMPERATURE
+    module = Finetuning(config, without_start(model), temperature)
+    weights = {k: v for k, v in read.weights.items() if k.startswith(_MODEL_PREFIXES)}
+    with fitting("run", path):
+        module.load_state_dict(weights)
     round_weights(module)
     module.eval().requires_grad_(requires_grad=False)
     heads: dict[str, Head] = {**module.trained_heads}
@@ -268,10 +268,9 @@ def _imported_without_alignment(config: PretrainConfig) -> str | None:
 def _before(config: FinetuneConfig) -> tuple[PastRun, ...]:
     """Return the runs that a fine-tuning started from, the first one first."""
     if config.start_from is not None:
-        earlier = read_checkpoint(config.start_from)
-        past = FinetuneConfig.model_validate_json(earlier.config)
+        earlier, past = read_run(config.start_from, FinetuneConfig, "start_from")
         return (*_before(past), PastRun(past, earlier.commit))
     if config.pretrained is None:
         return ()
-    earlier = read_checkpoint(config.pretrained)
-    return (PastRun(PretrainConfig.model_validate_json(earlier.config), earlier.commit),)
+    earlier, first = read_run(config.pretrained, PretrainConfig, "pretrained")
+    return (PastRun(first, earlier.commit),)

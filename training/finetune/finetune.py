@@ -20,18 +20,21 @@ from training.data.batches.region_targets import region_targets
 from training.data.batches.row_selection import is_labelled, training_pool
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
+from training.data.cache.enough_rows import check_enough
 from training.data.text.grounding_phrases import draw
 from training.data.text.synthetic_reports import report, text_ids
 from training.engine import trainer
 from training.engine.distributed import launch
 from training.engine.model_selection import ModelSelector
 from training.engine.seeding import batch_seed, rank_seed, seed_everything
+from training.engine.start_checks import check_start
 from training.finetune.frozen_features import MAX_BYTES, EncodedRows, bytes_per_image, encode_rows
 from training.finetune.initial_weights import load_pretrained
 from training.finetune.module import FinetuneBatch, Finetuning, ReportBatch
 from training.finetune.validation import validate
 from training.heads.head import HeadsBatch
 from training.model.text_encoder import NO_TOKENS, Tokens, build_tokenizer, tokenize
+from training.refusal import RunRefused
 
 
 class FinetuneTask:
@@ -44,16 +47,19 @@ class FinetuneTask:
         module: the module that is trained.
     """
 
-    def __init__(self, config: FinetuneConfig, cache: Cache) -> None:
-        """Select the training rows and build the module.
+    def __init__(
+        self, config: FinetuneConfig, cache: Cache, module: Finetuning | None = None
+    ) -> None:
+        """Select the training rows.
 
         Args:
             config: configuration of the run.
             cache: rows of the data sets of the run.
+            module: the module to train, with its initial weights; None builds it.
         """
         self.config, self.cache = config, cache
         self.pool = training_pool(cache, config)
-        self.module: Finetuning = load_pretrained(config)
+        self.module: Finetuning = module or load_pretrained(config)
         self.tokenizer, self._lock = build_tokenizer(self.module.model.text), Lock()
         self._encoded: EncodedRows | None = None
 
@@ -166,7 +172,7 @@ class FinetuneTask:
         labelled = [i for i in rows if is_labelled(self.cache.samples[i], self.config)]
         count = min(choose.limit or len(labelled), len(labelled))
         if not labelled:
-            raise ValueError("no validation row has a label that a head of this run asks for")
+            raise RunRefused("no validation row has a label that a head of this run asks for")
         return [labelled[n * len(labelled) // count] for n in range(count)]
 
     def validate(self) -> float:
@@ -189,11 +195,22 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
 
     Returns:
         The path of its checkpoint: the best if the run selects one, else the last.
+
+    Raises:
+        RunRefused: the run cannot start as configured; nothing was written.
     """
+    check_start(config, out, cache_folder)
     fabric = launch(config.engine, config.precision)
     seed_everything(config.seed)
+    if fabric.is_global_zero:
+        check_enough(config.data, config.preprocess, cache_folder, least=1)
+    module = load_pretrained(config)  # before the cache, which may take hours: it may be refused
     with fabric.rank_zero_first():
-        task = FinetuneTask(config, open_cache(config.data, config.preprocess, cache_folder))
+        cache = open_cache(config.data, config.preprocess, cache_folder)
+        task = FinetuneTask(config, cache, module)
     task.repeat_pool(config.batch_size * fabric.world_size * config.engine.accumulate)
-    selector = ModelSelector(config.choose, task.validate) if config.choose else None
+    selector = None
+    if config.choose:
+        _ = task.validation_rows  # refused here if there are none, not after the first steps
+        selector = ModelSelector(config.choose, task.validate)
     return trainer.train(config, fabric, task, out, selector)

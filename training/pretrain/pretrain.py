@@ -19,13 +19,16 @@ from training.config.pretrain import PretrainConfig
 from training.data.batches.augment import augment
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
+from training.data.cache.enough_rows import check_enough
 from training.data.rows.reader import Row
 from training.data.text.synthetic_reports import report, text_ids
 from training.data.text.token_lengths import token_counts
 from training.engine import trainer
 from training.engine.distributed import launch
 from training.engine.seeding import batch_seed, rank_seed, seed_everything
+from training.engine.start_checks import check_start
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
+from training.model.weight_sources import check_sources
 from training.pretrain.objective import Pretraining
 from training.pretrain.panels import draw_panel
 
@@ -65,13 +68,20 @@ class PretrainTask:
         module: the module that is trained.
     """
 
-    def __init__(self, config: PretrainConfig, cache: Cache, lengths_folder: Path) -> None:
-        """Build the model, and count the tokens of the reports if batches are sorted by length.
+    def __init__(
+        self,
+        config: PretrainConfig,
+        cache: Cache,
+        lengths_folder: Path,
+        module: Pretraining | None = None,
+    ) -> None:
+        """Select the rows, and count the tokens of the reports if batches are sorted by length.
 
         Args:
             config: configuration of the run.
             cache: rows of the data sets; the training rows with a text take part.
             lengths_folder: folder in which the lengths of the reports are kept.
+            module: the module to train; None builds it.
         """
         self.config, self.cache = config, cache
         samples = cache.samples
@@ -86,7 +96,7 @@ class PretrainTask:
             texts = [r.text for r in reports if r]
             longest = config.model.text.max_tokens
             self.lengths = token_counts(self.tokenizer, texts, longest, lengths_folder)
-        self.module = Pretraining(config)
+        self.module = module or Pretraining(config)
 
     def loader(self, world: int) -> Callable[[MicroBatchIndex], Pairs]:
         """Return the function from the index of a micro-batch to its pairs.
@@ -139,7 +149,12 @@ def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
 
     Returns:
         The path of its last checkpoint.
+
+    Raises:
+        RunRefused: the run cannot start as configured; nothing was written.
     """
+    check_start(config, out, cache_folder)
+    check_sources(config.model)
     fabric = launch(config.engine, config.precision)
     seed_everything(config.seed)
     task = prepare_task(config, fabric, cache_folder)
@@ -159,7 +174,20 @@ def write_silent(rows: Sequence[Row], out: Path) -> None:
 
 
 def prepare_task(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> PretrainTask:
-    """Build the task; the first process builds the cache while the others wait."""
+    """Build the task; the first process builds the cache while the others wait.
+
+    Raises:
+        RunRefused: the tables list fewer rows with a text than one step needs.
+    """
+    data, spec = config.data, config.preprocess
+    if fabric.is_global_zero:
+        step = config.batch_size * fabric.world_size * config.engine.accumulate
+        check_enough(data, spec, cache_folder, step, _has_text)
+    module = Pretraining(config)  # before the cache, which may take hours: it may be refused
     with fabric.rank_zero_first():
-        cache = open_cache(config.data, config.preprocess, cache_folder)
-        return PretrainTask(config, cache, cache_folder)
+        cache = open_cache(data, spec, cache_folder)
+        return PretrainTask(config, cache, cache_folder, module)
+
+
+def _has_text(row: Row) -> bool:
+    return report(row, random.Random(0)) is not None

@@ -13,6 +13,7 @@ from training.checkpoint_conversion.layout import LAYOUTS, Layout, recognise
 from training.checkpoint_conversion.safe_loading import read_state_dict
 from training.checkpoint_conversion.to_released import to_released
 from training.config.model import EncoderConfig, ModelConfig
+from training.model import text_encoder
 from training.model.g2d import G2D
 
 UNREAD = {
@@ -34,6 +35,7 @@ def test_the_full_layout_has_every_name_and_shape_of_the_released_one(
         return BertModel(BertConfig(vocab_size=28996), add_pooling_layer=add_pooling_layer)
 
     monkeypatch.setattr(AutoModel, "from_pretrained", base)
+    monkeypatch.setattr(text_encoder, "text_source", lambda config: config.name)
     with torch.device("meta"):
         encoder = EncoderConfig(weights=None)
         ours = G2D(ModelConfig(encoder=encoder, attention_heads=4), size_px=256).state_dict()

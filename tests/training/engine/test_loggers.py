@@ -12,6 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from training.config.engine import EngineConfig
 from training.engine import loggers
+from training.refusal import RunRefused
 
 
 def _events(folder: Path) -> list[Any]:
@@ -43,7 +44,7 @@ def test_a_logger_that_is_not_installed_names_its_extra(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ModuleNotFoundError, match=rf"g2d-radiograph\[{name}\]"):
+    with pytest.raises(RunRefused, match=rf"g2d-radiograph\[{name}\]"):
         loggers.open_logger(name, tmp_path, 0, {})
 
 

@@ -20,7 +20,7 @@ def test_reports_are_padded_to_the_longest_or_to_the_limit(text_encoder: Path) -
 
 def test_padding_changes_no_embedding(text_encoder: Path) -> None:
     for pooling in ("cls", "mean"):
-        config = TextConfig(name=str(text_encoder), pooling=pooling)
+        config = TextConfig(name=str(text_encoder), pooling=pooling, max_tokens=32)
         encoder = TextEncoder(config).eval()
         tokenizer = build_tokenizer(config)
         alone = tokenize(tokenizer, TEXTS[:1], 32)
@@ -32,7 +32,7 @@ def test_padding_changes_no_embedding(text_encoder: Path) -> None:
 
 
 def test_the_mask_given_is_the_mask_that_bert_would_make(text_encoder: Path) -> None:
-    config = TextConfig(name=str(text_encoder))
+    config = TextConfig(name=str(text_encoder), max_tokens=32)
     encoder = TextEncoder(config).eval()
     tokens = tokenize(build_tokenizer(config), TEXTS, 32)
     theirs = encoder.bert(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
@@ -42,7 +42,9 @@ def test_the_mask_given_is_the_mask_that_bert_would_make(text_encoder: Path) -> 
 
 def test_frozen_layers_drop_out_unless_they_are_not_to(text_encoder: Path) -> None:
     def training(dropout: bool) -> list[bool]:
-        config = TextConfig(name=str(text_encoder), frozen_layers=1, frozen_dropout=dropout)
+        config = TextConfig(
+            name=str(text_encoder), frozen_layers=1, frozen_dropout=dropout, max_tokens=32
+        )
         bert = TextEncoder(config).train().bert
         return [m.training for m in (bert.embeddings, *bert.encoder.layer)]
 

@@ -11,6 +11,7 @@ from training.data.cache.sample_index import Sample
 from training.data.rows.label_subsets import labelled_subset
 from training.data.rows.labels import complete_boxes, truth
 from training.data.rows.masks import STRUCTURES
+from training.refusal import RunRefused
 
 
 def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:
@@ -22,7 +23,7 @@ def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:
             `masks:<table>` or `boxes:<label>` -> times) repeats them.
 
     Raises:
-        ValueError: a fraction is requested, and no row has a label that a head learns.
+        RunRefused: a fraction is requested, and no row has a label that a head learns.
     """
     rows = cache.where("train")
     if config.fraction is not None:
@@ -43,7 +44,7 @@ def is_labelled(sample: Sample, config: FinetuneConfig) -> bool:
 def _labelled(cache: Cache, rows: list[int], config: FinetuneConfig, fraction: float) -> list[int]:
     known = [i for i in rows if is_labelled(cache.samples[i], config)]
     if not known:
-        raise ValueError("no training row has a label that a head of this run asks for")
+        raise RunRefused("no training row has a label that a head of this run asks for")
     patients = [cache.samples[i].row.patient_id for i in known]
     positive = [_is_positive(cache, i, config) for i in known]
     return [known[n] for n in labelled_subset(patients, positive, fraction, config.fraction_seed)]

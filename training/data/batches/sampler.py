@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from training.refusal import RunRefused
+
 
 @dataclass(frozen=True)
 class MicroBatchIndex:
@@ -109,8 +111,10 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     """Return the number of complete batches in one epoch.
 
     Raises:
-        ValueError: there is not a single one.
+        RunRefused: there is not a single one.
     """
     if rows < batch_size:
-        raise ValueError(f"{rows} rows are fewer than one batch of {batch_size}")
+        raise RunRefused(
+            f"{rows} rows are fewer than one batch of {batch_size}; choose a smaller batch_size"
+        )
     return rows // batch_size

@@ -99,7 +99,7 @@ def _chunks(config: DataConfig, spec: PreprocessSpec, selection: _Selection) -> 
     """Yield chunks of the selected rows; the other rows are recorded in the selection."""
     size = max(8, _CHUNK_BYTES // spec.size_px**2)
     rows: list[Row] = []
-    for row in _selected(config, selection.left_out):
+    for row in selected_rows(config, selection.left_out):
         rows.append(row)
         if len(rows) == size:
             yield _next(rows, config, spec, selection)
@@ -116,7 +116,8 @@ def _next(
     return Chunk(number, tuple(rows), config.root, spec, folder, config.protocol)
 
 
-def _selected(config: DataConfig, left_out: list[LeftOut]) -> Iterator[Row]:
+def selected_rows(config: DataConfig, left_out: list[LeftOut]) -> Iterator[Row]:
+    """Yield the rows that take part in a run; the others are recorded in `left_out`."""
     for name in config.tables:
         seen: set[tuple[str, str]] = set()
         for row in open_reader(config.root, name, config.protocol).rows():

@@ -131,6 +131,11 @@ def open_cache(
     return _open(target)
 
 
+def is_built(config: DataConfig, spec: PreprocessSpec, folder: Path) -> bool:
+    """Return whether the cache of a selection is under `folder`."""
+    return (folder / _key(config, spec)).is_dir()
+
+
 def _open(folder: Path) -> Cache:
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     left_out = json.loads((folder / "rows.json").read_text())["left_out"]

@@ -1,0 +1,278 @@
+"""Runs that cannot start: one line, status 2, and nothing is created."""
+
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from tests.builders.g2d.command_line import failed, g2d
+from tests.builders.training.refused_runs import Workplace, workplace
+from training.engine.checkpoint import CHECKPOINT
+from training.model import weight_sources
+
+
+@pytest.fixture
+def at(tmp_path: Path, text_encoder: Path) -> Workplace:
+    return workplace(tmp_path, text_encoder)
+
+
+@pytest.fixture(autouse=True)
+def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+MODEL = [
+    (
+        "model.encoder.name=resnt50",
+        "model.encoder.name: no encoder 'resnt50'; did you mean resnet50",
+    ),
+    ("model.encoder.name=tu-nothing_at_all", "model.encoder.name: no encoder 'tu-nothing_at_all'"),
+    ("model.encoder.weights=imagenet", "the weights imagenet of resnet18 (smp-hub/resnet18"),
+    ("model.encoder.weights=package:none", "model.encoder.weights: no package 'none'"),
+    ("model.encoder.weights=none.pth", "model.encoder.weights: 'none.pth' does not exist"),
+    ("model.encoder.weights=.", "model.encoder.weights: '.' is a folder, not a file"),
+    ("model.text.name=some/bert", "model.text.name: some/bert: not on this machine"),
+    ("model.text.name=package:none", "model.text.name: no package 'none'"),
+    ("model.text.name=.", "model.text.name: . is incomplete"),
+    ("model.text.max_tokens=65", "model.text.max_tokens: 65, but"),
+]
+ENGINE = [
+    ("engine.accelerator=gpu", "engine.accelerator: no GPU was found"),
+    ("engine.sync_batchnorm=true", "engine.sync_batchnorm works on CUDA devices only"),
+    ("engine.strategy=fsdp", "engine.strategy: fsdp works on CUDA devices only"),
+    ("precision=16-mixed", "precision: 16-mixed works on CUDA devices only"),
+    ("engine.loggers=[mlflow]", "engine.loggers: mlflow needs mlflow: pip install"),
+]
+DATA = [
+    ("data.root=nowhere", "data.root: nowhere does not exist"),
+    ("data.tables=[absent]", "absent.csv"),
+    ("data.licences=[noncommercial]", "0 training rows, and a step needs"),
+    ("batch_size=9", "8 training rows, and a step needs 9; choose a smaller batch_size"),
+    ("engine.accumulate=3", "8 training rows, and a step needs 12"),
+]
+KEYS = [
+    ("temprature=1", "temprature: Extra inputs are not permitted; did you mean temperature?"),
+    ("lr=1", "lr: Extra inputs are not permitted; did you mean optimiser.lr?"),
+    ("engine.log_evry=1", "did you mean engine.log_every?"),
+    ("optimiser.lr=0", "optimiser.lr: Input should be greater than 0"),
+    ("optimiser.lr=.nan", "optimiser.lr: Input should be a finite number"),
+    ("optimiser.lr=.inf", "optimiser.lr: Input should be a finite number"),
+    ("temperature", "'temperature' is not of the form key=value"),
+]
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(("change", "message"), [*MODEL, *ENGINE, *DATA, *KEYS])
+def test_a_pre_training_that_cannot_start_is_refused(
+    at: Workplace, change: str, message: str
+) -> None:
+    at.refuses(message, at.pretraining, "--set", change)
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        MODEL[0],
+        MODEL[2],
+        MODEL[6],
+        *ENGINE,
+        *DATA[:3],
+        ("model=null", "a fine-tuning needs `pretrained` or `model`"),
+        ("findngs=[Edema]", "did you mean findings?"),
+        ("pretrained=none.ckpt", "pretrained: none.ckpt does not exist"),
+        ("pretrained=.", "pretrained: . is a folder, not a file"),
+        ("start_from=none.ckpt", "start_from: none.ckpt does not exist"),
+        ("choose={by: loss, every: 1}", "no validation row has a label"),
+    ],
+)
+def test_a_fine_tuning_that_cannot_start_is_refused(
+    at: Workplace, change: str, message: str
+) -> None:
+    if change.startswith("choose"):
+        failed(at.start(at.finetuning, "--set", change, kind="finetune"), message)
+    else:
+        at.refuses(message, at.finetuning, "--set", change, kind="finetune")
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "bf16", "message"),
+    [
+        (4, 2, True, "engine.devices: 4 processes, but 2 GPUs were found"),
+        (2, 2, False, "precision: this GPU has no bf16-mixed"),
+    ],
+)
+def test_what_the_gpus_cannot_do_is_refused(
+    at: Workplace,
+    devices: int,
+    gpus: int,
+    bf16: bool,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    changes = [f"engine.devices={devices}", "precision=bf16-mixed"]
+    at.refuses(message, at.pretraining, *(f"--set={change}" for change in changes))
+
+
+def test_the_kinds_of_run_are_not_confused(at: Workplace) -> None:
+    at.refuses("configures a finetune run: g2d finetune", at.finetuning)
+    at.refuses("configures a pretrain run: g2d pretrain", at.pretraining, kind="finetune")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind: pretrain\nepochs: [1\n", "line 3, column 1: not YAML"),
+        ("kind: pretrain\n\tepochs: 1\n", "line 2, column 1: not YAML"),
+        ("- kind\n", "holds no keys"),
+        ("", "holds no keys"),
+        ("\0", "is not a text file in YAML"),
+        ("epochs: 1\n", "configuration: Unable to extract tag using discriminator 'kind'"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(at: Workplace, text: str, message: str) -> None:
+    at.pretraining.write_text(text)
+    at.refuses(message, at.pretraining)
+
+
+def test_a_folder_is_no_configuration(at: Workplace) -> None:
+    at.refuses("is a folder; a configuration is a YAML file", at.folder)
+
+
+@pytest.mark.parametrize("option", ["--out", "--cache"])
+@pytest.mark.parametrize("place", ["file/run", "/proc/run"])
+def test_a_folder_that_cannot_be_written_is_refused(at: Workplace, option: str, place: str) -> None:
+    (at.folder / "file").touch()
+    message = "is a file, not a folder" if place.startswith("file") else "cannot be written"
+    at.refuses(message, at.pretraining, option, str(at.folder / place))
+
+
+def test_data_of_another_folder_are_named_by_an_option(at: Workplace) -> None:
+    for kind, config in (("pretrain", at.pretraining), ("finetune", at.finetuning)):
+        at.refuses("data.root: no: where", config, "--data", "no: where", kind=kind)
+    (at.folder / "data").rename(at.folder / "other: data")
+    done = at.start(at.finetuning, "--data", str(at.folder / "other: data"), kind="finetune")
+    assert done.exit_code == 0, done.output
+    assert (at.out / CHECKPOINT).is_file()
+
+
+def test_a_changed_fine_tuning_needs_its_own_folder(at: Workplace) -> None:
+    failed(g2d("finetune", str(at.finetuning), "--set", "seed=1"), "its own folder with --out")
+
+
+@pytest.fixture(scope="module")
+def trained(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A finished pre-training of two steps."""
+    at = workplace(tmp_path_factory.mktemp("trained"), text_encoder)
+    assert at.start(at.pretraining).exit_code == 0
+    return at
+
+
+def test_a_changed_configuration_in_an_old_folder_is_refused(trained: Workplace) -> None:
+    message = "holds a run of another configuration (optimiser.lr was 0.0002, is 0.1)"
+    trained.refuses(message, trained.pretraining, "--set", "optimiser.lr=0.1")
+
+
+def test_a_checkpoint_of_the_other_kind_is_refused(
+    trained: Workplace, finetuned: Path, at: Workplace
+) -> None:
+    wrong = {"pretrained": finetuned, "start_from": trained.out / CHECKPOINT}
+    for key, path in wrong.items():
+        message = f"{key}: {path} is the checkpoint of a"
+        at.refuses(message, at.finetuning, "--set", f"{key}={path}", kind="finetune")
+
+
+@pytest.mark.parametrize("left", [0, 100, 10_000])
+def test_a_checkpoint_that_is_cut_off_is_refused(
+    trained: Workplace, at: Workplace, left: int
+) -> None:
+    short = at.folder / "short.ckpt"
+    short.write_bytes((trained.out / CHECKPOINT).read_bytes()[:left])
+    message = f"{short} is no file of tensors, or is cut off"
+    at.refuses(
+        f"pretrained: {message}", at.finetuning, f"--set=pretrained={short}", kind="finetune"
+    )
+    failed(g2d("evaluate", str(short)), f"run: {message}")
+    failed(g2d("export", str(short)), f"run: {message}")
+    at.out.mkdir(parents=True)
+    short.rename(at.out / CHECKPOINT)
+    at.refuses("last checkpoint: ", at.pretraining)
+
+
+def test_tensors_that_are_no_checkpoint_are_refused(at: Workplace) -> None:
+    torch.save({"weight": torch.zeros(2)}, at.folder / "other.pth")
+    change = f"--set=pretrained={at.folder / 'other.pth'}"
+    at.refuses("is no checkpoint of a run", at.finetuning, change, kind="finetune")
+
+
+def test_weights_of_another_encoder_are_refused(at: Workplace) -> None:
+    torch.save({"weight": torch.zeros(2)}, at.folder / "other.pth")
+    change = f"--set=model.encoder.weights={at.folder / 'other.pth'}"
+    at.refuses("does not hold the weights of this encoder", at.pretraining, change)
+
+
+@pytest.fixture
+def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A hub that never answers; each request is one connection in its queue."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        template = address + "/{repo_id}/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(weight_sources, "HUB_TIMEOUT_S", 0.2)
+        yield listening
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model.text.name=some/bert", "set model.text.name to a local folder with config.json"),
+        ("model.encoder.weights=imagenet", "set model.encoder.weights to a local file"),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_asked_once(
+    at: Workplace, silent_hub: socket.socket, change: str, message: str
+) -> None:
+    at.refuses(f"the hub does not answer; {message}", at.pretraining, "--set", change)
+    silent_hub.accept()[0].close()
+    with pytest.raises(BlockingIOError):
+        silent_hub.accept()
+
+
+@pytest.mark.parametrize("option", [("--split", "all"), ("--threshold", "high")])
+def test_a_wrong_option_of_an_evaluation_is_refused(
+    finetuned: Path, option: tuple[str, str]
+) -> None:
+    failed(g2d("evaluate", str(finetuned), *option), option[1])
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond a megabyte, as on a disk that is almost full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_checkpoint_that_the_disk_does_not_take_is_named(at: Workplace) -> None:
+    done = at.start(at.pretraining, "--set", "engine.loggers=[]")
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"g2d: error: {at.out / CHECKPOINT} was not written (File too large)")
+    assert "there is none yet" in line
+    assert sorted(path.name for path in at.out.iterdir()) == ["history.jsonl"]
