@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from radiograph.manifest import LabelName, MaskCleaning
-from radiograph.strict_model import StrictModel
 from training.config.model import ModelConfig
-from training.config.run import BaseRunConfig
+from training.config.run import BaseChooseConfig, BaseRunConfig
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """Fraction of the labelled training patients."""
@@ -21,7 +20,7 @@ MaskLoss = Literal["dice_bce", "mgca"]
 batch, as in MGCA."""
 
 
-class ChooseConfig(StrictModel):
+class ChooseConfig(BaseChooseConfig):
     """Selection of the weights with the best result on the validation split."""
 
     by: Literal["loss", "auroc", "dice", "ap50"]
@@ -29,10 +28,6 @@ class ChooseConfig(StrictModel):
     the masks or average precision of the boxes at IoU 0.5, on the model's grid."""
     every: int = Field(ge=1)
     """Steps between two validations."""
-    patience: int | None = Field(default=None, ge=1)
-    """Validations without improvement after which the run ends; null runs to the last step."""
-    limit: int | None = Field(default=None, ge=1)
-    """Largest number of validation images, spread evenly over the split; null uses all."""
 
 
 class FinetuneConfig(BaseRunConfig):

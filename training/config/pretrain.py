@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from radiograph.strict_model import StrictModel
 from training.config.model import ModelConfig
-from training.config.run import BaseRunConfig
+from training.config.run import BaseChooseConfig, BaseRunConfig
 
 Threshold = Literal["p85", "p75", "median", "mean", "gmm"]
 """Rule that binarises attention scores into a pseudo mask."""
@@ -14,6 +14,19 @@ Upsampling = Literal["bilinear", "nearest"]
 """Interpolation of attention scores to the size of the image."""
 MaskLoss = Literal["paper", "released"]
 """Loss between the decoder's prediction and the pseudo mask."""
+
+
+class RetrievalConfig(BaseChooseConfig):
+    """Validation by retrieval between images and reports, and selection of the best weights."""
+
+    by: Literal["recall", "loss"] = "recall"
+    """Criterion: the highest mean recall among the best 1, 5 and 10, from image to report and
+    back, or the lowest loss."""
+    every: int | None = Field(default=None, ge=1)
+    """Steps between two validations; null is one epoch."""
+    limit: int | None = Field(default=1000, ge=1)
+    """Largest number of validation images, spread evenly over the split; null uses all. Recall
+    depends on it."""
 
 
 class ImportedConfig(StrictModel):
@@ -64,6 +77,8 @@ class PretrainConfig(BaseRunConfig):
     """Apply a bilateral filter to the edges of the pseudo mask."""
     shuffle_masks: bool = False
     """Give each image the pseudo mask of another one: the semantic control of the paper."""
+    choose: RetrievalConfig | None = RetrievalConfig()
+    """Validation and selection of the best weights, beside the last; null does not validate."""
     imported: ImportedConfig | None = None
     """Origin of imported weights; pre-training cannot continue from such a checkpoint."""
 

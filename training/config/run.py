@@ -29,6 +29,15 @@ class DataConfig(StrictModel):
     """Split and rows of downstream data sets; others have only one."""
 
 
+class BaseChooseConfig(StrictModel):
+    """Keys of the selection of weights that every kind of run has."""
+
+    patience: int | None = Field(default=None, ge=1)
+    """Validations without improvement after which the run ends; null runs to the last step."""
+    limit: int | None = Field(default=None, ge=1)
+    """Largest number of validation images, spread evenly over the split; null uses all."""
+
+
 class BaseRunConfig(StrictModel):
     """Keys of a run of any kind."""
 

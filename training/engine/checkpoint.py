@@ -202,7 +202,7 @@ def resume(
     fabric.load(path, {"model": model, "optimiser": optimiser}, weights_only=True)
     fabric.strategy.precision.load_state_dict(before.get("scaler") or {})
     _restore_generators(before.get("rng", {}))
-    if selector is not None:
+    if selector is not None and "choice" in before:  # not in those of before it was validated
         selector.restore(before["choice"])
     return int(before["step"]), str(before.get("commit", "unknown"))
 

@@ -1,15 +1,15 @@
 """Selection of the best weights of a run by validation, and early stopping.
 
-    every few steps: validate -> better than before? -> best.ckpt
+    every few steps or epochs: validate -> better than before? -> best.ckpt
                               -> `patience` validations without improvement -> the run ends
 
-Only the first process validates; the others receive its value. The state of the selection is a
+Only the first process validates; the others receive its values. The state of the selection is a
 part of every checkpoint, so that a run that was killed selects the same weights as one that ran
 through.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from training.config.finetune import ChooseConfig
+from training.config.pretrain import RetrievalConfig
 from training.engine.whole_file import write_whole
 
 BEST = "best.ckpt"
@@ -46,14 +47,21 @@ class ModelSelector:
         best: the best validation so far.
     """
 
-    def __init__(self, config: ChooseConfig, measure: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: ChooseConfig | RetrievalConfig,
+        measure: Callable[[], Mapping[str, float]],
+        every: int,
+    ) -> None:
         """Start without a validation.
 
         Args:
-            config: criterion, interval and patience.
+            config: criterion and patience.
             measure: measures the module in its current state; only the first process calls it.
+                The value under the name of the criterion decides.
+            every: steps between two validations.
         """
-        self.config, self._measure = config, measure
+        self.config, self._measure, self._every = config, measure, every
         self.best = BestValidation()
 
     @property
@@ -63,7 +71,7 @@ class ModelSelector:
 
     def due(self, step: int, steps: int) -> bool:
         """Return whether to validate after `step` of `steps` steps."""
-        return step % self.config.every == 0 or step == steps
+        return step % self._every == 0 or step == steps
 
     def validate(
         self, fabric: Fabric, folder: Path, model: nn.Module, step: int, extra: dict[str, Any]
@@ -80,17 +88,18 @@ class ModelSelector:
             extra: entries that are written beside the weights.
 
         Returns:
-            Values for the history: that of this validation, and the step of the best one.
+            Values for the history: those of this validation, and the step of the best one.
         """
-        value = self._measure() if fabric.is_global_zero else 0.0
-        value = float(fabric.broadcast(value))
+        values = fabric.broadcast(dict(self._measure()) if fabric.is_global_zero else {})
+        value = values[self.config.by]
         if self._improves(value):
             self.best = BestValidation(value, step)
             state = {"model": model, "step": step, "valid": value, **extra}
             write_whole(fabric, folder / BEST, state)
         else:
             self.best = BestValidation(self.best.value, self.best.step, self.best.since + 1)
-        return {f"valid_{self.config.by}": value, "best_step": float(self.best.step)}
+        named = {f"valid_{name}": found for name, found in values.items()}
+        return named | {"best_step": float(self.best.step)}
 
     def _improves(self, value: float) -> bool:
         if not math.isfinite(value):

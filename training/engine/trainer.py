@@ -164,8 +164,8 @@ class Trainer:
                 self.step(step, batches, history)
                 done = step + 1
                 self._log_panel(done, history)
-                self._validate(done, history)
-                self._record(done, history)
+                validated = self._validate(done, history)
+                self._record(done, history, validated=validated)
                 if self._stops_early():
                     break
         history.close()
@@ -234,22 +234,23 @@ class Trainer:
         if panel is not None:
             history.log_panel(done, panel)
 
-    def _validate(self, done: int, history: History) -> None:
-        """Validate and keep the best weights, if a validation is due."""
+    def _validate(self, done: int, history: History) -> bool:
+        """Validate and keep the best weights, if a validation is due; return whether it was."""
         plan, selector = self._plan, self._selector
         if selector is None or not selector.due(done, plan.steps):
-            return
+            return False
         extra = {"config": plan.config, "commit": self._commit}
         values = selector.validate(self._fabric, plan.folder, self._model, done, extra)
-        history.add_validation(values)
+        history.add_validation({name: round(value, 5) for name, value in values.items()})
+        return True
 
-    def _record(self, done: int, history: History) -> None:
+    def _record(self, done: int, history: History, *, validated: bool) -> None:
         """Write a line of the history and a checkpoint, if they are due."""
         plan = self._plan
         ends = done == plan.steps or self._stops_early()
         saves = ends or done % plan.checkpoint_every == 0
         # The history is written first: it refuses losses that are not finite.
-        if saves or done % (plan.log_every or plan.checkpoint_every) == 0:
+        if saves or validated or done % (plan.log_every or plan.checkpoint_every) == 0:
             history.write(done, self._optimiser.param_groups[0]["lr"])
         if saves:
             save(

@@ -212,5 +212,6 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     selector = None
     if config.choose:
         _ = task.validation_rows  # refused here if there are none, not after the first steps
-        selector = ModelSelector(config.choose, task.validate)
+        by, every = config.choose.by, config.choose.every
+        selector = ModelSelector(config.choose, lambda: {by: task.validate()}, every)
     return trainer.train(config, fabric, task, out, selector)

@@ -65,11 +65,12 @@ class Pretraining(nn.Module):
         )
         if not decodes:
             return {"vla": vla, "total": vla}
-        name, value = self._decoder_loss(features, images)
+        name, value = self.decoder_loss(features, images)
         weight = 1.0 if step >= config.decoder_loss_from_step else 0.0
         return {"vla": vla, name: value, "total": vla + weight * value}
 
-    def _decoder_loss(self, features: ImageFeatures, images: Tensor) -> tuple[str, Tensor]:
+    def decoder_loss(self, features: ImageFeatures, images: Tensor) -> tuple[str, Tensor]:
+        """Return name and value of the decoder's loss for images, B x 1 x S x S in [0, 1]."""
         logits = self.g2d.mask_logits(features)
         if self.config.decoder_loss == "reconstruction":
             return "reconstruction", reconstruction_loss(logits, images)

@@ -17,23 +17,27 @@ from torch import Tensor
 
 from training.config.pretrain import PretrainConfig
 from training.data.batches.augment import augment
-from training.data.batches.sampler import MicroBatchIndex, Sampler, share
+from training.data.batches.sampler import MicroBatchIndex, Sampler, share, steps_per_epoch
 from training.data.cache.cache import Cache, open_cache
 from training.data.cache.enough_rows import check_enough
 from training.data.rows.reader import Row
 from training.data.text.synthetic_reports import report, text_ids
 from training.data.text.token_lengths import token_counts
 from training.engine import trainer
+from training.engine.checkpoint import CHECKPOINT
 from training.engine.distributed import launch
+from training.engine.model_selection import ModelSelector
 from training.engine.seeding import batch_seed, rank_seed, seed_everything
 from training.engine.start_checks import check_start
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 from training.model.weight_sources import check_sources
 from training.pretrain.objective import Pretraining
 from training.pretrain.panels import draw_panel
+from training.pretrain.validation import RetrievalValidation, validation_rows
 
 SILENT = "without_text.csv"
 """File in the run folder that names the radiographs without any text."""
+_NO_VALIDATION = "no row of the validation split has a text"
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,28 @@ class PretrainTask:
         """Return image, attention, pseudo mask and prediction of the first rows."""
         return draw_panel(self.module, batch.images[:4].float() / 255)
 
+    def selector(self, fabric: Fabric) -> ModelSelector | None:
+        """Return the selection of the best weights.
+
+        None without a configured one, or if nothing can be validated, which the first process of
+        `fabric` then says.
+        """
+        config, choose = self.config, self.config.choose
+        if choose is None:
+            return None
+        rows = validation_rows(config, self.cache)
+        if not rows or config.engine.strategy == "fsdp":
+            reason = "no process has whole weights under fsdp" if rows else _NO_VALIDATION
+            if fabric.is_global_zero:
+                print(f"not validated: {reason}")
+            return None
+        # A tokenizer of its own: worker threads change the padding of the other one.
+        tokenizer = build_tokenizer(config.model.text)
+        validation = RetrievalValidation(config, self.cache, tokenizer, self.module, rows)
+        step = config.batch_size * fabric.world_size * config.engine.accumulate
+        every = choose.every or steps_per_epoch(self.rows, step)
+        return ModelSelector(choose, validation.measure, every)
+
 
 def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     """Run or resume a pre-training.
@@ -160,7 +186,8 @@ def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     task = prepare_task(config, fabric, cache_folder)
     if fabric.is_global_zero:
         write_silent(task.silent, out)
-    return trainer.train(config, fabric, task, out)
+    trainer.train(config, fabric, task, out, task.selector(fabric))
+    return out / CHECKPOINT
 
 
 def write_silent(rows: Sequence[Row], out: Path) -> None:

@@ -52,7 +52,7 @@ def run(
     if fixed:
         _fix(task.module)
     _deadly(task, kill_at)
-    trainer.train(config, fabric, task, out)
+    trainer.train(config, fabric, task, out, task.selector(fabric))
 
 
 def main() -> None:

@@ -1,9 +1,7 @@
 """Whole runs in processes of their own: killed with SIGKILL, and shared by two."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.distributed.run_of_pairs import run
+from tests.builders.distributed.started_runs import start_pair_run
 from tests.builders.distributed.torchrun import torchrun
 from tests.builders.training import tiny_runs
 from training.config.augmentation import AugmentConfig
@@ -20,7 +19,6 @@ from training.config.pretrain import PretrainConfig
 from training.engine.checkpoint import CHECKPOINT, read_checkpoint
 from training.engine.history import HISTORY, TIMES
 
-ROOT = Path(__file__).parents[3]
 STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, noise=0)
 
 
@@ -40,33 +38,6 @@ def config(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pret
     )
 
 
-def _start(
-    command: list[str], config: PretrainConfig, folder: Path, *options: str
-) -> tuple[int, str]:
-    """Run a pre-training in `folder`, and return its exit status and output."""
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(config.model_dump_json())
-    program = [
-        *command,
-        "-m",
-        "tests.builders.distributed.run_of_pairs",
-        str(folder / "config.json"),
-    ]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-        "PYTHONPATH": str(ROOT),
-    }
-    done = subprocess.run(
-        [*program, str(folder / "run"), str(folder.parent / "cache"), *options],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stderr
-
-
 def _history(folder: Path) -> list[dict[str, float]]:
     lines = map(json.loads, (folder / "run" / HISTORY).read_text().splitlines())
     return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
@@ -77,7 +48,7 @@ def test_a_run_killed_between_checkpoints_has_the_losses_of_one_that_ran_through
 ) -> None:
     run(config, tmp_path / "whole" / "run", tmp_path / "cache")
     killed = tmp_path / "killed"
-    status, said = _start([sys.executable], config, killed, "--kill-at", "3")
+    status, said = start_pair_run([sys.executable], config, killed, "--kill-at", "3")
     assert status == -signal.SIGKILL, said
     assert [line["step"] for line in _history(killed)] == [1, 2, 3]  # the third is beyond
     run(config, killed / "run", tmp_path / "cache")
@@ -95,7 +66,7 @@ def test_two_processes_have_the_losses_of_one_with_the_joined_batch(
     still = config.model_copy(update={"augment": STILL})
     run(still, tmp_path / "one" / "run", tmp_path / "cache", fixed=True)
     halved = still.model_copy(update={"batch_size": still.batch_size // 2})
-    status, said = _start(torchrun(), halved, tmp_path / "two", "--fixed")
+    status, said = start_pair_run(torchrun(), halved, tmp_path / "two", "--fixed")
     assert status == 0, said
     one, two = _history(tmp_path / "one"), _history(tmp_path / "two")
     assert [line["step"] for line in two] == [1, 2, 3, 4, 5, 6]

@@ -1,5 +1,6 @@
 """Selection of weights by validation, and early stopping."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ def _run(task: _Slope, config: ChooseConfig, folder: Path, steps: int, every: in
     fabric = Fabric(accelerator="cpu", devices=1)
     plan = Plan(folder, steps, every, 0, "{}")
     model, optimiser = set_up(fabric, task.module, RATE, STILL)
-    selector = ModelSelector(config, task.validate)
+    selector = ModelSelector(config, lambda: {config.by: task.validate()}, config.every)
     Trainer(fabric, model, optimiser, task, plan, RATE, STILL, selector).run()  # type: ignore[arg-type]
 
 
@@ -107,9 +108,9 @@ def test_validations_are_written_to_the_history(tmp_path: Path) -> None:
 
 
 def test_the_state_survives_a_checkpoint() -> None:
-    one = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
+    one = ModelSelector(ChooseConfig(by="loss", every=1), lambda: {"loss": 0.0}, 1)
     one.best = BestValidation(0.25, 7, 2)
-    other = ModelSelector(ChooseConfig(by="loss", every=1), lambda: 0.0)
+    other = ModelSelector(ChooseConfig(by="loss", every=1), lambda: {"loss": 0.0}, 1)
     other.restore(one.state())
     assert other.best == one.best
 
@@ -118,3 +119,9 @@ def test_a_value_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
     nan = float("nan")
     _run(_Slope([nan, 0.9, nan, 0.5]), ChooseConfig(by="loss", every=1), tmp_path, 4)
     assert _best(tmp_path) == {"step": 4, "valid": 0.5}
+
+
+def test_a_line_of_the_history_is_written_at_each_validation(tmp_path: Path) -> None:
+    _run(_Slope([0.25, 0.5]), ChooseConfig(by="dice", every=1), tmp_path, 2, every=2)
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["valid_dice"] for line in lines] == [0.25, 0.5]
