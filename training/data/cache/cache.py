@@ -34,7 +34,7 @@ from training.data.cache.build import MANIFEST, build, tidy
 from training.data.cache.sample_index import Sample, Samples
 from training.data.catalog import open_reader
 
-_VERSION = 2
+_VERSION = 3
 """Version of the layout, of its contents and of the report rules; a new one builds new caches."""
 
 

@@ -60,7 +60,7 @@ class ImageTextCsv:
                 age=line.get("age", ""),
                 licence=line.get("licence", "") or "not stated",
                 licence_class=line.get("licence_class", "") or "noncommercial",
-                left_out=_split_reason(line, split) or reason_too_short(text),
+                left_out=_split_reason(line, split) or reason_too_short(text, line["text"]),
             )
 
     def _lines(self) -> Iterator[dict[str, str]]:

@@ -11,6 +11,27 @@ def test_a_report_of_two_words_is_too_short() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("双肺清晰", ""),
+        ("異常なし。", ""),
+        ("ปอดปกติทั้งสองข้าง", ""),
+        ("正常", "report shorter than 4 letters"),
+        ("心肺 正", "report shorter than 4 letters"),
+        ("정상 소견", "report shorter than 3 words"),
+        ("。。。。。", "empty report"),
+    ],
+)
+def test_letters_are_counted_where_a_script_has_no_spaces(text: str, reason: str) -> None:
+    assert reason_too_short(text) == reason
+
+
+def test_a_report_without_sections_is_not_called_empty() -> None:
+    assert reason_too_short("", "HISTORY: Cough.") == "no findings and no impression in the report"
+    assert reason_too_short("", " \n") == "empty report"
+
+
+@pytest.mark.parametrize(
     ("raw", "cleaned"),
     [
         ("1. Effusion on left.\n2. Normal heart", "Effusion on left. Normal heart"),

@@ -88,6 +88,45 @@ def test_a_text_without_headers_is_taken_whole() -> None:
     assert any_text(REPORT) == SAID
 
 
+@pytest.mark.parametrize(
+    ("report", "text"),
+    [
+        ("检查所见：双肺纹理清晰。\n印象：未见异常。", "未见异常。 双肺纹理清晰。"),
+        ("【所见】1、双肺清晰；2、心正常。【印象】未见异常。", "未见异常。 双肺清晰； 心正常。"),
+        ("所見:両肺野に異常陰影なし。診断:異常なし。", "異常なし。 両肺野に異常陰影なし。"),
+        ("RÉSULTATS : Pas d'épanchement. CONCLUSION : Normal.", "Normal. Pas d'épanchement."),
+        ("Hallazgos: Pulmones claros. Impresión: Normal.", "Normal. Pulmones claros."),
+        ("BEFUND\nKein Erguss.\n\nBEURTEILUNG\nUnauffällig.", "Unauffällig. Kein Erguss."),
+        ("Achados: Pulmões livres. Conclusão: Normal.", "Normal. Pulmões livres."),
+        ("Referto: Non addensamenti. Conclusioni: Nella norma.", "Nella norma. Non addensamenti."),
+        ("Bevindingen: Geen infiltraat. Conclusie: Normaal.", "Normaal. Geen infiltraat."),
+        ("REPORT: The lungs are clear. CONCLUSION: Normal.", "Normal. The lungs are clear."),
+        ("Report: Heart is large. Opinion: Stable.", "Stable. Heart is large."),
+        ("findings: clear lungs. impression: normal chest.", "normal chest. clear lungs."),
+        ("history: cough. findings: clear lungs. comparison: none.", "clear lungs."),
+    ],
+)  # fmt: skip
+def test_headers_of_other_hospitals_are_known(report: str, text: str) -> None:
+    assert any_text(report) == text
+
+
+def test_text_without_header_remains_where_the_sections_are_short() -> None:
+    assert any_text("The heart is large.\nCONCLUSION: Stable.") == "Stable. The heart is large."
+    assert any_text("Заключение: без патологии в легких") == "Заключение: без патологии в легких"
+
+
+def test_ordinary_words_before_a_colon_are_no_headers() -> None:
+    text = "findings: No change. In my opinion: a small effusion."
+    assert any_text(text) == text.removeprefix("findings: ")
+
+
+@pytest.mark.parametrize(
+    "part", ["。", "【", "印象：", ". a", ".a:", "impression: ", "1、", "【a】："]
+)
+def test_long_repetitions_of_any_hospital_are_parsed_in_linear_time(part: str) -> None:
+    assert len(any_text(part * 200_000)) <= 110_000
+
+
 @pytest.mark.parametrize("part", ["_", "1. ", "[**", "(", "IMPRESSION: ", "A ", "=\n", "\n", ",;"])
 def test_long_repetitions_are_parsed_in_linear_time(part: str) -> None:
     assert len(pair_text(part * 200_000)) <= 100_000
