@@ -10,6 +10,8 @@ from training.config.run import BaseChooseConfig, BaseRunConfig
 
 Threshold = Literal["p85", "p75", "median", "mean", "gmm"]
 """Rule that binarises attention scores into a pseudo mask."""
+BodyRule = Literal["silhouette", "otsu"]
+"""Rule that finds the body in a radiograph."""
 Upsampling = Literal["bilinear", "nearest"]
 """Interpolation of attention scores to the size of the image."""
 MaskLoss = Literal["paper", "released"]
@@ -72,7 +74,10 @@ class PretrainConfig(BaseRunConfig):
     upsampling: Upsampling = "bilinear"
     """Interpolation of the attention scores to the size of the image."""
     body_mask: bool = True
-    """Set scores outside the body, found by Otsu's threshold of the image, to 0."""
+    """Set scores outside the body to 0."""
+    body_rule: BodyRule = "silhouette"
+    """Body of the body mask: all but the air around it, or only what is brighter than Otsu's
+    threshold of the image (`otsu`), which leaves out most of the lungs."""
     smooth: bool = True
     """Apply a bilateral filter to the edges of the pseudo mask."""
     shuffle_masks: bool = False

@@ -1,6 +1,6 @@
 """The pseudo mask of G2D: attention scores become a target for the decoder.
 
-    mean over heads -> upsampling -> body mask (Otsu) -> threshold -> bilateral filter
+    mean over heads -> upsampling -> body mask -> threshold -> bilateral filter
 
 Source: G2D (Liu et al., NeurIPS 2024), section 3.2. Nothing here is trained, and no gradient
 flows through it. Every step runs on the device of its input, in float32 under any precision, and
@@ -13,50 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.config.pretrain import Threshold, Upsampling
+from training.config.pretrain import BodyRule, Threshold, Upsampling
+from training.losses.body_mask import body_mask
 from training.losses.gaussian_mixture import high_scores
 
 QUANTILES: dict[str, float] = {"p85": 0.85, "p75": 0.75, "median": 0.5}
 """Name of a threshold -> share of the scores of a map below it."""
-
-
-def otsu_threshold(images: Tensor, bins: int = 256) -> Tensor:
-    """Return Otsu's threshold of each image, which has the largest between-class variance.
-
-    Source: Otsu, A Threshold Selection Method from Gray-Level Histograms, 1979.
-
-    Args:
-        images: B x ... intensities in [0, 1].
-        bins: number of bins of the histogram.
-
-    Returns:
-        B thresholds; pixels above them are foreground.
-    """
-    flat = images.flatten(1)
-    index = (flat * bins).long().clamp_(0, bins - 1)
-    histogram = torch.zeros(len(flat), bins, device=images.device, dtype=torch.float32)
-    histogram.scatter_add_(1, index, torch.ones_like(flat, dtype=torch.float32))
-    # B x bins; the cumulative sums below evaluate every candidate threshold at once.
-    weight = histogram / histogram.sum(dim=1, keepdim=True)
-    centres = (torch.arange(bins, device=images.device, dtype=torch.float32) + 0.5) / bins
-    below = weight.cumsum(dim=1)
-    mass = (weight * centres).cumsum(dim=1)
-    # (mean * below - mass)^2 / (below * above); not defined where a class is empty
-    between = (mass[:, -1:] * below - mass).square() / (below * (1 - below)).clamp_min(1e-12)
-    between = torch.where((below > 0) & (below < 1), between, torch.zeros_like(between))
-    return (between.argmax(dim=1).float() + 1) / bins  # upper edge of the best bin
-
-
-def body_mask(images: Tensor) -> Tensor:
-    """Return the mask of the body: pixels brighter than the Otsu threshold of the image.
-
-    Args:
-        images: B x 1 x H x W intensities in [0, 1].
-
-    Returns:
-        B x 1 x H x W bool.
-    """
-    return images > otsu_threshold(images).view(-1, 1, 1, 1)
 
 
 def smooth_edges(
@@ -128,7 +90,7 @@ def pseudo_mask(
     images: Tensor,
     *,
     threshold: Threshold = "p85",
-    use_body_mask: bool = True,
+    body: BodyRule | None = "silhouette",
     smooth: bool = True,
     aggregate_heads: bool = True,
     upsampling: Upsampling = "bilinear",
@@ -140,7 +102,8 @@ def pseudo_mask(
         images: B x 1 x H x W intensities in [0, 1].
         threshold: percentile of the scores of each map above which the mask is 1, or `gmm` for a
             mixture of two Gaussians that is fitted to the scores of the body.
-        use_body_mask: True sets scores outside of the body to 0 before the threshold.
+        body: rule that finds the body; scores outside of it become 0 before the threshold. None
+            keeps all scores.
         smooth: True applies the bilateral filter at the end.
         aggregate_heads: True makes one mask from the mean over the heads, False one per head.
         upsampling: interpolation of the scores to the size of the images.
@@ -153,8 +116,8 @@ def pseudo_mask(
         if aggregate_heads:
             scores = scores.mean(dim=1, keepdim=True)
         scores = _upsampled(scores, images, upsampling)
-        body = body_mask(images.float()) if use_body_mask else torch.ones_like(images).bool()
-        mask = _binarised(scores * body, body.expand_as(scores), threshold)
+        inside = torch.ones_like(images).bool() if body is None else body_mask(images.float(), body)
+        mask = _binarised(scores * inside, inside.expand_as(scores), threshold)
         return smooth_edges(mask) if smooth else mask
 
 

@@ -96,7 +96,7 @@ class Pretraining(nn.Module):
             attention,
             images,
             threshold=config.threshold,
-            use_body_mask=config.body_mask,
+            body=config.body_rule if config.body_mask else None,
             smooth=config.smooth,
             aggregate_heads=config.model.aggregate_heads,
             upsampling=config.upsampling,

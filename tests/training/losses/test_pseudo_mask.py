@@ -9,14 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.config.pretrain import Threshold
-from training.losses.pseudo_mask import (
-    body_mask,
-    otsu_threshold,
-    percentile,
-    pseudo_mask,
-    smooth_edges,
-)
+from training.config.pretrain import BodyRule, Threshold
+from training.losses.pseudo_mask import percentile, pseudo_mask, smooth_edges
 
 RISING = torch.arange(16.0).view(1, 1, 4, 4)
 
@@ -25,7 +19,7 @@ def _plain(attention: Tensor, images: Tensor | None = None, **changes: Any) -> T
     """The mask of scores on their own grid, without body mask and smoothing unless asked for."""
     if images is None:
         images = torch.ones(len(attention), 1, *attention.shape[2:])
-    return pseudo_mask(attention, images, **{"use_body_mask": False, "smooth": False} | changes)
+    return pseudo_mask(attention, images, **{"body": None, "smooth": False} | changes)
 
 
 @pytest.mark.parametrize(("threshold", "first"), [("median", 8), ("p75", 12), ("p85", 13)])
@@ -79,7 +73,7 @@ def test_the_mixture_is_fitted_to_the_body_alone() -> None:
     images[:, :, :, 5:] = 0.05  # the right half is no body: its zeros are no component
     expected = torch.zeros(1, 1, 10, 10)
     expected[:, :, :2, :5] = 1.0
-    found = _plain(attention, images, threshold="gmm", use_body_mask=True)
+    found = _plain(attention, images, threshold="gmm", body="otsu")
     assert torch.equal(found, expected)
 
 
@@ -111,7 +105,8 @@ def test_body_mask_and_smoothing_are_switches(use_body_mask: bool, smooth: bool)
     images[:, :, :2] = 0.8
     body, everywhere = (RISING >= 4) & (RISING < 8), RISING >= 12
     sharp = (body if use_body_mask else everywhere).float()
-    found = pseudo_mask(RISING, images, threshold="p75", use_body_mask=use_body_mask, smooth=smooth)
+    rule: BodyRule | None = "otsu" if use_body_mask else None
+    found = pseudo_mask(RISING, images, threshold="p75", body=rule, smooth=smooth)
     assert torch.equal(found, smooth_edges(sharp) if smooth else sharp)
 
 
@@ -128,32 +123,6 @@ def test_no_gradient_flows_through_the_mask() -> None:
         attention = RISING.clone().requires_grad_()
         images = torch.rand(1, 1, 4, 4, requires_grad=True)
         assert not pseudo_mask(attention, images, threshold=threshold).requires_grad
-
-
-def _otsu_by_definition(image: Tensor) -> float:
-    values = (np.floor(image.double().numpy().ravel() * 256).clip(0, 255) + 0.5) / 256
-    best, chosen = -1.0, 0.0
-    for cut in np.arange(1, 256) / 256:
-        low, high = values[values < cut], values[values >= cut]
-        if len(low) and len(high):
-            between = len(low) * len(high) * (low.mean() - high.mean()) ** 2
-            best, chosen = (between, cut) if between > best else (best, chosen)
-    return float(chosen)
-
-
-def test_otsu_is_the_threshold_of_largest_variance_between_the_classes() -> None:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(3, 1, 48, 48, generator=generator) ** torch.tensor([0.5, 1, 3]).view(
-        3, 1, 1, 1
-    )
-    expected = [_otsu_by_definition(image) for image in images]
-    assert otsu_threshold(images).tolist() == pytest.approx(expected, abs=1 / 256 + 1e-6)
-
-
-def test_the_body_is_what_is_brighter_than_the_background() -> None:
-    images = torch.full((1, 1, 6, 6), 0.1)
-    images[..., 2:5, 1:4] = 0.7
-    assert torch.equal(body_mask(images), images > 0.5)
 
 
 def _bilateral_by_definition(image: Tensor, radius: int, space: float, value: float) -> Tensor:

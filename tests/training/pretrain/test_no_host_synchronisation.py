@@ -79,6 +79,7 @@ def test_waiting_is_noticed(wait: Any) -> None:
         {"decoder_loss": "none", "symmetric": False},
         {"mask_loss": "released", "upsampling": "nearest", "body_mask": False, "smooth": False},
         {"decoder_loss_from_step": 200},
+        {"body_rule": "otsu"},
     ],
     ids=str,
 )
