@@ -205,6 +205,8 @@ def _jobs(
     local, nodes = started_by_launcher() or (devices, 1)
     config = load_tables(recipes)
     model = pretraining_of(config, checkpoints.get(PRETRAINED))
+    for name in checkpoints.keys() & config.arms.keys():
+        pretraining_of(config, checkpoints[name])  # refuses a file that is none, before any work
     for name in config.tables if request.table in COLLECTIONS else (request.table,):
         this = replace(request, table=name)
         root = data or model.data.root

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -253,6 +254,46 @@ def test_a_request_that_cannot_be_answered_is_refused_in_one_line(
     answer = _g2d(asked, tmp_path / "out", *options)
     assert answer.exit_code == 2
     assert answer.stderr == f"g2d: error: {message}\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def files(finetuned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files that are not the checkpoint of a pre-training."""
+    folder = tmp_path_factory.mktemp("files")
+    cut_off = folder / "cut_off.ckpt"
+    cut_off.write_bytes(finetuned.read_bytes()[:2000])
+    released, text = folder / "released.pth", folder / "text.ckpt"
+    torch.save({"conv1.weight": torch.zeros(1)}, released)
+    text.write_text("weights")
+    return {
+        "missing": folder / "missing.ckpt", "folder": folder, "cut_off": cut_off,
+        "released": released, "text": text, "finetuned": finetuned,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["--pretrained", "--arm"])
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("missing", "missing.ckpt"),
+        ("folder", "is a folder; name its last.ckpt"),
+        ("cut_off", "cut_off.ckpt is no checkpoint of a run, or is cut off"),
+        ("released", "g2d import-checkpoint reads those of the released code"),
+        ("text", "text.ckpt is no checkpoint of a run, or is cut off"),
+        ("finetuned", "last.ckpt is not the checkpoint of a pre-training"),
+    ],
+)
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_a_checkpoint_of_another_kind_is_refused_in_one_line(
+    fourth: TableJob, files: dict[str, Path], tmp_path: Path, option: str, file: str, message: str
+) -> None:
+    value = str(files[file]) if option == "--pretrained" else f"shuffled={files[file]}"
+    answer = _g2d(fourth, tmp_path / "out", option, value)
+    assert answer.exit_code == 2, answer.exception
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith("g2d: error: ")
+    assert message in line
     assert not (tmp_path / "out").exists()
 
 

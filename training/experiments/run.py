@@ -40,7 +40,7 @@ from training.data.batches.sampler import steps_per_epoch
 from training.data.cache.cache import open_cache
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError, MissingData
-from training.engine.checkpoint import read_checkpoint
+from training.engine.checkpoint import CHECKPOINT, read_checkpoint
 from training.engine.distributed import launch
 from training.experiments.measure import NotMeasured, measure
 from training.experiments.plan import (
@@ -98,13 +98,24 @@ def pretraining_of(config: TablesConfig, checkpoint: Path | None) -> PretrainCon
     """Return the configuration of the model: the checkpoint's, or the one that the tables name.
 
     Raises:
-        FileNotFoundError: the checkpoint does not exist.
-        ValueError: it is not the checkpoint of a pre-training.
+        OSError: the checkpoint does not exist, or is a folder.
+        ValueError: it is broken, or not the checkpoint of a pre-training.
     """
     if checkpoint is None:
         return load(config.pretraining, PretrainConfig)
+    if checkpoint.is_dir():
+        raise IsADirectoryError(f"{checkpoint} is a folder; name its {CHECKPOINT}")
     try:
-        return PretrainConfig.model_validate_json(read_checkpoint(checkpoint).config)
+        keys = read_checkpoint(checkpoint).config
+    except OSError:
+        raise
+    except Exception as error:  # PyTorch has no error of its own for a file that is broken
+        raise ValueError(
+            f"{checkpoint} is no checkpoint of a run, or is cut off; g2d import-checkpoint reads "
+            "those of the released code"
+        ) from error
+    try:
+        return PretrainConfig.model_validate_json(keys)
     except ValidationError as error:
         raise ValueError(f"{checkpoint} is not the checkpoint of a pre-training") from error
 
