@@ -3,7 +3,8 @@
 The codes are SNOMED CT concepts (scheme `SCT`), as DICOM CID 6153, CID 6104 and others use them,
 or RadLex terms (scheme `RADLEX`) where SNOMED CT has no equally specific concept. Some labels of
 public data sets have no code: "Hernia" (of an unstated organ) and "Pleural_Thickening" of
-ChestX-ray14, and "Pneumonia other than COVID-19" of COVIDx.
+ChestX-ray14, and "Pneumonia other than COVID-19" of COVIDx. A description of a data set may add
+codes (`training.config.description`).
 """
 
 from radiograph.strict_model import StrictModel
@@ -31,6 +32,7 @@ CODES: dict[str, Code] = {
     "Left lung": _sct("44029006", "Left lung structure"),
     "Right lung": _sct("3341006", "Right lung structure"),
     "Cardiomediastinum": _sct("72410000", "Mediastinal structure"),
+    "Heart": _sct("80891009", "Heart structure"),
     "Pneumonia": _sct("233604007", "Pneumonia"),
     "Bacterial pneumonia": _sct("53084003", "Bacterial pneumonia"),
     "Viral pneumonia": _sct("75570004", "Viral pneumonia"),

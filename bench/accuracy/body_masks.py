@@ -111,7 +111,7 @@ def _masked(cache: Cache, rows: list[int], config: Augmentation) -> tuple[Tensor
     changed = augment(images, bits, config, Generator().manual_seed(rows[0]))
     if changed.masks is None:
         raise AssertionError("masks were given")
-    lungs = torch.stack([structure(changed.masks, name) for name in LUNGS], dim=1)
+    lungs = torch.stack([structure(changed.masks, cache.structures, n) for n in LUNGS], dim=1)
     shown = lungs.flatten(2).any(dim=2).all(dim=1)
     return changed.images[shown], lungs[shown]
 

@@ -107,7 +107,8 @@ def make_cache(folder: Path, texts: list[str]) -> Cache:
         for i, text in enumerate(texts)
     ]
     samples = [Sample(row, frozenset(), ()) for row in rows]
-    return Cache(images, Masks(folder, images.shape), samples, {}, folder)
+    masks = Masks(folder, (len(texts), 1, _SIDE, _SIDE))
+    return Cache(images, masks, samples, (), {}, folder)
 
 
 def make_config(

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
 from training.config.augmentation import Augmentation, AugmentConfig
+from training.config.description import Description
 from training.config.engine import EngineConfig, OptimiserConfig
 
 Protocol = Literal["sound", "mgca"]
@@ -27,6 +28,16 @@ class DataConfig(StrictModel):
     """Licence classes of the rows that may be used; other rows are left out."""
     protocol: Protocol = "sound"
     """Split and rows of downstream data sets; others have only one."""
+    descriptions: dict[str, Description] = Field(
+        default_factory=dict, exclude_if=lambda value: not value
+    )
+    """Data set -> its description, in place of the file beside its table."""
+
+    @model_validator(mode="after")
+    def _described_tables_are_read(self) -> Self:
+        if unknown := sorted(set(self.descriptions) - set(self.tables)):
+            raise ValueError(f"descriptions: no such tables: {', '.join(unknown)}")
+        return self
 
 
 class BaseChooseConfig(StrictModel):

@@ -4,14 +4,15 @@
     rsna           -> rsna.Rsna, with the split and the rows of a protocol
     covid_cxr      -> radiograph_table.RadiographTable, `<root>/covid_cxr.csv`
 
-A new data set needs a reader in `pretraining_sets` or `downstream_sets`, and its entry and its
-title here.
+A new data set needs a reader in `pretraining_sets` or `downstream_sets`, its entry here, and its
+description in `descriptions`.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
-from training.config.run import Protocol
+from training.config.description import Description
+from training.config.run import DataConfig, Protocol
 from training.data.downstream_sets.chexpert_competition import CheXpertCompetition
 from training.data.downstream_sets.covidx import Covidx
 from training.data.downstream_sets.cxr14 import Cxr14
@@ -23,28 +24,10 @@ from training.data.pretraining_sets.image_text_csv import ImageTextCsv
 from training.data.pretraining_sets.mimic_cxr import MimicCxrDicom, MimicCxrJpg
 from training.data.pretraining_sets.open_i import OpenI
 from training.data.pretraining_sets.padchest import PadChest
+from training.data.rows.described import Described, description_of
 from training.data.rows.radiograph_table import RadiographTable
 from training.data.rows.reader import Reader
 
-TITLES = {
-    "kermany_224": "Kermany chest X-rays of children",
-    "nih_subset": "NIH ChestX-ray14, subset",
-    "covid_cxr": "COVID-19 image collection",
-    "vqa_rad_chest": "VQA-RAD, chest",
-    "mimic_cxr_jpg": "MIMIC-CXR-JPG",
-    "mimic_cxr_dicom": "MIMIC-CXR",
-    "chexpert": "CheXpert",
-    "chexpert_plus": "CheXpert Plus",
-    "open_i": "Open-i, Indiana University chest X-rays",
-    "padchest": "PadChest",
-    "rsna": "RSNA Pneumonia Detection Challenge",
-    "siim": "SIIM-ACR Pneumothorax Segmentation",
-    "covidx": "COVIDx CXR",
-    "cxr14": "NIH ChestX-ray14",
-    "object_cxr": "Object-CXR",
-    "chexpert_competition": "CheXpert, five competition labels",
-}
-"""Titles of the data sets, as model cards and tables show them."""
 _PRETRAINING_SETS = (
     MimicCxrJpg,
     MimicCxrDicom,
@@ -63,17 +46,40 @@ READERS: dict[str, Callable[[Path], Reader]] = {
 """Every public data set that has a reader."""
 
 
-def open_reader(root: Path, name: str, protocol: Protocol = "sound") -> Reader:
+def open_reader(
+    root: Path, name: str, protocol: Protocol = "sound", description: Description | None = None
+) -> Described:
     """Open the reader of a data set.
 
     Args:
         root: folder of the data sets.
         name: name of this one.
         protocol: split and rows of a downstream data set; other sets have only one.
+        description: its description; None finds it (`rows.described.description_of`).
 
     Raises:
         MissingData: a required file is missing.
+        DataError: the description is invalid.
     """
+    reader: Reader
     if name in DOWNSTREAM:
-        return DOWNSTREAM[name](root, protocol)
-    return READERS[name](root) if name in READERS else RadiographTable(root, name)
+        reader = DOWNSTREAM[name](root, protocol)
+    else:
+        reader = READERS[name](root) if name in READERS else RadiographTable(root, name)
+    return Described(reader, description or description_of(root, name), root)
+
+
+def open_table(config: DataConfig, name: str) -> Described:
+    """Open the reader of a data set of a run, with the description that the run gives it.
+
+    Raises:
+        MissingData: a required file is missing.
+        DataError: the description is invalid.
+    """
+    return open_reader(config.root, name, config.protocol, config.descriptions.get(name))
+
+
+def title_of(config: DataConfig, name: str) -> str:
+    """Return the title of a data set, as model cards show it; its name if it has none."""
+    given = config.descriptions.get(name)
+    return (given or description_of(config.root, name)).title or name

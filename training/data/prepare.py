@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from radiograph.preprocess import PreprocessSpec
 from training.config.files import CONFIGS, describe_error
 from training.config.run import DataConfig, Protocol
-from training.data.catalog import READERS, open_reader
+from training.data.catalog import READERS, open_table
 from training.data.rows.dataset_files import MissingData
 from training.refusal import RunRefused
 
@@ -68,7 +68,7 @@ def compared_with_paper(config: DataConfig) -> Iterator[str]:
         MissingData: the data set is incomplete; the message names all missing parts.
     """
     (name,) = config.tables
-    reader = open_reader(config.root, name, config.protocol)
+    reader = open_table(config, name)
     counts = Counter(row.split for row in reader.rows() if not row.reason_left_out)
     for split, paper in zip(SPLITS, PUBLISHED.get(name, (None,) * 3), strict=True):
         line = f"{name}, protocol {config.protocol}, {split}: {counts[split]} listed"

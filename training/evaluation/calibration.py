@@ -15,8 +15,6 @@ from radiograph.manifest import HeadSpec, Label, Task
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import iou
 from radiograph.postprocess.heads import mask_at_source
-from training.data.rows.labels import truth
-from training.data.rows.masks import ORGANS
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
 from training.metrics import (
@@ -157,7 +155,7 @@ class _FindingCalibration:
 
     def add(self, prediction: Prediction) -> None:
         self._logits.append(self._head.outputs(prediction)["logits"])
-        self._truths.append(truth(prediction.row))
+        self._truths.append(prediction.row.findings)
 
     def spec(self) -> HeadSpec:
         names = [label.name for label in self._head.spec.labels]
@@ -193,10 +191,12 @@ class _MaskCalibration:
         names = [label.name for label in head.spec.labels]
         self._scores: dict[str, list[list[float]]] = {name: [] for name in names}
         self._present: dict[str, list[bool]] = {name: [] for name in names}
+        self._organs: set[str] = set()
 
     def add(self, prediction: Prediction) -> None:
         if not prediction.masks:
             return
+        self._organs.update(prediction.row.organs)
         logits, counted = self._head.outputs(prediction)["logits"], prediction.counted
         for k, label in enumerate(self._head.spec.labels):
             if label.name in prediction.masks:
@@ -217,7 +217,7 @@ class _MaskCalibration:
         if not present.any():
             return 1.0
         best = int(np.argmax(scores.mean(axis=0)))
-        usable = USABLE_DICE if label in ORGANS else USABLE_LESION_DICE
+        usable = USABLE_DICE if label in self._organs else USABLE_LESION_DICE
         return round(float(self.GRID[best]), 2) if scores[present, best].mean() >= usable else 1.0
 
 

@@ -25,9 +25,8 @@ from radiograph.postprocess import heads
 from radiograph.preprocess import preprocess
 from radiograph.readers.read import read as read_radiograph
 from training.data.batches.prefetch import read_ahead
-from training.data.catalog import open_reader
-from training.data.rows.labels import complete_boxes
-from training.data.rows.masks import BOX_SOURCES, LUNGS, MASK_SOURCES, read_mask, split_lungs
+from training.data.catalog import open_table
+from training.data.rows.masks import LUNGS, read_mask, split_lungs
 from training.data.rows.reader import Reader, Row
 from training.evaluation.trained_model import Raw, TrainedModel
 from training.heads.head import PHRASES
@@ -91,7 +90,7 @@ def predict_split(
     """
     data = model.config.data
     for name in data.tables:
-        table = open_reader(data.root, name, data.protocol)
+        table = open_table(data, name)
         rows = [
             row
             for row in table.rows()
@@ -162,8 +161,7 @@ def true_masks(
     """
     counted = np.ones((geometry.rows, geometry.columns), dtype=bool)
     found: dict[str, NDArray[np.bool_]] = {}
-    raw = {name: read_mask(read(path)) for name, path in row.masks.items() if name in MASK_SOURCES}
-    named = [(MASK_SOURCES[name], mask) for name, mask in raw.items()]
+    named = [(name, read_mask(read(path))) for name, paths in row.masks.items() for path in paths]
     if row.lung_mask and not set(LUNGS) <= {name for name, _ in named}:
         # "left" is decided in the upright image; the masks are kept as the file stores them
         upright = geometry.orientation.turn(read_mask(read(row.lung_mask)))
@@ -176,17 +174,16 @@ def true_masks(
         found[name] = found[name] | inside if name in found else inside
         counted &= (mask < 64) | inside
     drawn = {name for name, _ in named}
-    found |= {name: np.zeros_like(counted) for name in row.complete if name not in drawn}
+    found |= {name: np.zeros_like(counted) for name in row.complete_masks if name not in drawn}
     return found, counted
 
 
 def true_boxes(row: Row, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[Box]]:
     """Return the boxes of training: the bounds of a mask where there is one, else drawn boxes."""
-    boxes: dict[str, list[Box]] = {label: [] for label in complete_boxes(row)}
-    for source, box in row.boxes:
-        if label := BOX_SOURCES.get(source):
-            boxes.setdefault(label, []).append(box)
-    for name in LUNGS:
+    boxes: dict[str, list[Box]] = {label: [] for label in row.complete_boxes}
+    for label, box in row.boxes:
+        boxes.setdefault(label, []).append(box)
+    for name in row.organs:
         if name in masks and masks[name].any():
             rows, columns = np.nonzero(masks[name])
             boxes[name] = [(columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0)]

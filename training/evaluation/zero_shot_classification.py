@@ -25,7 +25,6 @@ from radiograph.manifest import Metric, Task
 from radiograph.postprocess.activations import sigmoid
 from training.config.run import DataConfig, Protocol
 from training.data.rows.dataset_files import DataError
-from training.data.rows.labels import truth
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
 from training.evaluation.evaluators.estimates import ALL_LABELS, Quantity, estimate
 from training.evaluation.predictions import Prediction, predict_split
@@ -143,7 +142,9 @@ class Classifier:
         """
         found = ScoredImages()
         for prediction in predictions:
-            known = {name: true for name, true in truth(prediction.row).items() if name in WORDINGS}
+            known = {
+                name: true for name, true in prediction.row.findings.items() if name in WORDINGS
+            }
             if known:
                 embedding = prediction.features["global_embedding"][0]
                 if not np.isfinite(embedding).all():

@@ -17,7 +17,6 @@ from PIL import Image
 from training.config.experiments import Table
 from training.config.pretrain import PretrainConfig
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.labels import truth
 from training.engine.checkpoint import CHECKPOINT, read_checkpoint
 from training.experiments.markdown import grid, mean_and_spread
 from training.experiments.plan import TableJob, arm_pretraining, cells, tasks
@@ -149,7 +148,7 @@ def open_examples(cache: Cache, table: str, finding: str) -> list[int]:
     for i in cache.where("test"):
         row = cache.samples[i].row
         if row.table == table and row.licence_class == "open":
-            found.setdefault(truth(row)[finding], i)
+            found.setdefault(row.findings[finding], i)
     return [found[positive] for positive in sorted(found)]
 
 

@@ -19,14 +19,13 @@ from torch import Tensor, nn
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.experiments import ProbeConfig, Task
-from training.data.batches.collate import structure
+from training.data.batches.collate import counted, structure
 from training.data.batches.sampler import batch_rows
 from training.data.cache.cache import Cache
 from training.data.cache.sample_index import Sample
 from training.data.rows.dataset_files import DataError
 from training.data.rows.label_subsets import labelled_subset
-from training.data.rows.labels import truth
-from training.data.rows.masks import IGNORE
+from training.data.rows.mask_planes import repack
 from training.engine import seeding
 from training.experiments.result_store import Measured, ProbeTraining
 from training.finetune.frozen_features import BATCH, EncodedRows, encode_rows
@@ -65,7 +64,7 @@ class AnnotatedFeatures:
         features: features with their maps, of these rows and possibly of others.
         rows: rows of the split, indices into the cache.
         places: positions of the rows in `features`.
-        bits: N x S x S uint8 mask bits, as in the cache.
+        bits: N x P x S x S uint8, the masks of the structures (`rows.mask_planes`).
         structures: structures whose mask every row has; one output map each.
     """
 
@@ -81,9 +80,9 @@ class AnnotatedFeatures:
 
     def masks(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return masks B x K x S x S and annotated pixels B x 1 x S x S of some rows."""
-        bits = self.bits[torch.as_tensor(positions)]
-        masks = torch.stack([structure(bits, name) for name in self.structures], dim=1)
-        return masks.float(), ((bits & IGNORE) == 0).unsqueeze(1).float()
+        planes = self.bits[torch.as_tensor(positions)]
+        masks = [structure(planes, self.structures, name) for name in self.structures]
+        return torch.stack(masks, dim=1).float(), counted(planes)
 
     def spread(self, limit: int | None) -> list[int]:
         """Return all positions, or `limit` of them, evenly spread."""
@@ -97,8 +96,11 @@ def annotated_features(
     features: EncodedRows, cache: Cache, rows: Sequence[int], structures: Sequence[str]
 ) -> AnnotatedFeatures:
     """Join features with masks; each row must have a mask of every structure."""
-    bits = torch.from_numpy(np.stack([cache.masks[row] for row in rows]))
-    return AnnotatedFeatures(features, tuple(rows), features.positions(rows), bits, (*structures,))
+    planes = repack(np.stack([cache.masks[row] for row in rows]), cache.structures, structures)
+    places = features.positions(rows)
+    return AnnotatedFeatures(
+        features, tuple(rows), places, torch.from_numpy(planes), (*structures,)
+    )
 
 
 class EncodedTables:
@@ -138,7 +140,7 @@ class EncodedTables:
     def labelled(self, task: Task, split: str) -> LabelledFeatures:
         """Return the radiographs of one split whose finding is known to be present or absent."""
         rows, (finding,) = self._split(task, split), task.labels
-        positive = [truth(self.cache.samples[row].row)[finding] for row in rows]
+        positive = [self.cache.samples[row].row.findings[finding] for row in rows]
         deep = torch.stack([self._deep[row] for row in rows])
         return LabelledFeatures(tuple(rows), deep, np.array(positive))
 
@@ -159,7 +161,7 @@ class EncodedTables:
 
 def _has_labels(task: Task, sample: Sample) -> bool:
     """Return whether everything that the task asks about is known of a radiograph."""
-    known = sample.known if task.kind == "segment" else truth(sample.row)
+    known = sample.known if task.kind == "segment" else sample.row.findings
     return set(task.labels) <= set(known)
 
 

@@ -9,7 +9,7 @@ import yaml
 from radiograph.manifest import DataUse, Provenance
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.data.catalog import TITLES, open_reader
+from training.data.catalog import open_table, title_of
 from training.data.text.synthetic_reports import report
 from training.evaluation.assessment import Assessment
 from training.evaluation.trained_model import PastRun, TrainedModel
@@ -71,7 +71,7 @@ def _data_uses(config: FinetuneConfig) -> list[DataUse]:
     """Return the rows that were used of each table, by split, with their licences."""
     uses = []
     for name in config.data.tables:
-        table = open_reader(config.data.root, name, config.data.protocol)
+        table = open_table(config.data, name)
         rows = [
             row
             for row in table.rows()
@@ -88,7 +88,7 @@ def _data_uses(config: FinetuneConfig) -> list[DataUse]:
         note = f"{len(synthetic)} of {len(rows)} {SYNTHETIC}" if synthetic else ""
         uses.append(
             DataUse(
-                name=TITLES.get(name, name),
+                name=title_of(config.data, name),
                 licence=licences,
                 rows=dict(Counter(row.split for row in rows)),
                 note=note,

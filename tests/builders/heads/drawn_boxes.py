@@ -50,7 +50,8 @@ class Drawn:
             counted=torch.ones(count, 1, SIZE_PX, SIZE_PX),
             boxes=[{0: self.boxes[row : row + 1]} for row in rows],
             boxes_known=torch.ones(count, 1, dtype=torch.bool),
-            bits=torch.zeros(count, SIZE_PX, SIZE_PX, dtype=torch.uint8),
+            bits=torch.zeros(count, 1, SIZE_PX, SIZE_PX, dtype=torch.uint8),
+            structures=(),
             opacities=[torch.zeros(0, 4)] * count,
         )
         maps = {name: level[rows] for name, level in self.features.items()}

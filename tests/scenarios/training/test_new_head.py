@@ -51,7 +51,7 @@ class LungSizeHead(TrainableHead):
         return {"logits": self.linear(global_features)}
 
     def losses(self, features: Mapping[str, Tensor], batch: HeadsBatch) -> dict[str, Tensor]:
-        share = (batch.radiographs.bits != 0).float().mean(dim=(1, 2)).unsqueeze(1)  # B x 1
+        share = (batch.radiographs.bits != 0).float().mean(dim=(1, 2, 3)).unsqueeze(1)  # B x 1
         logits = self.outputs(features)["logits"]
         return {self.name: F.binary_cross_entropy_with_logits(logits, (share > 0.1).float())}
 

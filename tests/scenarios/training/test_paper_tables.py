@@ -16,7 +16,7 @@ from training.config.experiments import Keys, TablesConfig
 from training.config.files import CONFIGS, load_tables
 from training.config.pretrain import PretrainConfig
 from training.config.run import DataConfig
-from training.data.rows.labels import NIH_FINDINGS
+from training.data.downstream_sets.cxr14 import FINDINGS
 from training.engine.seeding import seed_everything
 from training.experiments.plan import TableJob, TableRequest, cells, finetuning
 from training.experiments.result_store import Result
@@ -87,7 +87,7 @@ def _third_table() -> Keys:
     keys: Keys = yaml.safe_load((CONFIGS / "tables.yaml").read_text())
     keys["shared"] |= {"engine": {"loggers": [], "accelerator": "cpu"}}
     keys["recipes"]["finetuned"]["run"] |= {"epochs": 1, "batch_size": 4}
-    keys["tasks"]["cxr14_finetuned"]["labels"] = list(NIH_FINDINGS[:2])
+    keys["tasks"]["cxr14_finetuned"]["labels"] = list(FINDINGS[:2])
     keys["tables"]["3"]["rows"] = {"g2d": keys["tables"]["3"]["rows"]["g2d"]}
     return keys
 
@@ -95,7 +95,7 @@ def _third_table() -> Keys:
 def test_two_cells_of_table_3_are_trained_from_it(
     pretraining: PretrainConfig, checkpoint: Path, tmp_path: Path
 ) -> None:
-    images = [(f"{i}.png", str(i), NIH_FINDINGS[i % 2]) for i in range(20)]
+    images = [(f"{i}.png", str(i), FINDINGS[i % 2]) for i in range(20)]
     tiny_downstream.write_cxr14(tmp_path / "cxr14", images, [f"{i}.png" for i in range(16, 20)])
     config = TablesConfig.model_validate(_third_table())
     request = TableRequest("3", fractions=(0.5, 1.0))

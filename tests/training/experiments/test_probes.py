@@ -13,6 +13,7 @@ from training.config.experiments import ProbeConfig, Task
 from training.config.model import EncoderConfig
 from training.data.cache.cache import Cache, open_cache
 from training.data.rows.dataset_files import DataError
+from training.data.rows.mask_planes import IGNORE
 from training.data.rows.masks import LUNGS
 from training.experiments import probes
 from training.experiments.probes import (
@@ -149,10 +150,10 @@ class _Fixed(nn.Module):
 
 
 def test_dice_is_of_each_image_and_leaves_ignored_pixels_out() -> None:
-    bits = torch.zeros(2, 4, 4, dtype=torch.uint8)
-    bits[:, 0] = 1  # left lung: the first row
-    bits[:, 1] = 2  # right lung: the second
-    bits[1, 0, 2:] |= 1 << 7  # not annotated there
+    bits = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    bits[:, 0, 0] = 1 << 1  # left lung: the first row
+    bits[:, 0, 1] = 1 << 2  # right lung: the second
+    bits[1, 0, 0, 2:] |= IGNORE  # not annotated there
     logits = torch.full((2, 2, 4, 4), -1.0)
     logits[:, 0, 0, :2] = 1.0  # half of the left lung
     logits[:, 1, 1] = 1.0  # all of the right lung

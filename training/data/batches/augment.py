@@ -39,7 +39,7 @@ class Augmented:
 
     Attributes:
         images: B x 1 x S x S in [0, 1]; a crop is smaller than the images that were given.
-        masks: B x S x S, uint8 bits, or None.
+        masks: B x P x S x S, uint8 planes of bits, or None.
         matrix: B x 3 x 3 on the CPU, old -> new coordinates, as fractions of the image side.
     """
 
@@ -67,7 +67,7 @@ def augment(
 
     Args:
         images: B x 1 x S x S in [0, 1].
-        masks: B x S x S, uint8 bits, or None.
+        masks: B x P x S x S, uint8 planes of bits, or None.
         config: kind and strength of the changes.
         generator: CPU generator; equal seeds give equal batches.
     """
@@ -78,10 +78,10 @@ def augment(
     matrix = _geometry(len(images), config, generator)
     grid = warp.sampling_grid(matrix, images.shape[-1], images.device)
     moved = warp.warp(images, grid, "bilinear")
-    bits = None
+    planes = None
     if masks is not None:
-        bits = warp.warp(masks.unsqueeze(1).float(), grid, "nearest").squeeze(1).to(torch.uint8)
-    return Augmented(_intensity(moved, config, generator), bits, matrix)
+        planes = warp.warp(masks.float(), grid, "nearest").to(torch.uint8)
+    return Augmented(_intensity(moved, config, generator), planes, matrix)
 
 
 def _crop(images: Tensor, masks: Tensor | None, crop_px: int, generator: Generator) -> Augmented:
@@ -90,13 +90,13 @@ def _crop(images: Tensor, masks: Tensor | None, crop_px: int, generator: Generat
     corners = torch.randint(side_px - crop_px + 1, (count, 2), generator=generator)  # B x (x, y)
     squares = [(slice(y, y + crop_px), slice(x, x + crop_px)) for x, y in corners.tolist()]
     cut = torch.stack([image[:, ys, xs] for image, (ys, xs) in zip(images, squares, strict=True)])
-    bits = None
+    planes = None
     if masks is not None:
-        bits = torch.stack([mask[square] for mask, square in zip(masks, squares, strict=True)])
+        planes = torch.stack([m[:, ys, xs] for m, (ys, xs) in zip(masks, squares, strict=True)])
     matrix = torch.eye(3).repeat(count, 1, 1)
     matrix[:, :2] *= side_px / crop_px
     matrix[:, :2, 2] = -corners / crop_px
-    return Augmented(cut, bits, matrix)
+    return Augmented(cut, planes, matrix)
 
 
 def _geometry(count: int, config: _Changing, generator: Generator) -> Tensor:

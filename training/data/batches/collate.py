@@ -1,10 +1,10 @@
 """Collate rows of a cache into a training batch: augmented images and the targets of each head.
 
-images, mask bits --augment--> images; bits of each structure -> masks, boxes of organs
+images, planes of masks --augment--> images; each structure -> masks, boxes of organs
 labels, boxes of a row --moved with the image--> findings, boxes
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,8 +16,7 @@ from training.config.augmentation import Augmentation
 from training.data.batches.augment import Augmented, augment
 from training.data.cache.cache import Cache
 from training.data.cache.sample_index import Sample
-from training.data.rows.labels import complete_boxes, truth
-from training.data.rows.masks import IGNORE, ORGANS, STRUCTURES
+from training.data.rows.mask_planes import IGNORE, place_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ class Batch:
         counted: B x 1 x S x S in {0, 1}, 0 where nothing is annotated.
         boxes: for each image, label index -> M x 4.
         boxes_known: B x K bool, True if all boxes of the label are known.
-        bits: B x S x S uint8, the mask bits of every structure.
+        bits: B x P x S x S uint8, the masks of every structure (`rows.mask_planes`).
+        structures: names of the structures of the bits.
         opacities: for each image, M x 4 boxes of lung opacities.
     """
 
@@ -48,7 +48,12 @@ class Batch:
     boxes: list[dict[int, Tensor]]
     boxes_known: Tensor
     bits: Tensor
+    structures: tuple[str, ...]
     opacities: list[Tensor]
+
+    def structure(self, name: str) -> Tensor:
+        """Return the mask of any structure, B x S x S bool."""
+        return structure(self.bits, self.structures, name)
 
 
 def load_batch(
@@ -70,45 +75,75 @@ def load_batch(
     findings, masks, boxes = labels
     samples = [cache.samples[i] for i in rows]
     images = torch.from_numpy(np.stack([cache.images[i] for i in rows])).unsqueeze(1).float() / 255
-    bits = torch.from_numpy(np.stack([cache.masks[i] for i in rows]))
-    changed = augment(images, bits, config, generator)
+    planes = torch.from_numpy(np.stack([cache.masks[i] for i in rows]))
+    changed = augment(images, planes, config, generator)
     moved = cast(Tensor, changed.masks)  # not None, because masks were given
-    truths = [truth(sample.row) for sample in samples]
-    box_targets = [_boxes(s, changed, i, boxes) for i, s in enumerate(samples)]
+    truths = [sample.row.findings for sample in samples]
+    organs = [
+        {n: structure(moved[i], cache.structures, n) for n in s.row.organs if n in s.known}
+        for i, s in enumerate(samples)
+    ]
+    box_targets = [_boxes(s, changed, i, boxes, organs[i]) for i, s in enumerate(samples)]
     return Batch(
         images=changed.images,
         findings=torch.tensor([[float(t.get(f, 0)) for f in findings] for t in truths]),
         findings_known=torch.tensor([[f in t for f in findings] for t in truths]),
-        masks=torch.stack([structure(moved, name) for name in masks], dim=1).float()
+        masks=torch.stack([structure(moved, cache.structures, n) for n in masks], dim=1).float()
         if masks
         else torch.zeros(len(rows), 0, *images.shape[2:]),
         masks_known=torch.tensor([[name in s.known for name in masks] for s in samples]),
-        counted=((moved & IGNORE) == 0).unsqueeze(1).float(),
+        counted=counted(moved),
         boxes=[found for found, _ in box_targets],
         boxes_known=torch.tensor([known for _, known in box_targets]),
         bits=moved,
+        structures=cache.structures,
         opacities=[_opacity_boxes(s, changed, i) for i, s in enumerate(samples)],
     )
 
 
-def structure(bits: Tensor, name: str) -> Tensor:
-    """Return the mask of one structure from mask bits, bool."""
-    return (bits & (1 << STRUCTURES.index(name))) != 0
+def structure(planes: Tensor, structures: Sequence[str], name: str) -> Tensor:
+    """Return the mask of one structure, ... x S x S bool; empty if the planes do not have it.
+
+    Args:
+        planes: ... x P x S x S uint8.
+        structures: structures of the planes.
+        name: structure.
+    """
+    if name not in structures:
+        return torch.zeros_like(planes[..., 0, :, :], dtype=torch.bool)
+    plane, bit = place_of(name, structures)
+    return (planes[..., plane, :, :] & bit) != 0
+
+
+def counted(planes: Tensor) -> Tensor:
+    """Return which pixels are annotated, B x 1 x S x S in {0, 1}, from B x P x S x S planes."""
+    return ((planes[:, :1] & IGNORE) == 0).float()
 
 
 def _boxes(
-    sample: Sample, changed: Augmented, index: int, labels: Sequence[str]
+    sample: Sample,
+    changed: Augmented,
+    index: int,
+    labels: Sequence[str],
+    organs: Mapping[str, Tensor],
 ) -> tuple[dict[int, Tensor], list[bool]]:
-    """Return the boxes of one image by label index, and for each label whether all are known."""
+    """Return the boxes of one image by label index, and for each label whether all are known.
+
+    Args:
+        sample: the image.
+        changed: the augmented batch.
+        index: index of the image in it.
+        labels: labels of the boxes.
+        organs: augmented masks of the annotated organs, S x S bool.
+    """
     side = changed.images.shape[-1]
     found: dict[int, Tensor] = {}
     known: list[bool] = []
-    complete = complete_boxes(sample.row)
     for number, label in enumerate(labels):
         drawn = [box for name, box in sample.boxes if name == label]
-        if label in ORGANS and label in sample.known and changed.masks is not None:
+        if label in organs:
             # An organ is in the image once, so its box follows from its augmented mask.
-            box = _bounds(structure(changed.masks[index], label))
+            box = _bounds(organs[label])
             found |= {number: box / side} if box is not None else {}
             known.append(True)
         elif drawn:
@@ -116,7 +151,7 @@ def _boxes(
             found[number] = _visible(moved)
             known.append(True)
         else:
-            known.append(label in complete)
+            known.append(label in sample.row.complete_boxes)
     return found, known
 
 

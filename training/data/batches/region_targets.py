@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data.batches.collate import Batch, structure
+from training.data.batches.collate import Batch
 from training.data.batches.lung_regions import Lungs
 from training.data.cache.sample_index import Sample
-from training.data.rows.labels import is_normal, truth
 from training.data.rows.masks import LUNGS
 from training.data.rows.reader import Row
 from training.data.text.grounding_phrases import REGION_WORDINGS, Phrase
@@ -56,7 +55,7 @@ def region_targets(
     present, known = torch.zeros(shape), torch.zeros(shape)
     if not phrases:
         return RegionTargets(maps, weight, present, known)
-    lungs = Lungs(*(_shrink(structure(batch.bits, name), side) for name in LUNGS))
+    lungs = Lungs(*(_shrink(batch.structure(name), side) for name in LUNGS))
     opacities = _opacity_maps(batch, side)
     for p, phrase in enumerate(phrases):
         regions = lungs.region(phrase.concept) if phrase.concept in REGION_WORDINGS else None
@@ -87,13 +86,8 @@ def presence(row: Row, concept: str) -> bool | None:
     if concept == "absent":
         return False
     if concept == "normal":
-        known = row.table in {"kermany_224", "nih_subset"}
-        return is_normal(row) if known else None
-    if concept == "device":
-        return False if row.table == "kermany_224" and is_normal(row) else None
-    if row.table == "kermany_224" and is_normal(row):
-        return False
-    return truth(row).get(concept)
+        return row.normal
+    return False if row.nothing_else else row.findings.get(concept)
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ class _OpacityMaps:
 
 
 def _opacity_maps(batch: Batch, side: int) -> _OpacityMaps:
-    masks = _shrink(structure(batch.bits, "Lung opacity"), side)
+    masks = _shrink(batch.structure("Lung opacity"), side)
     masked = [bool(mask.any()) for mask in masks]
     maps: list[Tensor | None] = [
         mask.float() if has_mask else (_fill(boxes, side) if len(boxes) else None)

@@ -9,8 +9,7 @@ from training.config.finetune import FinetuneConfig
 from training.data.cache.cache import Cache
 from training.data.cache.sample_index import Sample
 from training.data.rows.label_subsets import labelled_subset
-from training.data.rows.labels import complete_boxes, truth
-from training.data.rows.masks import STRUCTURES
+from training.data.rows.mask_planes import place_of
 from training.refusal import RunRefused
 
 
@@ -33,10 +32,10 @@ def training_pool(cache: Cache, config: FinetuneConfig) -> list[int]:
 
 def is_labelled(sample: Sample, config: FinetuneConfig) -> bool:
     """Return whether a radiograph has a label, mask or box that a head of the run learns."""
-    if set(config.findings) & truth(sample.row).keys() or set(config.masks) & sample.known:
+    if set(config.findings) & sample.row.findings.keys() or set(config.masks) & sample.known:
         return True
     drawn = {name for name, _ in sample.boxes} | sample.known
-    if set(config.boxes) & (drawn | complete_boxes(sample.row)):
+    if set(config.boxes) & (drawn | set(sample.row.complete_boxes)):
         return True
     return config.regions and bool(drawn)
 
@@ -56,13 +55,12 @@ def _is_positive(cache: Cache, row: int, config: FinetuneConfig) -> bool:
     A fraction of the labels holds the same share of positive and of negative patients.
     """
     sample = cache.samples[row]
-    findings = truth(sample.row)
-    if any(findings.get(name, False) for name in config.findings):
+    if any(sample.row.findings.get(name, False) for name in config.findings):
         return True
     if any(name in config.boxes for name, _ in sample.boxes):
         return True
-    bits = sum(1 << STRUCTURES.index(name) for name in config.masks if name in sample.known)
-    return bool(bits) and bool(np.any(cache.masks[row] & np.uint8(bits)))
+    drawn = (place_of(n, cache.structures) for n in config.masks if n in cache.structures)
+    return any(bool(np.any(cache.masks[row][plane] & bit)) for plane, bit in drawn)
 
 
 def _times(sample: Sample, repeat: dict[str, int]) -> int:

@@ -23,7 +23,7 @@ from training.data.cache.assemble import CHUNKS, PLACING, ChunkCounts, assemble
 from training.data.cache.chunks import RECORD, Chunk, ChunkRecord, cached_reader, chunk_path
 from training.data.cache.render import LeftOut
 from training.data.cache.sample_index import write_samples
-from training.data.catalog import open_reader
+from training.data.catalog import open_table
 from training.data.rows.dataset_files import DataError
 from training.data.rows.reader import Row
 from training.progress import track
@@ -77,7 +77,9 @@ def build(config: DataConfig, spec: PreprocessSpec, partial: Path, workers: int)
     assemble(partial, counts, spec.size_px)
     samples = (sample for r in _records(partial, selection.chunks) for sample in r.samples)
     write_samples(partial, samples)
-    (partial / "rows.json").write_text(json.dumps({"left_out": reasons}))
+    (partial / "rows.json").write_text(
+        json.dumps({"left_out": reasons, "structures": counts.all_structures})
+    )
 
 
 def tidy(folder: Path) -> None:
@@ -120,7 +122,7 @@ def selected_rows(config: DataConfig, left_out: list[LeftOut]) -> Iterator[Row]:
     """Yield the rows that take part in a run; the others are recorded in `left_out`."""
     for name in config.tables:
         seen: set[tuple[str, str]] = set()
-        for row in open_reader(config.root, name, config.protocol).rows():
+        for row in open_table(config, name).rows():
             reason = _reason(row, config, seen)
             if reason:
                 left_out.append(LeftOut(row.table, row.image, reason))

@@ -1,18 +1,19 @@
 """Cache of preprocessed radiographs, as memory-mapped uint8 on the model's grid.
 
     <folder>/<key>/images.npy       N x size x size, uint8: intensities in [0, 1] times 255
-                   masks.npy        K x size x size, uint8: mask bits of the K rows that have any
-                                    (`rows.masks`); absent if K is 0
+                   masks.npy        K x P x size x size, uint8: planes of the K rows that have
+                                    masks (`rows.mask_planes`); absent if K is 0
                    mask_slots.npy   N int64: index into masks.npy, or -1
                    rows.jsonl       samples, with boxes on the grid (`sample_index`)
-                   rows.json        reason -> number of rows left out
+                   rows.json        number of rows left out by reason; structures of the planes
                    left_out.csv     each row that was left out, with its reason
 
 The key is a digest of the selection, the preprocessing, the version of the readers' rules and the
-fingerprint of each data set, so that a cache never belongs to another configuration. A fingerprint
-covers the tables and archives of a set, and the images of a radiograph table. It does not cover the
-images of the large public sets or unpacked reports: checking hundreds of thousands of files on a
-file server would delay every start of a training by minutes, and these releases do not change.
+fingerprint of each data set and of its description, so that a cache never belongs to another
+configuration. A fingerprint covers the tables and archives of a set, and the images of a radiograph
+table. It does not cover the images of the large public sets or unpacked reports: checking hundreds
+of thousands of files on a file server would delay every start of a training by minutes, and these
+releases do not change.
 After editing one, or completing a download, build the cache again (`again`).
 """
 
@@ -32,20 +33,21 @@ from radiograph.preprocess import PreprocessSpec
 from training.config.run import DataConfig
 from training.data.cache.build import MANIFEST, build, tidy
 from training.data.cache.sample_index import Sample, Samples
-from training.data.catalog import open_reader
+from training.data.catalog import open_table
+from training.data.rows.mask_planes import plane_count
 
 _VERSION = 3
 """Version of the layout, of its contents and of the report rules; a new one builds new caches."""
 
 
 class Masks:
-    """Mask bits by radiograph: `masks[i]` is size x size uint8, zeros without annotation.
+    """Planes by radiograph: `masks[i]` is P x size x size uint8, zeros without annotation.
 
-    Only radiographs with mask bits take space on the disk.
+    Only radiographs with masks take space on the disk.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
-        """Open the masks of a cache whose images have this shape."""
+        """Open the masks of a cache with N x P x size x size planes."""
         self.shape = shape
         self._none = np.zeros(shape[1:], dtype=np.uint8)
         self._none.flags.writeable = False
@@ -70,7 +72,8 @@ class Cache:
 
     Attributes:
         images: N x size x size uint8, intensities in [0, 1] times 255.
-        masks: mask bits, indexed like the images.
+        masks: planes of the masks, indexed like the images.
+        structures: structures of the planes (`rows.mask_planes`).
         samples: rows with their annotations.
         left_out: reason -> number of rows left out.
         folder: folder of the cache.
@@ -79,6 +82,7 @@ class Cache:
     images: NDArray[np.uint8]
     masks: Masks
     samples: Sequence[Sample]
+    structures: tuple[str, ...]
     left_out: dict[str, int]
     folder: Path
 
@@ -138,14 +142,17 @@ def is_built(config: DataConfig, spec: PreprocessSpec, folder: Path) -> bool:
 
 def _open(folder: Path) -> Cache:
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    left_out = json.loads((folder / "rows.json").read_text())["left_out"]
-    return Cache(images, Masks(folder, images.shape), Samples(folder), left_out, folder)
+    facts = json.loads((folder / "rows.json").read_text())
+    structures, left_out = tuple(facts["structures"]), facts["left_out"]
+    count, *grid = images.shape
+    masks = Masks(folder, (count, plane_count(structures), *grid))
+    return Cache(images, masks, Samples(folder), structures, left_out, folder)
 
 
 def _key(config: DataConfig, spec: PreprocessSpec) -> str:
     digest = hashlib.sha256(f"{_VERSION}{spec.model_dump_json()}{sorted(config.licences)}".encode())
     for name in config.tables:
-        digest.update(name.encode() + open_reader(config.root, name).fingerprint())
+        digest.update(name.encode() + open_table(config, name).fingerprint())
     if config.protocol != "sound":  # so that caches made before protocols existed keep their key
         digest.update(config.protocol.encode())
     return digest.hexdigest()[:16]

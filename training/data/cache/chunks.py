@@ -1,7 +1,7 @@
 """Chunks: rows that one process renders together, and the files that hold the result.
 
     chunk of rows -> <folder>/000012.images.npy   the kept rows, in order
-                     <folder>/000012.masks.npy    those that have any mask bits
+                     <folder>/000012.masks.npy    planes of those that have masks
                      <folder>/000012.json         a `ChunkRecord`, written last
 
 A chunk is done when its .json exists: each file is complete or absent.
@@ -25,6 +25,7 @@ from training.data.cache.atomic_write import write_atomically
 from training.data.cache.render import LeftOut, Rendered, render
 from training.data.cache.sample_index import Sample
 from training.data.catalog import open_reader
+from training.data.rows.masks import structures_of
 from training.data.rows.reader import Reader, Row
 
 cached_reader = cache(open_reader)
@@ -51,6 +52,11 @@ class Chunk:
     folder: Path
     protocol: Protocol = "sound"
 
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Structures of the planes of this chunk."""
+        return structures_of(self.rows)
+
     def reader(self, row: Row) -> Reader:
         """Return the reader of the data set of a row."""
         return cached_reader(self.root, row.table, self.protocol)
@@ -71,13 +77,15 @@ class ChunkRecord:
     Attributes:
         digest: digest of its rows.
         samples: the kept rows, in order.
-        masked: for each sample, True if it has mask bits.
+        masked: for each sample, True if it has planes.
+        structures: structures of the planes.
         left_out: the other rows.
     """
 
     digest: str
     samples: tuple[Sample, ...]
     masked: tuple[bool, ...]
+    structures: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
 
@@ -93,7 +101,7 @@ def chunk_path(folder: Path, number: int, suffix: str) -> Path:
 def render_row(chunk: Chunk, index: int) -> None:
     """Render one row and discard the result, to find out whether it ends the process."""
     row = chunk.rows[index]
-    render(chunk.reader(row), row, chunk.spec)
+    render(chunk.reader(row), row, chunk.spec, chunk.structures)
 
 
 def render_chunk(chunk: Chunk, skipped: frozenset[int] = frozenset()) -> None:
@@ -104,29 +112,31 @@ def render_chunk(chunk: Chunk, skipped: frozenset[int] = frozenset()) -> None:
         skipped: indices of rows that ended a process and are left out.
     """
     done: list[Rendered | LeftOut] = []
+    structures = chunk.structures
     for index, row in enumerate(chunk.rows):
         if index in skipped:
             done.append(LeftOut(row.table, row.image, "ended the process", of_file=True))
         else:
-            done.append(render(chunk.reader(row), row, chunk.spec))
+            done.append(render(chunk.reader(row), row, chunk.spec, structures))
     kept = [item for item in done if isinstance(item, Rendered)]
-    _write_array(chunk.path("images.npy"), [item.pixels for item in kept], chunk.spec)
-    masks = [item.bits for item in kept if item.bits is not None]
-    _write_array(chunk.path("masks.npy"), masks, chunk.spec)
+    _write_array(chunk.path("images.npy"), [item.pixels for item in kept])
+    masks = [item.planes for item in kept if item.planes is not None]
+    _write_array(chunk.path("masks.npy"), masks)
     record = ChunkRecord(
         chunk.digest(),
         tuple(item.sample for item in kept),
-        tuple(item.bits is not None for item in kept),
+        tuple(item.planes is not None for item in kept),
+        structures,
         tuple(item for item in done if isinstance(item, LeftOut)),
     )
     write_atomically(chunk.path("json"), RECORD.dump_json(record))
 
 
-def _write_array(path: Path, arrays: Iterable[NDArray[np.uint8]], spec: PreprocessSpec) -> None:
-    """Write all arrays as one, N x size x size, or remove the file if there are none."""
+def _write_array(path: Path, arrays: Iterable[NDArray[np.uint8]]) -> None:
+    """Write all arrays as one, or remove the file if there are none."""
     stack = list(arrays)
     path.unlink(missing_ok=True)
     if stack:
         content = io.BytesIO()
-        np.save(content, np.stack(stack).reshape(-1, spec.size_px, spec.size_px))
+        np.save(content, np.stack(stack))
         write_atomically(path, content.getbuffer())

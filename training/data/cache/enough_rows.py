@@ -12,7 +12,7 @@ from training.config.run import DataConfig
 from training.data.cache.build import selected_rows
 from training.data.cache.cache import is_built
 from training.data.cache.render import LeftOut
-from training.data.catalog import open_reader
+from training.data.catalog import open_table
 from training.data.rows.reader import Row
 from training.refusal import RunRefused
 
@@ -28,7 +28,7 @@ def check_tables(config: DataConfig) -> None:
         found = "is a file" if config.root.exists() else "does not exist"
         raise RunRefused(f"data.root: {config.root} {found}; give a folder with --data")
     for name in config.tables:
-        open_reader(config.root, name, config.protocol)
+        open_table(config, name)
 
 
 def check_enough(

@@ -1,12 +1,12 @@
-"""Render a row: its image on the model's grid, with mask bits and boxes, or why it is left out.
+"""Render a row: its image on the model's grid, with masks and boxes, or why it is left out.
 
     row --reader--> bytes --radiograph--> grid in [0, 1] --x 255--> uint8
-                    masks, boxes ---------------------------------> bits, boxes on the grid
+                    masks, boxes -------------------------------> planes, boxes on the grid
 
 Nothing here imports torch, so that a process that renders starts in half a second.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from radiograph.preprocess import PreprocessSpec, to_grid
 from radiograph.readers.read import read as read_radiograph
 from training.data.cache.sample_index import Sample
 from training.data.rows.dataset_files import AnnotationRefused, PathRefused
-from training.data.rows.masks import BOX_SOURCES, mask_bits
+from training.data.rows.masks import mask_planes
 from training.data.rows.reader import Reader, Row
 
 
@@ -42,15 +42,24 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A row on the grid: size x size uint8 pixels, and its mask bits if it has any."""
+    """A row on the grid: size x size uint8 pixels, and P x size x size planes if it has masks."""
 
     sample: Sample
     pixels: NDArray[np.uint8]
-    bits: NDArray[np.uint8] | None
+    planes: NDArray[np.uint8] | None
 
 
-def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut:
-    """Return a row on the grid, or the reason why it is left out."""
+def render(
+    reader: Reader, row: Row, spec: PreprocessSpec, structures: Sequence[str]
+) -> Rendered | LeftOut:
+    """Return a row on the grid, or the reason why it is left out.
+
+    Args:
+        reader: reader of the data set.
+        row: row of the data set.
+        spec: preprocessing.
+        structures: structures of the planes (see `mask_planes`).
+    """
     try:
         data = reader.read(row.image)
         with as_malformed_input("the image cannot be used"):
@@ -58,7 +67,7 @@ def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut
             grid, geometry = to_grid(radiograph, spec)
         if not row.view and any(w.startswith("lateral_view") for w in radiograph.warnings):
             return LeftOut(row.table, row.image, "lateral view", "the DICOM header says so")
-        bits, known = mask_bits(reader, row, geometry)
+        planes, known = mask_planes(reader, row, geometry, structures)
     except InputError as error:
         reason = f"unreadable ({type(error).__name__})"
         return LeftOut(row.table, row.image, reason, str(error), of_file=True)
@@ -66,14 +75,12 @@ def render(reader: Reader, row: Row, spec: PreprocessSpec) -> Rendered | LeftOut
         return LeftOut(row.table, row.image, *_reason_and_detail(error), of_file=True)
     sample = Sample(row, frozenset(known), tuple(_boxes(row, geometry)))
     # Rounded to the nearest of 256 levels; astype alone would truncate.
-    return Rendered(sample, (grid * 255 + 0.5).astype(np.uint8), bits if bits.any() else None)
+    return Rendered(sample, (grid * 255 + 0.5).astype(np.uint8), planes if planes.any() else None)
 
 
 def _boxes(row: Row, geometry: Geometry) -> Iterator[tuple[str, Box]]:
-    """Yield the structures and boxes on the grid, without what a crop removes."""
+    """Yield the names and boxes on the grid, without what a crop removes."""
     for name, box in row.boxes:
-        if name not in BOX_SOURCES:
-            continue
         x0, y0, x1, y1 = geometry.box_to_grid(box)
         if geometry.field is not None:
             right, bottom = geometry.left + geometry.width, geometry.top + geometry.height
@@ -81,7 +88,7 @@ def _boxes(row: Row, geometry: Geometry) -> Iterator[tuple[str, Box]]:
             x1, y1 = min(x1, right), min(y1, bottom)
             if x0 >= x1 or y0 >= y1:
                 continue
-        yield BOX_SOURCES[name], (x0, y0, x1, y1)
+        yield name, (x0, y0, x1, y1)
 
 
 def _reason_and_detail(error: OSError) -> tuple[str, str]:

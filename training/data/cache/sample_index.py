@@ -27,7 +27,7 @@ class Sample:
     Attributes:
         row: the row of the data set.
         known: structures whose mask is annotated, even if it is empty.
-        boxes: (structure, box on the grid), for the labels in `masks.BOX_SOURCES`.
+        boxes: (name, box on the grid).
     """
 
     row: Row

@@ -28,10 +28,11 @@ import numpy as np
 from training.config.run import Protocol
 from training.data.pretraining_sets.chexpert import LABELS, SOURCE, CheXpert, row_of
 from training.data.rows import dataset_files
-from training.data.rows.labels import UNCERTAIN_AS_PRESENT
 from training.data.rows.reader import Row
 from training.data.rows.splits import patients_for
 
+COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
+"""Labels of the competition."""
 _VALID, _ASIDE = 5_000, 200
 _SMALLEST = 4
 """In a small copy of the data set, at most one row in this many is held out."""
@@ -66,7 +67,7 @@ class CheXpertCompetition:
     def _lines(self, table: str) -> Iterator[Row]:
         needed = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
         for line in dataset_files.records(self.tables[table], needed):
-            known = all(line[label] in _VALUES for label in UNCERTAIN_AS_PRESENT)
+            known = all(line[label] in _VALUES for label in COMPETITION)
             row = row_of(self.name, line, "train")
             yield row if known else replace(row, left_out="malformed label")
 
@@ -97,7 +98,7 @@ class CheXpertCompetition:
         """Return the row numbers set aside, of the training split, and of the validation split."""
         alone = [_only_finding(row) for row in self._lines("train")]
         aside: set[int] = set()
-        for label in UNCERTAIN_AS_PRESENT:
+        for label in COMPETITION:
             found = [number for number, only in enumerate(alone) if only == label]
             count = min(_ASIDE, len(found) // _SMALLEST if len(found) < _ASIDE else _ASIDE)
             drawn = np.random.RandomState(0).choice(len(found), count, replace=False)

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from training.config.run import Protocol
 from training.data.rows import dataset_files
-from training.data.rows.labels import COVIDX_FINDINGS
 from training.data.rows.reader import Row
 from training.data.rows.splits import hold_out, patients_for
 
+CLASSES = ("normal", "pneumonia", "COVID-19")
 LISTS = {"train": "train_COVIDx9A.txt", "test": "test_COVIDx9A.txt"}
 _SOURCE = (
     "kaggle.com/datasets/andyczhao/covidx-cxr2 (images) and github.com/lindawangg/COVID-Net, "
@@ -121,5 +121,5 @@ def _line(text: str, split: str) -> _Line:
     if len(fields) != _FIELDS or not all(fields):
         return _Line("", f"{split}/{text}", "", "malformed line")
     patient, image, kind, source = fields
-    reason = "" if kind in COVIDX_FINDINGS else "unknown class"
+    reason = "" if kind in CLASSES else "unknown class"
     return _Line(f"{source} {patient}", f"{split}/{image}", kind, reason)

@@ -25,7 +25,6 @@ from pathlib import Path
 from radiograph.geometry import Box
 from training.config.run import Protocol
 from training.data.rows import dataset_files
-from training.data.rows.labels import NIH_FINDINGS
 from training.data.rows.reader import Row
 from training.data.rows.splits import hold_out, patients_for
 
@@ -36,6 +35,22 @@ ARCHIVES = tuple(f"images_{number:03d}/" for number in range(1, 13))
 LICENCE = "NIH Clinical Center: no restriction; cite arXiv 1705.02315"
 _SOURCE = "NIH ChestX-ray14, nihcc.app.box.com/v/ChestXray-NIHCC (free to download)"
 _VALID = 0.1
+FINDINGS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pleural_Thickening",
+    "Pneumonia",
+    "Pneumothorax",
+)
 _NO_FINDING = "No Finding"
 
 
@@ -128,7 +143,7 @@ class Cxr14:
 
 
 def _reason(labels: tuple[str, ...], split: str) -> str:
-    if not labels or not set(labels) <= {*NIH_FINDINGS, _NO_FINDING}:
+    if not labels or not set(labels) <= {*FINDINGS, _NO_FINDING}:
         return "unknown label"
     if split == "several":
         return "in both lists"

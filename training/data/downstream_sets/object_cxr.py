@@ -103,9 +103,8 @@ class ObjectCxr:
             age="",
             licence=_LICENCE,
             licence_class="noncommercial",
-            masks={"Foreign object": f"mask:{image}"} if found else {},
+            masks={"Foreign object": (f"mask:{image}",)} if found else {},
             boxes=tuple(("Foreign object", shape.box) for shape in found),
-            complete=("Foreign object",),
             left_out=reason,
         )
 

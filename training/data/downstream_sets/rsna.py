@@ -105,9 +105,8 @@ class Rsna:
             age="",
             licence=_LICENCE,
             licence_class="noncommercial",
-            masks={"Lung opacity": f"mask:{name}"} if patient.boxes else {},
+            masks={"Lung opacity": (f"mask:{name}",)} if patient.boxes else {},
             boxes=tuple(("Lung opacity", box) for box in patient.boxes),
-            complete=("Lung opacity",),
             left_out=patient.reason,
         )
 

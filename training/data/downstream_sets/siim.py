@@ -124,9 +124,8 @@ class Siim:
             age="",
             licence=_LICENCE,
             licence_class="noncommercial",
-            masks={"Pneumothorax": f"mask:{split}/{image}"} if present else {},
+            masks={"Pneumothorax": (f"mask:{split}/{image}",)} if present else {},
             boxes=tuple(("Pneumothorax", box) for box in boxes),
-            complete=("Pneumothorax",),
             left_out=malformed or reason,
         )
 

@@ -10,13 +10,17 @@ its patient, or is assigned by a hash of the patient (90 / 5 / 5 %). A patient w
 several splits is left out, because training rows would otherwise be tested on.
 
 Optional columns: view (PA, AP, L, ...), sex, age, labels ("|"-separated), licence, licence_class
-(open or noncommercial; noncommercial, the stricter, by default).
+(open or noncommercial; noncommercial, the stricter, by default); lung_mask, class_masks, boxes and
+extra, as `training.data.rows.radiograph_table` has them. A row with a label, a mask or a box needs
+no text. `pairs.yaml` beside the table describes labels, masks and boxes
+(`training.config.description`).
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.rows import dataset_files
+from training.data.rows import annotation_columns, dataset_files
+from training.data.rows.annotation_columns import NOTHING
 from training.data.rows.reader import Row
 from training.data.rows.splits import split_of
 from training.data.text.report_cleaning import reason_too_short
@@ -48,19 +52,30 @@ class ImageTextCsv:
             text, patient = any_text(line["text"]), line["patient"]
             made = split_of(patient) if patient else ""
             split = given.get(patient) or _SPLITS.get(line.get("split", "").lower()) or made
+            annotations = annotation_columns.parse(line)
+            found, labels = annotations or NOTHING, annotation_columns.labels(line)
+            annotated = labels or line.get("lung_mask") or found != NOTHING
+            reason = "" if annotations else "malformed annotation"
             yield Row(
                 table=self.name,
                 image=line["image"],
                 patient_id=patient,
                 split="" if split == _SEVERAL else split,
                 text=text,
-                labels=tuple(filter(None, line.get("labels", "").split("|"))),
+                labels=labels,
                 view=line.get("view", ""),
                 sex=line.get("sex", ""),
                 age=line.get("age", ""),
                 licence=line.get("licence", "") or "not stated",
                 licence_class=line.get("licence_class", "") or "noncommercial",
-                left_out=_split_reason(line, split) or reason_too_short(text, line["text"]),
+                masks=found.masks,
+                lung_mask=line.get("lung_mask") or None,
+                boxes=found.boxes,
+                answers=found.answers,
+                extra=found.extra,
+                left_out=_split_reason(line, split)
+                or reason
+                or ("" if annotated and not line["text"] else reason_too_short(text, line["text"])),
             )
 
     def _lines(self) -> Iterator[dict[str, str]]:

@@ -1,13 +1,11 @@
-"""Masks of structures on the model's grid, packed as one byte for each pixel.
+"""Masks of structures on the model's grid.
 
-masks of a row --`MASK_SOURCES`--> structures --placed like the image--> bits
+masks of a row --placed like the image, joined by structure--> `mask_planes`
 one mask of both lungs --connected components--> left and right lung
-
-Bit i of a byte is 1 inside the structure `STRUCTURES[i]`; `IGNORE` marks pixels that are not
-annotated.
 """
 
 import io
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,62 +14,52 @@ from scipy import ndimage
 
 from radiograph.geometry import Geometry
 from radiograph.limits import DEFAULT_LIMITS, as_malformed_input
+from training.data.rows.mask_planes import pack
 from training.data.rows.reader import Reader, Row
 
 LUNGS = ("Left lung", "Right lung")
-ORGANS = (*LUNGS, "Cardiomediastinum")
-"""Structures that occur once, so that the bounds of the mask are the box."""
-STRUCTURES = (*ORGANS, "Lung opacity", "Pneumothorax", "Foreign object")
-IGNORE = 1 << 7
-MASK_SOURCES = {
-    "Left_Lung": "Left lung",
-    "Right_Lung": "Right lung",
-    "Cardiomediastinum": "Cardiomediastinum",
-    "Ground_Glass_Opacities": "Lung opacity",
-    "Consolidation": "Lung opacity",
-    "Lung opacity": "Lung opacity",
-    "Pneumothorax": "Pneumothorax",
-    "Foreign object": "Foreign object",
-}
-"""Name of a mask in a data set -> structure."""
-BOX_SOURCES = {
-    "Left Lung": "Left lung",
-    "Right Lung": "Right lung",
-    "Pneumonia": "Lung opacity",
-    "Infiltrate": "Lung opacity",
-    "Lung opacity": "Lung opacity",
-    "Pneumothorax": "Pneumothorax",
-    "Foreign object": "Foreign object",
-}
 
 
-def mask_bits(reader: Reader, row: Row, geometry: Geometry) -> tuple[NDArray[np.uint8], set[str]]:
-    """Return the mask bits, size x size uint8, and the structures that are annotated.
+def structures_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return the names of the masks of some rows, in the order in which they occur."""
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys(LUNGS) if row.lung_mask else {}
+        names |= dict.fromkeys(row.masks)
+    return tuple(names)
 
-    A mask is stored as its image is, and is turned upright with it.
 
-    An annotated structure may be absent: its bit is then 0 everywhere.
+def mask_planes(
+    reader: Reader, row: Row, geometry: Geometry, structures: Sequence[str]
+) -> tuple[NDArray[np.uint8], set[str]]:
+    """Return the planes of a row, P x size x size, and the structures that are annotated.
+
+    A mask is stored as its image is, and is turned upright with it. An annotated structure may be
+    absent: its bit is then 0 everywhere.
+
+    Args:
+        reader: reader of the data set.
+        row: row of the data set.
+        geometry: relation of the image to the grid.
+        structures: structures that have a bit, `structures_of` this row and others.
     """
 
     def upright(path: str) -> NDArray[np.uint8]:
         return geometry.orientation.turn(read_mask(reader.read(path)))
 
-    bits = np.zeros((geometry.size, geometry.size), dtype=np.uint8)
-    known: set[str] = set()
-    found: dict[str, NDArray[np.uint8]] = {}
-    for source, path in row.masks.items():
-        if name := MASK_SOURCES.get(source):
-            mask = upright(path)
-            found[name] = np.maximum(found[name], mask) if name in found else mask
+    found = {name: [upright(path) for path in paths] for name, paths in row.masks.items()}
     if row.lung_mask and not set(LUNGS) <= set(found):
-        found |= split_lungs(upright(row.lung_mask)) or {}
-    for name, mask in found.items():
-        # Masks are 255 inside, 0 outside and 127 where nothing is annotated.
-        inside = _place(mask > 191, geometry) > 0.5
-        unsure = _place((mask > 63) & (mask <= 191), geometry) > 0.5
-        bits |= inside.astype(np.uint8) << STRUCTURES.index(name) | unsure * np.uint8(IGNORE)
-        known.add(name)
-    return bits, known | set(row.complete)
+        sides = split_lungs(upright(row.lung_mask)) or {}
+        found |= {name: [mask] for name, mask in sides.items()}
+    ignored = np.zeros((geometry.size, geometry.size), dtype=bool)
+    inside: dict[str, NDArray[np.bool_]] = {}
+    for name, masks in found.items():
+        inside[name] = np.zeros_like(ignored)
+        for mask in masks:
+            # Masks are 255 inside, 0 outside and 127 where nothing is annotated.
+            inside[name] |= _place(mask > 191, geometry) > 0.5
+            ignored |= _place((mask > 63) & (mask <= 191), geometry) > 0.5
+    return pack(inside, ignored, structures), {*found, *row.complete_masks}
 
 
 def read_mask(data: bytes) -> NDArray[np.uint8]:

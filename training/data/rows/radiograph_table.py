@@ -5,7 +5,8 @@
 
 Columns: image, patient_id, split, text, labels ("|"-separated), view, sex, age, width,
 height, lung_mask, class_masks (JSON name -> path), boxes (JSON [{label, xyxy}] in stored
-pixels), licence, licence_class, extra (JSON; question-answer pairs).
+pixels), licence, licence_class, extra (JSON: further facts by name, or question-answer pairs).
+`training.data.rows.described` gives them their meaning.
 """
 
 import hashlib
@@ -14,12 +15,11 @@ import tarfile
 import weakref
 from pathlib import Path
 
-from radiograph.geometry import Box
+from training.data.rows import annotation_columns
+from training.data.rows.annotation_columns import NOTHING
 from training.data.rows.dataset_files import DataError, MissingData, digest, inside, records
 from training.data.rows.reader import Row
 
-_Boxes = tuple[tuple[str, Box], ...]
-_Answers = tuple[tuple[str, str], ...]
 _COLUMNS = (
     *("image", "patient_id", "split", "text", "labels", "view", "sex", "age", "lung_mask"),
     *("class_masks", "boxes", "licence", "licence_class", "extra"),
@@ -94,37 +94,24 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def _row(table: str, record: dict[str, str]) -> Row:
-    try:
-        masks, boxes, answers = _annotations(record)
-        reason = ""
-    except (ValueError, TypeError, KeyError, AttributeError):
-        masks, boxes, answers, reason = {}, (), (), "malformed annotation"
+    annotations = annotation_columns.parse(record)
+    found = annotations or NOTHING
     return Row(
         table=table,
         image=record["image"],
         patient_id=record["patient_id"],
         split=record["split"],
         text=record["text"],
-        labels=tuple(filter(None, record["labels"].split("|"))),
+        labels=annotation_columns.labels(record),
         view=record["view"],
         sex=record["sex"],
         age=record["age"],
         licence=record["licence"],
         licence_class=record["licence_class"],
-        masks=masks,
+        masks=found.masks,
         lung_mask=record["lung_mask"] or None,
-        boxes=boxes,
-        answers=answers,
-        left_out=reason,
-    )
-
-
-def _annotations(record: dict[str, str]) -> tuple[dict[str, str], _Boxes, _Answers]:
-    """Parse the JSON of masks, boxes and question-answer pairs."""
-    extra = json.loads(record["extra"]) if record["extra"].startswith("[") else []
-    boxes = [(box["label"], box["xyxy"]) for box in json.loads(record["boxes"] or "[]")]
-    return (
-        {str(name): str(path) for name, path in json.loads(record["class_masks"] or "{}").items()},
-        tuple((str(label), (x0, y0, x1, y1)) for label, (x0, y0, x1, y1) in boxes),
-        tuple((str(qa["question"]), str(qa["answer"])) for qa in extra),
+        boxes=found.boxes,
+        answers=found.answers,
+        extra=found.extra,
+        left_out="" if annotations else "malformed annotation",
     )

@@ -21,13 +21,25 @@ class Row:
         view: view position, as the data set spells it, or "".
         licence: licence of the image, in words.
         licence_class: `open` or `noncommercial`.
-        masks: structure or finding -> path of its mask.
+        masks: structure or finding -> paths of its masks, of which it is the union.
         lung_mask: path of one mask of both lungs, or None.
         boxes: (label, (x0, y0, x1, y1)) in stored pixels.
         answers: question-answer pairs about the image.
         uncertain: labels that the data set marks as neither present nor absent.
-        complete: labels whose masks and boxes are all given; a label without any is absent.
+        extra: further facts that the data set gives, as text.
         left_out: reason why the data set excludes the row, or "".
+
+    A reader spells labels, masks and boxes as the data set does. `training.data.rows.described`
+    then gives masks and boxes the names of the description of the data set, and adds what
+    follows from it:
+
+    Attributes:
+        findings: finding -> present or absent; findings that are not known are left out.
+        normal: True without any finding, False with one; None if that is not known.
+        nothing_else: True if the image shows nothing that another data set labels either.
+        organs: those of the masks that occur once, so that the bounds of a mask are the box.
+        complete_masks: names whose mask is known; one without a mask is not in the image.
+        complete_boxes: names whose boxes are all known; one without a box is not in the image.
     """
 
     table: str
@@ -41,13 +53,19 @@ class Row:
     age: str
     licence: str
     licence_class: str
-    masks: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lung_mask: str | None = None
     boxes: tuple[tuple[str, Box], ...] = ()
     answers: tuple[tuple[str, str], ...] = ()
     uncertain: tuple[str, ...] = ()
-    complete: tuple[str, ...] = ()
+    extra: dict[str, str] = field(default_factory=dict)
     left_out: str = ""
+    findings: dict[str, bool] = field(default_factory=dict)
+    normal: bool | None = None
+    nothing_else: bool = False
+    organs: tuple[str, ...] = ()
+    complete_masks: tuple[str, ...] = ()
+    complete_boxes: tuple[str, ...] = ()
 
     @property
     def is_lateral(self) -> bool:

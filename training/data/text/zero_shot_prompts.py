@@ -43,7 +43,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "Pneumonia": ("pneumonia", "lung opacity of an infection", "opacity suspicious of pneumonia"),
     "Pneumothorax": ("pneumothorax", "air in the pleural space", "collapsed lung with pleural air"),
 }
-"""Finding, as in `training.data.rows.labels` -> wordings."""
+"""Finding, as in `training/data/descriptions/` -> wordings."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
-from training.data.rows.labels import truth
 from training.evaluation.evaluators.estimates import ALL_LABELS, Quantity, estimate
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
@@ -40,7 +39,7 @@ class ClassificationEvaluator:
 
     def add(self, prediction: Prediction) -> None:
         """Keep the probabilities of one radiograph, if it is labelled."""
-        known = truth(prediction.row)
+        known = prediction.row.findings
         if not any(label.name in known for label in self._head.spec.labels):
             return
         found = heads.classify(self._head.spec, self._head.outputs(prediction))

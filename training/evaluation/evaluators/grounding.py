@@ -17,7 +17,6 @@ from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.heads import Grounding
-from training.data.rows.labels import truth
 from training.evaluation.evaluators.estimates import ImageMean, Quantity, estimate
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
@@ -122,7 +121,7 @@ class GroundingEvaluator:
 
     def add(self, prediction: Prediction) -> None:
         """Keep the figures of one radiograph."""
-        known = truth(prediction.row)
+        known = prediction.row.findings
         similarity: dict[str, list[float]] = {}
         for concept in self._wordings:
             region = true_region(prediction, TARGETS.get(concept, ""))

@@ -43,7 +43,7 @@ def test_left_stays_left_and_up_stays_up(config: Augmentation) -> None:
 
 def test_nothing_moves_when_every_strength_is_zero() -> None:
     images = torch.rand(2, 1, 16, 16)
-    masks = (torch.rand(2, 16, 16) > 0.5).to(torch.uint8) * 129
+    masks = (torch.rand(2, 3, 16, 16) > 0.5).to(torch.uint8) * 129
     changed = augment(images, masks, STILL, _generator())
     torch.testing.assert_close(changed.images, images)
     assert changed.masks is not None
@@ -54,12 +54,12 @@ def test_nothing_moves_when_every_strength_is_zero() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_mask_lies_in_the_bounds_of_its_moved_box(config: Augmentation, seed: int) -> None:
     side = 128
-    masks = torch.zeros(1, side, side, dtype=torch.uint8)
-    masks[0, 40:90, 50:80] = 5
+    masks = torch.zeros(1, 2, side, side, dtype=torch.uint8)
+    masks[0, 1, 40:90, 50:80] = 5
     box = torch.tensor([[50.0, 40.0, 80.0, 90.0]])
-    changed = augment(masks.unsqueeze(1).float() / 5, masks, config, _generator(seed))
+    changed = augment(masks[:, 1:].float() / 5, masks, config, _generator(seed))
     assert changed.masks is not None
-    ys, xs = torch.where(changed.masks[0] == 5)
+    ys, xs = torch.where(changed.masks[0, 1] == 5)
     bounds = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).float()
     moved = changed.move_boxes(0, box / side)[0] * side
     assert (bounds - moved).abs().max() <= 1.5
@@ -68,24 +68,24 @@ def test_a_mask_lies_in_the_bounds_of_its_moved_box(config: Augmentation, seed: 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_mask_and_its_box_move_together(seed: int) -> None:
     side = 128
-    masks = torch.zeros(1, side, side, dtype=torch.uint8)
-    masks[0, 40:90, 50:80] = 5
+    masks = torch.zeros(1, 2, side, side, dtype=torch.uint8)
+    masks[0, 1, 40:90, 50:80] = 5
     box = torch.tensor([[50.0, 40.0, 80.0, 90.0]])
-    changed = augment(masks.unsqueeze(1).float() / 5, masks, AugmentConfig(), _generator(seed))
+    changed = augment(masks[:, 1:].float() / 5, masks, AugmentConfig(), _generator(seed))
     assert changed.masks is not None
-    ys, xs = torch.where(changed.masks[0] == 5)
+    ys, xs = torch.where(changed.masks[0, 1] == 5)
     bounds = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).float()
     moved = changed.move_boxes(0, box / side)[0] * side
     assert (bounds - moved).abs().max() <= 1.0
 
 
 def test_image_and_mask_move_together() -> None:
-    masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
-    masks[0, 20:50, 10:40] = 1
+    masks = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
+    masks[0, 0, 20:50, 10:40] = 1
     geometric = STILL.model_copy(update={"rotate_deg": 10.0, "translate": 0.1, "scale": 0.1})
-    changed = augment(masks.unsqueeze(1).float(), masks, geometric, _generator(1))
+    changed = augment(masks.float(), masks, geometric, _generator(1))
     assert changed.masks is not None
-    differing = (changed.images[0, 0] > 0.5) != (changed.masks[0] == 1)
+    differing = (changed.images[0, 0] > 0.5) != (changed.masks[0, 0] == 1)
     assert differing.float().mean() < 0.005
 
 
@@ -184,7 +184,7 @@ def test_a_crop_is_a_square_of_the_image_wherever_it_fits() -> None:
     side, crop = 40, CropConfig(kind="crop", crop_px=32)
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     image = (row * side + column).float() / side**2  # every pixel knows its place
-    masks = (row % 3 + 1).to(torch.uint8).expand(300, side, side)
+    masks = (row % 3 + 1).to(torch.uint8).expand(300, 1, side, side)
     changed = augment(image.expand(300, 1, side, side), masks, crop, _generator())
     assert changed.images.shape == (300, 1, 32, 32)
     assert changed.masks is not None
@@ -192,6 +192,6 @@ def test_a_crop_is_a_square_of_the_image_wherever_it_fits() -> None:
     assert set((corners // side).tolist()) == set((corners % side).tolist()) == set(range(9))
     y, x = int(corners[0]) // side, int(corners[0]) % side
     assert torch.equal(changed.images[0, 0], image[y : y + 32, x : x + 32])
-    assert torch.equal(changed.masks[0], masks[0, y : y + 32, x : x + 32])
+    assert torch.equal(changed.masks[0], masks[0, :, y : y + 32, x : x + 32])
     box = changed.move_boxes(0, torch.tensor([[10.0, 12.0, 30.0, 31.0]]) / side)[0] * 32
     assert box.tolist() == pytest.approx([10 - x, 12 - y, 30 - x, 31 - y], abs=1e-4)

@@ -12,6 +12,7 @@ from training.config.augmentation import AugmentConfig
 from training.data.batches.collate import Batch, load_batch
 from training.data.batches.region_targets import presence, region_targets
 from training.data.cache.cache import Cache, open_cache
+from training.data.rows.described import described, description_of
 from training.data.rows.reader import Row
 from training.data.text.grounding_phrases import Phrase
 
@@ -58,10 +59,11 @@ def test_a_pneumonia_without_a_region_is_weighted_only_outside_the_lungs(cache: 
 
 
 def _row(table: str, *labels: str) -> Row:
-    return Row(
+    row = Row(
         table=table, image="a.png", patient_id="a", split="train", text="", labels=labels,
         view="PA", sex="", age="", licence="", licence_class="open",
     )  # fmt: skip
+    return described(row, description_of(Path("no folder"), table))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.builders.training.tiny_runs import SIZE_PX, picture, png, record
 from training.config.run import DataConfig
 from training.data.cache import cache as cache_module
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.masks import IGNORE, STRUCTURES
+from training.data.rows.mask_planes import IGNORE, place_of
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)
 NAME = "covid_cxr"
@@ -55,8 +55,9 @@ def cached(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
 
 
 def _mask(cached: Cache, index: int, name: str) -> NDArray[np.bool_]:
-    bits: NDArray[np.bool_] = (cached.masks[index] & (1 << STRUCTURES.index(name))) != 0
-    return bits
+    plane, bit = place_of(name, cached.structures)
+    inside: NDArray[np.bool_] = (cached.masks[index][plane] & bit) != 0
+    return inside
 
 
 def _caches(tmp_path: Path) -> list[Path]:
@@ -65,7 +66,8 @@ def _caches(tmp_path: Path) -> list[Path]:
 
 def test_usable_rows_are_kept_in_the_order_of_the_table(cached: Cache) -> None:
     assert [s.row.image for s in cached.samples] == [f"{NAME}/kept.png", f"{NAME}/opacity.png"]
-    assert cached.images.shape == cached.masks.shape == (2, SIZE_PX, SIZE_PX)
+    assert cached.images.shape == (2, SIZE_PX, SIZE_PX)
+    assert cached.masks.shape == (2, 1, SIZE_PX, SIZE_PX)
     assert cached.where("train") == [0]
     assert cached.where("valid") == [1]
     assert cached.images[0].min() == 0
@@ -89,7 +91,7 @@ def test_the_patients_right_lung_is_on_the_left_of_the_image(cached: Cache) -> N
 def test_pixels_without_annotation_are_marked_and_belong_to_no_structure(cached: Cache) -> None:
     assert _mask(cached, 1, "Lung opacity")[10:30, 10:30].all()
     assert _mask(cached, 1, "Lung opacity").sum() == 400
-    ignored = (cached.masks[1] & IGNORE) != 0
+    ignored = (cached.masks[1][0] & IGNORE) != 0
     assert ignored[40:60, 10:30].all()
     assert ignored.sum() == 400
 

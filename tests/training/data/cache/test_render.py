@@ -11,7 +11,7 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import png, record
 from training.config.run import DataConfig
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.masks import STRUCTURES
+from training.data.rows.mask_planes import place_of
 
 NAME = "covid_cxr"
 FIELD = (24, 40, 104, 136)
@@ -48,7 +48,8 @@ def cached(data: DataConfig, spec: PreprocessSpec, tmp_path: Path) -> Cache:
 
 
 def opacity(cache: Cache) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (cache.masks[0] & (1 << STRUCTURES.index("Lung opacity"))) != 0
+    plane, bit = place_of("Lung opacity", cache.structures)
+    found: NDArray[np.bool_] = (cache.masks[0][plane] & bit) != 0
     return found
 
 

@@ -9,7 +9,6 @@ from tests.builders.datasets import opened_sets
 from tests.builders.datasets.opened_sets import cached, images_of, used_rows
 from tests.builders.datasets.tiny_downstream import frontal, write_chexpert
 from training.data.catalog import open_reader
-from training.data.rows.labels import truth
 
 ESCAPE = "../../../etc/passwd"
 
@@ -22,7 +21,7 @@ def test_chexpert_counts_uncertain_labels_as_the_five_do(tmp_path: Path) -> None
         frontal("train", 3, Edema=0.0, Pneumothorax=-1.0),
     ]
     write_chexpert(tmp_path, train, [frontal("valid", 9)])
-    found = [truth(row) for row in open_reader(tmp_path, "chexpert_competition").rows()]
+    found = [row.findings for row in open_reader(tmp_path, "chexpert_competition").rows()]
     assert [list(one.values()) for one in found] == [
         [True, False, False, True, True],
         [True] * 5,

@@ -10,17 +10,18 @@ from tests.builders.datasets import opened_sets
 from tests.builders.datasets.opened_sets import images_of, left_out, rows_by_name, used_rows
 from tests.builders.datasets.tiny_downstream import write_covidx
 from tests.builders.datasets.tiny_sets import write
-from training.data.rows.labels import COVIDX_FINDINGS, truth
+from training.data.downstream_sets.covidx import CLASSES
 
 ESCAPE = "../../../etc/passwd"
 
 
 def test_covidx_has_three_findings_that_exclude_each_other(tmp_path: Path) -> None:
-    lines = [f"{i} {i}.png {kind} s" for i, kind in enumerate(COVIDX_FINDINGS)] * 3
+    lines = [f"{i} {i}.png {kind} s" for i, kind in enumerate(CLASSES)] * 3
     write_covidx(tmp_path, lines[:8], ["t t.png COVID-19 s"])
     rows = rows_by_name(tmp_path, "covidx")
-    assert [list(truth(rows[f"{i}.png"]).values()) for i in range(3)] == np.eye(3).tolist()
-    assert tuple(truth(rows["t.png"])) == tuple(COVIDX_FINDINGS.values())
+    assert [list(rows[f"{i}.png"].findings.values()) for i in range(3)] == np.eye(3).tolist()
+    names = ("No finding", "Pneumonia other than COVID-19", "COVID-19")
+    assert tuple(rows["t.png"].findings) == names
 
 
 def _covid_lines() -> list[str]:

@@ -16,8 +16,8 @@ from tests.builders.datasets.tiny_downstream import write_cxr14
 from tests.builders.datasets.tiny_sets import write, write_csv
 from training.config.run import Protocol
 from training.data.catalog import open_reader
+from training.data.downstream_sets.cxr14 import FINDINGS
 from training.data.rows.dataset_files import MissingData
-from training.data.rows.labels import NIH_FINDINGS, truth
 
 ESCAPE = "../../../etc/passwd"
 
@@ -30,15 +30,14 @@ def test_cxr14_has_fourteen_labels_and_the_boxes_that_were_drawn(tmp_path: Path)
     values = ("0.png", "Pneumothorax", "8.0", "16.5", "10", "20")
     write_csv(tmp_path / "BBox_List_2017.csv", columns, [dict(zip(columns, values, strict=True))])
     rows = rows_by_name(tmp_path, "cxr14")
-    present = {name for name, is_there in truth(rows["a.png"]).items() if is_there}
+    present = {name for name, is_there in rows["a.png"].findings.items() if is_there}
     assert present == {"Effusion", "Mass"}
-    assert tuple(truth(rows["b.png"])) == NIH_FINDINGS
-    assert not any(truth(rows["b.png"]).values())
+    assert tuple(rows["b.png"].findings) == FINDINGS
+    assert not any(rows["b.png"].findings.values())
     assert rows["0.png"].boxes == (("Pneumothorax", (8.0, 16.5, 18.0, 36.5)),)
     names, batch = whole_batch(cached(tmp_path, "cxr14"), "Pneumothorax")
-    assert {name for name, known in zip(names, batch.boxes_known, strict=True) if known} == {
-        "0.png"
-    }
+    known = {name for name, is_known in zip(names, batch.boxes_known, strict=True) if is_known}
+    assert known == {"0.png", "b.png"}  # drawn, and normal
 
 
 @pytest.mark.parametrize("protocol", ["sound", "mgca"])

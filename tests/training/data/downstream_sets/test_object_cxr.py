@@ -23,7 +23,6 @@ from tests.builders.datasets.tiny_sets import write, write_csv
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.run import Protocol
 from training.data.catalog import open_reader
-from training.data.rows.labels import truth
 from training.data.rows.masks import read_mask
 
 ESCAPE = "../../../etc/passwd"
@@ -44,7 +43,7 @@ def test_object_cxr_shapes_are_boxes_and_masks(tmp_path: Path) -> None:
     assert torch.equal(batch.masks[here, 0].bool(), torch.from_numpy(masks["Foreign object"]))
     expected = torch.tensor([[4, 4, 20, 12], [30, 30, 50, 60]]) / SIZE_PX
     assert torch.allclose(batch.boxes[here][0], expected)
-    assert [truth(rows[name]) for name in ("a.jpg", "n.jpg")] == [
+    assert [rows[name].findings for name in ("a.jpg", "n.jpg")] == [
         {"Foreign object": True},
         {"Foreign object": False},
     ]
@@ -57,7 +56,7 @@ def test_shapes_are_drawn_in_the_exif_orientation(tmp_path: Path) -> None:
     Image.new("L", (64, 32)).save(tmp_path / "train/3.jpg", exif=exif)
     reader, rows = open_reader(tmp_path, "object_cxr"), rows_by_name(tmp_path, "object_cxr")
     assert read(reader.read(rows["3.jpg"].image)).pixels.shape == (64, 32)
-    assert read_mask(reader.read(rows["3.jpg"].masks["Foreign object"])).shape == (64, 32)
+    assert read_mask(reader.read(rows["3.jpg"].masks["Foreign object"][0])).shape == (64, 32)
 
 
 def test_an_image_without_a_finding_stores_no_mask(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from tests.builders.datasets.opened_sets import (
 from tests.builders.datasets.tiny_downstream import large_dicom, write_rsna
 from training.config.run import Protocol
 from training.data.catalog import open_reader
-from training.data.rows.labels import truth
 
 ESCAPE = "../../../etc/passwd"
 
@@ -56,7 +55,7 @@ def test_rsna_in_source_pixels_and_as_findings(tmp_path: Path) -> None:
     assert masks["Lung opacity"].shape == (1024, 1024)
     assert not masks["Lung opacity"].any()
     assert boxes == {"Lung opacity": 0}
-    assert [truth(rows[f"{name}.dcm"])["Pneumonia"] for name in "ano"] == [True, False, False]
+    assert [rows[f"{name}.dcm"].findings["Pneumonia"] for name in "ano"] == [True, False, False]
 
 
 @pytest.mark.parametrize("protocol", ["sound", "mgca"])

@@ -30,7 +30,7 @@ def test_siim_masks_of_an_image_are_joined_and_their_absence_is_known(tmp_path: 
     codes = [("two", square), ("two", "0 1024"), ("none", "-1"), ("none2", " -1")]
     write_siim(tmp_path, codes + [(f"z{i}", "-1") for i in range(8)], large_dicom())
     reader, rows = open_reader(tmp_path, "siim"), rows_by_name(tmp_path, "siim")
-    mask = read_mask(reader.read(rows["two.dcm"].masks["Pneumothorax"])) > 191
+    mask = read_mask(reader.read(rows["two.dcm"].masks["Pneumothorax"][0])) > 191
     assert mask.sum() == 256 * 512 + 1024
     assert mask[256:768, 256:512].all()
     assert mask[:, 0].all()

@@ -2,15 +2,15 @@
 
 import pytest
 
+from training.data.downstream_sets.cxr14 import FINDINGS
 from training.data.rows.dataset_files import DataError
-from training.data.rows.labels import NIH_FINDINGS
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
 
 CHEXPERT = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 
 
 def test_every_finding_of_the_sets_has_prompts_of_both_kinds() -> None:
-    for finding in (*NIH_FINDINGS, *CHEXPERT, "Pneumothorax", "Foreign object"):
+    for finding in (*FINDINGS, *CHEXPERT, "Pneumothorax", "Foreign object"):
         prompts = prompts_of(finding)
         assert len(prompts.positive) == len(prompts.negative) == 15
         assert not set(prompts.positive) & set(prompts.negative)
