@@ -47,6 +47,24 @@ class ImportedConfig(StrictModel):
     modules of the file."""
 
 
+class SentenceConfig(StrictModel):
+    """Short sentences about an image as further positives beside its report."""
+
+    presence: bool = False
+    """Sentences such as `pleural effusion - present`, from the findings that a row knows."""
+    location: bool = False
+    """Sentences such as `lung opacity in the right lower zone`, where boxes or masks tell it."""
+    each: int = Field(default=4, ge=1)
+    """Largest number of sentences drawn for one image, those of what is present first."""
+    weight: float = Field(default=1.0, gt=0)
+    """Weight of their loss beside that of the reports."""
+
+    @property
+    def wanted(self) -> bool:
+        """True if there are sentences of any kind."""
+        return self.presence or self.location
+
+
 class PretrainConfig(BaseRunConfig):
     """G2D pre-training: L_VLA + L_PA."""
 
@@ -61,6 +79,8 @@ class PretrainConfig(BaseRunConfig):
     """Take negatives from the rows of every process; false takes those of the own process only."""
     same_text_is_positive: bool = False
     """Do not treat rows of one batch whose reports say the same as negatives of each other."""
+    sentences: SentenceConfig = SentenceConfig()
+    """Short sentences as further positives; none by default."""
     decoder_loss: Literal["none", "reconstruction", "pseudo_segmentation"] = "pseudo_segmentation"
     """Target of the decoder: none, the image itself, or the pseudo mask."""
     decoder_loss_from_step: int = Field(default=0, ge=0)

@@ -1,6 +1,7 @@
 r"""The objective of G2D pre-training: L_VLA + L_PA on radiographs and their reports.
 
     images -> encoder -> pool -> embedding --L_VLA-- report embedding
+                     |                  \--statements-- embeddings of short sentences, on request
                      \-> decoder -> mask logits --L_PA-- pseudo mask(attention, image)
                                             or  --MSE--- image, as an ablation
 
@@ -8,6 +9,9 @@ Source: G2D (Liu et al., NeurIPS 2024), section 3. No operation here reads a val
 device, so the host never waits for it.
 """
 
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor, nn
 
 from training.config.pretrain import PretrainConfig
@@ -18,9 +22,23 @@ from training.losses.segmentation import (
     reconstruction_loss,
     released_alignment_loss,
 )
+from training.losses.statements import statement_loss
 from training.model.g2d import G2D, ImageFeatures
 from training.model.image_encoder import normalise
 from training.model.text_encoder import Tokens
+
+
+@dataclass(frozen=True)
+class Statements:
+    """Short statements about the images of a batch.
+
+    Attributes:
+        tokens: tokens of U statements.
+        truth: B x U int8: 1 true of an image, -1 false, 0 not known.
+    """
+
+    tokens: Tokens
+    truth: Tensor
 
 
 class Pretraining(nn.Module):
@@ -37,7 +55,12 @@ class Pretraining(nn.Module):
                 module.requires_grad_(requires_grad=False)
 
     def forward(
-        self, images: Tensor, tokens: Tokens, text_ids: Tensor | None, step: int
+        self,
+        images: Tensor,
+        tokens: Tokens,
+        text_ids: Tensor | None,
+        step: int,
+        statements: Statements | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses of one batch; the mean over processes is that of the joined batch.
 
@@ -46,28 +69,52 @@ class Pretraining(nn.Module):
             tokens: tokens of the B reports.
             text_ids: B int64, equal for reports that say the same; None if all count as different.
             step: number of the optimiser step, from 0.
+            statements: short statements; they are contrasted with the images of this process.
 
         Returns:
-            `vla`; `pa` or `reconstruction` if the decoder is trained; and `total`, in which the
+            `vla`; `statements` if the configuration asks for them, 0 in a batch without any;
+            `pa` or `reconstruction` if the decoder is trained; and `total`, in which the
             decoder's loss counts from its first step on. Before that step its weight is 0, and
             it stays in the sum so that every process has a gradient for every weight.
         """
         config = self.config
         decodes = config.decoder_loss != "none"
         features = self.g2d.image(normalise(images, config.preprocess), decode=decodes)
+        reports, said = self._texts(tokens, statements)
         vla = contrastive_loss(
             features.embedding,
-            self.g2d.text(tokens.input_ids, tokens.attention_mask),
+            reports,
             temperature=config.temperature,
             symmetric=config.symmetric,
             text_ids=text_ids,
             gather=config.gather_negatives,
         )
+        losses, total = {"vla": vla}, vla
+        if config.sentences.wanted:
+            losses["statements"] = self._statement_loss(features.embedding, said, statements)
+            total = total + config.sentences.weight * losses["statements"]
         if not decodes:
-            return {"vla": vla, "total": vla}
+            return losses | {"total": total}
         name, value = self.decoder_loss(features, images)
         weight = 1.0 if step >= config.decoder_loss_from_step else 0.0
-        return {"vla": vla, name: value, "total": vla + weight * value}
+        return losses | {name: value, "total": total + weight * value}
+
+    def _texts(self, tokens: Tokens, statements: Statements | None) -> tuple[Tensor, Tensor | None]:
+        """Return the embeddings of reports and statements, projected in one batch."""
+        encode = self.g2d.lm_model
+        reports = encode(tokens.input_ids, tokens.attention_mask)
+        if statements is None:
+            return self.g2d.project_text(reports), None
+        said = encode(statements.tokens.input_ids, statements.tokens.attention_mask)
+        both = self.g2d.project_text(torch.cat([reports, said]))
+        return both[: len(reports)], both[len(reports) :]
+
+    def _statement_loss(
+        self, images: Tensor, said: Tensor | None, statements: Statements | None
+    ) -> Tensor:
+        if said is None or statements is None:
+            return images.new_zeros(())
+        return statement_loss(images, said, statements.truth, temperature=self.config.temperature)
 
     def decoder_loss(self, features: ImageFeatures, images: Tensor) -> tuple[str, Tensor]:
         """Return name and value of the decoder's loss for images, B x 1 x S x S in [0, 1]."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from training.config.pretrain import PretrainConfig
 from training.data.batches.augment import augment
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share, steps_per_epoch
+from training.data.batches.statements import draw, facts_of, truth_table
 from training.data.cache.cache import Cache, open_cache
 from training.data.cache.enough_rows import check_enough
 from training.data.rows.reader import Row
@@ -31,7 +32,7 @@ from training.engine.seeding import batch_seed, rank_seed, seed_everything
 from training.engine.start_checks import check_start
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 from training.model.weight_sources import check_sources
-from training.pretrain.objective import Pretraining
+from training.pretrain.objective import Pretraining, Statements
 from training.pretrain.panels import draw_panel
 from training.pretrain.validation import RetrievalValidation, validation_rows
 
@@ -48,11 +49,13 @@ class Pairs:
         images: B x 1 x S x S uint8.
         tokens: tokens of the B reports, padded to the longest.
         text_ids: B int64, equal for reports that say the same; None if all count as different.
+        statements: short statements about the images; None without any.
     """
 
     images: Tensor
     tokens: Tokens
     text_ids: Tensor | None
+    statements: Statements | None = None
 
 
 def load_images(cache: Cache, rows: list[int]) -> Tensor:
@@ -123,10 +126,26 @@ class PretrainTask:
             with lock:
                 texts, text = [r.text for r in reports], config.model.text
                 tokens = tokenize(self.tokenizer, texts, text.max_tokens, text.padding)
+                statements = self._statements([rows[i] for i in own], index)
             ids = text_ids(reports) if config.same_text_is_positive else None
-            return Pairs(load_images(self.cache, [rows[i] for i in own]), tokens, ids)
+            images = load_images(self.cache, [rows[i] for i in own])
+            return Pairs(images, tokens, ids, statements)
 
         return load
+
+    def _statements(self, rows: Sequence[int], index: MicroBatchIndex) -> Statements | None:
+        """Draw statements about the rows of this process; None without any."""
+        config = self.config
+        if not config.sentences.wanted:
+            return None
+        seed = rank_seed(batch_seed(config.seed, index.number), index.rank)
+        facts = [facts_of(self.cache, row) for row in rows]
+        drawn = draw(facts, config.sentences, random.Random(seed))
+        if not drawn:
+            return None
+        texts = [statement.text for statement in drawn]
+        tokens = tokenize(self.tokenizer, texts, config.model.text.max_tokens)
+        return Statements(tokens, torch.from_numpy(truth_table(facts, drawn)))
 
     def losses(
         self, model: Callable[..., dict[str, Tensor]], batch: Pairs, index: MicroBatchIndex
@@ -136,7 +155,7 @@ class PretrainTask:
         generator = torch.Generator().manual_seed(seed)
         images = batch.images.float() / 255
         augmented = augment(images, None, self.config.augment, generator).images
-        return model(augmented, batch.tokens, batch.text_ids, index.step)
+        return model(augmented, batch.tokens, batch.text_ids, index.step, batch.statements)
 
     def panel(self, batch: Pairs) -> Tensor | None:
         """Return image, attention, pseudo mask and prediction of the first rows."""

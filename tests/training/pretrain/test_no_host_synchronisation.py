@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.builders.training.tiny_objective import batch, config_of
 from training.config.augmentation import AugmentConfig, PaperAugmentConfig, ReleasedAugmentConfig
-from training.config.pretrain import Threshold
+from training.config.pretrain import SentenceConfig, Threshold
 from training.data.batches.augment import augment
 from training.model.text_encoder import Tokens
-from training.pretrain.objective import Pretraining
+from training.pretrain.objective import Pretraining, Statements
 
 aten = torch.ops.aten
 WAITING = {
@@ -92,6 +92,15 @@ def test_forward_and_backward_do_not_wait(
     images, tokens, ids = batch(config)
     with _no_waiting():
         module(images, tokens, ids if with_ids else None, 3)["total"].backward()
+
+
+def test_statements_do_not_wait(text_encoder: Path) -> None:
+    config = config_of(text_encoder, sentences=SentenceConfig(presence=True))
+    module = Pretraining(config)
+    images, tokens, ids = batch(config)
+    statements = Statements(tokens, torch.tensor([[1, -1, 0, 1]] * 4, dtype=torch.int8))
+    with _no_waiting():
+        module(images, tokens, ids, 3, statements)["total"].backward()
 
 
 @pytest.mark.parametrize("threshold", get_args(Threshold))
