@@ -206,7 +206,7 @@ def _jobs(
     config = load_tables(recipes)
     model = pretraining_of(config, checkpoints.get(PRETRAINED))
     for name in checkpoints.keys() & config.arms.keys():
-        pretraining_of(config, checkpoints[name])  # refuses a file that is none, before any work
+        pretraining_of(config, checkpoints[name], f"--arm {name}")  # refuses other files
     for name in config.tables if request.table in COLLECTIONS else (request.table,):
         this = replace(request, table=name)
         root = data or model.data.root

@@ -276,12 +276,12 @@ def files(finetuned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("missing", "missing.ckpt"),
-        ("folder", "is a folder; name its last.ckpt"),
-        ("cut_off", "cut_off.ckpt is no checkpoint of a run, or is cut off"),
+        ("missing", "missing.ckpt does not exist"),
+        ("folder", "is a folder, not a file"),
+        ("cut_off", "cut_off.ckpt is no file of tensors, or is cut off"),
         ("released", "g2d import-checkpoint reads those of the released code"),
-        ("text", "text.ckpt is no checkpoint of a run, or is cut off"),
-        ("finetuned", "last.ckpt is not the checkpoint of a pre-training"),
+        ("text", "text.ckpt is no file of tensors, or is cut off"),
+        ("finetuned", "last.ckpt is the checkpoint of a finetune run"),
     ],
 )
 @pytest.mark.usefixtures("nothing_is_computed")
@@ -292,7 +292,8 @@ def test_a_checkpoint_of_another_kind_is_refused_in_one_line(
     answer = _g2d(fourth, tmp_path / "out", option, value)
     assert answer.exit_code == 2, answer.exception
     (line,) = answer.stderr.splitlines()
-    assert line.startswith("g2d: error: ")
+    named = option if option == "--pretrained" else "--arm shuffled"
+    assert line.startswith(f"g2d: error: {named}: ")
     assert message in line
     assert not (tmp_path / "out").exists()
 

@@ -21,7 +21,6 @@ from pathlib import Path
 import segmentation_models_pytorch as smp
 import torch.distributed as dist
 from lightning.fabric import Fabric
-from pydantic import ValidationError
 
 from radiograph.errors import RadiographError
 from training.config.engine import EngineConfig
@@ -40,7 +39,7 @@ from training.data.batches.sampler import steps_per_epoch
 from training.data.cache.cache import open_cache
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError, MissingData
-from training.engine.checkpoint import CHECKPOINT, read_checkpoint
+from training.engine.checkpoint import read_run
 from training.engine.distributed import launch
 from training.experiments.measure import NotMeasured, measure
 from training.experiments.plan import (
@@ -94,30 +93,22 @@ class Failed:
 Outcome = Result | Missing | Failed
 
 
-def pretraining_of(config: TablesConfig, checkpoint: Path | None) -> PretrainConfig:
+def pretraining_of(
+    config: TablesConfig, checkpoint: Path | None, option: str = "--pretrained"
+) -> PretrainConfig:
     """Return the configuration of the model: the checkpoint's, or the one that the tables name.
 
+    Args:
+        config: the tables.
+        checkpoint: a checkpoint, if there is one.
+        option: option that names it, for the error.
+
     Raises:
-        OSError: the checkpoint does not exist, or is a folder.
-        ValueError: it is broken, or not the checkpoint of a pre-training.
+        RunRefused: it does not exist, is broken, or is not that of a pre-training.
     """
     if checkpoint is None:
         return load(config.pretraining, PretrainConfig)
-    if checkpoint.is_dir():
-        raise IsADirectoryError(f"{checkpoint} is a folder; name its {CHECKPOINT}")
-    try:
-        keys = read_checkpoint(checkpoint).config
-    except OSError:
-        raise
-    except Exception as error:  # PyTorch has no error of its own for a file that is broken
-        raise ValueError(
-            f"{checkpoint} is no checkpoint of a run, or is cut off; g2d import-checkpoint reads "
-            "those of the released code"
-        ) from error
-    try:
-        return PretrainConfig.model_validate_json(keys)
-    except ValidationError as error:
-        raise ValueError(f"{checkpoint} is not the checkpoint of a pre-training") from error
+    return read_run(checkpoint, PretrainConfig, option)[1]
 
 
 def run(

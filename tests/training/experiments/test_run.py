@@ -337,7 +337,7 @@ def test_results_of_another_checkpoint_are_refused(
 
 def test_a_fine_tuning_is_no_pre_training(job: TableJob, filled: Path) -> None:
     file = filled / "cells" / cells(job)[0].name / "last.ckpt"
-    with pytest.raises(ValueError, match="is not the checkpoint of a pre-training"):
+    with pytest.raises(ValueError, match="is the checkpoint of a finetune run"):
         pretraining_of(job.config, file)
 
 
