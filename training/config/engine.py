@@ -21,7 +21,8 @@ class OptimiserConfig(StrictModel):
     restart_every: int | None = Field(default=None, ge=1)
     """Steps after which the cosine restarts; null is one cosine over the whole run."""
     clip_norm: float | None = Field(default=5.0, gt=0)
-    """Largest global gradient norm; larger gradients are scaled down. null does not clip."""
+    """Largest global gradient norm; larger gradients are scaled down. null does not clip. The
+    norms of a pre-training are usually larger than the default, which then makes them all equal."""
 
 
 class EngineConfig(StrictModel):
