@@ -22,6 +22,7 @@ from service.encoders import json_encoder, overlay_encoder, picture_formats
 from service.encoders.picture_formats import FORMATS, PNG
 from service.inference.analysis import Analysis
 from service.inference.results import AnalysisResult, ModelIdentity
+from service.inference.types import Inferred
 from service.observability.stopwatch import Stopwatch
 from service.registry.lookup import VersionLookup
 from service.registry.state import Lease, VersionStatus
@@ -177,13 +178,12 @@ class Predictor:
         query: PredictionQuery,
         encoding: _Encoding,
     ) -> EncodedPrediction:
-        """Decode and infer on the event loop, then complete and encode in a thread."""
+        """Decode, infer, complete and encode; nothing of it blocks the event loop."""
         request = query.analysis_request(upload.phrases)
         plan = analysis.plan(request)
         decode = analysis.decode_request(upload.data, upload.media_type, encoding.preview_px)
-        inferred = await analysis.run(plan, decode, self._decoders, permit)
 
-        def encode() -> EncodedPrediction:
+        def encode(inferred: Inferred) -> EncodedPrediction:
             watch = Stopwatch()
             result = analysis.complete(inferred)
             with watch.stage("encode"):
@@ -199,7 +199,7 @@ class Predictor:
                 data, encoding.media_type, analysis.identity, timings_ms, overlay, copy
             )
 
-        return await permit.run_in_thread(encode)
+        return await analysis.run(plan, decode, self._decoders, permit, encode)
 
     def _encoding(
         self,

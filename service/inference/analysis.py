@@ -12,9 +12,10 @@ There is no HTTP and no runtime in here: the backend is handed in, and errors ar
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from radiograph.manifest import HeadSpec, ModelManifest, Task
 from radiograph.postprocess import heads
@@ -41,6 +42,8 @@ from service.observability.observer import NULL_OBSERVER
 from service.scheduling.admission import Permit
 from service.scheduling.dynamic_batching import BatchQueue, DynamicBatcher
 from service.settings import LimitSettings
+
+R = TypeVar("R")
 
 
 class Analysis:
@@ -110,15 +113,23 @@ class Analysis:
         )
 
     async def run(
-        self, plan: Plan, decode_request: DecodeRequest, decoders: DecoderPool, permit: Permit
-    ) -> Inferred:
-        """Decode and infer one radiograph, on the event loop.
+        self,
+        plan: Plan,
+        decode_request: DecodeRequest,
+        decoders: DecoderPool,
+        permit: Permit,
+        finish: Callable[[Inferred], R],
+    ) -> R:
+        """Decode and infer one radiograph; called on the event loop.
+
+        Each stage starts the next one in its own thread; the event loop is only woken at the end.
 
         Args:
             plan: result of `plan`.
             decode_request: result of `decode_request`.
             decoders: decode the file.
             permit: permit of the request; it tracks every piece of work.
+            finish: called in a thread of admission control; its result is returned. May block.
 
         Raises:
             InputError: the file is at fault.
@@ -127,25 +138,37 @@ class Analysis:
         """
         if self._queue is None:
             raise RuntimeError("this analysis has no batcher; only `run_here` answers")
-        started = time.perf_counter()
+        queue, started = self._queue, time.perf_counter()
         decoding = permit.track(decoders.submit(decode_request, permit.deadline))
         phrase_features, text_ms = await self._encode_phrases(plan, permit)
-        decoded = await permit.wait(decoding)
-        queued = time.perf_counter()
-        item = BatchItem(
-            decoded.tensor,
-            plan,
-            phrase_features,
-            permit.deadline,
-            permit.request_id,
-            alone=permit.alone,
-        )
-        raw = await permit.wait(self._queue.submit(permit.key, item, permit.deadline))
-        permit.deadline.check()  # an item that was over in time was left out of the heads
-        computed_ms = sum(raw.timings_ms.values())
-        queue_ms = (time.perf_counter() - queued) * 1e3 - computed_ms
-        timings = {**decoded.timings_ms, **text_ms, "queue": queue_ms, **raw.timings_ms}
-        return Inferred(plan, decoded, raw, timings, started)
+
+        def infer(decoded: DecodedImage) -> Future[R]:
+            queued = time.perf_counter()
+
+            def complete(raw: RawOutputs) -> Future[R]:
+                computed_ms = sum(raw.timings_ms.values())
+                queue_ms = (time.perf_counter() - queued) * 1e3 - computed_ms
+                timings = {**decoded.timings_ms, **text_ms, "queue": queue_ms, **raw.timings_ms}
+                inferred = Inferred(plan, decoded, raw, timings, started)
+
+                def work() -> R:
+                    permit.deadline.check()  # an item that was over was left out of the heads
+                    return finish(inferred)
+
+                return permit.submit(work)
+
+            item = BatchItem(
+                decoded.tensor,
+                plan,
+                phrase_features,
+                permit.deadline,
+                permit.request_id,
+                alone=permit.alone,
+            )
+            batched = permit.track(queue.submit(permit.key, item, permit.deadline))
+            return permit.then(batched, complete)
+
+        return await permit.wait(permit.then(decoding, infer))
 
     def run_here(
         self,

@@ -27,6 +27,7 @@ from service.observability.observer import NULL_OBSERVER, Observer
 from service.settings import BatchingSettings, LimitSettings
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _REMEMBERED = 32
 _MIN_THREADS, _MAX_THREADS = 2, 4
@@ -207,6 +208,7 @@ class Permit:
         self._counted = counted
         self._started = time.perf_counter()
         self._work: list[Future[Any]] = []
+        self._ended = False
 
     @property
     def alone(self) -> bool:
@@ -218,6 +220,7 @@ class Permit:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.deadline.abandon()
+        self._ended = True
         if kind is None:
             self._admission.throughput.record(self._started, time.perf_counter())
         running = [work for work in self._work if not (work.cancel() or work.done())]
@@ -225,8 +228,13 @@ class Permit:
             _call_after(running, self._admission.release)
 
     def track(self, work: "Future[T]") -> "Future[T]":
-        """Count a piece of work as this request's, so that it ends with the permit."""
-        self._work.append(work)
+        """Count a piece of work as this request's, so that it ends with the permit.
+
+        Called from any thread, also after the end of the permit: the work is then cancelled.
+        """
+        self._work.append(work)  # first, so that either the end of the permit or this call sees it
+        if self._ended:
+            work.cancel()
         return work
 
     async def wait(self, work: "Future[T]") -> T:
@@ -235,7 +243,43 @@ class Permit:
 
     async def run_in_thread(self, work: Callable[[], T]) -> T:
         """Run a short call in the thread pool."""
-        return await self.wait(self._admission.submit(work))
+        return await self.wait(self.submit(work))
+
+    def submit(self, work: Callable[[], T]) -> "Future[T]":
+        """Queue a short call of this request for the thread pool."""
+        return self.track(self._admission.submit(work))
+
+    def then(self, work: "Future[T]", start: "Callable[[T], Future[R]]") -> "Future[R]":
+        """Start a second piece of work of this request once a first one has ended.
+
+        The second piece is started in the thread that ends the first one, so that a request moves
+        on while the event loop is busy, and wakes the loop only for its answer.
+
+        Args:
+            work: the first piece of work, which is tracked already.
+            start: starts the second piece with the result of the first one. Must not block.
+
+        Returns:
+            The result of the second piece, or the error of either. It counts as running until both
+            have ended, so the permit is held until then. The second piece is not started if the
+            request is over by then.
+        """
+        chain: Future[R] = Future()
+        chain.set_running_or_notify_cancel()
+
+        def ended(first: "Future[T]") -> None:
+            try:
+                result = first.result()
+                self.deadline.check()
+                second = self.track(start(result))
+            except Exception as error:  # noqa: BLE001 - raised again where the chain is awaited
+                chain.set_exception(error)
+            else:
+                second.add_done_callback(lambda second: _pass_on(second, chain))
+
+        self.track(chain)
+        work.add_done_callback(ended)
+        return chain
 
     async def run_until_disconnect(
         self, work: Coroutine[Any, Any, T], disconnect: Callable[[], Awaitable[None]]
@@ -266,6 +310,14 @@ class Permit:
             self.deadline.abandon()
             for task in tasks:
                 task.cancel()
+
+
+def _pass_on(source: "Future[T]", target: "Future[T]") -> None:
+    """Settle a future as another one that has ended."""
+    try:
+        target.set_result(source.result())
+    except Exception as error:  # noqa: BLE001 - raised again where the target is awaited
+        target.set_exception(error)
 
 
 def _call_after(running: list[Future[Any]], call: Callable[[], None]) -> None:

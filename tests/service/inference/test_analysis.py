@@ -129,7 +129,7 @@ async def run(
     with admission.acquire(Deadline(seconds), "analyze") as permit:
         plan = analysis.plan(REQUEST)
         request = analysis.decode_request(data, DICOM)
-        return analysis.complete(await analysis.run(plan, request, decoders, permit))
+        return await analysis.run(plan, request, decoders, permit, analysis.complete)
 
 
 async def test_a_batch_answers_as_the_calling_thread_does(

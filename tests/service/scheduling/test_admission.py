@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 
 import pytest
 
@@ -115,6 +115,100 @@ async def test_a_permit_is_held_until_no_work_of_the_request_runs(refusals: Refu
         threading.Thread(target=future.set_result, args=(number,)).start()
         for _ in range(10):
             await asyncio.to_thread(lambda: None)
+    assert admission.active == 0
+
+
+async def test_work_goes_on_while_the_event_loop_is_busy(refusals: RefusalLog) -> None:
+    first: Future[int] = Future()
+    with build(refusals).acquire(Deadline(9), "a") as permit:
+        chain = permit.then(permit.track(first), lambda n: permit.submit(lambda: n + 1))
+        threading.Thread(target=first.set_result, args=(1,)).start()
+        assert chain.result(timeout=60) == 2  # blocks the event loop
+
+
+@pytest.mark.parametrize("failing", ["first", "start", "second"])
+async def test_an_error_of_either_piece_of_work_is_passed_on(
+    failing: str, refusals: RefusalLog
+) -> None:
+    pieces: dict[str, Future[int]] = {"first": Future(), "second": Future()}
+
+    def start(_: int) -> Future[int]:
+        if failing == "start":
+            raise ZeroDivisionError
+        return pieces["second"]
+
+    with build(refusals).acquire(Deadline(9), "a") as permit:
+        chain = permit.then(permit.track(pieces["first"]), start)
+        if failing != "first":
+            pieces["first"].set_result(1)
+        if failing != "start":
+            pieces[failing].set_exception(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            await permit.wait(chain)
+
+
+async def test_a_permit_is_held_until_a_second_piece_of_work_has_ended(
+    refusals: RefusalLog,
+) -> None:
+    admission = build(refusals)
+    first: Future[int] = Future()
+    second: Future[int] = Future()
+    second.set_running_or_notify_cancel()
+    with admission.acquire(Deadline(9), "a") as permit:
+        permit.then(permit.track(first), lambda _: second)
+        first.set_result(1)
+    assert admission.active == 1
+    second.set_result(1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert admission.active == 0
+
+
+async def test_no_second_piece_of_work_starts_once_the_request_is_over(
+    refusals: RefusalLog,
+) -> None:
+    admission = build(refusals)
+    first: Future[int] = Future()
+    first.set_running_or_notify_cancel()
+    with admission.acquire(Deadline(9), "a") as permit:
+        chain: Future[int] = permit.then(permit.track(first), lambda _: pytest.fail("started"))
+    assert admission.active == 1
+    first.set_result(1)
+    assert isinstance(chain.exception(), ClientGone)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert admission.active == 0
+
+
+async def test_work_that_is_queued_while_its_permit_ends_is_cancelled(
+    refusals: RefusalLog,
+) -> None:
+    admission = build(refusals)
+    first: Future[int] = Future()
+    queued: Future[int] = Future()
+    permit = admission.acquire(Deadline(9), "a")
+
+    def start(_: int) -> Future[int]:
+        permit.__exit__(None)  # the client leaves at this moment
+        return queued
+
+    chain = permit.then(permit.track(first), start)
+    first.set_result(1)
+    assert queued.cancelled()
+    assert isinstance(chain.exception(), CancelledError)
+    await asyncio.sleep(0)
+    assert admission.active == 0
+
+
+async def test_no_second_piece_of_work_starts_once_the_first_is_cancelled(
+    refusals: RefusalLog,
+) -> None:
+    admission = build(refusals)
+    queued: Future[int] = Future()
+    with admission.acquire(Deadline(9), "a") as permit:
+        chain: Future[int] = permit.then(permit.track(queued), lambda _: pytest.fail("started"))
+    assert queued.cancelled()
+    assert isinstance(chain.exception(), CancelledError)
     assert admission.active == 0
 
 
