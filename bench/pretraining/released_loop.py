@@ -1,9 +1,11 @@
 """The released G2D training loop, rebuilt from its description as the baseline.
 
-It has the same modules and weights as ours. It differs as the description states: augmentation of
-single RGB images, every report padded to the maximum length, the quantile of the attention by NumPy
-on the host, Dice on raw logits plus 0.2 times BCE, contiguous memory format (no channels-last), an
-optimiser that updates one tensor after the other, and a loss that is read in every step.
+It has the same modules and weights as ours. It differs as the description states: the token
+embeddings are trained, so that gradients pass through the frozen transformer layers too;
+augmentation of single RGB images, every report padded to the maximum length and all of its tokens
+projected, the quantile of the attention by NumPy on the host, Dice on raw logits plus 0.2 times
+BCE, contiguous memory format (no channels-last), an optimiser that updates one tensor after the
+other, and a loss that is read in every step.
 """
 
 import time
@@ -18,6 +20,7 @@ from torchvision.transforms import v2
 from transformers import PreTrainedTokenizerBase
 
 from training.data.cache.cache import Cache
+from training.losses.segmentation import released_alignment_loss
 from training.pretrain.objective import Pretraining
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -97,16 +100,20 @@ class ReleasedLoop:
         features = g2d.img_model.encoder(images)
         logits = g2d.img_model.segmentation_head(g2d.img_model.decoder(features))
         pooled = g2d.attnpool(g2d.proj_v(features[-1]))
-        text = g2d.text(tokens["input_ids"], tokens["attention_mask"])
-        image, text = F.normalize(pooled.embedding, dim=1), F.normalize(text, dim=1)
+        image, text = F.normalize(pooled.embedding, dim=1), self._report_embeddings(tokens)
         similarity = image @ text.T / 0.07  # B x B
         target = torch.arange(len(images))
         contrast = F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)
         mask = _host_mask(pooled.attention, images.shape[-1])
-        overlap = (logits * mask).sum()
-        dice = 1 - (2 * overlap + 1) / (logits.sum() + mask.sum() + 1)
-        total: Tensor = contrast + dice + 0.2 * F.binary_cross_entropy_with_logits(logits, mask)
+        total: Tensor = contrast + released_alignment_loss(logits, mask)
         return total
+
+    def _report_embeddings(self, tokens: Any) -> Tensor:
+        """Return the projected [CLS] tokens, B x d; every token passes all layers and `proj_t`."""
+        g2d = self.module.g2d
+        hidden = g2d.lm_model.bert(**tokens).last_hidden_state  # B x T x D
+        projected = g2d.proj_t(hidden.transpose(1, 2))  # B x d x T, normalised over all tokens
+        return F.normalize(projected.transpose(1, 2), dim=2)[:, 0]
 
 
 def _host_mask(attention: Tensor, side: int) -> Tensor:

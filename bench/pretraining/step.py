@@ -112,9 +112,17 @@ def make_cache(folder: Path, texts: list[str]) -> Cache:
 
 
 def make_config(
-    folder: Path, batch_size: int, precision: str, *, frozen_dropout: bool = False
+    folder: Path, batch_size: int, precision: str, *, released: bool = False
 ) -> PretrainConfig:
-    """Return the paper's configuration: ResNet-50 and BERT-base, with random weights."""
+    """Return the paper's configuration: ResNet-50 and BERT-base, with random weights.
+
+    Args:
+        folder: folder for the weights of the text encoder.
+        batch_size: rows of a step.
+        precision: floating-point precision.
+        released: True trains the token embeddings and keeps dropout in the frozen layers, as the
+            released code does.
+    """
     text = folder / "bert"
     if not text.is_dir():
         BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(text)
@@ -128,7 +136,9 @@ def make_config(
             "data": DataConfig(root=folder, tables=()),
             "model": ModelConfig(
                 encoder=EncoderConfig(name="resnet50", weights=None),
-                text=TextConfig(name=str(text), frozen_dropout=frozen_dropout),
+                text=TextConfig(
+                    name=str(text), freeze_embeddings=not released, frozen_dropout=released
+                ),
             ),
             "engine": EngineConfig(accelerator="cpu", bucket=50, loggers=()),
         }
@@ -139,9 +149,8 @@ def compare(options: argparse.Namespace, precision: str, texts: list[str], folde
     """Print the rounds of one precision and their medians."""
     config, cache = make_config(folder, options.batch, precision), make_cache(folder, texts)
     ours = Ours(config, cache, folder)
-    with_dropout = make_config(folder, options.batch, precision, frozen_dropout=True)
     theirs = ReleasedLoop(
-        Pretraining(with_dropout).train(),  # the released loop keeps dropout in frozen layers
+        Pretraining(make_config(folder, options.batch, precision, released=True)).train(),
         cache,
         build_tokenizer(config.model.text),
         options.batch,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.pretraining.released_loop import ReleasedLoop, _host_mask
+from bench.pretraining.step import make_config
 from tests.builders.training import tiny_objective, tiny_runs
 from training.data.cache.cache import Cache, open_cache
 from training.model.text_encoder import build_tokenizer
@@ -30,7 +31,7 @@ def cache(tmp_path: Path, text: Path) -> Cache:
 
 
 def _loop(text: Path, cache: Cache) -> ReleasedLoop:
-    config = tiny_objective.config_of(text, attention_heads=4)
+    config = tiny_objective.config_of(text, attention_heads=4, pooling="cls")
     tokenizer = build_tokenizer(config.model.text)
     return ReleasedLoop(Pretraining(config).train(), cache, tokenizer, 4, bf16=False)
 
@@ -41,6 +42,33 @@ def test_a_step_changes_every_part_that_it_trains(text: Path, cache: Cache) -> N
     before = {name: loop.module.get_parameter(name).clone() for name in names}
     assert torch.isfinite(torch.tensor(loop.step()))
     assert all(not torch.equal(before[n], loop.module.get_parameter(n)) for n in names)
+
+
+def test_embeddings_are_trained_below_the_frozen_layers(text: Path, cache: Cache) -> None:
+    text_model = make_config(text.parent, 4, "32-true", released=True).model.text
+    assert (text_model.freeze_embeddings, text_model.frozen_dropout) == (False, True)
+    config = tiny_objective.config_of(text, frozen_layers=1, freeze_embeddings=False)
+    tokenizer = build_tokenizer(config.model.text)
+    loop = ReleasedLoop(Pretraining(config).train(), cache, tokenizer, 4, bf16=False)
+    bert = loop.module.g2d.lm_model.bert
+    weights = (bert.embeddings.word_embeddings.weight, next(bert.encoder.layer[0].parameters()))
+    before = [weight.clone() for weight in weights]
+    loop.step()
+    changed = [not torch.equal(one, other) for one, other in zip(before, weights, strict=True)]
+    assert changed == [True, False]
+
+
+def test_every_token_is_normalised_with_the_others(text: Path, cache: Cache) -> None:
+    """Batch normalisation of `proj_t` counts the padding too, so a [CLS] token depends on it."""
+    loop = _loop(text, cache)
+    loop.module.eval()
+    loop.module.g2d.proj_t.train()
+    _, tokens = loop._load()
+    embeddings = loop._report_embeddings(tokens)
+    own = loop.module.g2d.text(tokens["input_ids"], tokens["attention_mask"])
+    assert embeddings.shape == own.shape
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(4))
+    assert not torch.allclose(embeddings, torch.nn.functional.normalize(own, dim=1), atol=1e-3)
 
 
 def test_reports_are_padded_to_the_maximum_length(text: Path, cache: Cache) -> None:
