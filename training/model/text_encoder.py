@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.bert.modeling_bert import BertLayer
 from transformers.utils import logging as progress
 
 from training.config.model import TextConfig
@@ -78,7 +80,10 @@ def tokenize(
 
 
 class TextEncoder(nn.Module):
-    """A BERT with pooling, which gives one feature vector per text."""
+    """A BERT with pooling, which gives one feature vector per text.
+
+    tokens -> embeddings, frozen layers (`lower`) -> trained layers, pooling (`upper`) -> features
+    """
 
     def __init__(self, config: TextConfig) -> None:
         """Load the encoder of a configuration and freeze its first layers.
@@ -103,12 +108,16 @@ class TextEncoder(nn.Module):
                 f"model.text.max_tokens: {config.max_tokens}, but {config.name} reads {longest}"
             )
         self.width = int(self.bert.config.hidden_size)
-        frozen = list(self.bert.encoder.layer[: config.frozen_layers])
-        if frozen and config.freeze_embeddings:
-            frozen.append(self.bert.embeddings)
+        self.frozen_layers = config.frozen_layers
+        frozen = self.frozen_modules(embeddings=config.freeze_embeddings)
         for module in frozen:
             module.requires_grad_(requires_grad=False)
         self._without_dropout = [] if config.frozen_dropout else frozen
+
+    def frozen_modules(self, *, embeddings: bool) -> list[nn.Module]:
+        """Return the frozen transformer layers and, if there are any, the embeddings on request."""
+        frozen = list(self.bert.encoder.layer[: self.frozen_layers])
+        return [*frozen, self.bert.embeddings] if frozen and embeddings else frozen
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode; frozen layers without dropout stay in evaluation mode."""
@@ -119,13 +128,66 @@ class TextEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return phrase features, P x D, of token ids and mask, P x T."""
+        return self.upper(self.lower(input_ids, attention_mask), attention_mask)
+
+    def lower(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the output of the frozen layers, P x T x D, of token ids and mask, P x T."""
         mask = _additive(attention_mask, self.bert.dtype)
-        output = self.bert(input_ids=input_ids, attention_mask=mask)
-        hidden: Tensor = output.last_hidden_state  # P x T x D
+        hidden: Tensor = self.bert.embeddings(input_ids=input_ids)  # P x T x D
+        for layer in self.bert.encoder.layer[: self.frozen_layers]:
+            hidden = layer(hidden, mask)
+        return hidden
+
+    def upper(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return phrase features, P x D, of the output of the frozen layers.
+
+        Args:
+            hidden: P x T x D, output of `lower`.
+            attention_mask: P x T, 1 for tokens and 0 for padding.
+        """
+        mask = _additive(attention_mask, self.bert.dtype)
+        layers = list(self.bert.encoder.layer[self.frozen_layers :])
+        # Sharded and compiled layers are called as a whole: their weights are not at hand here.
+        first_alone = self.pooling == "cls" and layers and type(layers[-1]) is BertLayer
+        last = layers.pop() if first_alone else None
+        for layer in layers:
+            hidden = layer(hidden, mask)
+        if last is not None:
+            return _first_token(last, hidden, mask)
         if self.pooling == "cls":
             return hidden[:, 0]
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return torch.sum(hidden * weight, dim=1) / weight.sum(dim=1).clamp_min(1)
+
+
+def _first_token(layer: BertLayer, hidden: Tensor, mask: Tensor) -> Tensor:
+    """Return the output of a transformer layer for the first token alone, P x D.
+
+    All tokens are keys and values, but only the first one is a query: without a layer above,
+    nothing reads the others.
+
+    Args:
+        layer: layer without decoder parts.
+        hidden: P x T x D, input of the layer.
+        mask: P x 1 x 1 x T, added to the attention scores.
+    """
+    attention, first = layer.attention.self, hidden[:, :1]
+
+    def heads(x: Tensor) -> Tensor:  # P x t x D -> P x heads x t x D / heads
+        split: Tensor = x.unflatten(2, (attention.num_attention_heads, -1))
+        return split.transpose(1, 2)
+
+    attended = F.scaled_dot_product_attention(
+        heads(attention.query(first)),
+        heads(attention.key(hidden)),
+        heads(attention.value(hidden)),
+        attn_mask=mask,
+        dropout_p=attention.dropout.p if attention.training else 0.0,
+        scale=attention.scaling,
+    )
+    attended = layer.attention.output(attended.transpose(1, 2).flatten(2), first)  # P x 1 x D
+    output: Tensor = layer.feed_forward_chunk(attended)  # type: ignore[no-untyped-call]
+    return output[:, 0]
 
 
 def _additive(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:

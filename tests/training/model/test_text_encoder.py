@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from training.config.model import TextConfig
@@ -51,3 +52,31 @@ def test_frozen_layers_drop_out_unless_they_are_not_to(text_encoder: Path) -> No
     layers = len(training(dropout=True)) - 2
     assert training(dropout=True) == [True, True, *[True] * layers]
     assert training(dropout=False) == [False, False, *[True] * layers]
+
+
+@pytest.mark.parametrize("frozen_layers", [0, 1])
+def test_the_last_layer_for_the_first_token_alone_has_equal_values_and_gradients(
+    text_encoder: Path, frozen_layers: int
+) -> None:
+    config = TextConfig(name=str(text_encoder), frozen_layers=frozen_layers, max_tokens=32)
+    ours, whole = TextEncoder(config).eval().double(), TextEncoder(config).eval().double()
+    tokens = tokenize(build_tokenizer(config), TEXTS, 32)
+    found = ours(tokens.input_ids, tokens.attention_mask)
+    every = whole.bert(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
+    expected = every.last_hidden_state[:, 0]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    for output in (found, expected):
+        output.square().sum().backward()
+    for one, other in zip(ours.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=1e-12)
+
+
+def test_no_other_token_passes_the_feed_forward_part_of_the_last_layer(text_encoder: Path) -> None:
+    config = TextConfig(name=str(text_encoder), frozen_layers=1, max_tokens=32)
+    encoder = TextEncoder(config)
+    seen: list[int] = []
+    for layer in encoder.bert.encoder.layer:
+        layer.intermediate.register_forward_hook(lambda _, args, __: seen.append(args[0].shape[1]))
+    tokens = tokenize(build_tokenizer(config), TEXTS, 32)
+    encoder(tokens.input_ids, tokens.attention_mask)
+    assert seen == [tokens.input_ids.shape[1], 1]
