@@ -79,9 +79,13 @@ def percentile(scores: Tensor, share: float) -> Tensor:
         M x 1, equal to `numpy.quantile`, but by selection instead of sorting.
     """
     rank = share * (scores.shape[1] - 1)
-    below = scores.kthvalue(math.floor(rank) + 1, dim=1, keepdim=True).values
-    above = scores.kthvalue(math.ceil(rank) + 1, dim=1, keepdim=True).values
-    return below + (above - below) * (rank - math.floor(rank))
+    lower = math.floor(rank)
+    below = scores.kthvalue(lower + 1, dim=1, keepdim=True).values
+    # The next score in order: an equal one if there are more of them, else the least larger one.
+    repeated = (scores <= below).sum(dim=1, keepdim=True) > lower + 1
+    larger = scores.masked_fill(scores <= below, torch.inf).amin(dim=1, keepdim=True)
+    above = torch.where(repeated | larger.isinf(), below, larger)
+    return below + (above - below) * (rank - lower)
 
 
 @torch.no_grad()

@@ -52,6 +52,26 @@ def test_a_percentile_is_that_of_numpy(count: int, share: float) -> None:
     np.testing.assert_allclose(percentile(rows, share).numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.25, 0.5, 0.85, 1.0])
+def test_a_percentile_among_equal_scores_is_that_of_numpy(share: float) -> None:
+    rows = torch.tensor([[1.0, 1, 1, 1, 1], [0, 0, 0, 3, 3], [2, 0, 2, 1, 2], [0, 0, 0, 0, 5]])
+    expected = np.quantile(rows.numpy(), share, axis=1, keepdims=True)
+    np.testing.assert_allclose(percentile(rows, share).numpy(), expected, rtol=1e-6)
+
+
+def test_a_percentile_selects_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    select = Tensor.kthvalue
+
+    def noted(scores: Tensor, k: int, **how: Any) -> Any:
+        calls.append(k)
+        return select(scores, k, **how)
+
+    monkeypatch.setattr(Tensor, "kthvalue", noted)
+    assert percentile(torch.arange(10.0)[None], 0.85).item() == pytest.approx(7.65)
+    assert calls == [8]
+
+
 def _two_heaps(low: int, high: int) -> Tensor:
     """Scores near 0.1 and fewer near 0.9, on a 10 x 10 grid, the high ones first."""
     generator = torch.Generator().manual_seed(2)
