@@ -16,13 +16,14 @@ from training.config.engine import EngineConfig
 from training.refusal import RunRefused
 
 
-def launch(config: EngineConfig, precision: str) -> Fabric:
+def launch(config: EngineConfig, precision: str, *, unused_weights: bool = False) -> Fabric:
     """Start or join the processes of a run; each of them returns from this function.
 
     Args:
         config: devices and strategy. Under torchrun and SLURM, the launcher's counts override
             those of the configuration.
         precision: precision, as Lightning names it.
+        unused_weights: True if a trained weight may have no gradient in some step.
 
     Raises:
         RunRefused: the configuration asks for what the devices of this machine cannot do.
@@ -33,7 +34,7 @@ def launch(config: EngineConfig, precision: str) -> Fabric:
         accelerator=config.accelerator,
         devices=devices,
         num_nodes=nodes,
-        strategy=strategy_of(config, devices * nodes),
+        strategy=strategy_of(config, devices * nodes, unused_weights=unused_weights),
         precision=precision,  # type: ignore[arg-type]
     )
     # Inputs keep their precision: autocast casts where needed, and the thresholds of the pseudo
@@ -87,8 +88,17 @@ def started_by_launcher() -> tuple[int, int] | None:
     return None
 
 
-def strategy_of(config: EngineConfig, processes: int) -> Strategy | str:
-    """Return the strategy by which the given number of processes works together."""
+def strategy_of(
+    config: EngineConfig, processes: int, *, unused_weights: bool = False
+) -> Strategy | str:
+    """Return the strategy by which the given number of processes works together.
+
+    Args:
+        config: strategy.
+        processes: number of processes.
+        unused_weights: True if a trained weight may have no gradient in some step. Each step then
+            searches the graph for such weights.
+    """
     if config.strategy == "fsdp":
         # A full state dict, as in any other run, so that the run can resume on other devices.
         return FSDPStrategy(
@@ -96,7 +106,6 @@ def strategy_of(config: EngineConfig, processes: int) -> Strategy | str:
         )
     if processes == 1 and config.strategy == "auto":
         return "auto"
-    # Unused parameters: the decoder before its loss starts, and heads without a label in a batch.
     warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
     # A long timeout: the other processes wait while the first one validates.
-    return DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=2))
+    return DDPStrategy(find_unused_parameters=unused_weights, timeout=timedelta(hours=2))

@@ -129,7 +129,8 @@ def run(
     folder = ResultFolder(out)
     folder.refuse_others(job.claim)
     engine = EngineConfig.model_validate(job.config.shared.get("engine", {}))
-    fabric = launch(engine.model_copy(update={"devices": job.devices}), "32-true")
+    engine = engine.model_copy(update={"devices": job.devices})
+    fabric = launch(engine, "32-true", unused_weights=True)
     if fabric.is_global_zero:
         folder.claim(job.claim)
     todo: list[Cell] = fabric.broadcast(undone(job, folder))

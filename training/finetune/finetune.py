@@ -200,7 +200,8 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
         RunRefused: the run cannot start as configured; nothing was written.
     """
     check_start(config, out, cache_folder)
-    fabric = launch(config.engine, config.precision)
+    # Weights that no head reads, and text weights in a batch without reports, have no gradient.
+    fabric = launch(config.engine, config.precision, unused_weights=True)
     seed_everything(config.seed)
     if fabric.is_global_zero:
         check_enough(config.data, config.preprocess, cache_folder, least=1)

@@ -42,6 +42,13 @@ def test_one_process_has_no_strategy_and_several_have_ddp() -> None:
     assert isinstance(distributed.strategy_of(EngineConfig(), 2), DDPStrategy)
 
 
+@pytest.mark.parametrize("unused", [True, False])
+def test_the_graph_is_searched_for_unused_weights_only_where_there_are_some(unused: bool) -> None:
+    strategy = distributed.strategy_of(EngineConfig(), 2, unused_weights=unused)
+    assert isinstance(strategy, DDPStrategy)
+    assert strategy._ddp_kwargs["find_unused_parameters"] is unused
+
+
 def test_a_sharded_run_saves_one_whole_file() -> None:
     strategy = distributed.strategy_of(EngineConfig(strategy="fsdp"), 2)
     assert getattr(strategy, "_state_dict_type", None) == "full"
