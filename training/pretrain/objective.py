@@ -25,7 +25,7 @@ from training.losses.segmentation import (
 from training.losses.statements import statement_loss
 from training.model.g2d import G2D, ImageFeatures
 from training.model.image_encoder import normalise
-from training.model.text_encoder import Tokens
+from training.model.text_encoder import LowerStates, Tokens
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Pretraining(nn.Module):
     def forward(
         self,
         images: Tensor,
-        tokens: Tokens,
+        tokens: Tokens | LowerStates,
         text_ids: Tensor | None,
         step: int,
         statements: Statements | None = None,
@@ -66,7 +66,7 @@ class Pretraining(nn.Module):
 
         Args:
             images: B x 1 x S x S intensities in [0, 1].
-            tokens: tokens of the B reports.
+            tokens: tokens of the B reports, or the output of the frozen layers for them.
             text_ids: B int64, equal for reports that say the same; None if all count as different.
             step: number of the optimiser step, from 0.
             statements: short statements; they are contrasted with the images of this process.
@@ -99,10 +99,15 @@ class Pretraining(nn.Module):
         weight = 1.0 if step >= config.decoder_loss_from_step else 0.0
         return losses | {name: value, "total": total + weight * value}
 
-    def _texts(self, tokens: Tokens, statements: Statements | None) -> tuple[Tensor, Tensor | None]:
+    def _texts(
+        self, tokens: Tokens | LowerStates, statements: Statements | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Return the embeddings of reports and statements, projected in one batch."""
         encode = self.g2d.lm_model
-        reports = encode(tokens.input_ids, tokens.attention_mask)
+        if isinstance(tokens, LowerStates):
+            reports = encode.upper(tokens.hidden, tokens.attention_mask)
+        else:
+            reports = encode(tokens.input_ids, tokens.attention_mask)
         if statements is None:
             return self.g2d.project_text(reports), None
         said = encode(statements.tokens.input_ids, statements.tokens.attention_mask)

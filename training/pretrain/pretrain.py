@@ -30,11 +30,13 @@ from training.engine.distributed import launch
 from training.engine.model_selection import ModelSelector
 from training.engine.seeding import batch_seed, rank_seed, seed_everything
 from training.engine.start_checks import check_start
-from training.model.text_encoder import Tokens, build_tokenizer, tokenize
+from training.model.text_encoder import LowerStates, Tokens, build_tokenizer, tokenize
 from training.model.weight_sources import check_sources
+from training.pretrain.frozen_text import KeptText, keep_frozen_text
 from training.pretrain.objective import Pretraining, Statements
 from training.pretrain.panels import draw_panel
 from training.pretrain.validation import RetrievalValidation, validation_rows
+from training.refusal import RunRefused
 
 SILENT = "without_text.csv"
 """File in the run folder that names the radiographs without any text."""
@@ -47,13 +49,14 @@ class Pairs:
 
     Attributes:
         images: B x 1 x S x S uint8.
-        tokens: tokens of the B reports, padded to the longest.
+        tokens: tokens of the B reports, padded to the longest, or the output of the frozen
+            text layers for them, if it is kept.
         text_ids: B int64, equal for reports that say the same; None if all count as different.
         statements: short statements about the images; None without any.
     """
 
     images: Tensor
-    tokens: Tokens
+    tokens: Tokens | LowerStates
     text_ids: Tensor | None
     statements: Statements | None = None
 
@@ -104,6 +107,7 @@ class PretrainTask:
             longest = config.model.text.max_tokens
             self.lengths = token_counts(self.tokenizer, texts, longest, lengths_folder)
         self.module = module or Pretraining(config)
+        self.kept_text: KeptText | None = None
 
     def loader(self, world: int) -> Callable[[MicroBatchIndex], Pairs]:
         """Return the function from the index of a micro-batch to its pairs.
@@ -124,8 +128,7 @@ class PretrainTask:
             own = share(rows, index)
             reports = [r for i in own if (r := drawn[i])]
             with lock:
-                texts, text = [r.text for r in reports], config.model.text
-                tokens = tokenize(self.tokenizer, texts, text.max_tokens, text.padding)
+                tokens = self._encoder_input([r.text for r in reports])
                 statements = self._statements([rows[i] for i in own], index)
             ids = text_ids(reports) if config.same_text_is_positive else None
             images = load_images(self.cache, [rows[i] for i in own])
@@ -146,6 +149,39 @@ class PretrainTask:
         texts = [statement.text for statement in drawn]
         tokens = tokenize(self.tokenizer, texts, config.model.text.max_tokens)
         return Statements(tokens, torch.from_numpy(truth_table(facts, drawn)))
+
+    def _encoder_input(self, texts: Sequence[str]) -> Tokens | LowerStates:
+        if self.kept_text is not None:
+            return self.kept_text.states(texts)
+        text = self.config.model.text
+        return tokenize(self.tokenizer, texts, text.max_tokens, text.padding, text.pad_to_multiple)
+
+    def keep_frozen_text(self, fabric: Fabric, folder: Path) -> None:
+        """Compute the output of the frozen text layers for the reports of the training rows.
+
+        Args:
+            fabric: launched processes, which share the work.
+            folder: folder of the caches.
+
+        Raises:
+            RunRefused: a row has no report of its own, or the output is too large.
+        """
+        config, rows = self.config, [self.cache.samples[i].row for i in self.pool]
+        texts = [row.text for row in rows if row.text]
+        if len(texts) < len(rows):
+            raise RunRefused(
+                f"frozen_text_gb: {len(rows) - len(texts)} of {len(rows)} rows have no report;"
+                " the sentences made from their labels differ in every step"
+            )
+        self.kept_text = keep_frozen_text(
+            fabric,
+            self.module.g2d.lm_model,
+            self.tokenizer,
+            texts,
+            config.model.text,
+            config.frozen_text_gb,
+            folder,
+        )
 
     def losses(
         self, model: Callable[..., dict[str, Tensor]], batch: Pairs, index: MicroBatchIndex
@@ -232,7 +268,10 @@ def prepare_task(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> 
     module = Pretraining(config)  # before the cache, which may take hours: it may be refused
     with fabric.rank_zero_first():
         cache = open_cache(data, spec, cache_folder)
-        return PretrainTask(config, cache, cache_folder, module)
+        task = PretrainTask(config, cache, cache_folder, module)
+    if config.frozen_text_gb:
+        task.keep_frozen_text(fabric, cache_folder)
+    return task
 
 
 def _has_text(row: Row) -> bool:

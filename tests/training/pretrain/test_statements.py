@@ -15,7 +15,7 @@ from training.config.pretrain import PretrainConfig, SentenceConfig
 from training.data.batches.sampler import MicroBatchIndex
 from training.data.cache.cache import open_cache
 from training.engine.seeding import seed_everything
-from training.model.text_encoder import build_tokenizer, tokenize
+from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 from training.pretrain.objective import Pretraining, Statements
 from training.pretrain.pretrain import Pairs, PretrainTask
 
@@ -53,6 +53,8 @@ def test_a_batch_has_the_statements_of_its_labels_and_boxes(
     assert [-x for x in truth["pneumoniaabsent"]] == truth["pneumoniapresent"]
     without, _ = _first_pairs(text_encoder, tmp_path / "without", SentenceConfig())
     assert without.statements is None
+    assert isinstance(pairs.tokens, Tokens)
+    assert isinstance(without.tokens, Tokens)
     assert torch.equal(pairs.tokens.input_ids, without.tokens.input_ids)
     assert torch.equal(pairs.images, without.images)
 
