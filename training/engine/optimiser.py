@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from training.config.engine import EngineConfig, OptimiserConfig
+from training.engine.depthwise_precision import keep_depthwise_in_full_precision
 
 
 def set_up(
@@ -27,6 +28,8 @@ def set_up(
         The wrapped module in training mode, and the wrapped optimiser.
     """
     module.to(memory_format=torch.channels_last)
+    if fabric.device.type == "cpu":
+        keep_depthwise_in_full_precision(module)
     if engine.sync_batchnorm:
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
     sharded = isinstance(fabric.strategy, FSDPStrategy)
