@@ -10,6 +10,40 @@ from pydantic import Discriminator, Field, Tag
 from radiograph.strict_model import StrictModel
 
 
+class AppearanceConfig(StrictModel):
+    """Differences between hospitals, devices and exports; 0 switches each of them off.
+
+    A `share` is the probability that an image is changed, and the change of every image differs.
+    """
+
+    tone: float = Field(default=0.4, ge=0, le=2)
+    """Standard deviation of the logarithm of the slopes of a random tone curve."""
+    local_contrast: float = Field(default=0.8, ge=0, le=2)
+    """Largest gain of fine contrast; its largest loss, and that of coarse contrast, is half."""
+    shading: float = Field(default=0.2, ge=0, lt=1)
+    """Largest relative change of brightness by a smooth field."""
+    window: float = Field(default=0.15, ge=0, lt=0.5)
+    """Largest shift of black and of white, as a fraction of the full range."""
+    cutout_share: float = Field(default=0.15, ge=0, le=1)
+    """A rectangle is filled with one brightness."""
+    collimation_share: float = Field(default=0.15, ge=0, le=1)
+    """The edges are dark, as outside a collimated field."""
+    marker_share: float = Field(default=0.3, ge=0, le=1)
+    """Letters are written near an edge."""
+    border_share: float = Field(default=0.15, ge=0, le=1)
+    """The image is smaller, and in a black or white frame."""
+    border_width: float = Field(default=0.12, ge=0, lt=0.5)
+    """Largest width of a frame on each side, as a fraction of the image side."""
+    white_border_share: float = Field(default=0.3, ge=0, le=1)
+    """What surrounds the image is white; otherwise it is black."""
+    inverted_share: float = Field(default=0.03, ge=0, le=1)
+    """Black and white are exchanged, as where the polarity of a file was lost."""
+    resolution_share: float = Field(default=0.25, ge=0, le=1)
+    """The image is reduced and enlarged again."""
+    jpeg_share: float = Field(default=0.25, ge=0, le=1)
+    """The image is compressed as JPEG."""
+
+
 class AugmentConfig(StrictModel):
     """Affine and intensity augmentation. Never a flip: it would swap left and right."""
 
@@ -26,6 +60,10 @@ class AugmentConfig(StrictModel):
     """The contrast factor about the mean lies between 1 - contrast and 1 + contrast."""
     noise: float = Field(default=0.02, ge=0)
     """Largest standard deviation of the Gaussian noise, as a fraction of the full range."""
+    appearance: AppearanceConfig | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Further changes of appearance; null changes nothing else."""
 
 
 class PaperAugmentConfig(StrictModel):

@@ -1,7 +1,7 @@
 """Random augmentation of a batch of training images, with their masks and boxes.
 
     kind                geometry               intensity
-    affine              rotate, scale, shift   gamma, contrast, noise   ours
+    affine              rotate, scale, shift   gamma, contrast, noise   ours, see also `appearance`
     paper               perspective            auto contrast            grayscale: no effect here
     released            rotate, shear          brightness, contrast     of the released code
     shift_scale_rotate  rotate, scale, shift   -                        of MGCA's segmentation
@@ -28,7 +28,8 @@ from training.config.augmentation import (
     ReleasedAugmentConfig,
     ShiftScaleRotateConfig,
 )
-from training.data.batches import warp
+from training.data.batches import appearance, warp
+from training.data.batches.draws import per_image, uniform
 
 _Changing = AugmentConfig | PaperAugmentConfig | ReleasedAugmentConfig | ShiftScaleRotateConfig
 
@@ -76,12 +77,20 @@ def augment(
     if isinstance(config, CropConfig):
         return _crop(images, masks, config.crop_px, generator)
     matrix = _geometry(len(images), config, generator)
+    look = config.appearance if isinstance(config, AugmentConfig) else None
+    if look is not None:
+        matrix = appearance.frame(len(images), look, generator) @ matrix
     grid = warp.sampling_grid(matrix, images.shape[-1], images.device)
     moved = warp.warp(images, grid, "bilinear")
     planes = None
     if masks is not None:
         planes = warp.warp(masks.float(), grid, "nearest").to(torch.uint8)
-    return Augmented(_intensity(moved, config, generator), planes, matrix)
+    changed = _intensity(moved, config, generator)
+    if look is not None:
+        inside = (grid.abs() <= 1).all(dim=3).unsqueeze(1)
+        changed = appearance.change_appearance(changed, look, generator)
+        changed = appearance.change_export(changed, inside, look, generator)
+    return Augmented(changed, planes, matrix)
 
 
 def _crop(images: Tensor, masks: Tensor | None, crop_px: int, generator: Generator) -> Augmented:
@@ -121,15 +130,6 @@ def _intensity(images: Tensor, config: _Changing, generator: Generator) -> Tenso
     return _gamma_contrast_noise(images, config, generator)
 
 
-def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    return torch.rand(count, generator=generator) * (high - low) + low
-
-
-def _per_image(images: Tensor, drawn: Tensor) -> Tensor:
-    """Move one number for each image to the device of the images, as B x 1 x 1 x 1."""
-    return drawn.view(-1, 1, 1, 1).to(images.device, non_blocking=True)
-
-
 def _matrices(rows: list[list[Tensor]]) -> Tensor:
     """Stack entries of B numbers each to matrices, B x rows x columns."""
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
@@ -139,10 +139,10 @@ def _similarity(
     count: int, config: AugmentConfig | ShiftScaleRotateConfig, generator: Generator
 ) -> Tensor:
     """Draw rotations, scales and shifts, B x 3 x 3."""
-    angle = _uniform(count, -config.rotate_deg, config.rotate_deg, generator) * math.pi / 180
-    scale = _uniform(count, 1 - config.scale, 1 + config.scale, generator)
+    angle = uniform(count, -config.rotate_deg, config.rotate_deg, generator) * math.pi / 180
+    scale = uniform(count, 1 - config.scale, 1 + config.scale, generator)
     shift = torch.stack(
-        [_uniform(count, -config.translate, config.translate, generator) for _ in range(2)], dim=1
+        [uniform(count, -config.translate, config.translate, generator) for _ in range(2)], dim=1
     )
     cos, sin = scale * angle.cos(), scale * angle.sin()
     return warp.about_centre(_matrices([[cos, -sin], [sin, cos]]), shift)
@@ -151,7 +151,7 @@ def _similarity(
 def _rotation_and_shear(count: int, config: ReleasedAugmentConfig, generator: Generator) -> Tensor:
     """Draw shears of the vertical edges followed by rotations, B x 3 x 3."""
     rotation, shear = (
-        _uniform(count, -most, most, generator) * math.pi / 180
+        uniform(count, -most, most, generator) * math.pi / 180
         for most in (config.rotate_deg, config.shear_deg)
     )
     one, zero = torch.ones(count), torch.zeros(count)
@@ -172,7 +172,7 @@ def _perspective(count: int, config: PaperAugmentConfig, generator: Generator) -
 
 def _autocontrast(images: Tensor, share: float, generator: Generator) -> Tensor:
     """Stretch randomly chosen images to span 0 to 1; constant images are unchanged."""
-    chosen = _per_image(images, torch.rand(len(images), generator=generator) < share)
+    chosen = per_image(images, torch.rand(len(images), generator=generator) < share)
     low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
     spans = high > low
     stretched = (images - low) / torch.where(spans, high - low, torch.ones_like(low))
@@ -182,10 +182,10 @@ def _autocontrast(images: Tensor, share: float, generator: Generator) -> Tensor:
 def _jitter(images: Tensor, config: ReleasedAugmentConfig, generator: Generator) -> Tensor:
     """Change brightness and contrast about the mean, in random order."""
     count = len(images)
-    factor = _uniform(count, 1 - config.brightness, 1 + config.brightness, generator)
-    spread = _uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
-    brightness, contrast = _per_image(images, factor), _per_image(images, spread)
-    contrast_first = _per_image(images, torch.rand(count, generator=generator) < 0.5)
+    factor = uniform(count, 1 - config.brightness, 1 + config.brightness, generator)
+    spread = uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
+    brightness, contrast = per_image(images, factor), per_image(images, spread)
+    contrast_first = per_image(images, torch.rand(count, generator=generator) < 0.5)
     brightness_first = _contrast((images * brightness).clamp(0, 1), contrast)
     contrast_then_brightness = (_contrast(images, contrast) * brightness).clamp(0, 1)
     return torch.where(contrast_first, contrast_then_brightness, brightness_first)
@@ -199,12 +199,12 @@ def _contrast(images: Tensor, factor: Tensor) -> Tensor:
 def _gamma_contrast_noise(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
     """Change gamma and contrast about the mean and add noise; the result stays in [0, 1]."""
     count = len(images)
-    exponent = _uniform(count, -1.0, 1.0, generator) * -math.log(1 - config.gamma)
+    exponent = uniform(count, -1.0, 1.0, generator) * -math.log(1 - config.gamma)
     # The exponent is symmetric in the logarithm, between 1 - gamma and 1 / (1 - gamma).
-    factor = _uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
-    sigma = _uniform(count, 0.0, config.noise, generator)
+    factor = uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
+    sigma = uniform(count, 0.0, config.noise, generator)
     noise = torch.randn(images.shape, generator=generator).to(images.device, non_blocking=True)
-    shaped = images.clamp(0, 1) ** _per_image(images, exponent.exp())
+    shaped = images.clamp(0, 1) ** per_image(images, exponent.exp())
     mean = shaped.mean(dim=(1, 2, 3), keepdim=True)
-    changed = (shaped - mean) * _per_image(images, factor) + mean
-    return (changed + _per_image(images, sigma) * noise).clamp(0, 1)
+    changed = (shaped - mean) * per_image(images, factor) + mean
+    return (changed + per_image(images, sigma) * noise).clamp(0, 1)
