@@ -10,6 +10,7 @@ from radiograph.strict_model import StrictModel
 from training.config.augmentation import Augmentation, AugmentConfig
 from training.config.description import Description
 from training.config.engine import EngineConfig, OptimiserConfig
+from training.config.row_groups import RowGroups
 
 Protocol = Literal["sound", "mgca"]
 """Split and rows of a downstream data set: `sound` puts no patient into two splits; `mgca` is the
@@ -26,6 +27,8 @@ class DataConfig(StrictModel):
     """Names of the data sets (`training.data.catalog`)."""
     licences: tuple[Literal["open", "noncommercial"], ...] = ("open",)
     """Licence classes of the rows that may be used; other rows are left out."""
+    share_alike: bool = Field(default=True, exclude_if=lambda value: value)
+    """Use rows under licences that ask for the same licence of what is made from them."""
     protocol: Protocol = "sound"
     """Split and rows of downstream data sets; others have only one."""
     descriptions: dict[str, Description] = Field(
@@ -67,6 +70,9 @@ class BaseRunConfig(StrictModel):
     """Preprocessing of the images; the service later applies the same."""
     data: DataConfig
     """Rows that the run reads."""
+    groups: RowGroups = Field(default=(), exclude_if=lambda value: not value)
+    """Groups of training rows with their shares of every epoch; a row in none is not shown. An
+    epoch has as many rows as without groups."""
     optimiser: OptimiserConfig = OptimiserConfig()
     """Optimiser and learning-rate schedule."""
     augment: Augmentation = AugmentConfig()

@@ -17,6 +17,7 @@ from training.config.augmentation import Augmentation, NoAugmentConfig
 from training.config.finetune import FinetuneConfig
 from training.data.batches.collate import load_batch
 from training.data.batches.region_targets import region_targets
+from training.data.batches.row_groups import balanced_order
 from training.data.batches.row_selection import is_labelled, training_pool
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
@@ -79,7 +80,9 @@ class FinetuneTask:
         """
         config = self.config
         joined = config.batch_size * world
-        sampler = Sampler(self.pool, joined, config.seed, config.engine.accumulate)
+        samples = self.cache.samples
+        draw = balanced_order([samples[i] for i in self.pool], config.groups, config.seed)
+        sampler = Sampler(self.pool, joined, config.seed, config.engine.accumulate, draw=draw)
         self.encode(self.pool)
 
         def load(index: MicroBatchIndex) -> FinetuneBatch:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from training.config.pretrain import PretrainConfig
 from training.data.batches.augment import augment
+from training.data.batches.row_groups import balanced_order, members_of
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share, steps_per_epoch
 from training.data.batches.statements import draw, facts_of, truth_table
 from training.data.cache.cache import Cache, open_cache
@@ -98,6 +99,7 @@ class PretrainTask:
         train = cache.where("train")
         self.pool = [i for i in train if report(samples[i].row, random.Random(0))]
         self.silent = [samples[i].row for i in sorted(set(train) - set(self.pool))]
+        members_of([samples[i] for i in self.pool], config.groups)  # none may be empty
         self.rows = len(self.pool)
         self.tokenizer = build_tokenizer(config.model.text)
         self.lengths = None
@@ -116,8 +118,10 @@ class PretrainTask:
         """
         config, engine = self.config, self.config.engine
         joined = config.batch_size * world
+        samples = self.cache.samples
+        draw = balanced_order([samples[i] for i in self.pool], config.groups, config.seed)
         sampler = Sampler(
-            self.pool, joined, config.seed, engine.accumulate, engine.bucket, self.lengths
+            self.pool, joined, config.seed, engine.accumulate, engine.bucket, self.lengths, draw
         )
         lock = Lock()  # the tokenizer holds its padding as state
 

@@ -1,12 +1,13 @@
 """Rows of each training step: a function of seed and step, so that a resumed run agrees.
 
-epoch         a new shuffle of the pool; the incomplete last step is dropped
+epoch         a new shuffle of the pool, or a new draw from its groups; the incomplete last step
+              is dropped
 step          `accumulate` joined batches
 joined batch  one micro-batch of every process
 bucket        joined batches that are sorted by length together, cut, and shuffled again
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,6 +52,7 @@ class Sampler:
         accumulate: int = 1,
         bucket: int = 0,
         lengths: NDArray[np.int32] | None = None,
+        draw: Callable[[int], NDArray[np.int64]] | None = None,
     ) -> None:
         """Define the batches.
 
@@ -61,6 +63,8 @@ class Sampler:
             accumulate: number of joined batches of a step.
             bucket: number of joined batches that are sorted together; 0 and 1 do not sort.
             lengths: number of tokens of each row of the pool; needed with a bucket.
+            draw: epoch -> the positions in the pool that it shows, as many as the pool has; None
+                shows every position once.
 
         Raises:
             ValueError: the pool is smaller than a step, or a bucket has no lengths.
@@ -68,6 +72,7 @@ class Sampler:
         self.pool, self.joined, self.seed, self.accumulate = pool, joined, seed, accumulate
         self.steps = steps_per_epoch(len(pool), joined * accumulate)
         self.bucket, self.lengths = (bucket if bucket > 1 else 0), lengths
+        self._draw = draw
         if self.bucket and lengths is None:
             raise ValueError("batches are sorted by length, but no lengths were given")
         self._order = lru_cache(maxsize=2)(self._shuffled)
@@ -80,7 +85,7 @@ class Sampler:
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         rng = np.random.default_rng((self.seed, epoch))
-        order = rng.permutation(len(self.pool))
+        order = rng.permutation(self._draw(epoch) if self._draw else len(self.pool))
         if not self.bucket or self.lengths is None:
             return order
         order = order[: self.steps * self.accumulate * self.joined]

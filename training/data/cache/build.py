@@ -25,6 +25,7 @@ from training.data.cache.render import LeftOut
 from training.data.cache.sample_index import write_samples
 from training.data.catalog import open_table
 from training.data.rows.dataset_files import DataError
+from training.data.rows.licences import is_share_alike
 from training.data.rows.reader import Row
 from training.progress import track
 
@@ -142,6 +143,8 @@ def _unique_key(row: Row, config: DataConfig) -> tuple[str, str]:
 def _reason(row: Row, config: DataConfig, seen: set[tuple[str, str]]) -> str:
     if row.licence_class not in config.licences:
         return f"licence class {row.licence_class}"
+    if not config.share_alike and is_share_alike(row.licence):
+        return "share-alike licence"
     return row.reason_left_out or ("listed twice" if _unique_key(row, config) in seen else "")
 
 

@@ -153,6 +153,8 @@ def _key(config: DataConfig, spec: PreprocessSpec) -> str:
     digest = hashlib.sha256(f"{_VERSION}{spec.model_dump_json()}{sorted(config.licences)}".encode())
     for name in config.tables:
         digest.update(name.encode() + open_table(config, name).fingerprint())
+    if not config.share_alike:
+        digest.update(b"no share-alike")
     if config.protocol != "sound":  # so that caches made before protocols existed keep their key
         digest.update(config.protocol.encode())
     return digest.hexdigest()[:16]
