@@ -17,7 +17,7 @@ from training.config.augmentation import Augmentation, NoAugmentConfig
 from training.config.finetune import FinetuneConfig
 from training.data.batches.collate import load_batch
 from training.data.batches.region_targets import region_targets
-from training.data.batches.row_groups import balanced_order
+from training.data.batches.row_groups import balanced_order, members_of
 from training.data.batches.row_selection import is_labelled, training_pool
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
@@ -32,6 +32,7 @@ from training.engine.start_checks import check_start
 from training.finetune.frozen_features import MAX_BYTES, EncodedRows, bytes_per_image, encode_rows
 from training.finetune.initial_weights import load_pretrained
 from training.finetune.module import FinetuneBatch, Finetuning, ReportBatch
+from training.finetune.taught_masks import with_taught_masks
 from training.finetune.validation import validate
 from training.heads.head import HeadsBatch
 from training.model.text_encoder import NO_TOKENS, Tokens, build_tokenizer, tokenize
@@ -58,8 +59,11 @@ class FinetuneTask:
             cache: rows of the data sets of the run.
             module: the module to train, with its initial weights; None builds it.
         """
+        if config.teacher is not None:
+            cache = with_taught_masks(cache, config.teacher, config.seed)
         self.config, self.cache = config, cache
         self.pool = training_pool(cache, config)
+        members_of([cache.samples[i] for i in self.pool], config.groups)  # none may be empty
         self.module: Finetuning = module or load_pretrained(config)
         self.tokenizer, self._lock = build_tokenizer(self.module.model.text), Lock()
         self._encoded: EncodedRows | None = None
@@ -113,7 +117,8 @@ class FinetuneTask:
         """
         config, rng = self.config, random.Random(seed)
         generator = torch.Generator().manual_seed(rank_seed(seed, rank))
-        phrases = draw(config.phrases_per_batch, rng) if config.regions else []
+        drawn_findings = {name for i in joined for name, _ in self.cache.samples[i].boxes}
+        phrases = draw(config.phrases_per_batch, rng, drawn_findings) if config.regions else []
         drawn = [report(self.cache.samples[i].row, rng) for i in joined if config.aligns]
         rows = [joined[i] for i in own]
         labels = (config.findings, config.masks, config.boxes)

@@ -52,7 +52,7 @@ class Drawn:
             boxes_known=torch.ones(count, 1, dtype=torch.bool),
             bits=torch.zeros(count, 1, SIZE_PX, SIZE_PX, dtype=torch.uint8),
             structures=(),
-            opacities=[torch.zeros(0, 4)] * count,
+            drawn=[{}] * count,
         )
         maps = {name: level[rows] for name, level in self.features.items()}
         return maps, HeadsBatch(radiographs, NO_TOKENS, NO_REGIONS)

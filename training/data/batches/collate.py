@@ -20,6 +20,19 @@ from training.data.rows.mask_planes import IGNORE, place_of
 
 
 @dataclass(frozen=True)
+class DrawnBoxes:
+    """The boxes of one label in one image that are still visible.
+
+    Attributes:
+        boxes: M x 4, moved with the image.
+        centres_x: M, the x of their centres before the image was moved, 0 to 1.
+    """
+
+    boxes: Tensor
+    centres_x: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """One augmented batch of B images; K is the number of labels of a head.
 
@@ -36,7 +49,7 @@ class Batch:
         boxes_known: B x K bool, True if all boxes of the label are known.
         bits: B x P x S x S uint8, the masks of every structure (`rows.mask_planes`).
         structures: names of the structures of the bits.
-        opacities: for each image, M x 4 boxes of lung opacities.
+        drawn: for each image, label -> the boxes that are drawn, whether a head learns them or not.
     """
 
     images: Tensor
@@ -49,7 +62,7 @@ class Batch:
     boxes_known: Tensor
     bits: Tensor
     structures: tuple[str, ...]
-    opacities: list[Tensor]
+    drawn: list[dict[str, DrawnBoxes]]
 
     def structure(self, name: str) -> Tensor:
         """Return the mask of any structure, B x S x S bool."""
@@ -83,7 +96,9 @@ def load_batch(
         {n: structure(moved[i], cache.structures, n) for n in s.row.organs if n in s.known}
         for i, s in enumerate(samples)
     ]
-    box_targets = [_boxes(s, changed, i, boxes, organs[i]) for i, s in enumerate(samples)]
+    drawn = [_drawn_boxes(s, changed, i) for i, s in enumerate(samples)]
+    side = images.shape[-1]
+    box_targets = [_box_targets(s, boxes, organs[i], drawn[i], side) for i, s in enumerate(samples)]
     return Batch(
         images=changed.images,
         findings=torch.tensor([[float(t.get(f, 0)) for f in findings] for t in truths]),
@@ -97,7 +112,7 @@ def load_batch(
         boxes_known=torch.tensor([known for _, known in box_targets]),
         bits=moved,
         structures=cache.structures,
-        opacities=[_opacity_boxes(s, changed, i) for i, s in enumerate(samples)],
+        drawn=drawn,
     )
 
 
@@ -120,44 +135,55 @@ def counted(planes: Tensor) -> Tensor:
     return ((planes[:, :1] & IGNORE) == 0).float()
 
 
-def _boxes(
+def _box_targets(
     sample: Sample,
-    changed: Augmented,
-    index: int,
     labels: Sequence[str],
     organs: Mapping[str, Tensor],
+    drawn: Mapping[str, DrawnBoxes],
+    side: int,
 ) -> tuple[dict[int, Tensor], list[bool]]:
     """Return the boxes of one image by label index, and for each label whether all are known.
 
     Args:
         sample: the image.
-        changed: the augmented batch.
-        index: index of the image in it.
         labels: labels of the boxes.
         organs: augmented masks of the annotated organs, S x S bool.
+        drawn: the boxes that are drawn, by label.
+        side: S.
     """
-    side = changed.images.shape[-1]
     found: dict[int, Tensor] = {}
     known: list[bool] = []
     for number, label in enumerate(labels):
-        drawn = [box for name, box in sample.boxes if name == label]
         if label in organs:
             # An organ is in the image once, so its box follows from its augmented mask.
             box = _bounds(organs[label])
             found |= {number: box / side} if box is not None else {}
             known.append(True)
-        elif drawn:
-            moved = changed.move_boxes(index, torch.tensor(drawn) / side)
-            found[number] = _visible(moved)
+        elif label in drawn:
+            found[number] = drawn[label].boxes
             known.append(True)
         else:
-            known.append(label in sample.row.complete_boxes)
+            absent = sample.row.findings.get(label) is False
+            known.append(absent or label in sample.row.complete_boxes)
     return found, known
 
 
+def _drawn_boxes(sample: Sample, changed: Augmented, index: int) -> dict[str, DrawnBoxes]:
+    """Return the boxes of one image, moved with it, by label."""
+    side = changed.images.shape[-1]
+    found: dict[str, DrawnBoxes] = {}
+    for label in dict.fromkeys(name for name, _ in sample.boxes):
+        boxes = torch.tensor([box for name, box in sample.boxes if name == label]) / side
+        moved = changed.move_boxes(index, boxes)
+        visible = _visible(moved)
+        centres_x = (boxes[:, 0] + boxes[:, 2]) / 2
+        found[label] = DrawnBoxes(moved[visible], centres_x[visible])
+    return found
+
+
 def _visible(boxes: Tensor) -> Tensor:
-    """Return the boxes that are still visible: both sides over 2 percent of the image side."""
-    return boxes[((boxes[:, 2:] - boxes[:, :2]) > 0.02).all(dim=1)]
+    """Return which of M boxes are still visible: both sides over 2 percent of the image side."""
+    return ((boxes[:, 2:] - boxes[:, :2]) > 0.02).all(dim=1)
 
 
 def _bounds(mask: Tensor) -> Tensor | None:
@@ -166,11 +192,3 @@ def _bounds(mask: Tensor) -> Tensor | None:
     if len(ys) < 20:
         return None
     return torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).float().unsqueeze(0)
-
-
-def _opacity_boxes(sample: Sample, changed: Augmented, index: int) -> Tensor:
-    """Return the boxes of lung opacities of one image, moved with it: M x 4 in sides."""
-    drawn = [box for name, box in sample.boxes if name == "Lung opacity"]
-    if not drawn:
-        return torch.zeros(0, 4)
-    return _visible(changed.move_boxes(index, torch.tensor(drawn) / changed.images.shape[-1]))

@@ -1,8 +1,10 @@
 """Targets of phrase-region alignment: the region and the presence of each phrase in each image.
 
-    labels of a row -----------------> presence: shown, not shown, or not known
-    lung masks --`lung_regions`------> maps of anatomical concepts
-    masks or boxes of opacities -----> maps of pneumonia
+    labels of a row -------------------> presence: shown, not shown, or not known
+    masks of lungs --`lung_regions`----> maps of anatomical concepts
+    masks of the heart ----------------> its own map, in place of the one from the lungs
+    masks or boxes of a finding -------> its map; by side, from the centres of the boxes
+    a finding that is known absent ----> an empty map
 
 The weight of a cell is 0 where its map is not known, so that it does not enter the loss.
 """
@@ -14,12 +16,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data.batches.collate import Batch
+from training.data.batches.collate import Batch, DrawnBoxes
 from training.data.batches.lung_regions import Lungs
 from training.data.cache.sample_index import Sample
 from training.data.rows.masks import LUNGS
 from training.data.rows.reader import Row
 from training.data.text.grounding_phrases import REGION_WORDINGS, Phrase
+
+_ORGANS = {"heart": "Heart"}
+"""Concept -> structure whose mask is its region where it is annotated."""
+_DRAWN_AS = {
+    "Pneumonia": ("Lung opacity",),
+    "Infiltration": ("Lung opacity",),
+    "Cardiomegaly": ("Heart",),
+}
+"""Finding that an image shows -> other names under which its place is drawn."""
+_OPACITIES = frozenset({"Pneumonia", "Lung opacity"})
+"""Findings that are drawn although a text-mined label may say that there is none."""
+_IN_LUNGS = frozenset(
+    {"Pneumonia", "Lung opacity", "Infiltration", "Consolidation", "Atelectasis", "Edema"}
+    | {"Mass", "Nodule", "Fibrosis"}
+)
+"""Findings inside the lungs."""
+_MIDLINE = 0.05
+"""Distance from the middle of the image, in sides, within which a box is on neither side."""
 
 
 @dataclass(frozen=True)
@@ -55,28 +75,100 @@ def region_targets(
     present, known = torch.zeros(shape), torch.zeros(shape)
     if not phrases:
         return RegionTargets(maps, weight, present, known)
-    lungs = Lungs(*(_shrink(batch.structure(name), side) for name in LUNGS))
-    opacities = _opacity_maps(batch, side)
+    places = _Places.of(batch, side)
     for p, phrase in enumerate(phrases):
-        regions = lungs.region(phrase.concept) if phrase.concept in REGION_WORDINGS else None
+        regions = places.lungs.region(phrase.concept) if phrase.concept in REGION_WORDINGS else None
         for b, sample in enumerate(samples):
-            pneumonia = phrase.concept == "Pneumonia"
-            # A mask of an opacity outweighs a label that says there is none.
-            masked = pneumonia and opacities.masked[b]
-            shown = True if masked else presence(sample.row, phrase.concept)
+            shown, area = _target(sample, phrase, regions, places, b)
             if shown is not None:
                 present[b, p], known[b, p] = float(shown), 1.0
-            has_lungs = set(LUNGS) <= sample.known
-            if shown is False:
-                weight[b, p] = 1.0
-            elif regions is not None and has_lungs:
-                maps[b, p], weight[b, p] = regions[b].float(), 1.0
-            elif pneumonia and (opacity := opacities.maps[b]) is not None:
-                maps[b, p], weight[b, p] = opacity, 1.0
-            elif pneumonia and shown and has_lungs:
-                # Somewhere in the lungs, so the map is known to be 0 outside them.
-                weight[b, p] = (~(lungs.left[b] | lungs.right[b])).float()
+            if area is not None:
+                maps[b, p], weight[b, p] = area.map, area.weight
     return RegionTargets(maps, weight, present, known)
+
+
+@dataclass(frozen=True)
+class _Area:
+    """Map and weight of one phrase in one image, h x w each."""
+
+    map: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Everything whose place in the B images of a batch is known, on an h x w grid.
+
+    Attributes:
+        lungs: masks of the lungs.
+        masks: structure or finding -> B x h x w bool.
+        drawn: for each image, label -> boxes.
+        side: h = w.
+    """
+
+    lungs: Lungs
+    masks: dict[str, Tensor]
+    drawn: list[dict[str, DrawnBoxes]]
+    side: int
+
+    @classmethod
+    def of(cls, batch: Batch, side: int) -> "_Places":
+        lungs = Lungs(*(_shrink(batch.structure(name), side) for name in LUNGS))
+        masks = {name: _shrink(batch.structure(name), side) for name in batch.structures}
+        return cls(lungs, masks, batch.drawn, side)
+
+    def everywhere(self, value: float) -> Tensor:
+        """Return an h x w map of one value."""
+        return torch.full((self.side, self.side), value)
+
+    def outside_lungs(self, index: int) -> Tensor:
+        """Return 1 outside the lungs of one image."""
+        return (~(self.lungs.left[index] | self.lungs.right[index])).float()
+
+    def drawing(self, names: Sequence[str], image_side: str, index: int) -> _Area | None:
+        """Return the first mask or boxes with one of these names, on one side or on both."""
+        for name in names:
+            mask = self.masks[name][index] if name in self.masks else None
+            if not image_side and mask is not None and mask.any():
+                return _Area(mask.float(), self.everywhere(1))
+            if (found := self.drawn[index].get(name)) and len(found.boxes):
+                return _area_of(found, image_side, self.side)
+        return None
+
+
+def _target(
+    sample: Sample, phrase: Phrase, regions: Tensor | None, places: _Places, index: int
+) -> tuple[bool | None, _Area | None]:
+    """Return the presence of a phrase in one image, and its area where something is known of it.
+
+    Args:
+        sample: the image.
+        phrase: the phrase.
+        regions: B x h x w regions of an anatomical concept, or None for another concept.
+        places: places in the batch.
+        index: index of the image in it.
+    """
+    nothing = _Area(places.everywhere(0), places.everywhere(1))
+    if regions is not None:
+        own = _ORGANS.get(phrase.concept)
+        if own is not None and own in sample.known:
+            return True, _Area(places.masks[own][index].float(), places.everywhere(1))
+        known = set(LUNGS) <= sample.known
+        return True, _Area(regions[index].float(), places.everywhere(1)) if known else None
+    shown = presence(sample.row, phrase.concept)
+    others = _DRAWN_AS.get(phrase.concept, ()) if shown or phrase.concept in _OPACITIES else ()
+    drawing = places.drawing((phrase.concept, *others), phrase.side, index)
+    # A drawing of an opacity outweighs a label that says there is none.
+    if shown is False and (drawing is None or phrase.concept not in _OPACITIES):
+        return False, nothing
+    if drawing is not None:
+        return bool(drawing.map.any()), drawing
+    if phrase.side:  # which of the sides is not known
+        return None, None
+    if shown and phrase.concept in _IN_LUNGS and set(LUNGS) <= sample.known:
+        # Somewhere in the lungs, so the map is known to be 0 outside them.
+        return True, _Area(places.everywhere(0), places.outside_lungs(index))
+    return shown, None
 
 
 def presence(row: Row, concept: str) -> bool | None:
@@ -90,32 +182,27 @@ def presence(row: Row, concept: str) -> bool | None:
     return False if row.nothing_else else row.findings.get(concept)
 
 
-@dataclass(frozen=True)
-class _OpacityMaps:
-    """Maps of the lung opacities of each image, from its masks or else from its boxes.
-
-    Attributes:
-        masked: True for images with a mask that is not empty on the grid.
-        maps: h x w in {0, 1}, or None without a mask and without boxes.
-    """
-
-    masked: list[bool]
-    maps: list[Tensor | None]
-
-
-def _opacity_maps(batch: Batch, side: int) -> _OpacityMaps:
-    masks = _shrink(batch.structure("Lung opacity"), side)
-    masked = [bool(mask.any()) for mask in masks]
-    maps: list[Tensor | None] = [
-        mask.float() if has_mask else (_fill(boxes, side) if len(boxes) else None)
-        for mask, has_mask, boxes in zip(masks, masked, batch.opacities, strict=True)
-    ]
-    return _OpacityMaps(masked, maps)
-
-
 def _shrink(mask: Tensor, side: int) -> Tensor:
     """Reduce B x S x S bool masks to B x side x side bool, by majority."""
     return F.adaptive_avg_pool2d(mask.unsqueeze(1).float(), side).squeeze(1) >= 0.5
+
+
+def _area_of(found: DrawnBoxes, image_side: str, side: int) -> _Area:
+    """Return the map of the boxes on one side of the patient, or of all.
+
+    A box near the midline is on neither side for certain, so that its cells have no weight.
+
+    Args:
+        found: boxes and the x of their centres in the upright image.
+        image_side: `left` or `right` of the patient, or empty for both.
+        side: h = w of the map.
+    """
+    if not image_side:
+        return _Area(_fill(found.boxes, side), torch.ones(side, side))
+    lateral = found.centres_x - 0.5  # the patient's left is on the right of the image
+    own = lateral > _MIDLINE if image_side == "left" else lateral < -_MIDLINE
+    unsure = _fill(found.boxes[lateral.abs() <= _MIDLINE], side)
+    return _Area(_fill(found.boxes[own], side), 1 - unsure)
 
 
 def _fill(boxes: Tensor, side: int) -> Tensor:

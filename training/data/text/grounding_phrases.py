@@ -9,7 +9,8 @@ measurement only: no template, weight or run is chosen by them.
 """
 
 import random
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 OTHER = {"left": "right", "right": "left"}
 _LUNG_NOUNS = (
@@ -87,20 +88,111 @@ _PLAIN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _FINDINGS: dict[str, tuple[str, ...]] = {
     "Pneumonia": (
-        "pneumonia", "signs of pneumonia", "pneumonic infiltrate", "airspace opacity",
-        "consolidation from pneumonia", "lung infection", "opacity in the lung",
-        "findings suggest pneumonia", "infiltrates", "lung opacities",
+        "pneumonia",
+        "signs of pneumonia",
+        "pneumonic infiltrate",
+        "consolidation from pneumonia",
+        "lung infection",
+        "findings suggest pneumonia",
+        "pneumonic consolidation",
+        "infection of the lung",
+        "lobar pneumonia",
+        "bronchopneumonia",
     ),
-    "Effusion": ("pleural effusion", "fluid in the pleural space", "effusion"),
-    "Cardiomegaly": ("cardiomegaly", "enlarged heart", "the heart is enlarged"),
-    "Pneumothorax": ("pneumothorax", "collapsed lung with pleural air", "air in the pleural space"),
-    "Edema": ("pulmonary edema", "vascular congestion", "fluid overload of the lungs"),
-    "Atelectasis": ("atelectasis", "volume loss", "plate-like atelectasis"),
-    "Mass": ("lung mass", "pulmonary mass", "tumour in the lung"),
-    "Nodule": ("pulmonary nodule", "lung nodule", "small round opacity"),
+    "Lung opacity": (
+        "lung opacity",
+        "opacity",
+        "opacity in the lung",
+        "airspace opacity",
+        "lung opacities",
+        "hazy opacity",
+        "patchy opacity",
+        "area of increased density in the lung",
+        "shadowing",
+        "airspace disease",
+    ),
+    "Infiltration": (
+        "infiltrate",
+        "infiltrates",
+        "infiltration",
+        "pulmonary infiltrate",
+        "interstitial markings",
+    ),
+    "Consolidation": (
+        "consolidation",
+        "airspace consolidation",
+        "focal consolidation",
+        "lung consolidation",
+    ),
+    "Effusion": (
+        "pleural effusion",
+        "fluid in the pleural space",
+        "effusion",
+        "pleural fluid",
+        "blunted costophrenic angle",
+        "fluid at the lung base",
+        "hydrothorax",
+    ),
+    "Cardiomegaly": (
+        "cardiomegaly",
+        "enlarged heart",
+        "the heart is enlarged",
+        "cardiac enlargement",
+        "enlarged cardiac silhouette",
+        "big heart",
+    ),
+    "Pneumothorax": (
+        "pneumothorax",
+        "collapsed lung with pleural air",
+        "air in the pleural space",
+        "pleural air",
+        "visible pleural line without lung markings",
+        "apical pneumothorax",
+    ),
+    "Edema": (
+        "pulmonary edema",
+        "vascular congestion",
+        "fluid overload of the lungs",
+        "pulmonary oedema",
+        "interstitial edema",
+    ),
+    "Atelectasis": (
+        "atelectasis",
+        "volume loss",
+        "plate-like atelectasis",
+        "collapse of lung tissue",
+        "basal atelectasis",
+        "linear atelectasis",
+        "subsegmental collapse",
+    ),
+    "Mass": ("lung mass", "mass", "pulmonary mass", "tumour in the lung", "large round lesion"),
+    "Nodule": (
+        "pulmonary nodule",
+        "nodule",
+        "lung nodule",
+        "small round opacity",
+        "coin lesion",
+        "solitary nodule",
+    ),
     "Emphysema": ("emphysema", "hyperinflated lungs"),
+    "Fibrosis": ("pulmonary fibrosis", "fibrosis", "reticular scarring"),
+    "Pleural_Thickening": ("pleural thickening", "thickened pleura"),
     "Hernia": ("hiatal hernia",),
-}  # fmt: skip
+}
+_SIDED = frozenset(
+    {"Pneumonia", "Lung opacity", "Infiltration", "Consolidation", "Effusion", "Pneumothorax"}
+    | {"Atelectasis", "Mass", "Nodule"}
+)
+"""Findings that a phrase may place on one side."""
+_FINDING_SIDES = (
+    "{side} {finding}",
+    "{side}-sided {finding}",
+    "{finding} on the {side}",
+    "{finding} in the {side} lung",
+    "{finding} on the patient's {side} side",
+    "{finding}, {side}",
+    "{finding} of the {side} hemithorax",
+)
 _NORMAL = (
     "clear lungs", "no acute findings", "normal chest radiograph", "no focal consolidation",
     "unremarkable chest", "lungs are clear", "healthy lungs without opacity",
@@ -173,10 +265,17 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Phrase:
-    """A wording and its concept."""
+    """A wording and its concept.
+
+    Attributes:
+        text: the wording.
+        concept: key of a group of wordings.
+        side: side of the patient, `left` or `right`, that a finding is said to be on, or "".
+    """
 
     text: str
     concept: str
+    side: str = ""
 
 
 def _side_wordings(side: str) -> list[str]:
@@ -230,14 +329,39 @@ _GROUPS: tuple[tuple[float, dict[str, list[str]]], ...] = (
 """Probability of each group of concepts, and its wordings by concept."""
 
 
-def draw(count: int, rng: random.Random) -> list[Phrase]:
-    """Draw the phrases of one batch: the two lungs, and the others at random."""
-    phrases = [Phrase(rng.choice(REGION_WORDINGS[c]), c) for c in ("left lung", "right lung")]
+def draw(count: int, rng: random.Random, findings: Collection[str] = ()) -> list[Phrase]:
+    """Draw the phrases of one batch.
+
+    Args:
+        count: number of phrases.
+        rng: source of randomness.
+        findings: findings that are drawn in an image of the batch; each gets a phrase, as long as
+            there is room.
+
+    Returns:
+        The two lungs, the heart, the findings, and others at random.
+    """
+    phrases = [
+        Phrase(rng.choice(REGION_WORDINGS[c]), c) for c in ("left lung", "right lung", "heart")
+    ]
+    phrases += [_finding(name, rng) for name in sorted(set(findings) & _FINDINGS.keys())]
     weights = [weight for weight, _ in _GROUPS]
-    for group in rng.choices([concepts for _, concepts in _GROUPS], weights, k=count - 2):
+    rest = max(0, count - len(phrases))
+    for group in rng.choices([concepts for _, concepts in _GROUPS], weights, k=rest):
         concept = rng.choice(sorted(group))
-        phrases.append(Phrase(rng.choice(group[concept]), concept))
-    return [Phrase(_spelling(p.text, rng), p.concept) for p in phrases]
+        others = Phrase(rng.choice(group[concept]), concept)
+        phrases.append(_finding(concept, rng) if concept in _FINDINGS else others)
+    spelt = [replace(phrase, text=_spelling(phrase.text, rng)) for phrase in phrases]
+    return spelt[:count]
+
+
+def _finding(concept: str, rng: random.Random) -> Phrase:
+    """Return a wording of a finding, one of three with a side where it can have one."""
+    text = rng.choice(_FINDINGS[concept])
+    if concept not in _SIDED or rng.random() > 1 / 3:
+        return Phrase(text, concept)
+    side = rng.choice(sorted(OTHER))
+    return Phrase(rng.choice(_FINDING_SIDES).format(side=side, finding=text), concept, side)
 
 
 def _spelling(text: str, rng: random.Random) -> str:

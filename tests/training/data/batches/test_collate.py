@@ -57,3 +57,11 @@ def test_boxes_are_bounds_of_masks_or_annotated_or_known_to_be_absent(batch: Bat
 def test_opacities_of_a_pneumonia_without_boxes_are_not_known(cache: Cache) -> None:
     batch = load_batch(cache, [2], LABELS, STILL, torch.Generator().manual_seed(0))
     assert batch.boxes_known.tolist() == [[True, False]]
+
+
+def test_a_finding_that_is_absent_has_no_box(cache: Cache) -> None:
+    """Row 1 is normal; row 2 has a pneumonia that nobody drew."""
+    labels = ((), (), ("Pneumonia",))
+    batch = load_batch(cache, [1, 2], labels, STILL, torch.Generator().manual_seed(0))
+    assert batch.boxes_known.tolist() == [[True], [False]]
+    assert batch.boxes == [{}, {}]

@@ -1,16 +1,19 @@
 """Targets of phrases in a batch without augmentation, and presence by labels."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.tiny_runs import SIZE_PX, record
 from training.config.augmentation import AugmentConfig
+from training.config.run import DataConfig
 from training.data.batches.collate import Batch, load_batch
-from training.data.batches.region_targets import presence, region_targets
+from training.data.batches.region_targets import RegionTargets, presence, region_targets
 from training.data.cache.cache import Cache, open_cache
 from training.data.rows.described import described, description_of
 from training.data.rows.reader import Row
@@ -56,6 +59,78 @@ def test_a_pneumonia_without_a_region_is_weighted_only_outside_the_lungs(cache: 
     assert targets.maps.max() == 0.0
     assert targets.weight[0, 0, 2:12, 10:14].max() == 0.0
     assert targets.weight[0, 0, :, 15].min() == 1.0
+
+
+def _boxed(tmp_path: Path, **changes: Any) -> Cache:
+    """One radiograph with effusions on both sides, the larger one on the patient's right."""
+    boxes = [
+        {"label": "Effusion", "xyxy": [8, 32, 24, 56]},
+        {"label": "Effusion", "xyxy": [44, 40, 56, 48]},
+    ]
+    row = record("t/a.png", labels="Effusion", **{"boxes": boxes} | changes)
+    tiny_runs.write_table(tmp_path, "t", [row], {"t/a.png": tiny_runs.picture(0)}, tar=False)
+    (tmp_path / "t.yaml").write_text("known_for: every_row\nfindings: {Effusion: {}, Mass: {}}\n")
+    config = DataConfig(root=tmp_path, tables=("t",))
+    return open_cache(config, PreprocessSpec(size_px=SIZE_PX), tmp_path / "cache")
+
+
+def _targets(cache: Cache, *phrases: Phrase) -> RegionTargets:
+    batch = load_batch(cache, [0], ((), (), ()), STILL, torch.Generator().manual_seed(0))
+    return region_targets(cache.samples[:1], batch, phrases, 16)
+
+
+def test_a_side_of_a_finding_has_the_boxes_of_that_side(tmp_path: Path) -> None:
+    """The patient's right is on the left of the image."""
+    sides = ("", "right", "left")
+    targets = _targets(_boxed(tmp_path), *(Phrase("effusion", "Effusion", s) for s in sides))
+    right, left = torch.zeros(16, 16), torch.zeros(16, 16)
+    right[8:14, 2:6], left[10:12, 11:14] = 1, 1
+    assert torch.equal(targets.maps[0], torch.stack([right + left, right, left]))
+    assert targets.weight.min() == 1
+    assert targets.presence.tolist() == [[1, 1, 1]]
+
+
+def test_a_finding_on_the_other_side_is_not_there(tmp_path: Path) -> None:
+    one = [{"label": "Effusion", "xyxy": [8, 32, 24, 56]}]
+    targets = _targets(_boxed(tmp_path, boxes=one), Phrase("effusion", "Effusion", "left"))
+    assert (targets.presence.item(), targets.presence_known.item()) == (0, 1)
+    assert (targets.maps.max().item(), targets.weight.min().item()) == (0, 1)
+
+
+def test_a_box_on_the_midline_is_on_neither_side_for_certain(tmp_path: Path) -> None:
+    middle = [{"label": "Effusion", "xyxy": [28, 32, 36, 40]}]
+    targets = _targets(_boxed(tmp_path, boxes=middle), Phrase("effusion", "Effusion", "left"))
+    assert targets.weight[0, 0, 8:10, 7:9].max() == 0
+    assert targets.weight.sum() == 16 * 16 - 4
+
+
+def test_a_finding_without_a_box_is_somewhere(tmp_path: Path) -> None:
+    phrases = Phrase("effusion", "Effusion"), Phrase("left effusion", "Effusion", "left")
+    targets = _targets(_boxed(tmp_path, boxes=[]), *phrases)
+    assert targets.presence_known.tolist() == [[1, 0]]
+    assert targets.weight.max() == 0
+
+
+def test_a_finding_that_is_absent_has_an_empty_map_on_either_side(tmp_path: Path) -> None:
+    targets = _targets(
+        _boxed(tmp_path), Phrase("mass", "Mass"), Phrase("left mass", "Mass", "left")
+    )
+    assert targets.presence_known.tolist() == [[1, 1]]
+    assert (targets.maps.max().item(), targets.weight.min().item()) == (0, 1)
+
+
+def test_the_heart_is_its_mask_where_it_is_annotated(tmp_path: Path) -> None:
+    heart = np.zeros((SIZE_PX, SIZE_PX), dtype=np.uint8)
+    heart[28:48, 24:44] = 255
+    row = record("h/a.png", class_masks={"Heart": "h/heart.png"})
+    files = {"h/a.png": tiny_runs.picture(0), "h/heart.png": tiny_runs.png(heart)}
+    tiny_runs.write_table(tmp_path, "h", [row], files, tar=False)
+    config = DataConfig(root=tmp_path, tables=("h",))
+    cache = open_cache(config, PreprocessSpec(size_px=SIZE_PX), tmp_path / "cache")
+    targets = _targets(cache, Phrase("heart", "heart"), Phrase("big heart", "Cardiomegaly"))
+    assert targets.maps[0, 0, 7:12, 6:11].all()
+    assert targets.maps.sum() == 25
+    assert targets.presence_known.tolist() == [[1, 0]]  # a heart of unknown size
 
 
 def _row(table: str, *labels: str) -> Row:

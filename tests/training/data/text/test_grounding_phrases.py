@@ -29,3 +29,13 @@ def test_every_batch_names_both_lungs_and_depends_on_the_seed_alone() -> None:
     assert [p.concept for p in phrases[:2]] == ["left lung", "right lung"]
     assert len(phrases) == 12
     assert phrases == draw(12, _rng(5))
+
+
+def test_findings_of_a_batch_are_among_its_phrases_some_with_a_side() -> None:
+    findings = {"Effusion", "Nodule", "Left lung"}
+    drawn = [draw(12, _rng(seed), findings) for seed in range(60)]
+    assert all({"Effusion", "Nodule"} <= {p.concept for p in phrases} for phrases in drawn)
+    sided = [p for phrases in drawn for p in phrases if p.concept == "Effusion" and p.side]
+    assert 10 < len(sided) < 40
+    assert all(p.side in p.text for p in sided)
+    assert not any(p.side for phrases in drawn for p in phrases if p.concept == "Cardiomegaly")
