@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from radiograph.manifest import LabelName, MaskCleaning
+from radiograph.strict_model import StrictModel
 from training.config.model import ModelConfig
 from training.config.run import BaseChooseConfig, BaseRunConfig
 
@@ -30,6 +31,17 @@ class ChooseConfig(BaseChooseConfig):
     """Steps between two validations."""
 
 
+class TeacherConfig(StrictModel):
+    """Masks of organs for training rows that have none, from an earlier fine-tuning."""
+
+    run: Path
+    """Checkpoint of the earlier fine-tuning."""
+    tables: tuple[str, ...] = Field(min_length=1)
+    """Data sets whose rows are annotated."""
+    agreement: float = Field(default=0.9, gt=0, le=1)
+    """Least Dice between the masks of a radiograph and of an augmented view of it."""
+
+
 class FinetuneConfig(BaseRunConfig):
     """Task heads on the trunk, trained together so that they share one pass of it."""
 
@@ -41,6 +53,8 @@ class FinetuneConfig(BaseRunConfig):
     start_from: Path | None = None
     """Checkpoint of a fine-tuning of the same model to start from; heads are taken over where
     they fit."""
+    teacher: TeacherConfig | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Masks for radiographs without any; null uses only those of the data sets."""
     anatomy_weight: float = Field(default=1.0, gt=0)
     """Weight of the segmentation loss relative to the losses of the other heads."""
     mask_loss: MaskLoss = "dice_bce"
