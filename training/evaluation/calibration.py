@@ -15,6 +15,7 @@ from radiograph.manifest import HeadSpec, Label, Task
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import iou
 from radiograph.postprocess.heads import mask_at_source
+from training.config.description import ORGANS
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
 from training.metrics import (
@@ -27,8 +28,9 @@ from training.metrics import (
 from training.metrics.arrays import FloatArray
 from training.refusal import RunRefused
 
-DETECT_IOU = 0.5
-"""IoU from which a predicted box counts as correct."""
+DETECT_IOU = {True: 0.5, False: 0.3}
+"""IoU from which a predicted box counts as correct, of an organ or else of a finding, whose
+annotated boxes differ more between readers."""
 USABLE_F1 = 0.3
 """Smallest validation F1 of a box label; below it the label is withheld."""
 USABLE_DICE = 0.8
@@ -230,14 +232,17 @@ def _served(
 
 
 class _BoxCalibration:
-    """For each label the threshold of the best F1 at IoU 0.5.
+    """For each label the threshold of the best F1 at IoU 0.5 (organs) or 0.3 (findings).
 
     A label below `USABLE_F1` gets the threshold 1.0, which no score reaches: boxes that are rarely
     right must not be shown.
     """
 
     GRID = np.arange(0.1, 0.91, 0.05)
-    RULE = "best F1 at IoU 0.5 on the validation split, for each label; 1.0 where that is poor"
+    RULE = (
+        "best F1 at IoU 0.5 (organs) or 0.3 (findings) on the validation split, for each label; "
+        "1.0 where that is poor"
+    )
 
     def __init__(self, head: EvaluatedHead) -> None:
         self._head = head
@@ -253,19 +258,20 @@ class _BoxCalibration:
 
     def _best(self, label: str) -> float:
         """Return the best threshold, or 1.0 if the boxes of the label are not usable."""
-        scores = [_f1(self._boxes[label], cut) for cut in self.GRID]
+        iou_from = DETECT_IOU[label in ORGANS]
+        scores = [_f1(self._boxes[label], cut, iou_from) for cut in self.GRID]
         best = int(np.argmax(scores))
         return round(float(self.GRID[best]), 2) if scores[best] >= USABLE_F1 else 1.0
 
 
-def _f1(images: Sequence[BoxesOfImage], threshold: float) -> float:
+def _f1(images: Sequence[BoxesOfImage], threshold: float, iou_from: float) -> float:
     """Return the F1 of the boxes whose score reaches a threshold; each true box is found once."""
     hits = predicted = true = 0
     for image in images:
         kept = [b for s, b in zip(image.scores, image.predicted, strict=True) if s >= threshold]
         free = list(image.truth)
         for box in kept:
-            match = next((t for t in free if iou(box, t) >= DETECT_IOU), None)
+            match = next((t for t in free if iou(box, t) >= iou_from), None)
             if match is not None:
                 free.remove(match)
                 hits += 1

@@ -69,6 +69,22 @@ class Matched:
             return np.array([_at_101(f / total, p) for f, p in zip(found, envelope, strict=True)])
         return np.asarray((envelope * hits * weight).sum(axis=1) / total)
 
+    def recall_at(self, false_per_image: float, counts: Counts) -> Float64Array:
+        """Return the T recalls down to the last score with so few false boxes; NaN without truth.
+
+        Args:
+            false_per_image: largest mean number of predicted boxes that match nothing.
+            counts: N, how often each image counts.
+        """
+        total = int(counts @ self.truths)
+        if total == 0:
+            return np.full(len(self.hits), np.nan)
+        weight = counts[self.image]
+        found = np.cumsum(self.hits * weight, axis=1)  # T x R
+        false = np.cumsum(~self.hits * weight, axis=1)
+        allowed = false <= false_per_image * counts.sum()
+        return np.asarray((found * allowed).max(axis=1, initial=0) / total)
+
 
 def _at_101(recall: Float64Array, envelope: Float64Array) -> float:
     """Return the mean precision at recalls 0, 0.01, ..., 1; 0 where a recall is not reached."""

@@ -16,6 +16,7 @@ from training.metrics.arrays import once
 
 UNIT = (0.0, 0.0, 1.0, 1.0)
 FAR = (5.0, 5.0, 6.0, 6.0)
+MIDDLE = (2.0, 2.0, 3.0, 3.0)
 
 
 def _drawn(seed: int, count: int = 40) -> list[BoxesOfImage]:
@@ -107,3 +108,17 @@ def test_average_precision_of_a_resample_is_that_of_the_repeated_images() -> Non
 
 def test_the_published_ious_are_eight_from_040_to_075() -> None:
     assert MAP_IOUS == (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
+
+
+def test_recall_at_a_number_of_false_boxes_by_hand() -> None:
+    """Scores 0.9 hit, 0.8 false, 0.7 hit, 0.6 false, 0.5 hit: of three images, one is empty."""
+    images = [
+        BoxesOfImage((0.9, 0.8, 0.5), (UNIT, FAR, MIDDLE), (UNIT, MIDDLE)),
+        BoxesOfImage((0.7,), (UNIT,), (UNIT, FAR)),
+        BoxesOfImage((0.6,), (UNIT,), ()),
+    ]
+    matched = match(images, (0.3,))
+    for false_per_image, expected in ((0, 1 / 4), (1 / 3, 2 / 4), (2 / 3, 3 / 4), (9, 3 / 4)):
+        assert matched.recall_at(false_per_image, once(3)) == pytest.approx([expected])
+    assert matched.recall_at(1 / 3, np.array([1, 0, 2])) == pytest.approx([1 / 2])
+    assert np.isnan(matched.recall_at(1, np.array([0, 0, 1]))).all()

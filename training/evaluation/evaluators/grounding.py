@@ -29,16 +29,30 @@ from training.metrics import (
 from training.metrics.arrays import BoolArray, FloatArray
 from training.metrics.heatmaps import boxes_around
 
-ORGANS = {"left lung": "Left lung", "right lung": "Right lung", "heart": "Cardiomediastinum"}
-"""Concept -> name of its mask. A box is no region of an organ: it would be mostly outside of it."""
-TARGETS = ORGANS | {
-    "pneumonia": "Lung opacity",
-    "pneumothorax": "Pneumothorax",
-    "foreign object": "Foreign object",
+ORGANS = {
+    "left lung": ("Left lung",),
+    "right lung": ("Right lung",),
+    "heart": ("Heart", "Cardiomediastinum"),
 }
-"""Concept -> name of its masks and boxes."""
+"""Concept -> names of its mask, the first that is annotated. A box is no region of an organ: it
+would be mostly outside of it."""
+TARGETS = ORGANS | {
+    "pneumonia": ("Lung opacity", "Pneumonia"),
+    "lung opacity": ("Lung opacity",),
+    "infiltration": ("Infiltration",),
+    "atelectasis": ("Atelectasis",),
+    "pleural effusion": ("Effusion", "Pleural Effusion"),
+    "cardiomegaly": ("Cardiomegaly",),
+    "lung mass": ("Mass",),
+    "lung nodule": ("Nodule",),
+    "pneumothorax": ("Pneumothorax",),
+    "foreign object": ("Foreign object",),
+}
+"""Concept -> names of its masks and boxes, the first that is there."""
 FINDINGS = {"pneumonia": "Pneumonia", "pneumothorax": "Pneumothorax"}
 """Concept -> finding whose presence its similarity is measured by."""
+EVERY_FINDING = "boxes of findings"
+"""Label of the figure over all regions of findings together."""
 PART_OF_PEAK = 0.5
 """Fraction of a map's highest value from which a pixel belongs to the region. It is the rule of the
 service's boxes (`radiograph.postprocess.heads`), and was not tuned on any split."""
@@ -67,7 +81,7 @@ def true_region(prediction: Prediction, structure: str) -> TrueRegion | None:
     if mask is not None:
         return TrueRegion(mask, tuple(boxes_around(mask))) if mask.any() else None
     boxes = prediction.boxes.get(structure)
-    if not boxes or structure in ORGANS.values():
+    if not boxes or any(structure in names for names in ORGANS.values()):
         return None
     filled = np.zeros(prediction.counted.shape, dtype=bool)
     for x0, y0, x1, y1 in boxes:
@@ -124,7 +138,8 @@ class GroundingEvaluator:
         known = prediction.row.findings
         similarity: dict[str, list[float]] = {}
         for concept in self._wordings:
-            region = true_region(prediction, TARGETS.get(concept, ""))
+            regions = (true_region(prediction, name) for name in TARGETS.get(concept, ()))
+            region = next((found for found in regions if found is not None), None)
             labelled = FINDINGS.get(concept, "") in known
             if region is None and not labelled and concept not in _COMPARED:
                 continue
@@ -162,6 +177,8 @@ class GroundingEvaluator:
         others = inside if concept == _NO_PLAIN_WORDING else inside[1:]
         if concept != _NO_PLAIN_WORDING:
             self._keep(prediction, concept, "pointing", float(inside[0]))
+        if concept not in ORGANS:
+            self._keep(prediction, EVERY_FINDING, "pointing", float(inside[0]))
         if others:
             label = f"{concept}, unseen wordings"
             self._keep(prediction, label, "pointing", float(np.mean(others)))
