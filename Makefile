@@ -49,6 +49,20 @@ test: $(DEV)/.ready ## Run every test, or those of PYTEST_ARGS="tests/radiograph
 		|| echo "Triton is not available for this machine: its tests are skipped" >&2
 	$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
 
+# OMP_WAIT_POLICY: threads that wait for each other must not take the cores from those that compute.
+.PHONY: model
+model: export OMP_WAIT_POLICY ?= passive
+model: $(DEV)/.ready ## Train the shipped model on two cores or one GPU (GPU=1); run it again to resume
+	$(DEV)/bin/g2d pretrain shipped_pretrain
+	$(DEV)/bin/g2d finetune shipped_finetune $(if $(GPU),--out runs/shipped_finetune $(ON_ONE_GPU))
+	$(DEV)/bin/g2d finetune shipped_refine $(if $(GPU),--out runs/shipped_refine $(ON_ONE_GPU))
+	$(DEV)/bin/g2d evaluate runs/shipped_refine
+	$(DEV)/bin/g2d export runs/shipped_refine
+
+# One process with all rows of a step, and ten times as many steps.
+ON_ONE_GPU := --set batch_size=16 --set engine.devices=1 --set engine.workers=4 --set engine.prefetch=8 \
+	--set max_steps=9000 --set epochs=30
+
 .PHONY: triton-test-env
 triton-test-env: $(TRITON)/.locked ## Install a real Triton server for the tests (Linux, x86-64)
 
