@@ -11,6 +11,7 @@ The weight of a cell is 0 where its map is not known, so that it does not enter 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,8 @@ _IN_LUNGS = frozenset(
 )
 """Findings inside the lungs."""
 _MIDLINE = 0.05
-"""Distance from the middle of the image, in sides, within which a box is on neither side."""
+"""Distance from the middle of the image, in sides, within which the centre of a box is on neither
+side; from the border of a zone, half of it."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +127,37 @@ class _Places:
         """Return 1 outside the lungs of one image."""
         return (~(self.lungs.left[index] | self.lungs.right[index])).float()
 
-    def drawing(self, names: Sequence[str], image_side: str, index: int) -> _Area | None:
-        """Return the first mask or boxes with one of these names, on one side or on both."""
+    def drawing(self, names: Sequence[str], phrase: Phrase, index: int) -> _Area | None:
+        """Return the first mask or boxes with one of these names, where a phrase places them."""
         for name in names:
             mask = self.masks[name][index] if name in self.masks else None
-            if not image_side and mask is not None and mask.any():
+            if not phrase.side and mask is not None and mask.any():
                 return _Area(mask.float(), self.everywhere(1))
             if (found := self.drawn[index].get(name)) and len(found.boxes):
-                return _area_of(found, image_side, self.side)
+                return self._boxes(found, phrase, index)
         return None
+
+    def _boxes(self, found: DrawnBoxes, phrase: Phrase, index: int) -> _Area | None:
+        """Return the map of the boxes where a phrase places them; None if that is not known.
+
+        A box near the midline, or near the border of a zone, is on neither side of it for certain,
+        so that its cells have no weight.
+        """
+        within = torch.full((len(found.boxes),), inf)  # M, distance to what ends the place
+        if phrase.side:
+            lateral = found.centres_x - 0.5  # the patient's left is on the right of the image
+            within = (lateral if phrase.side == "left" else -lateral) - _MIDLINE
+        if phrase.zone:
+            rows = self.lungs.region(f"{phrase.side} {phrase.zone} zone")[index].any(dim=1)
+            if not rows.any():
+                return None
+            first, last = (float(edge) / self.side for edge in rows.nonzero().flatten()[[0, -1]])
+            centre = (found.boxes[:, 1] + found.boxes[:, 3]) / 2
+            from_top = centre - first if phrase.zone != "upper" else torch.full_like(centre, inf)
+            from_end = last - centre if phrase.zone != "lower" else torch.full_like(centre, inf)
+            within = torch.minimum(within, torch.minimum(from_top, from_end) - _MIDLINE / 2)
+        own, unsure = within > 0, (within <= 0) & (within > -2 * _MIDLINE)
+        return _Area(_fill(found.boxes[own], self.side), 1 - _fill(found.boxes[unsure], self.side))
 
 
 def _target(
@@ -157,7 +181,7 @@ def _target(
         return True, _Area(regions[index].float(), places.everywhere(1)) if known else None
     shown = presence(sample.row, phrase.concept)
     others = _DRAWN_AS.get(phrase.concept, ()) if shown or phrase.concept in _OPACITIES else ()
-    drawing = places.drawing((phrase.concept, *others), phrase.side, index)
+    drawing = places.drawing((phrase.concept, *others), phrase, index)
     # A drawing of an opacity outweighs a label that says there is none.
     if shown is False and (drawing is None or phrase.concept not in _OPACITIES):
         return False, nothing
@@ -185,24 +209,6 @@ def presence(row: Row, concept: str) -> bool | None:
 def _shrink(mask: Tensor, side: int) -> Tensor:
     """Reduce B x S x S bool masks to B x side x side bool, by majority."""
     return F.adaptive_avg_pool2d(mask.unsqueeze(1).float(), side).squeeze(1) >= 0.5
-
-
-def _area_of(found: DrawnBoxes, image_side: str, side: int) -> _Area:
-    """Return the map of the boxes on one side of the patient, or of all.
-
-    A box near the midline is on neither side for certain, so that its cells have no weight.
-
-    Args:
-        found: boxes and the x of their centres in the upright image.
-        image_side: `left` or `right` of the patient, or empty for both.
-        side: h = w of the map.
-    """
-    if not image_side:
-        return _Area(_fill(found.boxes, side), torch.ones(side, side))
-    lateral = found.centres_x - 0.5  # the patient's left is on the right of the image
-    own = lateral > _MIDLINE if image_side == "left" else lateral < -_MIDLINE
-    unsure = _fill(found.boxes[lateral.abs() <= _MIDLINE], side)
-    return _Area(_fill(found.boxes[own], side), 1 - unsure)
 
 
 def _fill(boxes: Tensor, side: int) -> Tensor:

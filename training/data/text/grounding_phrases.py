@@ -262,6 +262,14 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Wordings by an author who had not seen the templates; the templates do not produce them."""
 
+_FINDING_ZONES = (
+    "{side} {zone} {finding}",
+    "{finding} in the {side} {zone}",
+    "{finding} at the {side} {zone}",
+    "{finding}, {side} {zone}",
+    "{finding} in the {zone} of the {side} lung",
+)
+
 
 @dataclass(frozen=True)
 class Phrase:
@@ -271,11 +279,13 @@ class Phrase:
         text: the wording.
         concept: key of a group of wordings.
         side: side of the patient, `left` or `right`, that a finding is said to be on, or "".
+        zone: third of the lung on that side, `upper`, `middle` or `lower`, or "" for all of it.
     """
 
     text: str
     concept: str
     side: str = ""
+    zone: str = ""
 
 
 def _side_wordings(side: str) -> list[str]:
@@ -361,7 +371,13 @@ def _finding(concept: str, rng: random.Random) -> Phrase:
     if concept not in _SIDED or rng.random() > 1 / 3:
         return Phrase(text, concept)
     side = rng.choice(sorted(OTHER))
-    return Phrase(rng.choice(_FINDING_SIDES).format(side=side, finding=text), concept, side)
+    if rng.random() < 0.5:
+        return Phrase(rng.choice(_FINDING_SIDES).format(side=side, finding=text), concept, side)
+    zone = rng.choice(sorted(_ZONES))
+    words = rng.choice(_FINDING_ZONES).format(
+        side=side, finding=text, zone=rng.choice(_ZONES[zone])
+    )
+    return Phrase(words, concept, side, zone)
 
 
 def _spelling(text: str, rng: random.Random) -> str:

@@ -104,6 +104,29 @@ def test_a_box_on_the_midline_is_on_neither_side_for_certain(tmp_path: Path) -> 
     assert targets.weight.sum() == 16 * 16 - 4
 
 
+@pytest.mark.parametrize(("zone", "shown"), [("upper", 0.0), ("middle", 0.0), ("lower", 1.0)])
+def test_a_zone_has_the_boxes_whose_centres_are_in_that_third(
+    tmp_path: Path, zone: str, shown: float
+) -> None:
+    """The lungs span rows 8 to 56; the centre of the box on the right is in row 50."""
+    box = [{"label": "Effusion", "xyxy": [8, 46, 24, 54]}]
+    row = record("t/a.png", labels="Effusion", boxes=box, lung_mask="t/lungs.png")
+    files = {"t/a.png": tiny_runs.picture(0), "t/lungs.png": tiny_runs.lungs_png()}
+    tiny_runs.write_table(tmp_path, "t", [row], files, tar=False)
+    config = DataConfig(root=tmp_path, tables=("t",))
+    cache = open_cache(config, PreprocessSpec(size_px=SIZE_PX), tmp_path / "cache")
+    phrases = [Phrase("effusion", "Effusion", side, zone) for side in ("right", "left")]
+    targets = _targets(cache, *phrases)
+    assert targets.presence.tolist() == [[shown, 0.0]]
+    assert targets.maps[0, 0].sum() == shown * 4 * 2
+
+
+def test_a_zone_of_lungs_that_are_not_known_is_not_known(tmp_path: Path) -> None:
+    targets = _targets(_boxed(tmp_path), Phrase("effusion", "Effusion", "right", "lower"))
+    assert targets.presence_known.item() == 0
+    assert targets.weight.max() == 0
+
+
 def test_a_finding_without_a_box_is_somewhere(tmp_path: Path) -> None:
     phrases = Phrase("effusion", "Effusion"), Phrase("left effusion", "Effusion", "left")
     targets = _targets(_boxed(tmp_path, boxes=[]), *phrases)

@@ -38,4 +38,5 @@ def test_findings_of_a_batch_are_among_its_phrases_some_with_a_side() -> None:
     sided = [p for phrases in drawn for p in phrases if p.concept == "Effusion" and p.side]
     assert 10 < len(sided) < 40
     assert all(p.side in p.text for p in sided)
+    assert {p.zone for p in sided} == {"", "upper", "middle", "lower"}
     assert not any(p.side for phrases in drawn for p in phrases if p.concept == "Cardiomegaly")
