@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from radiograph.manifest import LabelName, MaskCleaning
 from radiograph.strict_model import StrictModel
+from radiograph.terminology import Code
 from training.config.model import ModelConfig
 from training.config.run import BaseChooseConfig, BaseRunConfig
 
@@ -87,6 +88,9 @@ class FinetuneConfig(BaseRunConfig):
     Evaluation and service apply the same."""
     boxes: tuple[LabelName, ...] = ()
     """Labels of the detection head."""
+    codes: dict[LabelName, Code] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """Label -> its code in answers. A run adds those of the descriptions of its data sets; a label
+    without one has the code that `radiograph.terminology` knows, if any."""
     detector: Detector = "centre"
     """Architecture of the detection head."""
     regions: bool = True
@@ -139,6 +143,13 @@ class FinetuneConfig(BaseRunConfig):
     def _cleaned_masks_exist(self) -> Self:
         if unknown := sorted(set(self.clean) - set(self.masks)):
             raise ValueError(f"clean: no such masks: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _coded_labels_exist(self) -> Self:
+        labels = {*self.findings, *self.masks, *self.boxes}
+        if unknown := sorted(set(self.codes) - labels):
+            raise ValueError(f"codes: no such labels: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")

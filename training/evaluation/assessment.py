@@ -1,14 +1,18 @@
 """Assessment of a run: its metrics, calibration and thresholds, kept in the run folder."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric
 from radiograph.strict_model import StrictModel
+from training.data.cache.row_counts import ROWS, RowCounts
+from training.data.rows.dataset_files import DataError
 from training.evaluation.calibration import YOUDEN, ThresholdRule, calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.ood_statistics import statistics
@@ -26,6 +30,8 @@ class Assessment(StrictModel):
     out_of_domain_rule: str
     weights: str = ""
     """Digest of the evaluated model; empty in assessments that did not record it."""
+    measured: dict[str, int] = Field(default_factory=dict)
+    """Number of test images of each data set; empty in assessments that did not record it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,11 @@ class RunFolder:
         return self.path / "statistics.npz"
 
     @property
+    def rows(self) -> Path:
+        """File with the numbers of the radiographs that the run read."""
+        return self.path / ROWS
+
+    @property
     def export(self) -> Path:
         """Folder with the exported graphs."""
         return self.path / "export"
@@ -59,19 +70,26 @@ def assess(model: TrainedModel, run: RunFolder, rule: ThresholdRule = YOUDEN) ->
         model: the run; it is moved to the device that the run used.
         run: folder of the run.
         rule: rule for the thresholds of the findings.
+
+    Raises:
+        DataError: a head has no figure, for want of test images; nothing is written.
     """
     licences = to_device_of_run(model).config.data.licences
     valid: list[Prediction] = []
     specs = calibrate(model, _kept(predict_split(model, "valid", licences), valid), rule)
     train = predict_split(model, "train", licences, limit=250)
     in_domain = statistics([prediction.reduced for prediction in train], valid)
-    test = predict_split(model, "test", ("open", "noncommercial"))
+    measured: Counter[str] = Counter()
+    test = _counted(predict_split(model, "test", ("open", "noncommercial")), measured)
+    metrics = evaluate(model, specs, test)
+    _refuse_without_figure(specs, metrics, "test")
     assessment = Assessment(
         heads=specs,
-        metrics=evaluate(model, specs, test),
+        metrics=metrics,
         out_of_domain_threshold=in_domain.threshold,
         out_of_domain_rule=in_domain.threshold_rule,
         weights=model.digest,
+        measured=dict(measured),
     )
     np.savez_compressed(run.statistics, mean=in_domain.mean, precision=in_domain.precision)
     run.assessment.write_text(assessment.model_dump_json(indent=2))
@@ -85,17 +103,54 @@ def _kept(predictions: Iterable[Prediction], kept: list[Prediction]) -> Iterator
         yield prediction
 
 
+def _counted(predictions: Iterable[Prediction], counts: Counter[str]) -> Iterator[Prediction]:
+    """Yield the predictions, and count them by data set."""
+    for prediction in predictions:
+        counts[prediction.row.table] += 1
+        yield prediction
+
+
+def _refuse_without_figure(
+    heads: Mapping[str, HeadSpec], metrics: Sequence[Metric], split: str
+) -> None:
+    """Check that every head has a figure.
+
+    Raises:
+        DataError: one has none; the message names it and its labels.
+    """
+    without = {name: heads[name] for name in heads_without_figure(heads, metrics)}
+    if without:
+        named = "; ".join(
+            f"{name} ({', '.join(label.name for label in head.labels) or head.method})"
+            for name, head in without.items()
+        )
+        raise DataError(
+            f"no {split} image has what these heads are measured by, so that they have no figure: "
+            f"{named}"
+        )
+
+
+def heads_without_figure(heads: Iterable[str], metrics: Sequence[Metric]) -> list[str]:
+    """Return the heads that no metric is about."""
+    measured = {metric.head for metric in metrics}
+    return [name for name in heads if name not in measured]
+
+
 def measure(model: TrainedModel, split: str, rule: ThresholdRule = YOUDEN) -> tuple[Metric, ...]:
     """Measure a run on a split by which choices may be made; nothing is written.
 
     Raises:
         RunRefused: the split is `test`, which `assess` measures once.
+        DataError: a head has no figure.
     """
     if split not in {"train", "valid"}:
         raise RunRefused(f"a split to choose by is train or valid, not {split!r}")
     to_device_of_run(model)
     specs = calibrate(model, predict_split(model, "valid", model.config.data.licences), rule)
-    return evaluate(model, specs, predict_split(model, split, ("open", "noncommercial")), split)
+    predictions = predict_split(model, split, ("open", "noncommercial"))
+    metrics = evaluate(model, specs, predictions, split)
+    _refuse_without_figure(specs, metrics, split)
+    return metrics
 
 
 def read_assessment(run: RunFolder) -> Assessment:
@@ -107,3 +162,17 @@ def read_assessment(run: RunFolder) -> Assessment:
     if not run.assessment.is_file():
         raise PublishRefused(f"{run.path} was not evaluated: g2d evaluate {run.path}")
     return Assessment.model_validate_json(run.assessment.read_text())
+
+
+def read_counts(run: RunFolder) -> RowCounts:
+    """Read the numbers of the radiographs that a run read.
+
+    Raises:
+        PublishRefused: the run did not record them.
+    """
+    if not run.rows.is_file():
+        raise PublishRefused(
+            f"{run.path} has no {ROWS}: `g2d finetune` of its configuration with --out {run.path} "
+            "writes it and trains no further"
+        )
+    return RowCounts.model_validate_json(run.rows.read_text())

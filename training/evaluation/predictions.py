@@ -7,8 +7,9 @@ Predictions are yielded one by one, and evaluation keeps figures of them, not th
 themselves: a split of 25,000 radiographs needs no more memory than a few batches.
 """
 
+import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -28,6 +29,7 @@ from training.data.batches.prefetch import read_ahead
 from training.data.catalog import open_table
 from training.data.rows.masks import LUNGS, read_mask, split_lungs
 from training.data.rows.reader import Reader, Row
+from training.data.rows.selection import Selection
 from training.evaluation.trained_model import Raw, TrainedModel
 from training.heads.head import PHRASES
 from training.metrics import BoxesOfImage
@@ -78,8 +80,8 @@ def predict_split(
 ) -> Iterator[Prediction]:
     """Read the frontal radiographs of one split and run the trunk and the heads on them.
 
-    Radiographs that cannot be read are left out, as in the cache that training reads, and named on
-    standard error.
+    Each image is used once. Radiographs that cannot be read, and copies of a file of the same
+    patient, are left out and named on standard error.
 
     Args:
         model: the run.
@@ -91,18 +93,29 @@ def predict_split(
     data = model.config.data
     for name in data.tables:
         table = open_table(data, name)
-        rows = [
-            row
-            for row in table.rows()
-            if row.split == split and row.licence_class in licences and not row.reason_left_out
-        ]
+        selection = Selection(data, licences)
+        used = [row for row in table.rows() if not selection.reason_left_out(row)]
+        rows = [row for row in used if row.split == split]
         step = max(1, len(rows) // limit) if limit else 1
         read = partial(_read, _LockedReader(table), model)
         chosen = track(rows[::step], f"{split} of {name}")
         items = read_ahead(read, chosen, model.config.engine.workers, batch_size)
-        readable = (item for item in items if item is not None)
+        readable = _each_image_once(item for item in items if item is not None)
         while batch := list(islice(readable, batch_size)):
             yield from _predict_batch(model, batch)
+
+
+def _each_image_once(items: Iterable["_Read"]) -> Iterator["_Read"]:
+    """Yield the images of one data set, without those of a patient that repeat an earlier file."""
+    seen: set[tuple[str, bytes]] = set()
+    for item in items:
+        row = item.prediction.row
+        key = row.patient_id, item.digest
+        if key in seen:
+            print(f"left out, {row.table} {row.image}: repeats another image", file=sys.stderr)
+        else:
+            seen.add(key)
+            yield item
 
 
 class _LockedReader:
@@ -116,28 +129,41 @@ class _LockedReader:
             return self._reader.read(path)
 
 
-def _read(
-    table: _LockedReader, model: TrainedModel, row: Row
-) -> tuple[Prediction, FloatArray] | None:
-    """Return the truth of a row and its input 1 x S x S, or None if the image cannot be read."""
+@dataclass(frozen=True)
+class _Read:
+    """One radiograph as it was read.
+
+    Attributes:
+        prediction: its truth, without any output.
+        tensor: its input, 1 x S x S.
+        digest: digest of its file.
+    """
+
+    prediction: Prediction
+    tensor: FloatArray
+    digest: bytes
+
+
+def _read(table: _LockedReader, model: TrainedModel, row: Row) -> _Read | None:
+    """Return the truth of a row and its input, or None if the image cannot be read."""
     try:
+        data = table.read(row.image)
         with as_malformed_input("the image cannot be used"):
-            radiograph = read_radiograph(table.read(row.image))
+            radiograph = read_radiograph(data)
             tensor, geometry = preprocess(radiograph, model.config.preprocess)
         masks, counted = true_masks(table.read, row, geometry)
     except (InputError, OSError) as error:
         print(f"left out, {row.table} {row.image}: {error}", file=sys.stderr)
         return None
-    return Prediction(row, geometry, masks, counted, true_boxes(row, masks), {}), tensor
+    prediction = Prediction(row, geometry, masks, counted, true_boxes(row, masks), {})
+    return _Read(prediction, tensor, hashlib.sha256(data).digest())
 
 
-def _predict_batch(
-    model: TrainedModel, batch: Sequence[tuple[Prediction, FloatArray]]
-) -> Iterator[Prediction]:
-    features, outputs = model.predict(np.stack([tensor for _, tensor in batch]))
-    for n, (prediction, _) in enumerate(batch):
+def _predict_batch(model: TrainedModel, batch: Sequence[_Read]) -> Iterator[Prediction]:
+    features, outputs = model.predict(np.stack([item.tensor for item in batch]))
+    for n, item in enumerate(batch):
         yield replace(
-            prediction,
+            item.prediction,
             features={name: value[n : n + 1] for name, value in features.items()},
             outputs={
                 head: {name: value[n] for name, value in raw.items()}

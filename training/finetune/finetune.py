@@ -16,12 +16,14 @@ from torch import Tensor
 from training.config.augmentation import Augmentation, NoAugmentConfig
 from training.config.finetune import FinetuneConfig
 from training.data.batches.collate import load_batch
+from training.data.batches.known_labels import codes_of, refuse_unknown_labels
 from training.data.batches.region_targets import region_targets
 from training.data.batches.row_groups import balanced_order, members_of
 from training.data.batches.row_selection import is_labelled, training_pool
 from training.data.batches.sampler import MicroBatchIndex, Sampler, share
 from training.data.cache.cache import Cache, open_cache
-from training.data.cache.enough_rows import check_enough
+from training.data.cache.enough_rows import check_enough, check_tables
+from training.data.cache.row_counts import count_rows, write_counts
 from training.data.text.grounding_phrases import draw
 from training.data.text.synthetic_reports import report, text_ids
 from training.engine import trainer
@@ -206,8 +208,13 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
 
     Raises:
         RunRefused: the run cannot start as configured; nothing was written.
+        MissingData: a data set is incomplete.
+        DataError: the description of a data set is invalid.
     """
+    check_tables(config.data)
+    config = config.model_copy(update={"codes": codes_of(config)})
     check_start(config, out, cache_folder)
+    refuse_unknown_labels(config)
     # Weights that no head reads, and text weights in a batch without reports, have no gradient.
     fabric = launch(config.engine, config.precision, unused_weights=True)
     seed_everything(config.seed)
@@ -223,4 +230,6 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
         _ = task.validation_rows  # refused here if there are none, not after the first steps
         by, every = config.choose.by, config.choose.every
         selector = ModelSelector(config.choose, lambda: {by: task.validate()}, every)
+    if fabric.is_global_zero:
+        write_counts(out, count_rows(cache))
     return trainer.train(config, fabric, task, out, selector)

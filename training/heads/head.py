@@ -74,7 +74,10 @@ class Head(nn.Module):
 
     def spec(self, config: FinetuneConfig) -> HeadSpec:
         """Return the manifest entry of the head in a run, before calibration."""
-        return self.spec_of([Label(name=name, code=code_of(name)) for name in self.labels(config)])
+        codes = config.codes
+        return self.spec_of(
+            [Label(name=n, code=codes.get(n) or code_of(n)) for n in self.labels(config)]
+        )
 
     def spec_of(self, labels: Sequence[Label]) -> HeadSpec:
         """Return the manifest entry of the head with the given labels and thresholds."""

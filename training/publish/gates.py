@@ -13,7 +13,7 @@ import numpy as np
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric
-from training.evaluation.assessment import Assessment, RunFolder
+from training.evaluation.assessment import Assessment, RunFolder, heads_without_figure
 from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
 from training.export.parity import difference, onnx_outputs
@@ -100,6 +100,20 @@ def refuse_worse(
 def about(metric: Metric) -> tuple[str, str, str]:
     """Return data set, label and name of a metric, which identify it within a head."""
     return metric.data, metric.label, metric.metric
+
+
+def refuse_without_figures(heads: Iterable[str], metrics: Sequence[Metric]) -> None:
+    """Check that every head was measured.
+
+    Args:
+        heads: names of the heads.
+        metrics: metrics with their heads.
+
+    Raises:
+        PublishRefused: a head has no figure; the message names it.
+    """
+    if without := heads_without_figure(heads, metrics):
+        raise PublishRefused(f"no figure was measured for the heads: {', '.join(without)}")
 
 
 def refuse_other_golden(folder: Path) -> None:

@@ -1,16 +1,14 @@
 """Provenance of a version: commit, configurations, data, licences and imported weights."""
 
-import random
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
 from radiograph.manifest import DataUse, Provenance
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.data.catalog import open_table, title_of
-from training.data.text.synthetic_reports import report
+from training.data.cache.row_counts import RowCounts, TableCounts
+from training.data.catalog import title_of
 from training.evaluation.assessment import Assessment
 from training.evaluation.trained_model import PastRun, TrainedModel
 from training.export.onnx_export import ExportedRun
@@ -19,11 +17,15 @@ from training.publish.model_card import IMPORTED
 
 LICENCE = "Apache-2.0"
 IMPORTED_LICENCE = "that of the checkpoint that was imported"
-SYNTHETIC = "reports are synthetic sentences made from the class labels"
+SYNTHETIC = "synthetic sentences made from the class labels"
 
 
 def provenance_of(
-    model: TrainedModel, assessment: Assessment, exported: ExportedRun, accepted: tuple[str, ...]
+    model: TrainedModel,
+    assessment: Assessment,
+    exported: ExportedRun,
+    counts: RowCounts,
+    accepted: tuple[str, ...],
 ) -> Provenance:
     """Return the provenance of a version that is published from a run.
 
@@ -31,12 +33,16 @@ def provenance_of(
         model: the run.
         assessment: its evaluation.
         exported: its export.
+        counts: radiographs that it read.
         accepted: descriptions of the metrics that are worse than before and accepted.
     """
     return Provenance(
         commit=current_commit(),
         configuration=configurations(model.runs),
-        data=(*imported_weights(model.runs), *_data_uses(model.config)),
+        data=(
+            *imported_weights(model.runs),
+            *_data_uses(model.config, counts, assessment.measured),
+        ),
         metrics=assessment.metrics,
         accepted=accepted,
         parity=exported.parity,
@@ -67,31 +73,36 @@ def licence_of(runs: Sequence[PastRun]) -> str:
     return IMPORTED_LICENCE if imported_weights(runs) else LICENCE
 
 
-def _data_uses(config: FinetuneConfig) -> list[DataUse]:
-    """Return the rows that were used of each table, by split, with their licences."""
+def _data_uses(
+    config: FinetuneConfig, counts: RowCounts, measured: Mapping[str, int]
+) -> list[DataUse]:
+    """Return the radiographs that were used of each data set, by split, with their licences.
+
+    Args:
+        config: configuration of the run.
+        counts: radiographs that the run read.
+        measured: number of test images by data set, where the evaluation recorded it.
+    """
     uses = []
-    for name in config.data.tables:
-        table = open_table(config.data, name)
-        rows = [
-            row
-            for row in table.rows()
-            if row.licence_class in config.data.licences and not row.reason_left_out
-        ]
-        synthetic = [
-            row
-            for row in rows
-            if (text := report(row, random.Random(0))) is not None and text.synthetic
-        ]
-        licences = " | ".join(
-            name for name, _ in Counter(row.licence for row in rows).most_common()
-        )
-        note = f"{len(synthetic)} of {len(rows)} {SYNTHETIC}" if synthetic else ""
+    for name, table in counts.tables.items():
+        tested = {"test": measured.get(name, 0)} if measured else {}
+        rows = {split: n for split, n in (table.rows | tested).items() if n}
         uses.append(
             DataUse(
                 name=title_of(config.data, name),
-                licence=licences,
-                rows=dict(Counter(row.split for row in rows)),
-                note=note,
+                licence=" | ".join(table.licences),
+                rows=rows,
+                note=_note(table),
             )
         )
     return uses
+
+
+def _note(table: TableCounts) -> str:
+    """Return how many radiographs have which kind of text; nothing if all have their own."""
+    if not table.synthetic_text and not table.without_text:
+        return ""
+    return (
+        f"{table.own_text} with text of the data set, {table.synthetic_text} with {SYNTHETIC}, "
+        f"{table.without_text} without text"
+    )

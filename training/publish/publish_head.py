@@ -26,7 +26,13 @@ from training.export.parity import TOLERANCE, difference, run_graph, torch_outpu
 from training.git_commit import current_commit
 from training.heads.head import PHRASES
 from training.model.text_encoder import Tokens
-from training.publish.gates import about, refuse_stale, refuse_worse, with_heads
+from training.publish.gates import (
+    about,
+    refuse_stale,
+    refuse_without_figures,
+    refuse_worse,
+    with_heads,
+)
 from training.publish.model_card import model_card
 from training.publish.provenance import configurations
 
@@ -85,6 +91,7 @@ def publish_one_head(
     _refuse_missing_features(base, spec)
     _refuse_other_trunk(exported.folder, base, golden, spec)
     of_head = _of_head(with_heads(assessment.metrics, assessment.heads), head)
+    refuse_without_figures([head], of_head)
     metrics = tuple(m.model_copy(update={"head": target.head}) for m in of_head)
     before = with_heads(base.provenance.metrics, base.heads)
     accepted = refuse_worse(metrics, before, target.accept)
@@ -106,13 +113,9 @@ def publish_one_head(
             target.name, base.intended_use, base.licence, heads, provenance(base.provenance)
         )
         (stage / CARD_NAME).write_text(card)
+        new, alias = NewHead(target.head, published, stage), target.alias or None
         return publish_head(
-            repository,
-            target.name,
-            NewHead(target.head, published, stage),
-            base=number,
-            provenance=provenance,
-            alias=target.alias or None,
+            repository, target.name, new, base=number, provenance=provenance, alias=alias
         )
 
 

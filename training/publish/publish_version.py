@@ -4,9 +4,10 @@
          -> g2d export   -> export/
          -> gates -> radiograph.repository.repository.publish -> models/<name>/<n>/
 
-The gates: evaluation and export are of the weights that the run has now; no label is in two heads
-of a kind; every ONNX output equals PyTorch's within 1e-4 (see `training.export.parity`); the
-golden outputs are reproduced; and no metric is below the interval of the version in `stable`.
+The gates: evaluation and export are of the weights that the run has now; every head has a figure;
+no label is in two heads of a kind; every ONNX output equals PyTorch's within 1e-4 (see
+`training.export.parity`); the golden outputs are reproduced; and no metric is below the interval of
+the version in `stable`.
 """
 
 import datetime
@@ -28,13 +29,14 @@ from radiograph.manifest import (
 )
 from radiograph.repository.head_publishing import refuse_repeated_labels
 from radiograph.repository.repository import Repository, digest_files
-from training.evaluation.assessment import Assessment, RunFolder, read_assessment
+from training.evaluation.assessment import Assessment, RunFolder, read_assessment, read_counts
 from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
 from training.publish.gates import (
     GOLDEN_TOLERANCE,
     refuse_other_golden,
     refuse_stale,
+    refuse_without_figures,
     refuse_worse,
     with_heads,
 )
@@ -82,9 +84,10 @@ def publish(
     refuse_repeated_labels(assessment.heads)
     repository = Repository(models)
     metrics = with_heads(assessment.metrics, assessment.heads)
+    refuse_without_figures(assessment.heads, metrics)
     accepted = refuse_worse(metrics, _metrics_in_stable(repository, name), accept)
     refuse_other_golden(exported.folder)
-    provenance = provenance_of(model, assessment, exported, accepted)
+    provenance = provenance_of(model, assessment, exported, read_counts(run), accepted)
     stage = _stage(run, exported)
     licence = licence_of(model.runs)
     card = model_card(name, intended_use(assessment.heads), licence, assessment.heads, provenance)

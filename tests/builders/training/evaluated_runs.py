@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from radiograph.manifest import Metric, Task
-from training.evaluation.assessment import Assessment, RunFolder
+from training.data.cache.row_counts import RowCounts, TableCounts, write_counts
+from training.evaluation.assessment import Assessment, RunFolder, heads_without_figure
 from training.evaluation.calibration import calibrate
 from training.evaluation.ood_statistics import statistics
 from training.evaluation.predictions import predict_split
@@ -21,8 +22,18 @@ def metric_of(value: float, low: float, name: str = "dice") -> Metric:
     )  # fmt: skip
 
 
+def with_figures(model: TrainedModel, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
+    """Return metrics with one more for each head that has none."""
+    missing = heads_without_figure(model.heads, metrics)
+    usual = metric_of(0.5, 0.4, "made up")
+    return (*metrics, *(usual.model_copy(update={"head": head}) for head in missing))
+
+
 def write_evaluated(model: TrainedModel, path: Path, metrics: tuple[Metric, ...] = ()) -> RunFolder:
-    """Calibrate and export a run into a folder, with metrics that are made up."""
+    """Calibrate and export a run into a folder; metrics and numbers of rows are made up.
+
+    A head that no metric is about gets one.
+    """
     folder = RunFolder(path)
     folder.path.mkdir(exist_ok=True)
     predictions = list(predict_split(model, "train", ("open",)))
@@ -30,11 +41,15 @@ def write_evaluated(model: TrainedModel, path: Path, metrics: tuple[Metric, ...]
     np.savez_compressed(folder.statistics, mean=usual.mean, precision=usual.precision)
     assessment = Assessment(
         heads=calibrate(model, predictions),
-        metrics=metrics,
+        metrics=with_figures(model, metrics),
         out_of_domain_threshold=usual.threshold,
         out_of_domain_rule=usual.threshold_rule,
         weights=model.digest,
     )
+    counts = TableCounts(
+        rows={"train": 8}, own_text=0, synthetic_text=8, without_text=0, licences=("CC0-1.0",)
+    )
+    write_counts(folder.path, RowCounts(tables={"kermany_224": counts}, left_out={}))
     folder.assessment.write_text(assessment.model_dump_json())
     write_export(export(model, folder.export))
     return folder

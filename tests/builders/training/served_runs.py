@@ -57,7 +57,7 @@ def train_all(folder: Path, text_encoder: Path) -> dict[str, Path]:
     data = folder / "data"
     base = tiny_runs.finetune_config(data, tiny_runs.model_config(text_encoder))
     clean = {"Left lung": MaskCleaning(largest=1, fill_holes=True)}
-    rows = tiny_runs.write_kermany(data, count=14)
+    rows = tiny_runs.write_kermany(data, count=14, heart=True)
     base = base.model_copy(update={"data": rows, "clean": clean})
     _split(data / "kermany_224.csv", train=6, valid=4)
     done = _train(base, folder / "base", folder / "cache")

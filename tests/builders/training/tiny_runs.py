@@ -77,6 +77,13 @@ def lungs_png() -> bytes:
     return png(mask)
 
 
+def heart_png() -> bytes:
+    """Return a mask between and over the lungs."""
+    mask = np.zeros((SIZE_PX, SIZE_PX), dtype=np.uint8)
+    mask[28:52, 24:44] = 255
+    return png(mask)
+
+
 def picture(seed: int) -> bytes:
     """Return a noisy ramp as a PNG."""
     ramp = np.linspace(40, 180, SIZE_PX)[None, :].repeat(SIZE_PX, axis=0)
@@ -119,17 +126,22 @@ def write_table(
             archive.addfile(member, io.BytesIO(data))
 
 
-def write_kermany(root: Path, count: int = 8) -> DataConfig:
-    """Write radiographs with lung masks; half are normal, and one has the box of an opacity."""
+def write_kermany(root: Path, count: int = 8, *, heart: bool = False) -> DataConfig:
+    """Write radiographs with lung masks; half are normal, and one has the box of an opacity.
+
+    With `heart`, each has a mask of the cardiomediastinum too.
+    """
     name = "kermany_224"
     files = {f"{name}/{i}.png": picture(i) for i in range(count)} | {
-        f"{name}/lungs.png": lungs_png()
+        f"{name}/lungs.png": lungs_png(),
+        f"{name}/heart.png": heart_png(),
     }
     records = [
         record(
             f"{name}/{i}.png",
             labels="normal" if i % 2 else "pneumonia|bacterial",
             lung_mask=f"{name}/lungs.png",
+            class_masks={"Cardiomediastinum": f"{name}/heart.png"} if heart else {},
             boxes=[{"label": "Pneumonia", "xyxy": [10, 12, 24, 30]}] if i == 0 else [],
         )
         for i in range(count)

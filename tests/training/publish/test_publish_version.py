@@ -7,7 +7,7 @@ import pytest
 
 from radiograph.errors import PublishRefused
 from radiograph.repository.repository import Repository
-from tests.builders.training.evaluated_runs import metric_of, write_evaluated
+from tests.builders.training.evaluated_runs import metric_of, with_figures, write_evaluated
 from training.evaluation.assessment import RunFolder, read_assessment
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.export.onnx_export import ExportedRun, read_export
@@ -43,7 +43,10 @@ def test_a_version_records_its_provenance(
     manifest = repository.load_manifest("tiny", number)
     assert list(manifest.provenance.configuration) == ["1_finetune.yaml"]
     assert model.runs[-1].commit in manifest.provenance.configuration["1_finetune.yaml"]
-    assert manifest.provenance.metrics == (metric_of(0.9, 0.85),)
+    assert manifest.provenance.metrics[0] == metric_of(0.9, 0.85)
+    (used,) = manifest.provenance.data
+    assert used.rows == {"train": 8}
+    assert used.note.startswith("0 with text of the data set, 8 with synthetic sentences")
     card = (repository.folder("tiny", number) / "MODEL_CARD.md").read_text()
     assert "0.900 | 0.850 to 1.000" in card
     assert "1_finetune.yaml" in card
@@ -54,6 +57,32 @@ def test_a_run_that_was_not_evaluated_or_exported_is_refused(tmp_path: Path) -> 
         read_assessment(RunFolder(tmp_path))
     with pytest.raises(PublishRefused, match="g2d export"):
         read_export(RunFolder(tmp_path))
+
+
+@pytest.mark.parametrize("head", ["findings", "boxes", "similarity"])
+def test_a_head_without_a_figure_refuses_the_run(
+    model: TrainedModel, run: RunFolder, head: str, tmp_path: Path
+) -> None:
+    done = read_assessment(run)
+    kept = tuple(metric for metric in done.metrics if metric.head != head)
+    run.assessment.write_text(done.model_copy(update={"metrics": kept}).model_dump_json())
+    target = Target(tmp_path / "models", "tiny", "stable", head, "")
+    with pytest.raises(PublishRefused, match=f"no figure was measured for the heads: {head}"):
+        _publish(model, run, read_export(run), tmp_path / "models")
+    assert not Repository(tmp_path / "models").names()
+    run.assessment.write_text(done.model_dump_json())
+    _publish(model, run, read_export(run), tmp_path / "models")
+    run.assessment.write_text(done.model_copy(update={"metrics": kept}).model_dump_json())
+    with pytest.raises(PublishRefused):
+        publish_one_head(model, run, read_export(run), head, target)
+
+
+def test_a_run_that_did_not_count_its_rows_is_refused(
+    model: TrainedModel, run: RunFolder, tmp_path: Path
+) -> None:
+    run.rows.unlink()
+    with pytest.raises(PublishRefused, match=r"has no rows\.json: `g2d finetune`"):
+        _publish(model, run, read_export(run), tmp_path / "models")
 
 
 def test_golden_outputs_that_are_not_reproduced_refuse_the_run(
@@ -75,7 +104,8 @@ def test_a_worse_version_is_refused_and_a_noisy_one_is_not(
     assert _publish(model, run, read_export(run), models) == 1
     done = read_assessment(run)
     for value in (0.86, 0.84):
-        worse = done.model_copy(update={"metrics": (metric_of(value, 0.8),)})
+        metrics = with_figures(model, (metric_of(value, 0.8),))
+        worse = done.model_copy(update={"metrics": metrics})
         run.assessment.write_text(worse.model_dump_json())
         if value > 0.85:
             refuse_worse(worse.metrics, done.metrics)
@@ -91,7 +121,8 @@ def test_a_worse_metric_may_be_accepted_by_name_and_is_recorded(
     models = tmp_path / "models"
     exported = read_export(run)
     _publish(model, run, exported, models)
-    worse = read_assessment(run).model_copy(update={"metrics": (metric_of(0.7, 0.6),)})
+    metrics = with_figures(model, (metric_of(0.7, 0.6),))
+    worse = read_assessment(run).model_copy(update={"metrics": metrics})
     run.assessment.write_text(worse.model_dump_json())
     with pytest.raises(PublishRefused):
         publish(model, run, exported, models, "tiny", "stable", accept=("auroc",))

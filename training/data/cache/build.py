@@ -25,8 +25,8 @@ from training.data.cache.render import LeftOut
 from training.data.cache.sample_index import write_samples
 from training.data.catalog import open_table
 from training.data.rows.dataset_files import DataError
-from training.data.rows.licences import is_share_alike
 from training.data.rows.reader import Row
+from training.data.rows.selection import Selection
 from training.progress import track
 
 MANIFEST = "left_out.csv"
@@ -122,30 +122,12 @@ def _next(
 def selected_rows(config: DataConfig, left_out: list[LeftOut]) -> Iterator[Row]:
     """Yield the rows that take part in a run; the others are recorded in `left_out`."""
     for name in config.tables:
-        seen: set[tuple[str, str]] = set()
+        selection = Selection(config)
         for row in open_table(config, name).rows():
-            reason = _reason(row, config, seen)
-            if reason:
+            if reason := selection.reason_left_out(row):
                 left_out.append(LeftOut(row.table, row.image, reason))
             else:
-                seen.add(_unique_key(row, config))
                 yield row
-
-
-def _unique_key(row: Row, config: DataConfig) -> tuple[str, str]:
-    """Return the key of which only one row is kept.
-
-    It is the image; under a published protocol an image may be in several splits.
-    """
-    return row.image, "" if config.protocol == "sound" else row.split
-
-
-def _reason(row: Row, config: DataConfig, seen: set[tuple[str, str]]) -> str:
-    if row.licence_class not in config.licences:
-        return f"licence class {row.licence_class}"
-    if not config.share_alike and is_share_alike(row.licence):
-        return "share-alike licence"
-    return row.reason_left_out or ("listed twice" if _unique_key(row, config) in seen else "")
 
 
 def _not_done(chunks: Iterator[Chunk], partial: Path) -> Iterator[Chunk]:
