@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -176,6 +177,14 @@ def evaluate(
         str,
         typer.Option(help="Rule for the threshold of each finding: youden, or sensitivity:0.95."),
     ] = "youden",
+    least_auroc: Annotated[
+        float | None,
+        typer.Option(
+            help="Withhold findings unless the validation interval of their AUROC lies above this.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
 ) -> None:
     """Calibrate a run and measure it on the test split.
 
@@ -195,7 +204,7 @@ def evaluate(
     from training.evaluation.calibration import ThresholdRule
     from training.evaluation.trained_model import load_run, never_aligned
 
-    rule = ThresholdRule.parse(threshold)
+    rule = replace(ThresholdRule.parse(threshold), least_auroc=least_auroc)
     model = load_run(run)
     if why := never_aligned(model.runs):
         typer.echo(why, err=True)

@@ -105,7 +105,7 @@ class Label(StrictModel):
 
     @property
     def withheld(self) -> bool:
-        """True if the threshold is 1, so that no mask or box of the label is returned.
+        """True if the threshold is 1, so that no finding, mask or box of the label is returned.
 
         Calibration sets it where the label is too poor on the validation split.
         """

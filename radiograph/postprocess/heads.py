@@ -118,7 +118,7 @@ class Grounding:
 
 
 def classify(head: HeadSpec, outputs: Outputs) -> tuple[Finding, ...]:
-    """Return the labels with calibrated probabilities, in the order of the manifest.
+    """Return the labels with calibrated probabilities that are not withheld, in manifest order.
 
     Args:
         head: a head of kind `classify` with K labels.
@@ -132,6 +132,7 @@ def classify(head: HeadSpec, outputs: Outputs) -> tuple[Finding, ...]:
     return tuple(
         Finding(label.name, label.code, p, label.threshold, p >= label.threshold)
         for label, p in zip(head.labels, probabilities, strict=True)
+        if not label.withheld
     )
 
 

@@ -20,6 +20,8 @@ from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
 from training.metrics import (
     BoxesOfImage,
+    Ranked,
+    bootstrap,
     dice,
     fit_temperature,
     sensitivity_threshold,
@@ -37,6 +39,8 @@ USABLE_DICE = 0.8
 """Smallest validation Dice of an organ's mask; below it the mask is withheld."""
 USABLE_LESION_DICE = 0.3
 """Smallest Dice of a finding's mask, on the validation images that show it; else it is withheld."""
+_HIGHEST = 0.9999
+"""Highest threshold of a finding that is answered; 1 withholds it."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,12 @@ class ThresholdRule:
     Attributes:
         sensitivity: the highest threshold that still reaches it is chosen; None maximises Youden's
             index.
+        least_auroc: a finding is withheld unless the 95 % interval of its AUROC on the validation
+            split lies above it; None withholds none.
     """
 
     sensitivity: float | None = None
+    least_auroc: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> "ThresholdRule":
@@ -71,10 +78,26 @@ class ThresholdRule:
     def choose(self, scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
         """Return the threshold, to four digits; 0.5 if there is one class only."""
         if self.sensitivity is None:
-            return round(youden_threshold(scores, positive), 4)
+            return min(round(youden_threshold(scores, positive), 4), _HIGHEST)
         # rounded down: rounded up, it could miss the very image that it was chosen by
         exact = sensitivity_threshold(scores, positive, self.sensitivity)
-        return float(np.floor(exact * 1e4) / 1e4)
+        return min(float(np.floor(exact * 1e4) / 1e4), _HIGHEST)
+
+    def withholds(
+        self, scores: NDArray[np.float64], positive: NDArray[np.bool_], patients: Sequence[str]
+    ) -> bool:
+        """Return whether a finding is too poor to be answered.
+
+        Args:
+            scores: N probabilities of the images of which the finding is known.
+            positive: N bool, the truth.
+            patients: patient of each image; patients are resampled, not images.
+        """
+        if self.least_auroc is None:
+            return False
+        if positive.all() or not positive.any():
+            return True
+        return not bootstrap(Ranked(scores, positive).area, patients).low > self.least_auroc
 
     def words(self, one_class: Sequence[str]) -> str:
         """Describe the rule for the manifest; labels in `one_class` have no chosen threshold."""
@@ -82,6 +105,10 @@ class ThresholdRule:
         if self.sensitivity is not None:
             choice = f"the highest of sensitivity {self.sensitivity:g}"
         text = f"{choice}, for each label, on the validation split"
+        if self.least_auroc is not None:
+            text += (
+                f"; 1, withheld, unless the interval of the AUROC lies above {self.least_auroc:g}"
+            )
         if one_class:
             text += f"; 0.5 where that has one class only: {', '.join(one_class)}"
         return text
@@ -154,8 +181,10 @@ class _FindingCalibration:
         self._head, self._rule = head, rule
         self._logits: list[FloatArray] = []
         self._truths: list[Mapping[str, bool]] = []
+        self._patients: list[str] = []
 
     def add(self, prediction: Prediction) -> None:
+        self._patients.append(prediction.row.patient_id)
         self._logits.append(self._head.outputs(prediction)["logits"])
         self._truths.append(prediction.row.findings)
 
@@ -169,11 +198,15 @@ class _FindingCalibration:
         temperature = fit_temperature(logits[known], positive[known])
         probability = sigmoid(logits, temperature)
         columns = [(probability[rows, k], positive[rows, k]) for k, rows in enumerate(known.T)]
-        chosen = [self._rule.choose(*column) for column in columns]
+        patients = [[self._patients[i] for i in np.flatnonzero(rows)] for rows in known.T]
+        chosen = [
+            1.0 if self._rule.withholds(*column, of) else self._rule.choose(*column)
+            for column, of in zip(columns, patients, strict=True)
+        ]
         one_class = [
             name
             for name, (_, true) in zip(names, columns, strict=True)
-            if true.all() or not true.any()
+            if (true.all() or not true.any()) and self._rule.least_auroc is None
         ]
         fitted = self._head.spec.model_copy(update={"temperature": temperature})
         return _with_thresholds(fitted, chosen, self._rule.words(one_class))

@@ -230,6 +230,15 @@ class EvaluatedHead:
     name: str
     spec: HeadSpec
 
+    @property
+    def with_withheld(self) -> "EvaluatedHead":
+        """The head with a threshold of 0.5 for withheld labels, which are measured as well."""
+        labels = tuple(
+            label.model_copy(update={"threshold": 0.5}) if label.withheld else label
+            for label in self.spec.labels
+        )
+        return replace(self, spec=self.spec.model_copy(update={"labels": labels}))
+
     def outputs(self, prediction: Prediction) -> Raw:
         """Return the raw outputs of a head without phrases, from the batch where it has them."""
         if self.name in prediction.outputs:

@@ -124,7 +124,7 @@ def _cannot(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
     withheld = [
         f"{escaped(label.name)} (`{name}`)"
         for name, head in heads.items()
-        if head.kind in (Task.SEGMENT, Task.DETECT)
+        if head.kind is not Task.GROUND
         for label in head.labels
         if label.withheld
     ]

@@ -105,3 +105,37 @@ def test_scores_that_are_not_finite_are_refused(
 def _not_finite(prediction: Prediction) -> Prediction:
     logits = np.full(2, np.nan, dtype=np.float32)
     return replace(prediction, outputs=prediction.outputs | {"findings": {"logits": logits}})
+
+
+@pytest.mark.parametrize(
+    ("positive", "least_auroc", "expected"),
+    [
+        ([0, 0, 0, 0, 1, 1, 1, 1], 0.7, False),  # an AUROC of 1, however it is resampled
+        ([0, 1, 0, 1, 0, 1, 0, 1], 0.7, True),  # 0.625, with a wide interval
+        ([0, 1, 0, 1, 0, 1, 0, 1], None, False),
+        ([0] * 8, 0.7, True),  # nothing shows that it is right
+    ],
+)
+def test_a_finding_is_withheld_unless_its_interval_lies_above_the_least_auroc(
+    positive: list[int], least_auroc: float | None, expected: bool
+) -> None:
+    rule = ThresholdRule(least_auroc=least_auroc)
+    patients = [str(n) for n in range(8)]
+    scores = np.arange(8, dtype=np.float64)
+    assert rule.withholds(scores, np.array(positive, dtype=bool), patients) is expected
+
+
+def test_withheld_findings_have_no_threshold_and_no_answer(
+    evaluated_run: TrainedModel, predictions: list[Prediction]
+) -> None:
+    """Viral pneumonia is absent everywhere; an AUROC above 1 does not exist."""
+    spec = calibrate(evaluated_run, predictions, ThresholdRule(least_auroc=1.0))["findings"]
+    assert [label.withheld for label in spec.labels] == [True, True]
+    assert spec.threshold_rule.endswith("unless the interval of the AUROC lies above 1")
+    assert heads.classify(spec, predictions[0].outputs["findings"]) == ()
+
+
+def test_a_threshold_that_is_chosen_withholds_nothing() -> None:
+    scores, positive = np.array([0.99999, 1.0]), np.array([False, True])
+    assert ThresholdRule().choose(scores, positive) == 0.9999
+    assert ThresholdRule(sensitivity=1.0).choose(scores, positive) == 0.9999

@@ -32,7 +32,7 @@ class ClassificationEvaluator:
 
     def __init__(self, head: EvaluatedHead, data: str) -> None:
         """Args: head: calibrated head of the findings; data: name of the data set."""
-        self._head, self._data = head, data
+        self._head, self._data = head.with_withheld, data
         self._patients: list[str] = []
         self._scores: list[list[float]] = []
         self._truths: list[Mapping[str, bool]] = []

@@ -4,9 +4,8 @@ masks of each image --add--> one value per image --ImageMean--> metrics
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from radiograph.manifest import HeadSpec, Metric, Task
+from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
 from training.data.rows.masks import LUNGS
 from training.evaluation.evaluators.estimates import ImageMean, Quantity, point_estimate
@@ -28,7 +27,7 @@ class SegmentationEvaluator:
 
     def __init__(self, head: EvaluatedHead, data: str) -> None:
         """Args: head: calibrated head of the masks; data: name of the data set."""
-        self._head = replace(head, spec=_with_withheld(head.spec))
+        self._head = head.with_withheld
         self._data = data
         self._means: dict[tuple[str, str], ImageMean] = {}
         self._published: dict[str, list[float]] = {}
@@ -74,12 +73,3 @@ class SegmentationEvaluator:
 
     def _quantity(self, label: str, metric: str) -> Quantity:
         return Quantity(self._data, Task.SEGMENT, label, metric)
-
-
-def _with_withheld(head: HeadSpec) -> HeadSpec:
-    """Return the head with a threshold of 0.5 for withheld labels, which are measured as well."""
-    labels = tuple(
-        label.model_copy(update={"threshold": 0.5}) if label.withheld else label
-        for label in head.labels
-    )
-    return head.model_copy(update={"labels": labels})
