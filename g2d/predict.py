@@ -88,7 +88,10 @@ def _answer(
     request = AnalysisRequest(tasks=tasks, phrases=phrases, method=method)
     number = repository.resolve(name, version or settings.models.default_alias)
     backends = backend_factory(settings)
-    loaded = VersionLoader(repository, backends, settings.limits).load(name, number)
+    chosen = settings.runtime.variant
+    variant = "float32" if chosen == "auto" else chosen  # measuring takes longer than one answer
+    loader = VersionLoader(repository, backends, settings.limits, variant=variant)
+    loaded = loader.load(name, number)
     try:
         return loaded.analysis.run_here(request, data, preview_px=preview_px)
     finally:

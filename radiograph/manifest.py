@@ -6,6 +6,7 @@
       text.onnx tokenizer.json   token ids -> phrase features
       heads/*.onnx    trunk features (and phrase features) -> one task's raw output
       golden.npz      inputs and outputs, replayed at load
+      trunk_int8.onnx golden_int8.npz     a variant: the trunk in another precision
       statistics.npz  distribution of the global features over the training images
       MODEL_CARD.md
 
@@ -26,6 +27,9 @@ from radiograph.strict_model import StrictModel
 from radiograph.terminology import Code
 
 MANIFEST_NAME = "manifest.json"
+
+Precision = Literal["float32", "int8"]
+"""Precision in which the trunk computes; every version has `float32`."""
 
 
 class Task(StrEnum):
@@ -208,6 +212,34 @@ class GoldenSpec(StrictModel):
     file: RelativePath
     tolerance: float = Field(gt=0, le=0.1)
     """Largest absolute difference that is accepted."""
+    feature_maps: bool = Field(default=True, exclude_if=lambda value: value)
+    """False if the maps of the trunk are left out: the outputs of the heads depend on them, and
+    the maps of a decoder take megabytes. Vectors that heads read are recorded all the same."""
+
+
+class Drift(StrictModel):
+    """One metric of the validation split with the graphs of float32, and with a variant."""
+
+    data: str
+    head: str | None
+    label: str
+    metric: str
+    float32: float
+    value: float
+    n: int
+    """Number of images on which it was measured."""
+
+
+class VariantSpec(StrictModel):
+    """A trunk in another precision; the heads and the text encoder stay those of float32."""
+
+    trunk: RelativePath
+    golden: GoldenSpec
+    calibration: str
+    """Description of the images and of the graph's parts that stay in float32."""
+    drift: tuple[Drift, ...] = ()
+    same_decisions: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """Share of the decisions of each head that are those of float32, on the validation split."""
 
 
 class DataUse(StrictModel):
@@ -273,6 +305,9 @@ class ModelManifest(StrictModel):
     heads: dict[str, HeadSpec]
     out_of_domain: OutOfDomainSpec | None = None
     golden: GoldenSpec
+    variants: dict[Precision, VariantSpec] = Field(
+        default_factory=dict, exclude_if=lambda value: not value
+    )
     files: dict[RelativePath, Digest]
     """SHA-256 of every file of the version except the manifest."""
     provenance: Provenance
@@ -284,6 +319,10 @@ class ModelManifest(StrictModel):
             named += [self.text.file, self.text.tokenizer]
         if self.out_of_domain is not None:
             named.append(self.out_of_domain.file)
+        if "float32" in self.variants:
+            raise ValueError("float32 is the precision of the version itself, not of a variant")
+        for variant in self.variants.values():
+            named += [variant.trunk, variant.golden.file]
         if missing := sorted(set(named) - set(self.files)):
             raise ValueError(f"files without a digest: {missing}")
         available = set(self.trunk.outputs) | ({"phrase_features"} if self.text else set())
@@ -300,6 +339,18 @@ class ModelManifest(StrictModel):
     def tasks(self) -> tuple[Task, ...]:
         """Tasks that this version offers."""
         return tuple(task for task in Task if self.heads_for(task))
+
+    def in_precision(self, precision: Precision) -> "ModelManifest":
+        """Return the manifest with the trunk and the golden outputs of a precision.
+
+        Raises:
+            KeyError: the version has no variant of that precision.
+        """
+        if precision == "float32":
+            return self
+        variant = self.variants[precision]
+        trunk = self.trunk.model_copy(update={"file": variant.trunk})
+        return self.model_copy(update={"trunk": trunk, "golden": variant.golden, "variants": {}})
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`."""

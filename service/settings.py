@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from radiograph.limits import Limits as ImageLimits
+from radiograph.manifest import Precision
 from radiograph.strict_model import StrictModel
 from service.errors import InvalidSettings
 from service.host import available_cpus, decoder_processes, state_dir
@@ -168,6 +169,9 @@ class RuntimeSettings(_Group):
     """Hardware that must compute; if it is not available, the service does not start."""
     device_id: int = Field(default=0, ge=0)
     """Index of the GPU."""
+    variant: Literal["auto"] | Precision = "auto"
+    """Precision of the trunk. `auto` measures when a version is loaded, and serves `int8` if the
+    version has it and the processor gains; with GPUs and Triton it is `float32`."""
     tensorrt_cache_dir: Path | None = None
     """Folder in which TensorRT caches the engines that it builds, for a faster next start."""
     threads: int = Field(default_factory=available_cpus, ge=1, le=256)

@@ -7,7 +7,8 @@
 
 The trunk and the text encoder stay the same files byte for byte, so a service that has loaded
 the base loads the new head only. The golden outputs of the head are replayed by every process
-that loads the version, the service included.
+that loads the version, the service included. Variants of the base are left out, because neither
+their golden outputs nor their drift include the new head.
 """
 
 import re
@@ -147,7 +148,10 @@ def _require_match(head: NewHead, base: ModelManifest) -> None:
 
 
 def _overlay(stage: Path, head: NewHead, base: ModelManifest) -> None:
-    """Replace or add the files of the head in the copy of the base."""
+    """Replace or add the files of the head in the copy of the base, and remove its variants."""
+    for variant in base.variants.values():
+        for file in (variant.trunk, variant.golden.file):
+            (stage / file).unlink()
     old = base.heads.get(head.name)
     if old is not None and old.file != head.spec.file and _unused(old.file, head.name, base):
         (stage / old.file).unlink()
@@ -205,6 +209,7 @@ def _manifest(
             "version": version,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "heads": {**base.heads, head.name: head.spec},
+            "variants": {},
             "files": digests,
             "provenance": provenance,
         }

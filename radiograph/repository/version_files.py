@@ -118,6 +118,7 @@ def _graphs(manifest: ModelManifest) -> set[str]:
     named = {manifest.trunk.file, *(head.file for head in manifest.heads.values())}
     if manifest.text is not None:
         named.add(manifest.text.file)
+    named |= {variant.trunk for variant in manifest.variants.values()}
     return named | {path for path in manifest.files if path.lower().endswith(".onnx")}
 
 

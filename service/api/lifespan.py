@@ -101,7 +101,8 @@ def build_components(
     batcher = DynamicBatcher(settings.batching, observer)
     backends = backend_factory(settings) if backends is None else backends
     repository = Repository(settings.models.models_dir)
-    loader = VersionLoader(repository, backends, settings.limits, batcher)
+    variant = settings.runtime.variant
+    loader = VersionLoader(repository, backends, settings.limits, batcher, variant)
     registry = ModelRegistry(settings.models, loader, observer)
     admission = Admission(settings.batching, settings.limits, observer)
     pool = DecoderPool(settings.decoding, observer) if decoders is None else decoders

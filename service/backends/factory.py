@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from radiograph.repository.repository import Repository
 from service.backends.base import BackendFactory
+from service.errors import InvalidSettings
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def _triton(settings: Settings) -> BackendFactory:
     from service.backends.triton.client import TritonClient
     from service.backends.triton.server import TritonServer
 
+    if settings.runtime.variant not in ("auto", "float32"):
+        raise InvalidSettings(f"G2D_VARIANT={settings.runtime.variant}: Triton computes in float32")
     client = TritonClient(settings.triton)
     server = TritonServer(client, settings.triton, _renderer(settings))
     return lambda folder, manifest: TritonBackend(folder, manifest, server)

@@ -8,6 +8,7 @@ a file has changed its outputs.
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,29 @@ from service.errors import BackendFailure
 Arrays = Mapping[str, NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class Difference:
+    """The output that is furthest from the recorded one, in shares of the tolerance.
+
+    Attributes:
+        output: name of the output in the golden file.
+        value: largest absolute difference; NaN if an output is not a number.
+        tolerance: largest difference that the manifest accepts.
+    """
+
+    output: str
+    value: float
+    tolerance: float
+
+    @property
+    def accepted(self) -> bool:
+        """True if the difference is within the tolerance."""
+        return self.value <= self.tolerance  # False for NaN
+
+    def __str__(self) -> str:
+        return f"golden outputs: `{self.output}` differs by {self.value:.3g}"
+
+
 def replay(backend: Backend, manifest: ModelManifest, folder: Path) -> float:
     """Run the golden inputs and compare every output.
 
@@ -32,15 +56,27 @@ def replay(backend: Backend, manifest: ModelManifest, folder: Path) -> float:
         InvalidVersion: an output is missing, of another shape, not finite, or further from
             the recorded one than the manifest's tolerance.
     """
+    difference = largest_difference(backend, manifest, folder)
+    if not difference.accepted:
+        raise InvalidVersion(str(difference))
+    return difference.value
+
+
+def largest_difference(backend: Backend, manifest: ModelManifest, folder: Path) -> Difference:
+    """Run the golden inputs and return the largest difference, accepted or not.
+
+    Raises:
+        InvalidVersion: a graph fails, or an output is missing or of another shape.
+    """
     recorded = read_arrays(folder / manifest.golden.file)
     try:
         outputs = dict(_outputs(backend, manifest, recorded))
     except BackendFailure as error:
         raise InvalidVersion(f"golden inputs: {error}") from error
-    return max(
-        _difference(name, value, recorded, manifest.golden.tolerance)
-        for name, value in outputs.items()
-    )
+    differences = {name: _difference(name, value, recorded) for name, value in outputs.items()}
+    # NaN is the largest of all
+    name = max(differences, key=lambda n: (np.isnan(differences[n]), differences[n]))
+    return Difference(name, differences[name], manifest.golden.tolerance)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -66,9 +102,11 @@ def _outputs(
         yield "text.phrase_features", phrases
     inferred = backend.infer(image, manifest.heads, phrases)
     features = inferred.features
-    if not set(manifest.trunk.outputs) <= set(features):
+    if manifest.golden.feature_maps and not set(manifest.trunk.outputs) <= set(features):
         features = {**features, **backend.trunk(image)}
-    yield from ((f"trunk.{name}", np.asarray(features[name])) for name in manifest.trunk.outputs)
+    for name, feature in ((n, np.asarray(features[n])) for n in features):
+        if manifest.golden.feature_maps or feature.ndim == 2:  # maps have four axes
+            yield f"trunk.{name}", feature
     for name, outputs in inferred.heads.items():
         for output, value in outputs.items():
             yield f"{name}.{output}", value
@@ -80,13 +118,11 @@ def _input(recorded: Arrays, name: str) -> NDArray[Any]:
     return recorded[name]
 
 
-def _difference(name: str, value: FloatArray, recorded: Arrays, tolerance: float) -> float:
+def _difference(name: str, value: FloatArray, recorded: Arrays) -> float:
+    """Return the largest absolute difference of one output."""
     expected = _input(recorded, name)
     if value.shape != expected.shape:
         raise InvalidVersion(f"golden outputs: `{name}` is {value.shape}, not {expected.shape}")
     if value.size == 0:
         return 0.0
-    difference = float(np.max(np.abs(value.astype(np.float64) - expected.astype(np.float64))))
-    if not difference <= tolerance:  # also true for NaN
-        raise InvalidVersion(f"golden outputs: `{name}` differs by {difference:.3g}")
-    return difference
+    return float(np.max(np.abs(value.astype(np.float64) - expected.astype(np.float64))))

@@ -45,7 +45,12 @@ def encode(
     image, model = result.image, result.model
     answer: Json = {
         "request_id": request_id,
-        "model": {"name": model.name, "version": model.version, "digest": model.digest},
+        "model": {
+            "name": model.name,
+            "version": model.version,
+            "digest": model.digest,
+            "variant": model.variant,
+        },
         "preprocessing": result.preprocess.model_dump(),
         "image": {
             "rows": image.rows,

@@ -85,7 +85,7 @@ class Analysis:
         self._runner = BatchRunner(str(identity), manifest, backend, self._observer)
         self._queue: BatchQueue[BatchItem, RawOutputs] | None = None
         if batcher is not None:
-            digest = manifest.files[manifest.trunk.file]
+            digest = manifest.files[manifest.in_precision(identity.variant).trunk.file]
             max_batch = batcher.max_batch(digest, self._runner.run_blank)
             self._queue = batcher.open_queue(self._runner.run, max_batch)
 

@@ -3,11 +3,12 @@
 `Analysis` makes it and the encoders read it. Coordinates are source pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radiograph.manifest import Precision
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
 from radiograph.preprocess import PreprocessSpec
 from service.decoding.decode import ImageFacts
@@ -20,11 +21,14 @@ class ModelIdentity:
     Attributes:
         name, version: model and number.
         digest: SHA-256 of the manifest.
+        variant: precision of the trunk that computes. Processes may choose differently, so it is
+            no part of the identity.
     """
 
     name: str
     version: int
     digest: str
+    variant: Precision = field(default="float32", compare=False)
 
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"

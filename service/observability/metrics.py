@@ -120,7 +120,13 @@ class Metrics(Observer):
             (*_VERSION, "state"),
             registry=self.registry,
         )
-        self._version_metrics += [self._answers, self._state]
+        self._variants_refused = Counter(
+            "g2d_variants_refused",
+            "Variants of a version that gave other golden outputs here, so that float32 answers.",
+            (*_VERSION, "variant"),
+            registry=self.registry,
+        )
+        self._version_metrics += [self._answers, self._state, self._variants_refused]
         self._alias = Gauge(
             "g2d_alias_version",
             "The version that an alias points to.",
@@ -242,6 +248,10 @@ class Metrics(Observer):
                 self._state.remove_by_labels(
                     {"model": model, "version": str(version), "state": other}
                 )
+
+    def variant_refused(self, model: str, variant: str) -> None:
+        """Count a variant of a version that does not compute here as it was recorded."""
+        self._variants_refused.labels(*self._known(model), variant).inc()
 
     def alias(self, model: str, alias: str, version: int) -> None:
         """Set the version that answers the requests for an alias."""

@@ -49,6 +49,9 @@ class Observer:
     def version(self, model: str, version: int, state: str) -> None:
         """Report the new state of a version: `loading`, `ready`, `failed`, `retired`, `freed`."""
 
+    def variant_refused(self, model: str, variant: str) -> None:
+        """Report that float32 answers, as a variant of a version gave other golden outputs here."""
+
     def alias(self, model: str, alias: str, version: int) -> None:
         """Report that a version now answers the requests for an alias."""
 

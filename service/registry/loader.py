@@ -1,15 +1,18 @@
 """Loader: make a version's folder ready to answer, or raise the reason why it is not.
 
-verify digests -> build backend -> replay golden outputs -> measure batches -> Analysis
+verify digests -> build backends -> replay golden outputs -> choose the variant
+    -> measure batches -> Analysis
 """
 
 from dataclasses import dataclass
 
+from radiograph.manifest import Precision
 from radiograph.repository.repository import Repository
-from service.backends import golden
 from service.backends.base import Backend, BackendFactory
 from service.inference.analysis import Analysis
 from service.inference.results import ModelIdentity
+from service.observability.observer import NULL_OBSERVER
+from service.registry.variants import Choice, Variants
 from service.scheduling.dynamic_batching import DynamicBatcher
 from service.settings import LimitSettings
 
@@ -45,15 +48,17 @@ class VersionLoader:
         backends: builds the backend of a verified folder.
         limits: bounds of one request.
         batcher: runs the batches of every version; without one only `Analysis.run_here` answers.
+        variant: precision of the trunk, or `auto` for the faster one.
     """
 
     repository: Repository
     backends: BackendFactory
     limits: LimitSettings
     batcher: DynamicBatcher | None = None
+    variant: Choice = "float32"
 
     def load(self, name: str, version: int) -> OpenVersion:
-        """Verify a version, build its backend, replay its golden outputs and measure its batches.
+        """Verify a version, choose its backend by golden outputs and speed, and measure batches.
 
         Raises:
             ModelNotFound: no such version.
@@ -62,10 +67,15 @@ class VersionLoader:
         self.repository.verify(name, version)
         manifest = self.repository.load_manifest(name, version)
         folder = self.repository.folder(name, version)
-        identity = ModelIdentity(name, version, self.repository.digest(name, version))
-        backend = self.backends(folder, manifest)
+        observer = NULL_OBSERVER if self.batcher is None else self.batcher.observer
+
+        def refused(precision: Precision) -> None:
+            observer.variant_refused(f"{name}/{version}", precision)
+
+        backend, precision = Variants(folder, manifest, self.backends, refused).open(self.variant)
+        digest = self.repository.digest(name, version)
+        identity = ModelIdentity(name, version, digest, precision)
         try:
-            golden.replay(backend, manifest, folder)
             analysis = Analysis(identity, manifest, folder, backend, self.limits, self.batcher)
         except BaseException:
             backend.close()

@@ -215,6 +215,48 @@ def test_the_shipped_version_has_no_cleaning() -> None:
     assert '"clean"' not in text
 
 
+INT8 = {"trunk": "int8.onnx", "golden": {"file": "int8.npz", "tolerance": 0.1}, "calibration": ""}
+INT8_FILES = {**FILES, "int8.onnx": DIGEST, "int8.npz": DIGEST}
+
+
+def test_a_version_without_variants_is_written_as_before() -> None:
+    assert "variants" not in json.loads(read().to_json())
+    assert "feature_maps" not in json.loads(read().to_json())["golden"]
+
+
+def test_a_variant_has_a_trunk_and_golden_outputs_of_its_own() -> None:
+    manifest = read(files=INT8_FILES, variants={"int8": INT8})
+    assert ModelManifest.from_json(manifest.to_json()) == manifest
+    assert manifest.in_precision("float32") == manifest
+    int8 = manifest.in_precision("int8")
+    assert (int8.trunk.file, int8.golden.file) == ("int8.onnx", "int8.npz")
+    assert (int8.trunk.outputs, int8.heads) == (manifest.trunk.outputs, manifest.heads)
+
+
+@pytest.mark.parametrize("missing", ["int8.onnx", "int8.npz"])
+def test_the_files_of_a_variant_need_digests(missing: str) -> None:
+    files = {path: digest for path, digest in INT8_FILES.items() if path != missing}
+    with pytest.raises(InvalidVersion, match=f"files without a digest.*{missing}"):
+        read(files=files, variants={"int8": INT8})
+
+
+@pytest.mark.parametrize(
+    ("precision", "changes", "reason"),
+    [
+        ("int4", {}, "variants.int4"),
+        ("float32", {}, "float32 is the precision of the version itself"),
+        ("int8", {"trunk": "../trunk.onnx"}, "not a path inside"),
+        ("int8", {"same_decisions": {"findings": 1.1}}, "less than or equal to 1"),
+        ("int8", {"heads": {}}, "heads"),
+    ],
+)
+def test_a_variant_that_violates_the_schema_is_refused(
+    precision: str, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InvalidVersion, match=reason):
+        read(files=INT8_FILES, variants={precision: {**INT8, **changes}})
+
+
 def test_tasks_and_heads_keep_their_order() -> None:
     spec = {"file": "trunk.onnx", "inputs": ["global_features"], "labels": [{"name": "x"}]}
     heads = {

@@ -69,5 +69,6 @@ def _detail(status: VersionStatus) -> models.VersionDetail:
         name=status.name,
         reason=status.reason,
         providers=list(status.providers),
+        variant=status.loaded.analysis.identity.variant if status.loaded else None,
         manifest=status.analysis.manifest if status.analysis else None,
     )

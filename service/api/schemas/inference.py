@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from radiograph.image import Laterality
-from radiograph.manifest import Task
+from radiograph.manifest import Precision, Task
 from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
 from radiograph.terminology import Code
@@ -157,6 +157,12 @@ class ModelRef(StrictModel):
     digest: str = Field(description="SHA-256 of its manifest.", pattern="^[0-9a-f]{64}$")
 
 
+class AnsweringModel(ModelRef):
+    """The version that answered, and its graphs."""
+
+    variant: Precision = Field(description="Precision in which the trunk computed.")
+
+
 Turned = Literal[
     "none",
     "mirrored",
@@ -280,7 +286,7 @@ class Answer(StrictModel):
     """Fields of every answer, whatever the task."""
 
     request_id: str
-    model: ModelRef
+    model: AnsweringModel
     preprocessing: PreprocessSpec
     image: ImageFacts
     out_of_domain: OutOfDomain | None

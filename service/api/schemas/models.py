@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from radiograph.manifest import ModelManifest, Task
+from radiograph.manifest import ModelManifest, Precision, Task
 from radiograph.strict_model import StrictModel
 from service.registry.state import State
 
@@ -30,6 +30,9 @@ class VersionDetail(VersionSummary):
         description="Reason why the version, or the present contents of its folder, failed."
     )
     providers: list[str] = Field(description="Execution providers that are in use.")
+    variant: Precision | None = Field(
+        description="Precision in which the trunk computes; null before the version is loaded."
+    )
     manifest: ModelManifest | None
 
 

@@ -60,6 +60,7 @@ def filled() -> Metrics:
     observer.shed("queue")
     observer.decoder_lost("crash")
     observer.version("tiny", 1, "ready")
+    observer.variant_refused("tiny/1", "int8")
     observer.alias("tiny", "stable", 1)
     observer.shadow("tiny/1", {"findings.logits": 0.01})
     observer.input_statistics("tiny/1", {"mean": 0.1, "std": 0.5, "out_of_domain": 1.2})

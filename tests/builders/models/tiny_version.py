@@ -13,7 +13,7 @@ regions, similarity    where the words of the phrase hold; `aligned` and `zero_s
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,10 +32,12 @@ from radiograph.manifest import (
     MaskCleaning,
     ModelManifest,
     OutOfDomainSpec,
+    Precision,
     Provenance,
     Task,
     TextSpec,
     TrunkSpec,
+    VariantSpec,
 )
 from radiograph.preprocess import PreprocessSpec
 from radiograph.repository.repository import Repository
@@ -62,6 +64,7 @@ def publish(
     change: Change | None = None,
     clean: MaskCleaning | None = None,
     preprocess: PreprocessSpec | None = None,
+    variants: Mapping[Precision, VariantSpec] | None = None,
 ) -> int:
     """Publish one more version of the tiny model.
 
@@ -73,6 +76,7 @@ def publish(
         change: edits the files before they are digested, such as to make a faulty version.
         clean: cleaning of both masks, or None.
         preprocess: preprocessing other than that of `manifest`, of `SIZE_PX` pixels.
+        variants: trunks in another precision, whose files `change` writes; none by default.
     """
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
@@ -83,9 +87,8 @@ def publish(
 
         def numbered(number: int) -> ModelManifest:
             made = manifest(name, number, digests, tolerance, clean)
-            return (
-                made if preprocess is None else made.model_copy(update={"preprocess": preprocess})
-            )
+            given = {"preprocess": preprocess, "variants": variants}
+            return made.model_copy(update={k: v for k, v in given.items() if v is not None})
 
         return Repository(root).publish(name, stage, numbered, alias)
 
@@ -130,7 +133,7 @@ def manifest(
     )
 
 
-def golden(folder: Path) -> Arrays:
+def golden(folder: Path, trunk: str = "trunk.onnx") -> Arrays:
     """Return the golden inputs, and the outputs of ONNX Runtime for them."""
     ramp = np.linspace(-1, 1, SIZE_PX, dtype=np.float32)
     ids = np.array([[2, 4, 6, 3], [2, 5, 3, 0]], dtype=np.int64)
@@ -139,7 +142,7 @@ def golden(folder: Path) -> Arrays:
         "input_ids": ids,
         "attention_mask": (ids != 0).astype(np.int64),
     }
-    features = _run(folder / "trunk.onnx", {"image": arrays["image"]})
+    features = _run(folder / trunk, {"image": arrays["image"]})
     arrays |= {f"trunk.{name}": value for name, value in features.items()}
     text = {name: arrays[name] for name in ("input_ids", "attention_mask")}
     phrases = _run(folder / "text.onnx", text)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused
-from radiograph.manifest import HeadSpec, ModelManifest
+from radiograph.manifest import GoldenSpec, HeadSpec, ModelManifest, VariantSpec
 from radiograph.repository.head_publishing import NewHead, publish_head
 from radiograph.repository.repository import Repository
 from radiograph.repository.version_files import digest_files, write_file
@@ -62,6 +62,28 @@ def test_the_next_version_is_the_base_with_the_new_head(
     with np.load(repository.folder(NAME, 2) / "golden.npz") as golden:
         assert set(golden.files) == {"image", "findings.logits"}
         assert (golden["findings.logits"] == LOGITS).all()
+
+
+def test_variants_of_the_base_are_left_out(repository: Repository, tmp_path: Path) -> None:
+    """Their golden outputs and their drift do not include the new head."""
+    stage = small_version.write_stage(tmp_path / "base")
+    arrays = {"image": np.zeros((2, 1, 4, 4), np.float32), "findings.logits": LOGITS + 1}
+    np.savez(stage / "golden.npz", **arrays)  # type: ignore[arg-type] # numpy's stub
+    write_file(stage / "trunk_int8.onnx", GRAPH)
+    write_file(stage / "golden_int8.npz", (stage / "golden.npz").read_bytes())
+    recorded = GoldenSpec(file="golden_int8.npz", tolerance=0.01)
+    variants = {"int8": VariantSpec(trunk="trunk_int8.onnx", golden=recorded, calibration="")}
+    plain = small_version.manifest_of(stage)
+    repository.publish(
+        NAME,
+        stage,
+        lambda number: plain(number).model_copy(update={"variants": variants}),
+        "stable",
+    )
+    publish_head(repository, NAME, new_head(tmp_path), alias="canary")
+    repository.verify(NAME, 2)
+    assert repository.load_manifest(NAME, 1).variants == variants
+    assert repository.load_manifest(NAME, 2).variants == {}
 
 
 def test_files_are_copied_not_linked_and_the_base_stays_as_it_was(

@@ -28,7 +28,8 @@ def decoded(heatmap: HeatmapEncoding = "png", **answers: object) -> dict[str, An
 def test_the_model_and_the_request_are_named() -> None:
     answer = decoded()
     assert answer["request_id"] == "id"
-    assert answer["model"] == {"name": "tiny", "version": 1, "digest": "0" * 64}
+    identity = {"name": "tiny", "version": 1, "digest": "0" * 64}
+    assert answer["model"] == {**identity, "variant": "float32"}
 
 
 def test_a_task_that_was_not_asked_for_is_absent_and_one_without_results_is_empty() -> None:

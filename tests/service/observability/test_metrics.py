@@ -130,6 +130,8 @@ def test_every_event_becomes_a_metric() -> None:
     assert samples(text, "g2d_shed_total") == [({"reason": "queue"}, 1.0)]
     assert samples(text, "g2d_decoder_replacements_total") == [({"reason": "crash"}, 1.0)]
     assert samples(text, "g2d_version_state") == [({**version, "state": "ready"}, 1.0)]
+    refused = ({**version, "variant": "int8"}, 1.0)
+    assert samples(text, "g2d_variants_refused_total") == [refused]
     assert samples(text, "g2d_alias_version") == [({"model": "tiny", "alias": "stable"}, 1.0)]
     for name in ("g2d_input_mean", "g2d_input_std", "g2d_out_of_domain_score"):
         assert samples(text, f"{name}_count") == [(version, 1.0)]

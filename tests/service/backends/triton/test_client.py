@@ -342,6 +342,7 @@ WRONG_SETTINGS = {
     "no time": {"triton_timeout_s": 0},
     "certificates without TLS": {"triton_ca_file": "ca.pem"},
     "a certificate without its key": {"triton_tls": True, "triton_certificate_file": "c.pem"},
+    "a variant that is not in Triton": {"variant": "int8"},
     "a file that is not there": {"triton_tls": True, "triton_ca_file": "/nowhere/ca.pem"},
 }
 
