@@ -4,4 +4,5 @@ heads --> activations        logits -> probabilities
       --> boxes              overlap, non-maximum suppression, bounds
       --> components         islands and holes of a mask on the model's grid
       --> mask_upsampling    map on the model's grid -> mask in source pixels
+      --> measurements       masks -> cardiothoracic ratio
 """

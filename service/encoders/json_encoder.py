@@ -16,10 +16,11 @@ from PIL import Image
 from pydantic_core import to_json
 
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.measurements import Measurement
 from radiograph.terminology import Code, has_side
 from service.decoding.decode import ImageFacts
 from service.encoders import coco_rle
-from service.inference.results import AnalysisResult, OutOfDistributionScore
+from service.inference.results import AnalysisResult, Notice, OutOfDistributionScore
 
 MEDIA_TYPE = "application/json"
 
@@ -63,7 +64,7 @@ def encode(
             "laterality": image.laterality,
         },
         "out_of_domain": _out_of_domain(result.out_of_domain),
-        "warnings": [{"code": item.code, "message": item.message} for item in result.warnings],
+        "warnings": [_notice(item) for item in result.warnings],
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
         **_tasks(result, heatmap, rle),
     }
@@ -77,6 +78,8 @@ def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding, rle: RleEncoding) -
         answers["findings"] = [_finding(item) for item in result.findings]
     if result.masks is not None:
         answers["masks"] = [_mask(item, result.image, rle) for item in result.masks]
+    if result.measurements is not None:
+        answers["measurements"] = [_measurement(item) for item in result.measurements]
     if result.detections is not None:
         answers["boxes"] = [_detection(item, result.image) for item in result.detections]
     if result.groundings is not None:
@@ -88,6 +91,10 @@ def _out_of_domain(score: OutOfDistributionScore | None) -> Json | None:
     if score is None:
         return None
     return {"score": score.score, "threshold": score.threshold, "outside": score.outside}
+
+
+def _notice(notice: Notice) -> Json:
+    return {"code": notice.code, "message": notice.message}
 
 
 def _code(code: Code | None) -> Json | None:
@@ -120,6 +127,16 @@ def _mask(mask: Mask, image: ImageFacts, rle: RleEncoding) -> Json:
         "area_px": mask.area_px,
         "area_mm2": mask.area_mm2,
         "box": mask.box,
+    }
+
+
+def _measurement(measurement: Measurement) -> Json:
+    return {
+        "name": measurement.name,
+        "code": _code(measurement.code),
+        "value": measurement.value,
+        "unit": measurement.unit,
+        "warnings": [_notice(Notice.of(text)) for text in measurement.warnings],
     }
 
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from radiograph.manifest import HeadSpec, ModelManifest, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.measurements import Measurement, measure
 from radiograph.readers.read import UNKNOWN
 from service.backends.base import Backend, FloatArray
 from service.deadline import Deadline
@@ -223,6 +224,7 @@ class Analysis:
             out_of_domain=score,
             timings_ms={**timings, "total": (end - inferred.started) * 1e3},
             preview=decoded.preview,
+            measurements=_measurements(answers.get(Task.SEGMENT), decoded),
             **{_FIELDS[task]: tuple(items) for task, items in answers.items()},
         )
 
@@ -268,6 +270,16 @@ _FIELDS = {
     Task.DETECT: "detections",
     Task.GROUND: "groundings",
 }
+
+
+def _measurements(
+    masks: Sequence[Mask] | None, decoded: DecodedImage
+) -> tuple[Measurement, ...] | None:
+    """Measure the masks; None if none were requested."""
+    if masks is None:
+        return None
+    image = decoded.image
+    return measure(masks, decoded.geometry, image.laterality, image.view_position)
 
 
 def _postprocess(

@@ -3,7 +3,6 @@
 global features --Mahalanobis distance / sqrt(D)--> score --above the threshold--> warning
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,6 @@ from radiograph.manifest import OutOfDomainSpec
 from service.backends.base import FloatArray
 from service.backends.golden import read_arrays
 from service.inference.results import Notice, OutOfDistributionScore
-
-_CODED_WARNING = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def notices(warnings: Sequence[str], score: OutOfDistributionScore | None) -> tu
         warnings: warnings of the reader, each `code: message` or a message alone.
         score: the image's distance from the training images, or None if it is not known.
     """
-    found = [_notice(text) for text in warnings]
+    found = [Notice.of(text) for text in warnings]
     if score is not None and score.outside:
         message = (
             f"The image is unlike the chest radiographs that the model was trained on (score "
@@ -85,8 +82,3 @@ def notices(warnings: Sequence[str], score: OutOfDistributionScore | None) -> tu
         )
         found.append(Notice("out_of_domain", message))
     return tuple(found)
-
-
-def _notice(text: str) -> Notice:
-    coded = _CODED_WARNING.fullmatch(text)
-    return Notice(coded[1], coded[2]) if coded else Notice("image", text)

@@ -3,6 +3,7 @@
 `Analysis` makes it and the encoders read it. Coordinates are source pixels.
 """
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 
 from radiograph.manifest import Precision
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.measurements import Measurement
 from radiograph.preprocess import PreprocessSpec
 from service.decoding.decode import ImageFacts
+
+_CODED_WARNING = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class Notice:
     code: str
     message: str
 
+    @classmethod
+    def of(cls, text: str) -> "Notice":
+        """Read `code: message`; a message alone has the code `image`."""
+        coded = _CODED_WARNING.fullmatch(text)
+        return cls(coded[1], coded[2]) if coded else cls("image", text)
+
 
 @dataclass(frozen=True)
 class OutOfDistributionScore:
@@ -79,6 +89,7 @@ class AnalysisResult:
         preview: the whole radiograph to draw on, h x w, uint8, 0 black; or None.
         findings: classified labels.
         masks: segmented structures.
+        measurements: numbers that are measured in the masks; None without `masks`.
         detections: boxes, best first.
         groundings: one for each phrase, in the order of the request.
     """
@@ -92,5 +103,6 @@ class AnalysisResult:
     preview: NDArray[np.uint8] | None = None
     findings: tuple[Finding, ...] | None = None
     masks: tuple[Mask, ...] | None = None
+    measurements: tuple[Measurement, ...] | None = None
     detections: tuple[Detection, ...] | None = None
     groundings: tuple[Grounding, ...] | None = None

@@ -30,12 +30,14 @@ NEVER_GATES = frozenset(
         "ece",
         "ece, equal mass",
         "dice, where present",
+        "absolute error",
+        "bias",
     }
 )
 """Metrics that never refuse a publication.
 
-Those at a threshold change with the rule that chose it, a calibration error is better if it is
-lower, and a Dice of fewer images repeats the Dice of all.
+Those at a threshold change with the rule that chose it, a calibration error and the error of a
+measurement are better if they are lower, and a Dice of fewer images repeats the Dice of all.
 """
 
 

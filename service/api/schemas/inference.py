@@ -248,6 +248,16 @@ class MaskAnswer(StrictModel):
     box: Box | None
 
 
+class MeasurementAnswer(StrictModel):
+    """One number that is measured in the masks."""
+
+    name: str = Field(examples=["Cardiothoracic ratio"])
+    code: Code | None
+    value: float
+    unit: str = Field(description="Unit in UCUM; `1` for a ratio.", examples=["1"])
+    warnings: list[WarningNote] = Field(description="Reasons for caution with this value.")
+
+
 class BoxAnswer(StrictModel):
     """One detection."""
 
@@ -303,9 +313,12 @@ class ClassifyAnswer(Answer):
 
 
 class SegmentAnswer(Answer):
-    """Masks of structures and findings."""
+    """Masks of structures and findings, and what is measured in them."""
 
     masks: list[MaskAnswer]
+    measurements: list[MeasurementAnswer] = Field(
+        description="Measurements that the masks, the view and the orientation allow."
+    )
 
 
 class DetectAnswer(Answer):
@@ -325,5 +338,6 @@ class AnalyzeAnswer(Answer):
 
     findings: list[FindingAnswer] | None = None
     masks: list[MaskAnswer] | None = None
+    measurements: list[MeasurementAnswer] | None = None
     boxes: list[BoxAnswer] | None = None
     phrases: list[PhraseAnswer] | None = None

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.measurements import Measurement
 from radiograph.terminology import Code
 from service.encoders.json_encoder import HeatmapEncoding, encode
 from service.inference.results import Notice, OutOfDistributionScore
@@ -61,6 +62,20 @@ def test_a_mask_is_run_lengths_of_the_source_size() -> None:
         "counts": [1, 1, 1, 3],
     }
     assert (found["area_px"], found["area_mm2"], found["box"]) == (4, 2.5, [0, 0, 2, 3])
+
+
+def test_a_measurement_has_its_unit_and_its_own_warnings() -> None:
+    ratio = Measurement("Ratio", None, 0.5, "1", ("cut_off: a lung reaches the edge",))
+    assert decoded(masks=(), measurements=(ratio,))["measurements"] == [
+        {
+            "name": "Ratio",
+            "code": None,
+            "value": 0.5,
+            "unit": "1",
+            "warnings": [{"code": "cut_off", "message": "a lung reaches the edge"}],
+        }
+    ]
+    assert "measurements" not in decoded(findings=())
 
 
 def test_a_detection_has_its_score_and_box() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from radiograph.errors import MalformedInput
-from radiograph.manifest import Task
+from radiograph.manifest import HeadSpec, Label, Task
 from radiograph.readers.read import DICOM
 from radiograph.repository.repository import Repository
 from service.backends.ort.backend import OrtBackend
@@ -22,6 +22,7 @@ from service.scheduling.admission import Admission
 from service.scheduling.dynamic_batching import DynamicBatcher
 from service.settings import BatchingSettings, LimitSettings
 from tests.builders.files import sample_files
+from tests.builders.models import tiny_version
 from tests.builders.service.ort_graphs import graph_cache
 
 REQUEST = AnalysisRequest(phrases=("bright",))
@@ -41,9 +42,14 @@ class Statistics(NullObserver):
         self.outputs.append(dict(values))
 
 
-def analysis_of(root: Path, batcher: DynamicBatcher | None = None) -> Analysis:
+def analysis_of(
+    root: Path,
+    batcher: DynamicBatcher | None = None,
+    more_heads: Mapping[str, HeadSpec] | None = None,
+) -> Analysis:
     repository = Repository(root)
     folder, manifest = repository.folder("tiny", 1), repository.load_manifest("tiny", 1)
+    manifest = manifest.model_copy(update={"heads": {**manifest.heads, **(more_heads or {})}})
     backend = OrtBackend(folder, manifest, graph_cache())
     identity = ModelIdentity("tiny", 1, "0" * 64)
     return Analysis(identity, manifest, folder, backend, LimitSettings(), batcher)
@@ -92,6 +98,30 @@ def test_a_task_that_was_not_asked_for_is_absent(
     result = analysis.run_here(AnalysisRequest((Task.CLASSIFY,)), rectangle_dicom)
     assert result.findings is not None
     assert (result.masks, result.detections, result.groundings) == (None, None, None)
+    assert result.measurements is None
+
+
+@pytest.mark.parametrize(
+    ("view", "warnings"), [("PA", ["cut_off"]), ("AP", ["view_not_pa", "cut_off"])]
+)
+def test_the_heart_is_measured_against_the_lungs(
+    tiny_models: Path, view: str, warnings: list[str]
+) -> None:
+    """The left lung and the heart are what is bright; the right lung is the rest of the image."""
+    bright = sample_files.bright_rectangle(160, 120, (30, 40, 90, 80))
+    heart = tiny_version.HEADS["anatomy"].model_copy(
+        update={"labels": (Label(name="Heart"), Label(name="Elsewhere"))}
+    )
+    analysis = analysis_of(tiny_models, more_heads={"heart": heart})
+    request = AnalysisRequest((Task.SEGMENT,))
+    result = analysis.run_here(request, sample_files.dicom_file(bright, ViewPosition=view))
+    assert result.measurements is not None
+    (ratio,) = result.measurements
+    assert ratio.value == pytest.approx(60 / 120, abs=0.05)
+    assert [warning.partition(":")[0] for warning in ratio.warnings] == warnings
+    lateral = sample_files.dicom_file(bright, ViewPosition="LL")
+    assert analysis.run_here(request, lateral).measurements == ()
+    analysis.close()
 
 
 def test_a_task_that_finds_nothing_is_empty(analysis: Analysis) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
 from training.data.rows.masks import LUNGS
+from training.evaluation.evaluators.cardiothoracic import RatioFigures
 from training.evaluation.evaluators.estimates import ImageMean, Quantity, point_estimate
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import dice, mask_iou
@@ -22,11 +23,13 @@ class SegmentationEvaluator:
 
     `dice` and `iou` count every annotated image; an image without the structure counts as 1 or 0
     (see `training.metrics.overlap`). `dice, where present` counts the images that show the
-    structure; it is reported if not all do.
+    structure; it is reported if not all do. The cardiothoracic ratio has figures of its own.
     """
 
     def __init__(self, head: EvaluatedHead, data: str) -> None:
         """Args: head: calibrated head of the masks; data: name of the data set."""
+        self._served = {label.name for label in head.spec.labels if not label.withheld}
+        self._ratio = RatioFigures(data)
         self._head = head.with_withheld
         self._data = data
         self._means: dict[tuple[str, str], ImageMean] = {}
@@ -40,6 +43,7 @@ class SegmentationEvaluator:
         raw = self._head.outputs(prediction)
         answers = heads.segment(self._head.spec, raw, prediction.geometry, None)
         predicted = {answer.name: answer.mask for answer in answers}
+        self._ratio.add(prediction, {a.name: a.box for a in answers if a.name in self._served})
         pairs = {n: (predicted[n], true_masks[n]) for n in predicted if n in true_masks}
         if set(LUNGS) <= set(pairs):
             left, right = (pairs[name] for name in LUNGS)
@@ -70,6 +74,7 @@ class SegmentationEvaluator:
         for label, values in self._published.items():
             value = mean_of_batches(values, self._head.model.config.batch_size)
             yield point_estimate(value, len(values), self._quantity(label, "dice" + SUFFIX))
+        yield from self._ratio.metrics()
 
     def _quantity(self, label: str, metric: str) -> Quantity:
         return Quantity(self._data, Task.SEGMENT, label, metric)
