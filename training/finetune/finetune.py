@@ -127,12 +127,17 @@ class FinetuneTask:
         radiographs = load_batch(self.cache, rows, labels, augmentation, generator)
         samples = [self.cache.samples[i] for i in rows]
         regions = region_targets(samples, radiographs, phrases, config.preprocess.size_px // 4)
-        labelled = HeadsBatch(radiographs, self._tokens([p.text for p in phrases]), regions)
+        heads = self.module.trained_heads.items()
+        targets = {name: head.targets(radiographs) for name, head in heads}
+        labelled = HeadsBatch(
+            radiographs, self._tokens([p.text for p in phrases]), regions, targets
+        )
         reports = [(n, r) for n, i in enumerate(own) if config.aligns and (r := drawn[i])]
         tokens = self._tokens([r.text for _, r in reports])
         ids = text_ids([r for _, r in reports])
         encoded = self._encoded.select(rows) if self._encoded else None
-        return FinetuneBatch(labelled, ReportBatch([n for n, _ in reports], tokens, ids), encoded)
+        positions = torch.tensor([n for n, _ in reports], dtype=torch.long)
+        return FinetuneBatch(labelled, ReportBatch(positions, tokens, ids), encoded)
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         if not texts:

@@ -29,12 +29,12 @@ class ReportBatch:
     """The reports of a batch.
 
     Attributes:
-        rows: positions in the batch of the images that have a report.
+        rows: R int64, positions in the batch of the images that have a report.
         tokens: tokens of their R reports.
         ids: R int64, equal for reports that say the same.
     """
 
-    rows: list[int]
+    rows: Tensor
     tokens: Tokens
     ids: Tensor
 

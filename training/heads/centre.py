@@ -9,7 +9,7 @@ from training.config.finetune import FinetuneConfig
 from training.data.batches.collate import Batch
 from training.heads.detector import DetectorHead
 from training.heads.layers import conv_block, with_bias
-from training.losses.centre_detection import detection_loss, make_targets
+from training.losses.centre_detection import BoxTargets, detection_loss, make_targets
 from training.model.g2d import G2D
 
 
@@ -55,9 +55,17 @@ class CentreHead(DetectorHead):
         distances = self.edges(hidden).sigmoid().unflatten(1, (-1, 4))  # B x 4K -> B x K x 4
         return {"logits": self.score(hidden), "distances": distances}
 
-    def box_losses(self, inputs: Sequence[Tensor], truth: Batch) -> dict[str, Tensor]:
+    def targets(self, truth: Batch) -> BoxTargets:
+        """Return the targets on the grid of stride 8."""
+        height, width = (side // 8 for side in truth.images.shape[-2:])
+        return make_targets(truth.boxes, truth.boxes_known, height, width)
+
+    def box_losses(
+        self,
+        inputs: Sequence[Tensor],
+        targets: BoxTargets,
+        known: Tensor,  # noqa: ARG002 - part of the targets
+    ) -> dict[str, Tensor]:
         """Return the losses `centres` and `edges`."""
         answer = self(*inputs)
-        height, width = answer["logits"].shape[-2:]
-        targets = make_targets(truth.boxes, truth.boxes_known, height, width)
         return detection_loss(answer["logits"], answer["distances"], targets)

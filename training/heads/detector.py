@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -37,16 +37,24 @@ class DetectorHead(TrainableHead):
 
     def losses(self, features: Mapping[str, Tensor], batch: HeadsBatch) -> dict[str, Tensor]:
         """Return the weighted losses of the detector."""
-        losses = self.box_losses(self.select(features), batch.radiographs)
+        targets, known = batch.targets[self.name], batch.radiographs.boxes_known
+        losses = self.box_losses(self.select(features), targets, known)
         return {name: LOSS_WEIGHT * value for name, value in losses.items()}
 
     @abstractmethod
-    def box_losses(self, inputs: Sequence[Tensor], truth: Batch) -> dict[str, Tensor]:
+    def targets(self, truth: Batch) -> Any:
+        """Return the targets of the boxes on the maps of the head."""
+
+    @abstractmethod
+    def box_losses(
+        self, inputs: Sequence[Tensor], targets: Any, known: Tensor
+    ) -> dict[str, Tensor]:
         """Return the losses by name, before weighting.
 
         Args:
             inputs: features that the head reads, in the order of `inputs`.
-            truth: boxes of each image and label, and whether they are known.
+            targets: targets from `targets`, on the device.
+            known: B x K bool, True if all boxes of the label are known.
         """
 
 

@@ -7,7 +7,7 @@ features + HeadsBatch -> TrainableHead.losses -> named losses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
@@ -31,11 +31,13 @@ class HeadsBatch:
         radiographs: augmented images and everything that is known about them.
         phrases: tokens of P phrases; none if no head reads phrases.
         regions: location of each phrase in each image.
+        targets: name of a head -> its `targets`, for heads that have any.
     """
 
     radiographs: Batch
     phrases: Tokens
     regions: RegionTargets
+    targets: dict[str, Any]
 
 
 class Head(nn.Module):
@@ -115,6 +117,16 @@ class TrainableHead(Head, ABC):
             config: configuration of the run.
             g2d: model whose features the head reads.
         """
+
+    def targets(self, truth: Batch) -> Any:  # noqa: ARG002 - for subclasses
+        """Return what the head learns from a batch, beyond what the batch holds; None if nothing.
+
+        It is computed on the CPU while the batch is loaded, and moved to the device with it.
+
+        Args:
+            truth: images and everything that is known about them, on the CPU.
+        """
+        return None
 
     @abstractmethod
     def losses(self, features: Mapping[str, Tensor], batch: HeadsBatch) -> dict[str, Tensor]:

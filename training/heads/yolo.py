@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from training.data.batches.collate import Batch
 from training.heads.detector import EncoderDetector
-from training.losses.yolo import PRIORS, Priors, yolo_loss, yolo_targets
+from training.losses.yolo import PRIORS, Priors, YoloTargets, yolo_loss, yolo_targets
 
 MAX_LOG_GROWTH = 6.0
 """Largest logarithm of a side over the side of its prior: ten images for the smallest prior."""
@@ -73,12 +73,17 @@ class YoloHead(EncoderDetector):
         """Return `logits` B x K x N and `boxes` B x N x 4 in sides of the image, 0 to 1."""
         return decode(self.maps(encoder_8, encoder_16, encoder_32))
 
-    def box_losses(self, inputs: Sequence[Tensor], truth: Batch) -> dict[str, Tensor]:
+    def targets(self, truth: Batch) -> list[YoloTargets]:
+        """Return the targets of the maps of strides 8, 16 and 32."""
+        height, width = truth.images.shape[-2:]
+        shapes = [(height // stride, width // stride) for stride in (8, 16, 32)]
+        return yolo_targets(truth.boxes, truth.boxes_known, shapes)
+
+    def box_losses(
+        self, inputs: Sequence[Tensor], targets: list[YoloTargets], known: Tensor
+    ) -> dict[str, Tensor]:
         """Return the losses `coordinates`, `objectness` and `classes`."""
-        maps = self.maps(*inputs)
-        shapes = [(level.shape[3], level.shape[4]) for level in maps]
-        targets = yolo_targets(truth.boxes, truth.boxes_known, shapes)
-        return yolo_loss(maps, targets, truth.boxes_known)
+        return yolo_loss(self.maps(*inputs), targets, known)
 
 
 def decode(maps: Sequence[Tensor], priors: Sequence[Priors] = PRIORS) -> dict[str, Tensor]:

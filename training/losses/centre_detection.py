@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss
+
+from training.losses.box_overlap import giou_losses
 
 L1_WEIGHT = 4
 """Factor of the mean absolute error of the four edges, which makes it their sum."""
@@ -39,7 +40,7 @@ class BoxTargets:
 def make_targets(
     boxes: list[dict[int, Tensor]], known: Tensor, height: int, width: int
 ) -> BoxTargets:
-    """Return the targets on an h x w grid.
+    """Return the targets on an h x w grid, on the CPU: they are filled box by box.
 
     Args:
         boxes: for each image, label -> M x 4 boxes in sides of the image.
@@ -63,9 +64,8 @@ def make_targets(
                 centres[image, label] = torch.maximum(centres[image, label], bump)
                 near = bump > POSITIVE_FROM
                 positive[image, label] |= near
-                edges[image, label, :, near] = box.view(4, 1).cpu()
-    device = known.device
-    return BoxTargets(centres.to(device), edges.to(device), positive.to(device), known)
+                edges[image, label, :, near] = box.view(4, 1)
+    return BoxTargets(centres, edges, positive, known)
 
 
 def detection_loss(logits: Tensor, distances: Tensor, targets: BoxTargets) -> dict[str, Tensor]:
@@ -77,7 +77,7 @@ def detection_loss(logits: Tensor, distances: Tensor, targets: BoxTargets) -> di
         targets: targets from `make_targets`.
 
     Returns:
-        `centres` (penalty-reduced focal loss of CenterNet) and `edges` (see `edge_loss`).
+        `centres` (penalty-reduced focal loss of CenterNet) and `edges` (mean of `edge_losses`).
     """
     logits = logits.float()
     probability = logits.sigmoid()
@@ -88,25 +88,24 @@ def detection_loss(logits: Tensor, distances: Tensor, targets: BoxTargets) -> di
     loss_of_rest = -((1 - targets.centres) ** 4) * probability**2 * F.logsigmoid(-logits)
     each = torch.where(hit, loss_of_hits, loss_of_rest) * known
     count = (hit & known).sum().clamp_min(1)
-    focal = each.sum() / count
-    positive = targets.positive & known
-    if not positive.any():
-        # A zero that still depends on the weights, so that every process has a gradient for them.
-        return {"centres": focal, "edges": distances.sum() * 0}
-    # B x K x 4 x h x w -> channels last -> M x 4
-    predicted = distances_to_boxes(distances.float()).movedim(2, -1)[positive]
-    desired = targets.boxes.movedim(2, -1)[positive]
-    return {"centres": focal, "edges": edge_loss(predicted, desired)}
+    # Weights in place of a selection, whose size the host would have to wait for.
+    positive = (targets.positive & known).float()
+    # B x K x 4 x h x w -> channels last
+    predicted = distances_to_boxes(distances.float()).movedim(2, -1)
+    edges = edge_losses(predicted, targets.boxes.movedim(2, -1)) * positive
+    return {
+        "centres": each.sum() / count,
+        "edges": edges.sum() / positive.sum().clamp_min(1),
+    }
 
 
-def edge_loss(predicted: Tensor, desired: Tensor) -> Tensor:
-    """Return L1 + (1 - GIoU), the mean over M pairs of boxes.
+def edge_losses(predicted: Tensor, desired: Tensor) -> Tensor:
+    """Return L1 + (1 - GIoU) of each pair of boxes.
 
     Args:
-        predicted, desired: M x 4, x0, y0, x1, y1 in sides of the image; M is at least 1.
+        predicted, desired: ... x 4, x0, y0, x1, y1 in sides of the image.
     """
-    giou_loss: Tensor = generalized_box_iou_loss(predicted, desired, reduction="mean")
-    return L1_WEIGHT * (predicted - desired).abs().mean() + giou_loss
+    return L1_WEIGHT * (predicted - desired).abs().mean(dim=-1) + giou_losses(predicted, desired)
 
 
 def distances_to_boxes(distances: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def yolo_targets(
     shapes: Sequence[tuple[int, int]],
     priors: Sequence[Priors] = PRIORS,
 ) -> list[YoloTargets]:
-    """Return the targets of every map.
+    """Return the targets of every map, on the CPU: they are filled box by box.
 
     Args:
         boxes: for each image, label -> M x 4 boxes in sides of the image.
@@ -75,18 +75,14 @@ def yolo_targets(
             _ignore_overlapping(targets, image, torch.tensor([box for _, box in drawn]), priors)
         for label, box in drawn:
             _assign(targets, image, label, box, priors)
-    # Assignment walks over single cells, so it runs on the host; only the result is moved.
-    return [
-        YoloTargets(*(t.to(known.device) for t in (x.positive, x.empty, x.boxes, x.labels)))
-        for x in targets
-    ]
+    return targets
 
 
 def _no_boxes(known: Tensor, priors: int, shape: tuple[int, int]) -> YoloTargets:
     """Return targets without a box: empty in the images whose labels are all known."""
     batch, labels = known.shape
     cells = (batch, priors, *shape)
-    complete = known.cpu().all(dim=1).view(batch, 1, 1, 1)
+    complete = known.all(dim=1).view(batch, 1, 1, 1)
     return YoloTargets(
         positive=torch.zeros(cells, dtype=torch.bool),
         empty=complete.expand(cells).clone(),
@@ -186,14 +182,17 @@ def yolo_loss(
 
 
 def _map_loss(level: Tensor, target: YoloTargets, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sums over one map: coordinates, objectness and classes."""
-    at = target.positive
-    # Channels last, then only the M positive priors: M x (5 + K), M x 4 and M x K.
-    predicted, boxes = level.movedim(2, -1)[at], target.boxes.movedim(2, -1)[at]
-    labels, image = target.labels.movedim(2, -1)[at], at.nonzero()[:, 0]
-    place = F.binary_cross_entropy_with_logits(predicted[:, :2], boxes[:, :2], reduction="sum")
-    growth = F.mse_loss(predicted[:, 2:4], boxes[:, 2:], reduction="sum")
-    full = F.softplus(-predicted[:, 4]).sum()  # -log sigmoid of the objectness
-    empty = F.softplus(level[:, :, 4][target.empty]).sum()
-    classes = F.binary_cross_entropy_with_logits(predicted[:, 5:], labels, reduction="none")
-    return place + growth, full + EMPTY_WEIGHT * empty, (classes * known[image]).sum()
+    """Return the sums over one map: coordinates, objectness and classes.
+
+    Weights take the place of a selection, whose size the host would have to wait for.
+    """
+    boxes, labels, at = target.boxes, target.labels, target.positive.float()  # B x A x h x w
+    place = F.binary_cross_entropy_with_logits(level[:, :, :2], boxes[:, :, :2], reduction="none")
+    growth = F.mse_loss(level[:, :, 2:4], boxes[:, :, 2:], reduction="none")
+    objectness = level[:, :, 4]
+    full = F.softplus(-objectness) * at  # -log sigmoid of the objectness
+    empty = F.softplus(objectness) * target.empty
+    classes = F.binary_cross_entropy_with_logits(level[:, :, 5:], labels, reduction="none")
+    weight = at.unsqueeze(2) * known[:, None, :, None, None]  # B x A x K x h x w
+    coordinates = torch.sum((place + growth).sum(dim=2) * at)
+    return coordinates, full.sum() + EMPTY_WEIGHT * empty.sum(), torch.sum(classes * weight)

@@ -38,8 +38,8 @@ class Drawn:
     boxes: Tensor
     features: dict[str, Tensor]
 
-    def batch(self, rows: list[int]) -> tuple[dict[str, Tensor], HeadsBatch]:
-        """Return the maps and the targets of some of the images, with one label."""
+    def batch(self, head: TrainableHead, rows: list[int]) -> tuple[dict[str, Tensor], HeadsBatch]:
+        """Return the maps and the targets of a head for some of the images, with one label."""
         count, nothing = len(rows), torch.zeros(len(rows), 0)
         radiographs = Batch(
             images=self.images[rows],
@@ -55,7 +55,8 @@ class Drawn:
             drawn=[{}] * count,
         )
         maps = {name: level[rows] for name, level in self.features.items()}
-        return maps, HeadsBatch(radiographs, NO_TOKENS, NO_REGIONS)
+        targets = {head.name: head.targets(radiographs)}
+        return maps, HeadsBatch(radiographs, NO_TOKENS, NO_REGIONS, targets)
 
 
 def draw(count: int, seed: int) -> Drawn:
@@ -86,7 +87,7 @@ def train(head: TrainableHead, drawn: Drawn, steps: int, lr: float = 2e-3) -> No
     head.train()
     for step in range(steps):
         rows = [(16 * step + n) % len(drawn.images) for n in range(16)]
-        losses = head.losses(*drawn.batch(rows))
+        losses = head.losses(*drawn.batch(head, rows))
         optimiser.zero_grad()
         sum(losses.values(), torch.zeros(())).backward()
         for group in optimiser.param_groups:
@@ -99,7 +100,7 @@ def train(head: TrainableHead, drawn: Drawn, steps: int, lr: float = 2e-3) -> No
 def precision(head: TrainableHead, drawn: Drawn) -> float:
     """Return the average precision at IoU 0.5, through `radiograph.postprocess.heads`."""
     rows = list(range(len(drawn.images)))
-    features, _ = drawn.batch(rows)
+    features, _ = drawn.batch(head, rows)
     answer = {name: value.numpy() for name, value in head(*features.values()).items()}
     spec = HeadSpec.model_validate(
         {"kind": "detect", "file": "x", "inputs": (), "form": "candidates"}

@@ -40,7 +40,7 @@ def test_a_few_steps_find_rectangles_in_images_never_seen(
 
 @pytest.mark.parametrize("head", heads(), ids=["yolov3", "fcos"])
 def test_every_part_of_a_head_gets_a_gradient(seen: Drawn, head: EncoderDetector) -> None:
-    features, batch = seen.batch(list(range(8)))
+    features, batch = seen.batch(head, list(range(8)))
     losses = head.train().losses(features, batch)
     sum(losses.values(), torch.zeros(())).backward()
     for name, weight in head.named_parameters():
@@ -53,7 +53,7 @@ def test_every_part_of_a_head_gets_a_gradient(seen: Drawn, head: EncoderDetector
 def test_what_a_head_answers_does_not_depend_on_its_mode(
     seen: Drawn, head: EncoderDetector
 ) -> None:
-    features, _ = seen.batch([0, 1])
+    features, _ = seen.batch(head, [0, 1])
     answers = [head.train(mode)(*features.values()) for mode in (True, False)]
     for answer in answers:
         assert answer["logits"].shape[:2] == (2, 1)

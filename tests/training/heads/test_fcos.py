@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models.detection.fcos import FCOS
 
-from training.heads.fcos import FcosHead, FcosMaps, mean_logit
+from training.heads.fcos import FcosHead, FcosMaps, FcosTargets, fcos_targets, mean_logit
 
 SIDES = (8, 4, 2)
 """Of the maps of a 64 px image."""
@@ -31,6 +32,36 @@ def changed(maps: FcosMaps, cell: int, distances: list[float]) -> FcosMaps:
     reach = torch.zeros_like(maps.distances)
     reach[:, cell] = torch.tensor(distances)
     return FcosMaps(maps.scores, reach, maps.centreness, maps.cells, maps.each, maps.size_px)
+
+
+def targets_of(boxes: dict[int, Tensor]) -> FcosTargets:
+    """Targets of one image of 64 px."""
+    return fcos_targets([boxes], (64, 64), FcosHead.center_sampling_radius)
+
+
+def test_losses_are_those_of_torchvision(head: FcosHead) -> None:
+    maps = head.maps(*features(2))
+    boxes = [{0: torch.tensor([[0.2, 0.2, 0.6, 0.7], [0.1, 0.5, 0.3, 0.9]])}, {1: torch.rand(0, 4)}]
+    boxes[1][0] = torch.tensor([[0.0, 0.1, 0.9, 0.95]])
+    theirs = [
+        {
+            "boxes": torch.cat(list(of_label.values())) * 64,
+            "labels": torch.zeros(sum(map(len, of_label.values())), dtype=torch.long),
+        }
+        for of_label in boxes
+    ]
+    outputs = {
+        "cls_logits": maps.scores,
+        "bbox_regression": maps.distances,
+        "bbox_ctrness": maps.centreness,
+    }
+    cells = [maps.cells.float()] * 2
+    expected = FCOS.compute_loss(head, theirs, outputs, cells, list(maps.each))
+    targets = fcos_targets(boxes, (64, 64), head.center_sampling_radius)
+    found = head.losses_of(maps, targets, torch.ones(2, 2, dtype=torch.bool))
+    assert (targets.labels >= 0).sum() > 10
+    for one, other in zip(found.values(), expected.values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_cells_are_those_of_all_levels_row_by_row(head: FcosHead) -> None:
@@ -77,7 +108,7 @@ def test_an_extreme_score_is_finite(one: float, other: float, logit: float) -> N
 
 def test_an_image_without_a_box_teaches_that_every_cell_is_empty(head: FcosHead) -> None:
     maps = head.maps(*features(1))
-    losses = head.losses_of(maps, [{}], torch.ones(1, 2, dtype=torch.bool))
+    losses = head.losses_of(maps, targets_of({}), torch.ones(1, 2, dtype=torch.bool))
     assert set(losses) == {"classification", "edges", "centreness"}
     p = maps.scores.sigmoid()
     expected = (0.75 * p**2 * -torch.log1p(-p)).sum().item()
@@ -89,7 +120,7 @@ def test_a_label_that_is_not_known_costs_nothing(head: FcosHead) -> None:
     known = torch.tensor([[True, False]])
     maps = head.maps(*features(1))
     maps.scores.retain_grad()
-    losses = head.losses_of(maps, [{0: torch.tensor([[0.2, 0.2, 0.6, 0.7]])}], known)
+    losses = head.losses_of(maps, targets_of({0: torch.tensor([[0.2, 0.2, 0.6, 0.7]])}), known)
     sum(losses.values(), torch.zeros(())).backward()
     assert maps.scores.grad is not None
     assert maps.scores.grad[..., 1].abs().max() == 0
@@ -100,7 +131,7 @@ def test_cells_near_the_centre_of_a_box_learn_its_edges(head: FcosHead) -> None:
     maps = head.maps(*features(1))
     maps.distances.retain_grad()
     box = torch.tensor([[16, 16, 40, 32]]) / 64  # centre 28, 24: the cells' centres 20, 28, 36 ...
-    losses = head.losses_of(maps, [{0: box}], torch.ones(1, 2, dtype=torch.bool))
+    losses = head.losses_of(maps, targets_of({0: box}), torch.ones(1, 2, dtype=torch.bool))
     losses["edges"].backward()
     assert maps.distances.grad is not None
     learnt = maps.distances.grad[0].abs().sum(dim=1).nonzero().flatten().tolist()
@@ -113,7 +144,7 @@ def test_exact_distances_cost_only_their_unsure_scores(head: FcosHead) -> None:
     box = torch.tensor([[16.0, 16.0, 24.0, 24.0]])  # one cell, whose centre is the box's
     reach = torch.full_like(maps.distances, 0.5)
     exact = FcosMaps(maps.scores, reach, maps.centreness, maps.cells, maps.each, maps.size_px)
-    losses = head.losses_of(exact, [{0: box / 64}], torch.ones(1, 2, dtype=torch.bool))
+    losses = head.losses_of(exact, targets_of({0: box / 64}), torch.ones(1, 2, dtype=torch.bool))
     assert losses["edges"].item() == pytest.approx(0, abs=1e-5)
     centre = maps.centreness[0, 8 * 2 + 2, 0].item()
     assert losses["centreness"].item() == pytest.approx(math.log(1 + math.exp(-centre)), rel=1e-4)

@@ -1,6 +1,5 @@
 """A step of pre-training never asks the device for a value: the host would wait for it."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
@@ -8,50 +7,14 @@ from typing import Any, get_args
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.builders.training.no_waiting import Waited, no_waiting
 from tests.builders.training.tiny_objective import batch, config_of
 from training.config.augmentation import AugmentConfig, PaperAugmentConfig, ReleasedAugmentConfig
 from training.config.pretrain import SentenceConfig, Threshold
 from training.data.batches.augment import augment
 from training.model.text_encoder import Tokens
 from training.pretrain.objective import Pretraining, Statements
-
-aten = torch.ops.aten
-WAITING = {
-    aten._local_scalar_dense,  # item(), float(), bool(), int(), `if tensor`
-    aten.equal,
-    aten.nonzero,
-    aten.masked_select,
-    aten.unique_dim,
-    aten._unique2,
-}
-
-
-class _Waited(Exception):
-    """The host would have waited."""
-
-
-class _NoWaiting(TorchDispatchMode):
-    """Refuses operations whose result, or its shape, depends on values on the device."""
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        by_mask = func.overloadpacket in {aten.index, aten.index_put, aten.index_put_} and any(
-            isinstance(i, Tensor) and i.dtype == torch.bool for i in args[1]
-        )
-        if func.overloadpacket in WAITING or by_mask:
-            raise _Waited(str(func))
-        return func(*args, **(kwargs or {}))
-
-
-def _no_waiting() -> Any:
-    return _NoWaiting()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +29,7 @@ def _no_waiting() -> Any:
     ],
 )
 def test_waiting_is_noticed(wait: Any) -> None:
-    with pytest.raises(_Waited), _no_waiting():
+    with pytest.raises(Waited), no_waiting():
         wait(torch.rand(3, 3))
 
 
@@ -90,7 +53,7 @@ def test_forward_and_backward_do_not_wait(
     config = config_of(text_encoder, **changes)
     module = Pretraining(config)
     images, tokens, ids = batch(config)
-    with _no_waiting():
+    with no_waiting():
         module(images, tokens, ids if with_ids else None, 3)["total"].backward()
 
 
@@ -99,7 +62,7 @@ def test_statements_do_not_wait(text_encoder: Path) -> None:
     module = Pretraining(config)
     images, tokens, ids = batch(config)
     statements = Statements(tokens, torch.tensor([[1, -1, 0, 1]] * 4, dtype=torch.int8))
-    with _no_waiting():
+    with no_waiting():
         module(images, tokens, ids, 3, statements)["total"].backward()
 
 
@@ -130,5 +93,5 @@ def test_a_copy_to_the_host_is_noticed(copy: Any) -> None:
 def test_what_is_done_to_the_images_does_not_wait(config: Any) -> None:
     """All but the inverse of the maps, which stay on the CPU whatever the device."""
     generator = torch.Generator().manual_seed(0)
-    with _no_waiting():
+    with no_waiting():
         augment(torch.rand(3, 1, 32, 32), None, config, generator)

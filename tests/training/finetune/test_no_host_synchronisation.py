@@ -1,0 +1,48 @@
+"""A step of fine-tuning never asks the device for a value: the host would wait for it."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+
+from tests.builders.training import tiny_runs
+from tests.builders.training.no_waiting import no_waiting
+from training.config.engine import EngineConfig
+from training.config.finetune import Detector, FinetuneConfig
+from training.data.cache.cache import open_cache
+from training.engine.checkpoint import Plan
+from training.engine.distributed import launch
+from training.engine.history import History
+from training.engine.optimiser import set_up
+from training.engine.trainer import Trainer, batches_from
+from training.finetune.finetune import FinetuneTask
+
+
+def _config(text: Path, folder: Path, detector: Detector) -> FinetuneConfig:
+    whole = tiny_runs.finetune_config(folder, tiny_runs.model_config(text))
+    engine = EngineConfig(accelerator="cpu", workers=0)
+    return whole.model_copy(update={"detector": detector, "engine": engine})
+
+
+@pytest.mark.parametrize("detector", get_args(Detector))
+def test_a_step_with_every_head_clipping_and_the_history_does_not_wait(
+    text_encoder: Path, tmp_path: Path, detector: Detector
+) -> None:
+    config = _config(text_encoder, tmp_path / "data", detector)
+    task = FinetuneTask(config, open_cache(config.data, config.preprocess, tmp_path / "cache"))
+    assert set(task.module.trained_heads) == {"findings", "anatomy", "boxes", "regions"}
+    fabric = launch(config.engine, config.precision)
+    model, optimiser = set_up(fabric, task.module, config.optimiser, config.engine)
+    plan = Plan(tmp_path, 2, 100, seed=0, config="{}", rows=4)
+    trainer = Trainer(
+        fabric, model, optimiser, task, plan, config.optimiser, config.engine, selector=None
+    )
+    batches = iter(list(batches_from(fabric, task, plan, config.engine, 0)))  # loaded before
+    history = History(fabric, tmp_path, [], 4, scaled=False)
+    assert config.optimiser.clip_norm
+    with no_waiting():
+        for step in (0, 1):
+            trainer.step(step, batches, history)
+    history.write(2, 0.1)  # refuses losses that are not finite
+    assert all(torch.isfinite(weight).all() for weight in task.module.parameters())
