@@ -5,9 +5,10 @@
     batch of reports --their tokens from the memory maps--> trained layers
 
 The key is a digest of the frozen weights, the tokenizer, the reports and the longest length, so
-that states never belong to another model or text. A file is complete or absent: a build that was
-killed continues with the missing files. Processes share out the files, and then read all of them.
-Different padding rounds differently: states agree with those of a step to about 6e-7.
+that states never belong to another model or text. A run that is resumed has the frozen weights of
+its checkpoint, even if the files of the text encoder have changed. A file is complete or absent: a
+build that was killed continues with the missing files. Processes share out the files, and then read
+all of them. Different padding rounds differently: states agree with those of a step to about 6e-7.
 """
 
 import hashlib

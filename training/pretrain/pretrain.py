@@ -26,7 +26,7 @@ from training.data.rows.reader import Row
 from training.data.text.synthetic_reports import report, text_ids
 from training.data.text.token_lengths import token_counts
 from training.engine import trainer
-from training.engine.checkpoint import CHECKPOINT
+from training.engine.checkpoint import CHECKPOINT, read_checkpoint
 from training.engine.distributed import launch
 from training.engine.model_selection import ModelSelector
 from training.engine.seeding import batch_seed, rank_seed, seed_everything
@@ -242,7 +242,7 @@ def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     check_sources(config.model)
     fabric = launch(config.engine, config.precision)
     seed_everything(config.seed)
-    task = prepare_task(config, fabric, cache_folder)
+    task = prepare_task(config, fabric, cache_folder, out)
     if fabric.is_global_zero:
         write_silent(task.silent, out)
     trainer.train(config, fabric, task, out, task.selector(fabric))
@@ -259,8 +259,16 @@ def write_silent(rows: Sequence[Row], out: Path) -> None:
     print(f"left out, neither report nor known label: {len(rows)}, named in {out / SILENT}")
 
 
-def prepare_task(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> PretrainTask:
+def prepare_task(
+    config: PretrainConfig, fabric: Fabric, cache_folder: Path, out: Path
+) -> PretrainTask:
     """Build the task; the first process builds the cache while the others wait.
+
+    Args:
+        config: configuration of the run.
+        fabric: launched processes.
+        cache_folder: folder of preprocessed radiographs.
+        out: folder of the run, which may hold a checkpoint to resume from.
 
     Raises:
         RunRefused: the tables list fewer rows with a text than one step needs.
@@ -274,8 +282,23 @@ def prepare_task(config: PretrainConfig, fabric: Fabric, cache_folder: Path) -> 
         cache = open_cache(data, spec, cache_folder)
         task = PretrainTask(config, cache, cache_folder, module)
     if config.frozen_text_gb:
+        _restore_text_encoder(module, out)
         task.keep_frozen_text(fabric, cache_folder)
     return task
+
+
+def _restore_text_encoder(module: Pretraining, out: Path) -> None:
+    """Load the text encoder of the checkpoint from which a run resumes, if there is one.
+
+    The files that `model.text.name` stands for may have changed since the run began. What is kept
+    of the frozen layers has to be the output of the weights that the run goes on with.
+    """
+    if not (out / CHECKPOINT).is_file():
+        return
+    prefix, saved = "g2d.lm_model.", read_checkpoint(out / CHECKPOINT).weights
+    module.g2d.lm_model.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+    )
 
 
 def _has_text(row: Row) -> bool:

@@ -48,7 +48,7 @@ def run(
     """Run or resume a pre-training in this process."""
     fabric = launch(config.engine, config.precision)
     seeding.seed_everything(config.seed)
-    task = prepare_task(config, fabric, cache)
+    task = prepare_task(config, fabric, cache, out)
     if fixed:
         _fix(task.module)
     _deadly(task, kill_at)

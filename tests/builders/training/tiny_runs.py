@@ -126,6 +126,18 @@ def write_table(
             archive.addfile(member, io.BytesIO(data))
 
 
+def write_reports(root: Path, count: int) -> DataConfig:
+    """Write radiographs whose reports differ in words and length."""
+    name = "kermany_224"
+    files = {f"{name}/{i}.png": picture(i) for i in range(count)}
+    records = [
+        record(image, text="clear " * (i % 4) + f"finding {chr(97 + i)}", labels="normal")
+        for i, image in enumerate(files)
+    ]
+    write_table(root, name, records, files, tar=False)
+    return DataConfig(root=root, tables=(name,))
+
+
 def write_kermany(root: Path, count: int = 8, *, heart: bool = False) -> DataConfig:
     """Write radiographs with lung masks; half are normal, and one has the box of an opacity.
 

@@ -22,17 +22,26 @@ from training.engine.history import HISTORY, TIMES
 STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, noise=0)
 
 
-@pytest.fixture(scope="module")
-def config(text_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
-    """Six steps of eight rows sorted by length, with a checkpoint after every second step."""
+@pytest.fixture(scope="module", params=["computed", "kept"])
+def config(
+    request: pytest.FixtureRequest, text_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> PretrainConfig:
+    """Six steps of eight rows sorted by length, with a checkpoint after every second step.
+
+    With `kept`, the output of the frozen text layers is computed once.
+    """
+    kept, model = request.param == "kept", tiny_runs.model_config(text_encoder)
+    folder = tmp_path_factory.mktemp("tables")
+    text = model.text.model_copy(update={"frozen_dropout": not kept})
     return PretrainConfig(
         kind="pretrain",
         epochs=3,
         batch_size=8,
         checkpoint_every=2,
         preprocess=PreprocessSpec(size_px=tiny_runs.SIZE_PX),
-        data=tiny_runs.write_kermany(tmp_path_factory.mktemp("tables"), count=16),
-        model=tiny_runs.model_config(text_encoder),
+        data=tiny_runs.write_reports(folder, 16) if kept else tiny_runs.write_kermany(folder, 16),
+        model=model.model_copy(update={"text": text}),
+        frozen_text_gb=float(kept),
         same_text_is_positive=True,
         engine=EngineConfig(accelerator="cpu", bucket=2, log_every=1),
     )

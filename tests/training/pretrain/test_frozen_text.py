@@ -14,6 +14,7 @@ from training.config.engine import EngineConfig
 from training.config.model import TextConfig
 from training.config.pretrain import PretrainConfig
 from training.data.batches.sampler import MicroBatchIndex
+from training.engine.checkpoint import CHECKPOINT
 from training.engine.distributed import launch
 from training.model.text_encoder import TextEncoder, build_tokenizer, tokenize
 from training.pretrain import frozen_text
@@ -167,7 +168,8 @@ def _task(text: TextConfig, folder: Path, texts: tuple[str, ...]) -> PretrainTas
         "frozen_text_gb": 1,
     }
     whole = PretrainConfig.model_validate(config.model_dump() | changes)
-    return prepare_task(whole, launch(whole.engine, whole.precision), folder / "cache")
+    fabric = launch(whole.engine, whole.precision)
+    return prepare_task(whole, fabric, folder / "cache", folder / "run")
 
 
 def test_rows_without_a_report_are_refused(text: TextConfig, tmp_path: Path) -> None:
@@ -185,3 +187,26 @@ def test_a_task_has_the_losses_of_one_that_computes_every_layer(
     computed = task.losses(task.module, task.loader(1)(index), index)
     for name, value in computed.items():
         torch.testing.assert_close(kept[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_a_resumed_run_keeps_the_text_of_its_checkpoint_if_the_encoder_has_changed(
+    text: TextConfig, tmp_path: Path
+) -> None:
+    own = text.model_copy(update={"name": str(shutil.copytree(text.name, tmp_path / "bert"))})
+    first = _task(own, tmp_path, TEXTS)
+    changed = TextEncoder(own).bert
+    next(changed.encoder.layer[0].parameters()).data[0] += 1
+    changed.save_pretrained(own.name)
+    (tmp_path / "run").mkdir()
+    saved = {"model": first.module.state_dict(), "config": first.config.model_dump_json()}
+    torch.save(saved, tmp_path / "run" / CHECKPOINT)
+    resumed = _task(own, tmp_path, TEXTS)
+    (tmp_path / "run" / CHECKPOINT).unlink()
+    begun_again = _task(own, tmp_path, TEXTS)
+    states = [
+        task.kept_text.states(TEXTS).hidden
+        for task in (first, resumed, begun_again)
+        if task.kept_text
+    ]
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
