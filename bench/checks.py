@@ -33,13 +33,8 @@ class Check:
 def at_most(name: str, value: float, bound: float, unit: str, note: str = "") -> Check:
     """Check a value against an upper bound."""
     gap = " " if unit and unit != "%" else ""
-    return Check(
-        name,
-        f"at most {bound:g}{gap}{unit}",
-        f"{value:.2f}{gap}{unit}",
-        value <= bound,
-        note,
-    )
+    shown = f"{value:.1e}" if bound < 0.01 else f"{value:.2f}"
+    return Check(name, f"at most {bound:g}{gap}{unit}", f"{shown}{gap}{unit}", value <= bound, note)
 
 
 def at_least(name: str, value: float, bound: float, note: str = "") -> Check:

@@ -24,7 +24,7 @@ BEST = "bare runtime, best"
 """The one of `BARE` with the highest median rate."""
 
 TEMPLATE = Path(__file__).with_name("report.md")
-_HELD = {True: "held", False: "**not held**", None: "not measured"}
+HELD = {True: "held", False: "**not held**", None: "not measured"}
 
 
 def markdown(figures: dict[str, Any], plot: str | None) -> str:
@@ -119,7 +119,7 @@ def _spread(middle: float, low: float, high: float, digits: int) -> str:
 
 
 def _checks(checks: Sequence[dict[str, Any]]) -> str:
-    rows = [[c["name"], c["asked"], c["measured"], _HELD[c["held"]], c["note"]] for c in checks]
+    rows = [[c["name"], c["asked"], c["measured"], HELD[c["held"]], c["note"]] for c in checks]
     return table(["what", "asked", "measured", "", "how"], rows)
 
 

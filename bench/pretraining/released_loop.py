@@ -23,6 +23,12 @@ from training.data.cache.cache import Cache
 from training.losses.segmentation import released_alignment_loss
 from training.pretrain.objective import Pretraining
 
+_AUTOCAST = {
+    "32-true": torch.float32,
+    "bf16-mixed": torch.bfloat16,
+    "16-mixed": torch.float16,
+}
+"""Precision, as Lightning names it -> type of the products."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -36,19 +42,24 @@ class ReleasedLoop:
         tokenizer: PreTrainedTokenizerBase,
         batch_size: int,
         *,
-        bf16: bool,
+        precision: str,
     ) -> None:
         """Set up the optimiser and the augmentation.
 
         Args:
-            module: network to train.
+            module: network to train, on its device.
             cache: image-report pairs.
             tokenizer: tokenizer of the text encoder.
             batch_size: rows of a step.
-            bf16: use autocast to bfloat16.
+            precision: `32-true`, `bf16-mixed` or `16-mixed`.
         """
         self.module, self.cache, self.tokenizer = module, cache, tokenizer
-        self.batch_size, self.bf16 = batch_size, bf16
+        self.batch_size = batch_size
+        self._device = next(module.parameters()).device
+        self._autocast = _AUTOCAST[precision]
+        self._scaler = torch.amp.GradScaler(
+            self._device.type, enabled=self._autocast == torch.float16
+        )
         self.data_s = 0.0
         """Seconds spent on loading data so far."""
         trained = [p for p in module.parameters() if p.requires_grad]
@@ -68,11 +79,14 @@ class ReleasedLoop:
     def step(self) -> float:
         """Run one optimiser step and return the loss."""
         images, tokens = self._load()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        images, tokens = images.to(self._device), tokens.to(self._device)
+        half = self._autocast != torch.float32
+        with torch.autocast(self._device.type, self._autocast if half else None, enabled=half):
             loss = self._loss(images, tokens)
         self._optimiser.zero_grad()
-        loss.backward()
-        self._optimiser.step()
+        self._scaler.scale(loss).backward()
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
         return float(loss.item())
 
     def _rows(self) -> Iterator[list[int]]:
@@ -102,7 +116,7 @@ class ReleasedLoop:
         pooled = g2d.attnpool(g2d.proj_v(features[-1]))
         image, text = F.normalize(pooled.embedding, dim=1), self._report_embeddings(tokens)
         similarity = image @ text.T / 0.07  # B x B
-        target = torch.arange(len(images))
+        target = torch.arange(len(images), device=images.device)
         contrast = F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)
         mask = _host_mask(pooled.attention, images.shape[-1])
         total: Tensor = contrast + released_alignment_loss(logits, mask)
@@ -121,4 +135,5 @@ def _host_mask(attention: Tensor, side: int) -> Tensor:
     scores = F.interpolate(attention.detach().mean(dim=1, keepdim=True), (side, side))
     host = scores.float().cpu().numpy()
     level = np.quantile(host.reshape(len(host), -1), 0.85, axis=1)
-    return torch.from_numpy((host > level[:, None, None, None]).astype(np.float32))
+    mask = torch.from_numpy((host > level[:, None, None, None]).astype(np.float32))
+    return mask.to(attention.device)

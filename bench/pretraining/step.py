@@ -23,11 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from bench.pretraining.released_loop import ReleasedLoop
 from bench.pretraining.report_texts import declared_texts, table_texts
 from training.config.engine import EngineConfig
+from training.config.finetune import FinetuneConfig
 from training.config.model import EncoderConfig, ModelConfig, TextConfig
 from training.config.pretrain import PretrainConfig
 from training.config.run import DataConfig
@@ -77,8 +79,48 @@ class _Clock:
         return Round(images / seconds, cpu / images, data_s / seconds)
 
 
-class Ours:
-    """Our trainer, a few steps at a time."""
+class FewSteps:
+    """Our trainer on any task, a few steps at a time."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        task: trainer.Task,
+        config: PretrainConfig | FinetuneConfig,
+        folder: Path,
+    ) -> None:
+        """Set up a run.
+
+        Args:
+            fabric: launched process and its device.
+            task: data and losses.
+            config: configuration of the run.
+            folder: folder of the run.
+        """
+        self.fabric, self.config = fabric, config
+        self._task = task
+        self._plan = Plan(folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size)
+        model, optimiser = set_up(fabric, task.module, config.optimiser, config.engine)
+        self._trainer = trainer.Trainer(
+            fabric, model, optimiser, task, self._plan, config.optimiser, config.engine
+        )
+        self._done = 0
+
+    def round(self, steps: int) -> Round:
+        """Run a number of steps and return their speed."""
+        history = History(self.fabric, self._plan.folder, [], self.config.batch_size, scaled=False)
+        plan = replace(self._plan, steps=self._done + steps)
+        clock = _Clock()
+        reader = trainer.batches_from(self.fabric, self._task, plan, self.config.engine, self._done)
+        with closing(reader) as batches:
+            for step in range(self._done, plan.steps):
+                self._trainer.step(step, batches, history)
+        self._done = plan.steps
+        return clock.round(steps * self.config.batch_size, history.data_wait_s)
+
+
+class Ours(FewSteps):
+    """Our pre-training, with and without the kept output of the frozen text layers."""
 
     def __init__(self, config: PretrainConfig, cache: Cache, folder: Path) -> None:
         """Set up a run.
@@ -88,35 +130,21 @@ class Ours:
             cache: image-report pairs.
             folder: folder for the token lengths of the reports.
         """
-        self.config = config
-        self.fabric = launch(config.engine, config.precision)
+        fabric = launch(config.engine, config.precision)
         self.task = PretrainTask(config, cache, folder)
-        self.task.keep_frozen_text(self.fabric, folder)
-        self.kept_text = self.task.kept_text
-        self.plan = Plan(folder, 1_000_000, 1_000_000, seed=0, config="{}", rows=config.batch_size)
-        model, optimiser = set_up(self.fabric, self.task.module, config.optimiser, config.engine)
-        self.trainer = trainer.Trainer(
-            self.fabric, model, optimiser, self.task, self.plan, config.optimiser, config.engine
-        )
-        self.done = 0
+        if config.frozen_text_gb:
+            self.task.keep_frozen_text(fabric, folder)
+        self._kept_text = self.task.kept_text
+        super().__init__(fabric, self.task, config, folder)
 
-    def round(self, steps: int, *, kept: bool) -> Round:
-        """Run a number of steps and return their speed.
+    def read_frozen_text(self, *, kept: bool) -> None:
+        """Read the output of the frozen text layers in the next rounds, or compute it."""
+        self.task.kept_text = self._kept_text if kept else None
 
-        Args:
-            steps: number of steps.
-            kept: True reads the output of the frozen text layers, False computes it.
-        """
-        self.task.kept_text = self.kept_text if kept else None
-        history = History(self.fabric, self.plan.folder, [], self.config.batch_size, scaled=False)
-        plan = replace(self.plan, steps=self.done + steps)
-        clock = _Clock()
-        reader = trainer.batches_from(self.fabric, self.task, plan, self.config.engine, self.done)
-        with closing(reader) as batches:
-            for step in range(self.done, plan.steps):
-                self.trainer.step(step, batches, history)
-        self.done = plan.steps
-        return clock.round(steps * self.config.batch_size, history.data_wait_s)
+
+def _our_round(ours: Ours, steps: int, *, kept: bool) -> Round:
+    ours.read_frozen_text(kept=kept)
+    return ours.round(steps)
 
 
 def released_round(released: ReleasedLoop, steps: int) -> Round:
@@ -184,12 +212,12 @@ def compare(options: argparse.Namespace, precision: str, texts: list[str], folde
         cache,
         build_tokenizer(config.model.text),
         options.batch,
-        bf16=precision == "bf16-mixed",
+        precision=precision,
     )
     sides: dict[str, Callable[[int], Round]] = {
         "released": partial(released_round, theirs),
-        "ours": partial(ours.round, kept=False),
-        "ours, frozen text kept": partial(ours.round, kept=True),
+        "ours": partial(_our_round, ours, kept=False),
+        "ours, frozen text kept": partial(_our_round, ours, kept=True),
     }
     rounds: list[dict[str, Round]] = []
     for number in range(options.rounds + 1):

@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed import _functional_collectives as collectives
 
+_RENAMED = hasattr(dist, "all_gather_single")
+"""True from torch 2.14 on, which deprecates the names that earlier releases have."""
+
 
 def contrastive_loss(
     image: Tensor,
@@ -63,7 +66,12 @@ def _joined(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
     """
     if group is None:
         return x
-    joined: Tensor = collectives.all_gather_single_autograd(x.contiguous(), 0, group)
+    gather = (
+        collectives.all_gather_single_autograd
+        if _RENAMED
+        else collectives.all_gather_tensor_autograd
+    )
+    joined: Tensor = gather(x.contiguous(), 0, group)
     return joined
 
 
@@ -75,6 +83,7 @@ def _targets(image: Tensor, text_ids: Tensor | None, group: dist.ProcessGroup | 
     all_ids = text_ids
     if group is not None:
         all_ids = text_ids.new_empty(dist.get_world_size(group) * len(text_ids))
-        dist.all_gather_single(all_ids, text_ids, group)
+        gather = dist.all_gather_single if _RENAMED else dist.all_gather_into_tensor
+        gather(all_ids, text_ids, group)
     same = (text_ids[:, None] == all_ids[None, :]).to(image.dtype)
     return same / same.sum(dim=1, keepdim=True)

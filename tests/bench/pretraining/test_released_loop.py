@@ -33,7 +33,7 @@ def cache(tmp_path: Path, text: Path) -> Cache:
 def _loop(text: Path, cache: Cache) -> ReleasedLoop:
     config = tiny_objective.config_of(text, attention_heads=4, pooling="cls")
     tokenizer = build_tokenizer(config.model.text)
-    return ReleasedLoop(Pretraining(config).train(), cache, tokenizer, 4, bf16=False)
+    return ReleasedLoop(Pretraining(config).train(), cache, tokenizer, 4, precision="32-true")
 
 
 def test_a_step_changes_every_part_that_it_trains(text: Path, cache: Cache) -> None:
@@ -49,7 +49,7 @@ def test_embeddings_are_trained_below_the_frozen_layers(text: Path, cache: Cache
     assert (text_model.freeze_embeddings, text_model.frozen_dropout) == (False, True)
     config = tiny_objective.config_of(text, frozen_layers=1, freeze_embeddings=False)
     tokenizer = build_tokenizer(config.model.text)
-    loop = ReleasedLoop(Pretraining(config).train(), cache, tokenizer, 4, bf16=False)
+    loop = ReleasedLoop(Pretraining(config).train(), cache, tokenizer, 4, precision="32-true")
     bert = loop.module.g2d.lm_model.bert
     weights = (bert.embeddings.word_embeddings.weight, next(bert.encoder.layer[0].parameters()))
     before = [weight.clone() for weight in weights]
