@@ -116,6 +116,24 @@ class Label(StrictModel):
         return self.threshold >= 1
 
 
+class PhraseRule(StrictModel):
+    """Decision of a `ground` head on a phrase, chosen on the validation split.
+
+    The probability that the image shows a phrase is sigmoid(scale * presence + offset) of the raw
+    output `presence`. Boxes are drawn around connected cells of the heat map, which is
+    sigmoid(logits / temperature).
+    """
+
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    offset: float = Field(allow_inf_nan=False)
+    threshold: float = Field(ge=0, le=1)
+    """Lowest probability at which a phrase counts as found."""
+    box_threshold: float = Field(gt=0, lt=1)
+    """Lowest value of a cell of the heat map in a box."""
+    max_boxes: int = Field(default=10, ge=1, le=100)
+    """Largest number of boxes of one phrase, those with the highest values."""
+
+
 class HeadSpec(StrictModel):
     """One head: its graph, its inputs, and the parameters that turn raw outputs into results.
 
@@ -138,6 +156,8 @@ class HeadSpec(StrictModel):
     labels: tuple[Label, ...] = ()
     method: str | None = None
     """`zero_shot` (trained without regions) or `aligned` (trained on regions); `ground` only."""
+    phrase_rule: PhraseRule | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Decision on phrases; `ground` only. Without it no phrase is said to be found or not."""
     temperature: float = Field(default=1.0, gt=0)
     """Divisor of the logits before the sigmoid, fitted on the validation split."""
     form: Literal["grid", "candidates"] = Field(default="grid", exclude_if=lambda v: v == "grid")
@@ -151,6 +171,8 @@ class HeadSpec(StrictModel):
     def _labels_fit_the_kind(self) -> "HeadSpec":
         if (self.kind is Task.GROUND) != (self.method is not None):
             raise ValueError("a ground head, and only a ground head, has a method")
+        if self.kind is not Task.GROUND and self.phrase_rule is not None:
+            raise ValueError("only a ground head can have a phrase rule")
         if (self.kind is Task.GROUND) == bool(self.labels):
             raise ValueError("every head but a ground head has labels")
         if self.form != "grid" and self.kind is not Task.DETECT:

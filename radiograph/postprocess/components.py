@@ -40,10 +40,10 @@ class Components:
     numbers: Indices
     areas: Indices
 
-    def number_at(self, row: int, column: int) -> int:
-        """Return the component that contains a true cell."""
-        run = np.searchsorted(self.starts, row * self.shape[1] + column, side="right") - 1
-        return int(self.numbers[run])
+    def members(self) -> tuple[Indices, Indices]:
+        """Return all true cells, as indices of the flattened mask, and the component of each."""
+        cells = self.cells(np.ones(self.areas.size, dtype=np.bool_))
+        return cells, np.repeat(self.numbers, self.ends - self.starts)
 
     def cells(self, chosen: Bools) -> Indices:
         """Return the cells of the chosen components, as indices of the flattened mask.
@@ -81,15 +81,6 @@ def find_components(mask: Bools) -> Components:
     areas = np.bincount(numbers, weights=ends - starts).astype(np.intp)
     skipped = starts // stride  # false cells that were added before each run
     return Components((height, width), starts - skipped, ends - skipped, numbers, areas)
-
-
-def component_at(mask: Bools, row: int, column: int) -> Bools:
-    """Return the component of a mask that contains one of its true cells, as a mask."""
-    components = find_components(mask)
-    number = components.number_at(row, column)
-    component = np.zeros_like(mask)
-    component.flat[components.cells(np.arange(components.areas.size) == number)] = True
-    return component
 
 
 def clean_mask(mask: Bools, cleaning: MaskCleaning) -> Bools:

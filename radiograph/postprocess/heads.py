@@ -24,7 +24,8 @@ from radiograph.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import Floats, bounds, suppress_overlapping
-from radiograph.postprocess.components import clean_map, component_at
+from radiograph.postprocess.components import clean_map
+from radiograph.postprocess.grounding import Grounding, locate
 from radiograph.postprocess.mask_upsampling import threshold_at_source
 from radiograph.terminology import Code
 
@@ -32,9 +33,6 @@ Outputs = Mapping[str, NDArray[np.float32]]
 
 MAX_CANDIDATES = 1000
 """Number of boxes of one label that enter non-maximum suppression, which bounds its time."""
-
-LIKELY_PRESENT = 0.5
-"""Similarity below which a phrase gets a heat map and a peak, but no box."""
 
 
 @dataclass(frozen=True)
@@ -92,29 +90,6 @@ class Detection:
     code: Code | None
     score: float
     box: Box
-
-
-@dataclass(frozen=True, eq=False)
-class Grounding:
-    """The location of a phrase in the image. Not compared by value, for it holds an array.
-
-    Attributes:
-        phrase: as requested.
-        method: `aligned` or `zero_shot`.
-        similarity: 0 to 1, how likely the phrase applies to the image at all.
-        heatmap: h x w, float32, 0 to 1, on the grid of the model without its padding.
-        peak: (x, y), centre of the cell with the highest value, or None if the map is flat.
-        box: the box around the cells that are connected to the peak by their edges and reach
-            half of its value; None if the map is flat or `similarity` is below
-            `LIKELY_PRESENT`.
-    """
-
-    phrase: str
-    method: str
-    similarity: float
-    heatmap: NDArray[np.float32]
-    peak: tuple[float, float] | None
-    box: Box | None
 
 
 def classify(head: HeadSpec, outputs: Outputs) -> tuple[Finding, ...]:
@@ -226,10 +201,9 @@ def ground(
     """
     logits = _output(outputs, "logits", (len(phrases), None, None))
     presence = _output(outputs, "presence", (len(phrases),))
-    similarities = sigmoid(presence, head.temperature).tolist()
     return tuple(
-        _grounding(phrase, head, similarity, grid, geometry)
-        for phrase, similarity, grid in zip(phrases, similarities, logits, strict=True)
+        locate(phrase, head, logit, grid, geometry)
+        for phrase, logit, grid in zip(phrases, presence, logits, strict=True)
     )
 
 
@@ -267,11 +241,6 @@ def _mask(
         left, top = window[1].start, window[0].start
         box = (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
     return Mask(label.name, label.code, mask, area_px, area_mm2, box)
-
-
-def _centre(row: float, column: float, shape: tuple[int, ...], size: int) -> tuple[float, float]:
-    """Return (x, y) on the grid of the centre of a cell of an h x w map over the square."""
-    return (column + 0.5) * size / shape[1], (row + 0.5) * size / shape[0]
 
 
 def _cells(count: int, outputs: Outputs, geometry: Geometry) -> tuple[Floats, Floats]:
@@ -331,52 +300,3 @@ def _detect_label(
             detections.append(Detection(label.name, label.code, float(scores[i]), box))
     in_source = np.array([detection.box for detection in detections]).reshape(-1, 4)
     return [detections[i] for i in suppress_overlapping(in_source, nms_iou)]
-
-
-def _grounding(
-    phrase: str, head: HeadSpec, similarity: float, logits: Floats, geometry: Geometry
-) -> Grounding:
-    """Locate one phrase by its logits, h x w over the whole square."""
-    rows, columns = geometry.cells(*logits.shape)
-    inside = logits[rows, columns]
-    heatmap = sigmoid(inside, head.temperature).astype(np.float32)
-    shown = geometry.over_source(heatmap)
-    method = str(head.method)
-    if inside.min() == inside.max():
-        return Grounding(phrase, method, similarity, shown, None, None)
-    row, column = (int(i) for i in np.unravel_index(inside.argmax(), inside.shape))
-    x, y = _centre(row + rows.start, column + columns.start, logits.shape, geometry.size)
-    box = None
-    if similarity >= LIKELY_PRESENT:
-        region = component_at(heatmap >= heatmap[row, column] / 2, row, column)
-        box = _cells_to_source(region, (rows.start, columns.start), logits.shape, geometry)
-    return Grounding(phrase, method, similarity, shown, _inside(x, y, geometry), box)
-
-
-def _inside(x: float, y: float, geometry: Geometry) -> tuple[float, float]:
-    """Return a grid point in source coordinates, at most at the centre of the outermost pixels."""
-    source_x, source_y = geometry.to_source(x, y)
-    return (
-        min(max(source_x, 0.5), geometry.columns - 0.5),
-        min(max(source_y, 0.5), geometry.rows - 0.5),
-    )
-
-
-def _cells_to_source(
-    region: NDArray[np.bool_], start: tuple[int, int], shape: tuple[int, ...], geometry: Geometry
-) -> Box | None:
-    """Return the box around the true cells of a region, in source pixels.
-
-    Args:
-        region: bool, a part of a map over the whole square.
-        start: row and column of the map at which the part begins.
-        shape: of the whole map, h x w.
-        geometry: the way back to source pixels.
-    """
-    cells = bounds(region)
-    if cells is None:
-        return None
-    per_x, per_y = geometry.size / shape[1], geometry.size / shape[0]
-    x0, x1 = (start[1] + cells[0]) * per_x, (start[1] + cells[2]) * per_x
-    y0, y1 = (start[0] + cells[1]) * per_y, (start[0] + cells[3]) * per_y
-    return geometry.box_to_source((x0, y0, x1, y1))

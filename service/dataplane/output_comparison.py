@@ -17,7 +17,8 @@ import numpy as np
 
 from radiograph.geometry import Box
 from radiograph.postprocess.boxes import iou
-from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding
+from radiograph.postprocess.heads import Detection, Finding, Mask
 from service.inference.results import AnalysisResult
 
 T = TypeVar("T", Finding, Mask, Grounding)

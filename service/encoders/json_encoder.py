@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic_core import to_json
 
-from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding, Presence
+from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement
 from radiograph.terminology import Code, has_side
 from service.decoding.decode import ImageFacts
@@ -158,6 +159,7 @@ def _grounding(grounding: Grounding, image: ImageFacts, heatmap: HeatmapEncoding
         "laterality": image.laterality if has_side(grounding.phrase) else None,
         "method": grounding.method,
         "similarity": grounding.similarity,
+        **_presence(grounding.presence),
         "heatmap": {
             "encoding": encoding,
             "rows": rows,
@@ -167,6 +169,18 @@ def _grounding(grounding: Grounding, image: ImageFacts, heatmap: HeatmapEncoding
         },
         "peak": grounding.peak,
         "box": grounding.box,
+        "boxes": [{"box": item.box, "score": item.score} for item in grounding.boxes],
+    }
+
+
+def _presence(presence: Presence | None) -> Json:
+    """Return the decision on a phrase, null throughout if the version makes none."""
+    if presence is None:
+        return {"presence": None, "threshold": None, "found": None}
+    return {
+        "presence": presence.probability,
+        "threshold": presence.threshold,
+        "found": presence.found,
     }
 
 

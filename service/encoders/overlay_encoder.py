@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from radiograph.geometry import Box
-from radiograph.postprocess.heads import Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding
+from radiograph.postprocess.heads import Finding, Mask
 from service.decoding.decode import ImageFacts
 from service.encoders import picture_formats
 from service.encoders.parallel import map_bands
@@ -87,7 +88,7 @@ def draw(result: AnalysisResult) -> Image.Image:
         canvas.grounding(grounding, colour)
     canvas.findings(result.findings or ())
     if result.groundings:
-        canvas.colour_bar(result.groundings[0].phrase)
+        canvas.colour_bar(result.groundings[0])
     canvas.warnings([item.code.replace("_", " ") for item in result.warnings])
     return canvas.image
 
@@ -166,10 +167,10 @@ class _Canvas:
         self._text(x0, y0 - self._size(label)[1] - 2 * self._pad, label, colour)
 
     def grounding(self, grounding: Grounding, colour: Rgb) -> None:
-        """Draw the box and the peak of a phrase, with its similarity."""
-        label = f"{_short(grounding.phrase)} {grounding.similarity:.0%}"
-        if grounding.box is not None:
-            self.box(grounding.box, label, colour)
+        """Draw the boxes and the peak of a phrase, with its probability at the first box."""
+        label = f"{_short(grounding.phrase)} {_probability(grounding):.0%}"
+        for number, place in enumerate(grounding.boxes):
+            self.box(place.box, f"{place.score:.0%}" if number else label, colour)
         if grounding.peak is not None:
             x, y = grounding.peak[0] * self._scale[0], grounding.peak[1] * self._scale[1]
             radius = 6 * self._line
@@ -184,10 +185,12 @@ class _Canvas:
             colour = _WARNING if item.positive else _WHITE
             y = self._text(self._pad, y, f"{sign} {item.name} {item.probability:.0%}", colour)
 
-    def colour_bar(self, phrase: str) -> None:
+    def colour_bar(self, grounding: Grounding) -> None:
         """Draw the scale of the heat map at the bottom, with the phrase that it belongs to."""
         width, height = self.image.size
-        label = _short(phrase)
+        label = _short(grounding.phrase)
+        if grounding.presence is not None and not grounding.presence.found:
+            label += ": not found"
         bar = max(4, height // 60)
         ramp = Image.linear_gradient("L").rotate(90).resize((max(32, width // 4), bar))
         ramp.putpalette(_heat_palette())
@@ -222,6 +225,11 @@ class _Canvas:
     def _scaled(self, box: Box) -> Box:
         x0, y0, x1, y1 = (value * scale for value, scale in zip(box, self._scale, strict=True))
         return x0, y0, x1, y1
+
+
+def _probability(grounding: Grounding) -> float:
+    """Return the calibrated probability of a phrase, or its similarity without one."""
+    return grounding.similarity if grounding.presence is None else grounding.presence.probability
 
 
 def _short(phrase: str, longest: int = 60) -> str:

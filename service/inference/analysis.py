@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from radiograph.manifest import HeadSpec, ModelManifest, Task
 from radiograph.postprocess import heads
-from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding
+from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement, measure
 from radiograph.readers.read import UNKNOWN
 from service.backends.base import Backend, FloatArray

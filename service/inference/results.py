@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.manifest import Precision
-from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding
+from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement
 from radiograph.preprocess import PreprocessSpec
 from service.decoding.decode import ImageFacts

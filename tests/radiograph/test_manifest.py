@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from radiograph.errors import InvalidVersion
-from radiograph.manifest import HeadSpec, MaskCleaning, ModelManifest, Task
+from radiograph.manifest import HeadSpec, MaskCleaning, ModelManifest, PhraseRule, Task
 from tests.builders.models.small_version import fields
 
 DIGEST = "0" * 64
@@ -274,3 +274,40 @@ def test_a_manifest_file_is_read_as_bytes(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(read().to_json())
     assert ModelManifest.from_json(path.read_bytes()) == read()
+
+
+RULE = {"scale": 1.5, "offset": -0.5, "threshold": 0.4, "box_threshold": 0.3}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": -0.01},
+        {"threshold": 1.01},
+        {"threshold": float("nan")},
+        {"box_threshold": 0},
+        {"box_threshold": 1},
+        {"box_threshold": float("nan")},
+        {"scale": 0},
+        {"scale": -1},
+        {"scale": float("inf")},
+        {"offset": float("nan")},
+        {"max_boxes": 0},
+        {"max_boxes": 101},
+        {"min_boxes": 1},
+    ],
+)
+def test_a_phrase_rule_out_of_range_is_refused(change: dict[str, float]) -> None:
+    assert PhraseRule.model_validate(RULE).max_boxes == 10
+    with pytest.raises(ValueError, match=next(iter(change))):
+        PhraseRule.model_validate_json(json.dumps(RULE | change))
+
+
+def test_only_a_ground_head_has_a_phrase_rule_and_none_is_written_without() -> None:
+    head = {"kind": "ground", "file": "h.onnx", "inputs": ("a",), "method": "aligned"}
+    assert "phrase_rule" not in HeadSpec.model_validate(head).model_dump()
+    rule = HeadSpec.model_validate({**head, "phrase_rule": RULE}).phrase_rule
+    assert rule == PhraseRule.model_validate(RULE)
+    other = {**head, "kind": "classify", "method": None, "labels": [{"name": "x"}]}
+    with pytest.raises(ValueError, match="only a ground head can have a phrase rule"):
+        HeadSpec.model_validate({**other, "phrase_rule": RULE})

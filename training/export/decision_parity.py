@@ -15,6 +15,7 @@ from radiograph.geometry import Geometry
 from radiograph.manifest import HeadSpec, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
+from radiograph.postprocess.grounding import LIKELY_PRESENT
 from radiograph.postprocess.heads import Detection, Outputs
 
 NEAR = 1e-3
@@ -126,6 +127,6 @@ def _phrases(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> 
     return [
         f"{one.phrase} at {one.similarity:.4f} and {other.similarity:.4f}"
         for one, other in zip(*sides, strict=True)
-        if (one.similarity >= heads.LIKELY_PRESENT) != (other.similarity >= heads.LIKELY_PRESENT)
-        and abs(one.similarity - heads.LIKELY_PRESENT) > NEAR
+        if (one.similarity >= LIKELY_PRESENT) != (other.similarity >= LIKELY_PRESENT)
+        and abs(one.similarity - LIKELY_PRESENT) > NEAR
     ]

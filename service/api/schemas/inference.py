@@ -280,16 +280,34 @@ class HeatmapAnswer(StrictModel):
     data: str | list[list[float]] | None
 
 
+class PhraseBoxAnswer(StrictModel):
+    """One place of a phrase."""
+
+    box: Box
+    score: Probability = Field(description="Highest value of the heat map in the box.")
+
+
 class PhraseAnswer(StrictModel):
     """Location of a phrase in the image."""
 
     phrase: str
     laterality: SideEvidence
     method: Literal["aligned", "zero_shot"]
-    similarity: Probability = Field(description="Probability that the phrase is in the image.")
+    similarity: Probability = Field(
+        description="Probability that the phrase is in the image, as the head says it."
+    )
+    presence: Probability | None = Field(
+        description="The same, calibrated; null if the version has no threshold of presence."
+    )
+    threshold: Probability | None = Field(description="Lowest `presence` that counts as found.")
+    found: bool | None = Field(
+        description="True if the image shows the phrase; false: no peak and no box. Null if the "
+        "version does not decide."
+    )
     heatmap: HeatmapAnswer
     peak: Point | None
-    box: Box | None
+    box: Box | None = Field(description="The first of `boxes`.")
+    boxes: list[PhraseBoxAnswer] = Field(description="Places of the phrase, best first.")
 
 
 class Answer(StrictModel):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding
+from radiograph.postprocess.heads import Detection, Finding, Mask
 from service.dataplane.output_comparison import differences
 from tests.builders.service.results import result
 
@@ -55,8 +56,8 @@ def test_boxes_are_compared_by_the_iou_of_the_best_ones() -> None:
 
 
 def test_phrases_are_compared_by_similarity_and_heatmap() -> None:
-    one = Grounding("left", "aligned", 0.5, np.zeros((2, 2), np.float32), None, None)
-    other = Grounding("left", "aligned", 0.8, np.full((2, 2), 0.25, np.float32), None, None)
+    one = Grounding("left", "aligned", 0.5, np.zeros((2, 2), np.float32))
+    other = Grounding("left", "aligned", 0.8, np.full((2, 2), 0.25, np.float32))
     found = differences(result(groundings=(one,)), result(groundings=(other,)))
     assert found == {"phrases": pytest.approx(0.3), "heatmaps": 0.25}
 

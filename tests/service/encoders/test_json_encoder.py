@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding, PhraseBox, Presence
+from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement
 from radiograph.terminology import Code
 from service.encoders.json_encoder import HeatmapEncoding, encode
@@ -84,9 +85,36 @@ def test_a_detection_has_its_score_and_box() -> None:
     assert found == {"name": "Nodule", "code": None, "score": 0.5, "box": [1, 2, 3, 4]}
 
 
-def grounding(heatmap: HeatmapEncoding) -> dict[str, Any]:
-    phrase = Grounding("left", "aligned", 0.9, HEATMAP, (1.5, 1.5), None)
+def phrase_answer(
+    presence: Presence | None, *boxes: PhraseBox, heatmap: HeatmapEncoding = "none"
+) -> dict[str, Any]:
+    phrase = Grounding("left", "aligned", 0.9, HEATMAP, (1.5, 1.5), boxes, presence)
     (found,) = decoded(heatmap, groundings=(phrase,))["phrases"]
+    answer: dict[str, Any] = found
+    return answer
+
+
+def test_a_phrase_has_its_decision_and_its_boxes() -> None:
+    boxes = PhraseBox((1, 2, 3, 4), 0.8), PhraseBox((0, 0, 1, 1), 0.5)
+    answer = phrase_answer(Presence(0.75, 0.5), *boxes)
+    assert (answer["similarity"], answer["presence"], answer["threshold"]) == (0.9, 0.75, 0.5)
+    assert answer["found"] is True
+    assert answer["box"] == [1, 2, 3, 4]
+    assert answer["boxes"] == [
+        {"box": [1, 2, 3, 4], "score": 0.8},
+        {"box": [0, 0, 1, 1], "score": 0.5},
+    ]
+
+
+def test_a_phrase_below_the_threshold_is_not_found_and_without_one_nothing_is_said() -> None:
+    assert phrase_answer(Presence(0.25, 0.5))["found"] is False
+    undecided = phrase_answer(None)
+    assert (undecided["presence"], undecided["threshold"], undecided["found"]) == (None,) * 3
+    assert (undecided["box"], undecided["boxes"]) == (None, [])
+
+
+def grounding(heatmap: HeatmapEncoding) -> dict[str, Any]:
+    found = phrase_answer(None, heatmap=heatmap)
     answer: dict[str, Any] = found["heatmap"]
     return answer
 

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.postprocess.heads import Detection, Finding, Grounding, Mask
+from radiograph.postprocess.grounding import Grounding, PhraseBox
+from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.preprocess import PreprocessSpec
 from service.decoding.decode import ImageFacts, preview
 from service.encoders import overlay_encoder
@@ -61,7 +62,11 @@ def everything(gray: NDArray[np.uint8], rows: int, columns: int) -> AnalysisResu
         findings=(Finding("effusion", None, 0.75, 0.5, positive=True),),
         masks=(Mask("lung", None, np.ones((rows, columns), bool), rows * columns, None, full),),
         detections=(Detection("nodule", None, 0.5, full),),
-        groundings=(Grounding(PHRASE, "aligned", 0.9, heat, (columns - 0.5, rows - 0.5), full),),
+        groundings=(
+            Grounding(
+                PHRASE, "aligned", 0.9, heat, (columns - 0.5, rows - 0.5), (PhraseBox(full, 0.9),)
+            ),
+        ),
     )
 
 

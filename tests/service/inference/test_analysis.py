@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from radiograph.errors import MalformedInput
-from radiograph.manifest import HeadSpec, Label, Task
+from radiograph.manifest import HeadSpec, Label, PhraseRule, Task
 from radiograph.readers.read import DICOM
 from radiograph.repository.repository import Repository
 from service.backends.ort.backend import OrtBackend
@@ -122,6 +122,24 @@ def test_the_heart_is_measured_against_the_lungs(
     lateral = sample_files.dicom_file(bright, ViewPosition="LL")
     assert analysis.run_here(request, lateral).measurements == ()
     analysis.close()
+
+
+@pytest.mark.parametrize("phrase", ["胸水", "قلب", "🍌", "banana"])
+def test_with_a_rule_only_what_the_image_shows_is_found(
+    tiny_models: Path, rectangle_dicom: bytes, phrase: str
+) -> None:
+    rule = PhraseRule(scale=1, offset=0, threshold=0.2, box_threshold=0.5)
+    regions = tiny_version.HEADS["regions"].model_copy(update={"phrase_rule": rule})
+    analysis = analysis_of(tiny_models, more_heads={"regions": regions})
+    request = AnalysisRequest((Task.GROUND,), phrases=("dark", phrase))
+    result = analysis.run_here(request, rectangle_dicom)
+    analysis.close()
+    assert result.groundings is not None
+    shown, foreign = result.groundings
+    assert shown.presence is not None
+    assert (shown.presence.found, len(shown.boxes)) == (True, 1)
+    assert foreign.presence is not None
+    assert (foreign.presence.found, foreign.peak, foreign.boxes) == (False, None, ())
 
 
 def test_a_task_that_finds_nothing_is_empty(analysis: Analysis) -> None:

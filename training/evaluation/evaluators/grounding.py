@@ -16,7 +16,7 @@ from radiograph.geometry import Box
 from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
-from radiograph.postprocess.heads import Grounding
+from radiograph.postprocess.grounding import Grounding
 from training.evaluation.evaluators.estimates import ImageMean, Quantity, estimate
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
