@@ -150,8 +150,8 @@ def _require_match(head: NewHead, base: ModelManifest) -> None:
 def _overlay(stage: Path, head: NewHead, base: ModelManifest) -> None:
     """Replace or add the files of the head in the copy of the base, and remove its variants."""
     for variant in base.variants.values():
-        for file in (variant.trunk, variant.golden.file):
-            (stage / file).unlink()
+        for name in (variant.trunk, variant.golden.file):
+            (stage / name).unlink()
     old = base.heads.get(head.name)
     if old is not None and old.file != head.spec.file and _unused(old.file, head.name, base):
         (stage / old.file).unlink()

@@ -36,7 +36,7 @@ def publish(
 def _write_variant(stage: Path) -> None:
     model = onnx.load(stage / "trunk.onnx")
     (one,) = (item for item in model.graph.initializer if item.name == "one")
-    one.CopyFrom(numpy_helper.from_array(np.float32(0.99), "one"))
+    one.CopyFrom(numpy_helper.from_array(np.asarray(0.99, np.float32), "one"))
     onnx.save(model, stage / TRUNK)
     arrays = tiny_version.golden(stage, TRUNK)
     kept = {k: v for k, v in arrays.items() if not k.startswith("trunk.") or v.ndim == 2}
