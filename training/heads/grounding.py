@@ -131,8 +131,9 @@ def regions_loss(answer: Mapping[str, Tensor], targets: RegionTargets) -> dict[s
         targets: location and presence of each phrase, as far as they are known.
 
     Returns:
-        `regions`: cross-entropy of the known maps plus Dice of those that show something;
-        `presence`: cross-entropy where the presence is known.
+        `regions`: cross-entropy of the known maps plus Dice of those that show something, each
+        averaged over anatomy and over all other phrases on their own, because maps of findings
+        are few beside those of lungs; `presence`: cross-entropy where the presence is known.
     """
     logits = answer["logits"].float()
     known = targets.weight.flatten(2).amax(dim=2)  # B x P, 1 where some cell is known
@@ -149,7 +150,22 @@ def regions_loss(answer: Mapping[str, Tensor], targets: RegionTargets) -> dict[s
     )
     presence_known = targets.presence_known
     return {
-        "regions": (pixel * known).sum() / known.sum().clamp_min(1)
-        + (dice * shown).sum() / shown.sum().clamp_min(1),
+        "regions": _mean_by_kind(pixel, known, targets.anatomical)
+        + _mean_by_kind(dice, shown, targets.anatomical),
         "presence": (presence * presence_known).sum() / presence_known.sum().clamp_min(1),
     }
+
+
+def _mean_by_kind(values: Tensor, counted: Tensor, anatomical: Tensor) -> Tensor:
+    """Return the mean over the counted maps of anatomy, plus that over the others.
+
+    Args:
+        values: B x P.
+        counted: B x P in {0, 1}.
+        anatomical: P in {0, 1}.
+    """
+    means = [
+        (values * counted * kind).sum() / (counted * kind).sum().clamp_min(1)
+        for kind in (anatomical, 1 - anatomical)
+    ]
+    return torch.stack(means).sum()

@@ -20,7 +20,7 @@ from training.model.text_encoder import NO_TOKENS
 SIZE_PX = 64
 CHANNELS = (128, 256, 512)
 """Channels of a ResNet-18 at strides 8, 16, 32."""
-NO_REGIONS = RegionTargets(*(torch.zeros(0) for _ in range(4)))
+NO_REGIONS = RegionTargets(*(torch.zeros(0) for _ in range(5)))
 """Targets of a batch without phrases."""
 
 

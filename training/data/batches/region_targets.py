@@ -53,12 +53,14 @@ class RegionTargets:
         weight: B x P x h x w in {0, 1}, 0 where the map is not known.
         presence: B x P in {0, 1}, 1 if the image shows the concept of the phrase.
         presence_known: B x P in {0, 1}.
+        anatomical: P in {0, 1}, 1 for phrases about anatomy, 0 for all others.
     """
 
     maps: Tensor
     weight: Tensor
     presence: Tensor
     presence_known: Tensor
+    anatomical: Tensor
 
 
 def region_targets(
@@ -75,8 +77,9 @@ def region_targets(
     shape = (len(samples), len(phrases))
     maps, weight = torch.zeros(*shape, side, side), torch.zeros(*shape, side, side)
     present, known = torch.zeros(shape), torch.zeros(shape)
+    anatomical = torch.tensor([float(phrase.concept in REGION_WORDINGS) for phrase in phrases])
     if not phrases:
-        return RegionTargets(maps, weight, present, known)
+        return RegionTargets(maps, weight, present, known, anatomical)
     places = _Places.of(batch, side)
     for p, phrase in enumerate(phrases):
         regions = places.lungs.region(phrase.concept) if phrase.concept in REGION_WORDINGS else None
@@ -86,7 +89,7 @@ def region_targets(
                 present[b, p], known[b, p] = float(shown), 1.0
             if area is not None:
                 maps[b, p], weight[b, p] = area.map, area.weight
-    return RegionTargets(maps, weight, present, known)
+    return RegionTargets(maps, weight, present, known, anatomical)
 
 
 @dataclass(frozen=True)
