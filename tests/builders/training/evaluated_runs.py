@@ -29,6 +29,14 @@ def with_figures(model: TrainedModel, metrics: tuple[Metric, ...]) -> tuple[Metr
     return (*metrics, *(usual.model_copy(update={"head": head}) for head in missing))
 
 
+def write_made_up_counts(folder: RunFolder) -> None:
+    """Write the numbers of eight training radiographs with synthetic text."""
+    counts = TableCounts(
+        rows={"train": 8}, own_text=0, synthetic_text=8, without_text=0, licences=("CC0-1.0",)
+    )
+    write_counts(folder.path, RowCounts(tables={"kermany_224": counts}, left_out={}))
+
+
 def write_evaluated(model: TrainedModel, path: Path, metrics: tuple[Metric, ...] = ()) -> RunFolder:
     """Calibrate and export a run into a folder; metrics and numbers of rows are made up.
 
@@ -46,10 +54,7 @@ def write_evaluated(model: TrainedModel, path: Path, metrics: tuple[Metric, ...]
         out_of_domain_rule=usual.threshold_rule,
         weights=model.digest,
     )
-    counts = TableCounts(
-        rows={"train": 8}, own_text=0, synthetic_text=8, without_text=0, licences=("CC0-1.0",)
-    )
-    write_counts(folder.path, RowCounts(tables={"kermany_224": counts}, left_out={}))
+    write_made_up_counts(folder)
     folder.assessment.write_text(assessment.model_dump_json())
     write_export(export(model, folder.export))
     return folder

@@ -21,6 +21,7 @@ from radiograph.repository.repository import Repository
 from service.api.app import create_app
 from service.settings import Settings
 from tests.builders.training import tiny_runs
+from tests.builders.training.evaluated_runs import with_figures, write_made_up_counts
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.finetune import FinetuneConfig
 from training.data.cache.cache import open_cache
@@ -194,12 +195,13 @@ def folder(model: TrainedModel, tmp_path: Path) -> RunFolder:
     heads["boxes"] = heads["boxes"].model_copy(update={"labels": labels})
     done = Assessment(
         heads=heads,
-        metrics=(),
+        metrics=with_figures(model, ()),
         out_of_domain_threshold=9.0,
         out_of_domain_rule="made up",
         weights=model.digest,
     )
     folder.assessment.write_text(done.model_dump_json())
+    write_made_up_counts(folder)
     return folder
 
 
