@@ -16,6 +16,7 @@ from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import iou
 from radiograph.postprocess.heads import mask_at_source
 from training.config.description import ORGANS
+from training.evaluation.phrase_calibration import PhraseCalibration
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
 from training.metrics import (
@@ -138,18 +139,17 @@ def calibrate(
         rule: rule for the thresholds of the findings.
     """
     specs = specs_of(model)
-    calibrations: dict[str, _Calibration] = {}
-    for name, spec in specs.items():
-        if (calibration := _calibration(EvaluatedHead(model, name, spec), rule)) is not None:
-            calibrations[name] = calibration
+    calibrations = {
+        name: _calibration(EvaluatedHead(model, name, spec), rule) for name, spec in specs.items()
+    }
     for prediction in valid:
         for calibration in calibrations.values():
             calibration.add(prediction)
-    return specs | {name: calibration.spec() for name, calibration in calibrations.items()}
+    return {name: calibration.spec() for name, calibration in calibrations.items()}
 
 
-def _calibration(head: EvaluatedHead, rule: ThresholdRule) -> _Calibration | None:
-    """Return the calibration for the kind of a head; heads that answer phrases have none."""
+def _calibration(head: EvaluatedHead, rule: ThresholdRule) -> _Calibration:
+    """Return the calibration for the kind of a head."""
     match head.spec.kind:
         case Task.CLASSIFY:
             return _FindingCalibration(head, rule)
@@ -158,7 +158,7 @@ def _calibration(head: EvaluatedHead, rule: ThresholdRule) -> _Calibration | Non
         case Task.DETECT:
             return _BoxCalibration(head)
         case Task.GROUND:
-            return None
+            return PhraseCalibration(head)
 
 
 def specs_of(model: TrainedModel) -> dict[str, HeadSpec]:

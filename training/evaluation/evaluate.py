@@ -17,6 +17,7 @@ from training.evaluation.evaluators.detection import DetectionEvaluator
 from training.evaluation.evaluators.estimates import Evaluator
 from training.evaluation.evaluators.grounding import GroundingEvaluator
 from training.evaluation.evaluators.segmentation import SegmentationEvaluator
+from training.evaluation.phrase_questions import Questionnaire
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
 
@@ -37,12 +38,13 @@ def evaluate(
             splits, by which choices are made, use those in `DEVELOPMENT`.
     """
     wordings = HELD_OUT if split == "test" else DEVELOPMENT
+    questions = Questionnaire(split)
     evaluators: dict[str, dict[str, Evaluator]] = {}
     for prediction in predictions:
         data = prediction.row.table
         if data not in evaluators:
             evaluators[data] = {
-                name: _evaluator(EvaluatedHead(model, name, spec), data, wordings)
+                name: _evaluator(EvaluatedHead(model, name, spec), data, wordings, questions)
                 for name, spec in specs.items()
             }
         for evaluator in evaluators[data].values():
@@ -56,7 +58,12 @@ def evaluate(
     )
 
 
-def _evaluator(head: EvaluatedHead, data: str, wordings: Mapping[str, Sequence[str]]) -> Evaluator:
+def _evaluator(
+    head: EvaluatedHead,
+    data: str,
+    wordings: Mapping[str, Sequence[str]],
+    questions: Questionnaire,
+) -> Evaluator:
     """Return the evaluator for the kind of a head."""
     match head.spec.kind:
         case Task.CLASSIFY:
@@ -66,4 +73,4 @@ def _evaluator(head: EvaluatedHead, data: str, wordings: Mapping[str, Sequence[s
         case Task.DETECT:
             return DetectionEvaluator(head, data)
         case Task.GROUND:
-            return GroundingEvaluator(head, data, wordings)
+            return GroundingEvaluator(head, data, wordings, questions)

@@ -22,7 +22,8 @@ from radiograph.manifest import Metric, Task
 from training.data.rows.dataset_files import DataError
 from training.data.text.zero_shot_prompts import prompts_of
 from training.evaluation.evaluators.estimates import ImageMean, Quantity
-from training.evaluation.evaluators.grounding import TrueRegion, region_figures, true_region
+from training.evaluation.evaluators.grounding import region_figures
+from training.evaluation.phrase_regions import TrueRegion, true_region
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel
 from training.evaluation.zero_shot_classification import LICENCES, Answer, embed

@@ -34,6 +34,7 @@ from training.metrics.ranking import (
     share_right,
 )
 from training.metrics.thresholds import (
+    balanced_threshold,
     best_f1_threshold,
     fit_temperature,
     sensitivity_threshold,
@@ -51,6 +52,7 @@ __all__ = [
     "argmax_accuracy",
     "auroc",
     "average_precision",
+    "balanced_threshold",
     "best_f1_threshold",
     "bootstrap",
     "calibration_error",

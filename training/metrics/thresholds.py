@@ -3,6 +3,8 @@
 A threshold lies midway between two scores, so that it does not depend on a single image.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from training.metrics.arrays import BoolArray, Float64Array, finite
@@ -26,9 +28,19 @@ def youden_threshold(scores: Float64Array, positive: BoolArray) -> float:
     """Return the score that maximises sensitivity + specificity - 1; 0.5 with one class."""
     if positive.all() or not positive.any():
         return UNKNOWN
-    cuts = _cuts(scores)
-    sensitivity = _count_at_least(scores[positive], cuts) / positive.sum()
-    specificity = 1 - _count_at_least(scores[~positive], cuts) / (~positive).sum()
+    return balanced_threshold([scores[positive]], [scores[~positive]])
+
+
+def balanced_threshold(present: Sequence[Float64Array], absent: Sequence[Float64Array]) -> float:
+    """Return the score that maximises sensitivity + specificity, each a mean over groups.
+
+    Args:
+        present: scores of each group of positives, at least one group and one score in each.
+        absent: scores of each group of negatives, as many.
+    """
+    cuts = _cuts(np.concatenate([*present, *absent]))
+    sensitivity = np.mean([_count_at_least(x, cuts) / len(x) for x in present], axis=0)
+    specificity = 1 - np.mean([_count_at_least(x, cuts) / len(x) for x in absent], axis=0)
     # Rounded so that ties are not decided by floating-point noise; the lowest cut wins a tie.
     return float(cuts[int(np.argmax(np.round(sensitivity + specificity, 12)))])
 

@@ -11,7 +11,8 @@ from tests.builders.training.tiny_runs import SIZE_PX
 from tests.builders.training.zero_shot_set import TABLE
 from training.data.rows.dataset_files import DataError
 from training.data.text.zero_shot_prompts import prompts_of
-from training.evaluation.evaluators.grounding import region_figures, true_region
+from training.evaluation.evaluators.grounding import region_figures
+from training.evaluation.phrase_regions import true_region
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel
 from training.evaluation.zero_shot_classification import (

@@ -6,6 +6,7 @@ from sklearn.metrics import f1_score
 
 from tests.builders.training.random_scores import random_scores
 from training.metrics import (
+    balanced_threshold,
     best_f1_threshold,
     fit_temperature,
     sensitivity_threshold,
@@ -17,6 +18,12 @@ def test_youden_cuts_between_the_classes() -> None:
     scores, positive = np.array([0.1, 0.2, 0.6, 0.8]), np.array([False, False, True, True])
     assert youden_threshold(scores, positive) == pytest.approx(0.4)
     assert youden_threshold(scores, np.ones(4, dtype=bool)) == 0.5
+
+
+def test_groups_count_equally_whatever_their_size() -> None:
+    few, many = np.array([0.3]), np.full(100, 0.8)
+    assert balanced_threshold([few, many], [np.full(50, 0.2)]) == pytest.approx(0.25)
+    assert balanced_threshold([few, many, many], [np.array([0.2]), np.full(9, 0.35)]) > 0.35
 
 
 def test_a_target_sensitivity_is_reached_by_the_highest_threshold_that_can() -> None:

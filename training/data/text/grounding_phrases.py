@@ -12,6 +12,8 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from training.data.text import foreign_phrases
+
 OTHER = {"left": "right", "right": "left"}
 _LUNG_NOUNS = (
     "lung", "lung field", "hemithorax", "pulmonary field", "lung parenchyma", "lung tissue",
@@ -334,7 +336,7 @@ _GROUPS: tuple[tuple[float, dict[str, list[str]]], ...] = (
     (0.05, {"normal": list(_NORMAL)}),
     (0.05, {"visible": list(_VISIBLE)}),
     (0.06, {"device": list(_DEVICES)}),
-    (0.14, {"absent": list(_ABSENT)}),
+    (0.14, {"absent": [*_ABSENT, *foreign_phrases.TRAINED]}),
 )
 """Probability of each group of concepts, and its wordings by concept."""
 

@@ -8,16 +8,18 @@ by the similarity of its phrase.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from radiograph.geometry import Box
 from radiograph.manifest import Metric, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.grounding import Grounding
 from training.evaluation.evaluators.estimates import ImageMean, Quantity, estimate
+from training.evaluation.evaluators.phrases import PhraseFigures
+from training.evaluation.phrase_questions import Questionnaire
+from training.evaluation.phrase_regions import ORGANS, TARGETS, TrueRegion, region_of
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
     Ranked,
@@ -27,67 +29,18 @@ from training.metrics import (
     region_recall,
 )
 from training.metrics.arrays import BoolArray, FloatArray
-from training.metrics.heatmaps import boxes_around
 
-ORGANS = {
-    "left lung": ("Left lung",),
-    "right lung": ("Right lung",),
-    "heart": ("Heart", "Cardiomediastinum"),
-}
-"""Concept -> names of its mask, the first that is annotated. A box is no region of an organ: it
-would be mostly outside of it."""
-TARGETS = ORGANS | {
-    "pneumonia": ("Lung opacity", "Pneumonia"),
-    "lung opacity": ("Lung opacity",),
-    "infiltration": ("Infiltration",),
-    "atelectasis": ("Atelectasis",),
-    "pleural effusion": ("Effusion", "Pleural Effusion"),
-    "cardiomegaly": ("Cardiomegaly",),
-    "lung mass": ("Mass",),
-    "lung nodule": ("Nodule",),
-    "pneumothorax": ("Pneumothorax",),
-    "foreign object": ("Foreign object",),
-}
-"""Concept -> names of its masks and boxes, the first that is there."""
 FINDINGS = {"pneumonia": "Pneumonia", "pneumothorax": "Pneumothorax"}
 """Concept -> finding whose presence its similarity is measured by."""
 EVERY_FINDING = "boxes of findings"
 """Label of the figure over all regions of findings together."""
 PART_OF_PEAK = 0.5
-"""Fraction of a map's highest value from which a pixel belongs to the region. It is the rule of the
-service's boxes (`radiograph.postprocess.heads`), and was not tuned on any split."""
+"""Fraction of a map's highest value from which a pixel belongs to the region. It is the rule of
+the service for a head that decides nothing, and was not tuned on any split."""
 _COMPARED = ("left lung", "right lung", "absent")
 """Concepts whose similarity is needed of every radiograph."""
 _NO_PLAIN_WORDING = "heart"
 """Concept without a plain wording: all of its wordings are unseen ones."""
-
-
-@dataclass(frozen=True, eq=False)
-class TrueRegion:
-    """Region of a structure in one radiograph.
-
-    Attributes:
-        mask: rows x columns; the filled boxes where only boxes are known.
-        boxes: the boxes, or those around the connected parts of the mask.
-    """
-
-    mask: BoolArray
-    boxes: tuple[Box, ...]
-
-
-def true_region(prediction: Prediction, structure: str) -> TrueRegion | None:
-    """Return the region of a structure; None if it is not known or the structure is absent."""
-    mask = prediction.masks.get(structure)
-    if mask is not None:
-        return TrueRegion(mask, tuple(boxes_around(mask))) if mask.any() else None
-    boxes = prediction.boxes.get(structure)
-    if not boxes or any(structure in names for names in ORGANS.values()):
-        return None
-    filled = np.zeros(prediction.counted.shape, dtype=bool)
-    for x0, y0, x1, y1 in boxes:
-        columns, rows = (slice(max(0, round(a)), max(0, round(b))) for a, b in ((x0, x1), (y0, y1)))
-        filled[rows, columns] = True
-    return TrueRegion(filled, tuple(boxes)) if filled.any() else None
 
 
 def region_figures(
@@ -114,7 +67,11 @@ class GroundingEvaluator:
     """Metrics of one ground head on one data set."""
 
     def __init__(
-        self, head: EvaluatedHead, data: str, wordings: Mapping[str, Sequence[str]]
+        self,
+        head: EvaluatedHead,
+        data: str,
+        wordings: Mapping[str, Sequence[str]],
+        questions: Questionnaire,
     ) -> None:
         """Embed every phrase once.
 
@@ -123,8 +80,14 @@ class GroundingEvaluator:
             data: name of the data set.
             wordings: concept -> phrases that nothing was trained on, used beside the plain name of
                 the concept; the concept `absent` is in no radiograph.
+            questions: questions by which the decisions of a head with a rule are measured.
         """
-        self._head, self._data = head, data
+        self._decisions: PhraseFigures | None = None
+        if head.spec.phrase_rule is not None:
+            self._decisions = PhraseFigures(head, data, questions)
+        # Maps and peaks are measured whatever the decision is; `PhraseFigures` measures decisions.
+        undecided = head.spec.model_copy(update={"phrase_rule": None})
+        self._head, self._data = replace(head, spec=undecided), data
         self._wordings = {concept: list(texts) for concept, texts in wordings.items()}
         for concept in TARGETS:
             if concept != _NO_PLAIN_WORDING:
@@ -135,11 +98,12 @@ class GroundingEvaluator:
 
     def add(self, prediction: Prediction) -> None:
         """Keep the figures of one radiograph."""
+        if self._decisions is not None:
+            self._decisions.add(prediction)
         known = prediction.row.findings
         similarity: dict[str, list[float]] = {}
         for concept in self._wordings:
-            regions = (true_region(prediction, name) for name in TARGETS.get(concept, ()))
-            region = next((found for found in regions if found is not None), None)
+            region = region_of(prediction, concept)
             labelled = FINDINGS.get(concept, "") in known
             if region is None and not labelled and concept not in _COMPARED:
                 continue
@@ -204,6 +168,8 @@ class GroundingEvaluator:
             ranked = Ranked(scores, np.array([present for *_, present in scored]), concept)
             quantity = self._quantity(concept, f"auroc ({method})")
             yield estimate([patient for patient, *_ in scored], ranked.area, quantity)
+        if self._decisions is not None:
+            yield from self._decisions.metrics()
 
     def _quantity(self, label: str, metric: str) -> Quantity:
         return Quantity(self._data, Task.GROUND, label, metric)

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from training.data.text import foreign_phrases
 from training.data.text.grounding_phrases import (
     DEVELOPMENT,
     HELD_OUT,
@@ -22,6 +23,16 @@ def test_held_out_wordings_are_never_drawn(wordings: dict[str, tuple[str, ...]])
     held = {text.lower() for texts in wordings.values() for text in texts}
     assert len(drawn) > 400
     assert not drawn & held
+
+
+def test_foreign_phrases_are_drawn_but_for_those_that_are_held_out() -> None:
+    rng = _rng(1)
+    drawn = {p.text.removesuffix(".").lower() for _ in range(3000) for p in draw(40, rng)}
+    lists = foreign_phrases.TRAINED, foreign_phrases.VALIDATION, foreign_phrases.TEST
+    trained, valid, test = ({text.lower() for text in texts} for texts in lists)
+    assert trained < drawn
+    assert drawn.isdisjoint(valid | test)
+    assert valid.isdisjoint(test)
 
 
 def test_every_batch_names_both_lungs_and_depends_on_the_seed_alone() -> None:

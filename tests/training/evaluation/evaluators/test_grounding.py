@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.builders.training.tiny_runs import SIZE_PX
-from training.evaluation.evaluators.grounding import region_figures, true_region
+from training.evaluation.evaluators.grounding import region_figures
+from training.evaluation.phrase_regions import true_region
 from training.evaluation.predictions import Prediction
 
 
