@@ -52,7 +52,7 @@ test: $(DEV)/.ready ## Run every test, or those of PYTEST_ARGS="tests/radiograph
 # OMP_WAIT_POLICY: threads that wait for each other must not take the cores from those that compute.
 .PHONY: model
 model: export OMP_WAIT_POLICY ?= passive
-model: $(DEV)/.ready ## Train the shipped model on two cores or one GPU (GPU=1); run it again to resume
+model: $(DEV)/.ready ## Train the next version of the shipped model (on one GPU: GPU=1); run it again to resume
 	$(DEV)/bin/g2d pretrain shipped_pretrain
 	$(DEV)/bin/g2d finetune shipped_finetune $(if $(GPU),--out runs/shipped_finetune $(ON_ONE_GPU))
 	$(DEV)/bin/g2d finetune shipped_refine $(if $(GPU),--out runs/shipped_refine $(ON_ONE_GPU))
