@@ -118,13 +118,13 @@ class FinetuneTask:
             rank: number of this process.
         """
         config, rng = self.config, random.Random(seed)
-        generator = torch.Generator().manual_seed(rank_seed(seed, rank))
         drawn_findings = {name for i in joined for name, _ in self.cache.samples[i].boxes}
         phrases = draw(config.phrases_per_batch, rng, drawn_findings) if config.regions else []
         drawn = [report(self.cache.samples[i].row, rng) for i in joined if config.aligns]
         rows = [joined[i] for i in own]
         labels = (config.findings, config.masks, config.boxes)
-        radiographs = load_batch(self.cache, rows, labels, augmentation, generator)
+        image_seed = rank_seed(seed, rank)
+        radiographs = load_batch(self.cache, rows, labels, augmentation, image_seed)
         samples = [self.cache.samples[i] for i in rows]
         regions = region_targets(samples, radiographs, phrases, config.preprocess.size_px // 4)
         heads = self.module.trained_heads.items()
@@ -170,8 +170,8 @@ class FinetuneTask:
         batch: FinetuneBatch,
         index: MicroBatchIndex,  # noqa: ARG002 - part of the protocol of a task
     ) -> trainer.Losses:
-        """Return the losses of `Finetuning`."""
-        return model(batch)
+        """Augment the images on the device and return the losses of `Finetuning`."""
+        return model(batch.images(), batch)
 
     def panel(self, batch: FinetuneBatch) -> Tensor | None:  # noqa: ARG002 - likewise
         """Return None: a fine-tuning logs no images."""

@@ -53,10 +53,9 @@ class FinetuneBatch:
     reports: ReportBatch
     encoded: EncodedImages | None = None
 
-    @property
     def images(self) -> Tensor:
-        """Augmented images, B x 1 x S x S in [0, 1]."""
-        return self.labelled.radiographs.images
+        """Return the augmented images, B x 1 x S x S in [0, 1]."""
+        return self.labelled.radiographs.images()
 
 
 class Finetuning(nn.Module):
@@ -128,9 +127,14 @@ class Finetuning(nn.Module):
         heads = self.trained_heads.items()
         return {name: head.outputs(features) for name, head in heads if PHRASES not in head.inputs}
 
-    def forward(self, batch: FinetuneBatch) -> dict[str, Tensor]:
-        """Return the losses of one batch by name, and their sum as `total`."""
-        features = self.features(batch.images, batch.encoded)
+    def forward(self, images: Tensor, batch: FinetuneBatch) -> dict[str, Tensor]:
+        """Return the losses of one batch by name, and their sum as `total`.
+
+        Args:
+            images: images of the batch, B x 1 x S x S in [0, 1].
+            batch: their targets.
+        """
+        features = self.features(images, batch.encoded)
         losses: dict[str, Tensor] = {}
         for head in self.trained_heads.values():
             # The text encoder runs only once it is read: it draws from the generator of dropout.

@@ -172,7 +172,7 @@ def _two_views(teacher: Finetuning, images: Tensor, generator: torch.Generator) 
     first = _probabilities(teacher, images)
     changed = augment(images, None, SECOND_VIEW, generator)
     second = _probabilities(teacher, changed.images) > 0.5
-    grid = warp.sampling_grid(changed.matrix, images.shape[-1], images.device)
+    grid = warp.sampling_grid(changed.geometry.matrix, images.shape[-1], images.device)
     moved = warp.warp(first, grid, "bilinear") > 0.5
     both = (moved & second).sum(dim=(2, 3)).float()
     total = (moved.sum(dim=(2, 3)) + second.sum(dim=(2, 3))).float()

@@ -53,8 +53,8 @@ def _mean_loss(module: Finetuning, batches: Batches) -> float:
     """Return the mean loss of the batches, weighted by their rows."""
     total, rows = 0.0, 0
     for batch in batches:
-        count = len(batch.images)
-        total, rows = total + float(module(batch)["total"]) * count, rows + count
+        count, images = len(batch.labelled.radiographs.pixels), batch.images()
+        total, rows = total + float(module(images, batch)["total"]) * count, rows + count
     return total / rows
 
 
@@ -123,7 +123,7 @@ def _finite_mean(values: list[float], default: float) -> float:
 
 
 def _outputs(module: Finetuning, batch: FinetuneBatch, head: str) -> dict[str, Tensor]:
-    return module.outputs(module.features(batch.images, batch.encoded))[head]
+    return module.outputs(module.features(batch.images(), batch.encoded))[head]
 
 
 _CRITERIA: dict[str, Callable[[Finetuning, Batches], float]] = {

@@ -57,7 +57,7 @@ class CentreHead(DetectorHead):
 
     def targets(self, truth: Batch) -> BoxTargets:
         """Return the targets on the grid of stride 8."""
-        height, width = (side // 8 for side in truth.images.shape[-2:])
+        height, width = (side // 8 for side in truth.bits.shape[-2:])
         return make_targets(truth.boxes, truth.boxes_known, height, width)
 
     def box_losses(

@@ -111,7 +111,7 @@ class FcosHead(EncoderDetector):
 
     def targets(self, truth: Batch) -> FcosTargets:
         """Return the targets of all cells."""
-        height, width = truth.images.shape[-2:]
+        height, width = truth.bits.shape[-2:]
         return fcos_targets(truth.boxes, (width, height), self.center_sampling_radius)
 
     def box_losses(

@@ -28,7 +28,7 @@ class HeadsBatch:
     """One micro-batch of one process, as the heads learn from it.
 
     Attributes:
-        radiographs: augmented images and everything that is known about them.
+        radiographs: images and everything that is known about them.
         phrases: tokens of P phrases; none if no head reads phrases.
         regions: location of each phrase in each image.
         targets: name of a head -> its `targets`, for heads that have any.

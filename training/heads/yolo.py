@@ -75,7 +75,7 @@ class YoloHead(EncoderDetector):
 
     def targets(self, truth: Batch) -> list[YoloTargets]:
         """Return the targets of the maps of strides 8, 16 and 32."""
-        height, width = truth.images.shape[-2:]
+        height, width = truth.bits.shape[-2:]
         shapes = [(height // stride, width // stride) for stride in (8, 16, 32)]
         return yolo_targets(truth.boxes, truth.boxes_known, shapes)
 

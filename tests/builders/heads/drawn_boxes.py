@@ -9,6 +9,7 @@ from torch import Tensor
 from radiograph.geometry import Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.heads import detect
+from training.config.augmentation import NoAugmentConfig
 from training.config.model import EncoderConfig
 from training.data.batches.collate import Batch
 from training.data.batches.region_targets import RegionTargets
@@ -42,12 +43,13 @@ class Drawn:
         """Return the maps and the targets of a head for some of the images, with one label."""
         count, nothing = len(rows), torch.zeros(len(rows), 0)
         radiographs = Batch(
-            images=self.images[rows],
+            pixels=(self.images[rows] * 255).to(torch.uint8),
+            augmentation=NoAugmentConfig(kind="none"),
+            seed=0,
             findings=nothing,
             findings_known=nothing.bool(),
-            masks=torch.zeros(count, 0, SIZE_PX, SIZE_PX),
+            mask_labels=(),
             masks_known=nothing.bool(),
-            counted=torch.ones(count, 1, SIZE_PX, SIZE_PX),
             boxes=[{0: self.boxes[row : row + 1]} for row in rows],
             boxes_known=torch.ones(count, 1, dtype=torch.bool),
             bits=torch.zeros(count, 1, SIZE_PX, SIZE_PX, dtype=torch.uint8),

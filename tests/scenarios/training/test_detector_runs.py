@@ -165,8 +165,8 @@ def test_only_maps_that_are_read_are_kept_of_a_frozen_encoder(run: Path, tmp_pat
     sides = [level.shape[-1] for level in batch.encoded.maps]
     assert sides == [SIZE_PX // stride for stride in (8, 16, 32)]
     task.module.eval()
-    kept = task.module.features(batch.images, batch.encoded)
-    live = task.module.features(batch.images)
+    kept = task.module.features(batch.images(), batch.encoded)
+    live = task.module.features(batch.images())
     for name in MAPS:
         assert torch.allclose(kept[name], live[name], rtol=2e-3, atol=2e-3)  # kept as float16
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from typer.testing import CliRunner, Result
 
@@ -190,8 +189,7 @@ def test_the_heart_is_learned_where_it_is(run: Path) -> None:
     config = load_run(run).config
     cache = open_cache(config.data, config.preprocess, run.parent / "cache")
     labels = (config.findings, config.masks, config.boxes)
-    still, generator = NoAugmentConfig(kind="none"), torch.Generator()
-    batch = load_batch(cache, [0, 1], labels, still, generator)
+    batch = load_batch(cache, [0, 1], labels, NoAugmentConfig(kind="none"), 0)
     heart = np.zeros((64, 64), dtype=np.float32)
     heart[28:52, 24:44] = 1
     assert np.array_equal(batch.masks[0, 0].numpy(), heart)

@@ -66,8 +66,8 @@ def test_a_crop_trains_on_squares_and_validates_on_whole_images(
     cropped = changed(linear, freeze_trunk=True, augment=crop, choose=choose, max_steps=1)
     task = FinetuneTask(cropped, cache_of(cropped, tmp_path))
     batch = task.batch(task.pool, range(4), cropped.augment, 0, 0)
-    assert batch.images.shape == (4, 1, 32, 32)
-    assert task.batch(task.pool, range(4), UNCHANGED, 0, 0).images.shape == (4, 1, 64, 64)
+    assert batch.images().shape == (4, 1, 32, 32)
+    assert task.batch(task.pool, range(4), UNCHANGED, 0, 0).images().shape == (4, 1, 64, 64)
     done = finetune(cropped, tmp_path / "run", tmp_path / "cache")
     weights = torch.load(done, weights_only=True)["model"]
     assert len(weights["g2d.attnpool.positional_embedding"]) == 2 * 2 + 1  # of the whole image
@@ -89,7 +89,7 @@ def test_a_decoder_is_trained_by_the_loss_that_is_configured(
     batch = task.batch(task.pool, range(4), UNCHANGED, 0, 0)
     task.module.eval()
     loss = task.losses(task.module, batch, MicroBatchIndex(0))["total"]
-    logits = task.module.outputs(task.module.features(batch.images))["anatomy"]["logits"]
+    logits = task.module.outputs(task.module.features(batch.images()))["anatomy"]["logits"]
     truth = batch.labelled.radiographs
     expected = mgca_mask_loss(logits, truth.masks, truth.masks_known, truth.counted)
     torch.testing.assert_close(loss, expected)

@@ -35,7 +35,7 @@ def test_the_loss_of_exclusive_findings_is_their_softmax_cross_entropy(
     batch = task.batch([0, 2], range(2), UNCHANGED, 0, 0)
     task.module.eval()
     loss = task.losses(task.module, batch, MicroBatchIndex(0))["findings"]
-    features = task.module.features(batch.images)["global_features"]
+    features = task.module.features(batch.images())["global_features"]
     scores = task.module.heads["findings"].linear(features)  # type: ignore[operator]
     assert loss.item() == pytest.approx(F.cross_entropy(scores, torch.tensor([0, 0])).item())
 

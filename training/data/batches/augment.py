@@ -10,7 +10,9 @@
 
 Never a flip: it would swap the patient's left and right. All random numbers come from a generator
 that the caller seeds, so that a resumed run sees the same images. The numbers, a few for each
-image, are drawn on the CPU; images are changed on their own device.
+image, are drawn on the CPU; images are changed on their own device. The geometry is drawn first:
+`draw_geometry` and `augment` with equal seeds have the same, so that masks and boxes can be moved
+where a batch is loaded, and its images later on another device.
 """
 
 import math
@@ -35,18 +37,36 @@ _Changing = AugmentConfig | PaperAugmentConfig | ReleasedAugmentConfig | ShiftSc
 
 
 @dataclass(frozen=True)
-class Augmented:
-    """An augmented batch.
+class Geometry:
+    """The geometric changes of a batch.
 
     Attributes:
-        images: B x 1 x S x S in [0, 1]; a crop is smaller than the images that were given.
-        masks: B x P x S x S, uint8 planes of bits, or None.
         matrix: B x 3 x 3 on the CPU, old -> new coordinates, as fractions of the image side.
+        squares: rows and columns of the square that is cut out of each image, for a crop.
+        still: True if nothing moves.
     """
 
-    images: Tensor
-    masks: Tensor | None
     matrix: Tensor
+    squares: tuple[tuple[slice, slice], ...] = ()
+    still: bool = False
+
+    def move_masks(self, masks: Tensor) -> Tensor:
+        """Return the masks after the change, B x P x S x S uint8; a crop is smaller.
+
+        Args:
+            masks: B x P x S x S, uint8 planes of bits.
+        """
+        if self.still:
+            return masks
+        if self.squares:
+            return self.cut(masks)
+        grid = warp.sampling_grid(self.matrix, masks.shape[-1], masks.device)
+        return _nearest(masks, grid)
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Return the square of each of B x C x S x S images."""
+        each = zip(images, self.squares, strict=True)
+        return torch.stack([image[:, ys, xs] for image, (ys, xs) in each])
 
     def move_boxes(self, index: int, boxes: Tensor) -> Tensor:
         """Return the bounds of M x 4 boxes of one image after the change.
@@ -61,6 +81,21 @@ class Augmented:
         return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1).clamp(0, 1)
 
 
+@dataclass(frozen=True)
+class Augmented:
+    """An augmented batch.
+
+    Attributes:
+        images: B x 1 x S x S in [0, 1]; a crop is smaller than the images that were given.
+        masks: B x P x S x S, uint8 planes of bits, or None.
+        geometry: changes of the places.
+    """
+
+    images: Tensor
+    masks: Tensor | None
+    geometry: Geometry
+
+
 def augment(
     images: Tensor, masks: Tensor | None, config: Augmentation, generator: Generator
 ) -> Augmented:
@@ -72,43 +107,62 @@ def augment(
         config: kind and strength of the changes.
         generator: CPU generator; equal seeds give equal batches.
     """
+    geometry = draw_geometry(len(images), images.shape[-1], config, generator)
     if isinstance(config, NoAugmentConfig):
-        return Augmented(images, masks, torch.eye(3).expand(len(images), 3, 3))
+        return Augmented(images, masks, geometry)
     if isinstance(config, CropConfig):
-        return _crop(images, masks, config.crop_px, generator)
-    matrix = _geometry(len(images), config, generator)
+        planes = None if masks is None else geometry.cut(masks)
+        return Augmented(geometry.cut(images), planes, geometry)
+    grid = warp.sampling_grid(geometry.matrix, images.shape[-1], images.device)
+    changed = _intensity(warp.warp(images, grid, "bilinear"), config, generator)
     look = config.appearance if isinstance(config, AugmentConfig) else None
-    if look is not None:
-        matrix = appearance.frame(len(images), look, generator) @ matrix
-    grid = warp.sampling_grid(matrix, images.shape[-1], images.device)
-    moved = warp.warp(images, grid, "bilinear")
-    planes = None
-    if masks is not None:
-        planes = warp.warp(masks.float(), grid, "nearest").to(torch.uint8)
-    changed = _intensity(moved, config, generator)
     if look is not None:
         inside = (grid.abs() <= 1).all(dim=3).unsqueeze(1)
         changed = appearance.change_appearance(changed, look, generator)
         changed = appearance.change_export(changed, inside, look, generator)
-    return Augmented(changed, planes, matrix)
+    return Augmented(changed, None if masks is None else _nearest(masks, grid), geometry)
 
 
-def _crop(images: Tensor, masks: Tensor | None, crop_px: int, generator: Generator) -> Augmented:
-    """Cut a random square out of each image; every position is equally likely."""
-    count, side_px = len(images), images.shape[-1]
+def draw_geometry(count: int, side_px: int, config: Augmentation, generator: Generator) -> Geometry:
+    """Draw the geometric changes that `augment` makes with a generator in the same state.
+
+    Args:
+        count: number of images, B.
+        side_px: side of the images, S.
+        config: kind and strength of the changes.
+        generator: CPU generator.
+    """
+    if isinstance(config, NoAugmentConfig):
+        return Geometry(torch.eye(3).expand(count, 3, 3), still=True)
+    if isinstance(config, CropConfig):
+        return _crop(count, side_px, config.crop_px, generator)
+    matrix = _matrix(count, config, generator)
+    if isinstance(config, AugmentConfig) and config.appearance is not None:
+        matrix = appearance.frame(count, config.appearance, generator) @ matrix
+    return Geometry(matrix)
+
+
+def works_on_host(config: Augmentation) -> bool:
+    """Return whether single images are changed on the host, as the encoding of JPEG is."""
+    return isinstance(config, AugmentConfig) and config.appearance is not None
+
+
+def _nearest(masks: Tensor, grid: Tensor) -> Tensor:
+    """Return planes of bits at the points of a grid, without mixing bits."""
+    return warp.warp(masks.float(), grid, "nearest").to(torch.uint8)
+
+
+def _crop(count: int, side_px: int, crop_px: int, generator: Generator) -> Geometry:
+    """Draw a square in each image; every position is equally likely."""
     corners = torch.randint(side_px - crop_px + 1, (count, 2), generator=generator)  # B x (x, y)
     squares = [(slice(y, y + crop_px), slice(x, x + crop_px)) for x, y in corners.tolist()]
-    cut = torch.stack([image[:, ys, xs] for image, (ys, xs) in zip(images, squares, strict=True)])
-    planes = None
-    if masks is not None:
-        planes = torch.stack([m[:, ys, xs] for m, (ys, xs) in zip(masks, squares, strict=True)])
     matrix = torch.eye(3).repeat(count, 1, 1)
     matrix[:, :2] *= side_px / crop_px
     matrix[:, :2, 2] = -corners / crop_px
-    return Augmented(cut, planes, matrix)
+    return Geometry(matrix, tuple(squares))
 
 
-def _geometry(count: int, config: _Changing, generator: Generator) -> Tensor:
+def _matrix(count: int, config: _Changing, generator: Generator) -> Tensor:
     if isinstance(config, PaperAugmentConfig):
         return _perspective(count, config, generator)
     if isinstance(config, ReleasedAugmentConfig):

@@ -1,19 +1,22 @@
-"""Collate rows of a cache into a training batch: augmented images and the targets of each head.
+"""Collate rows of a cache into a training batch: images and the targets of each head.
 
-images, planes of masks --augment--> images; each structure -> masks, boxes of organs
-labels, boxes of a row --moved with the image--> findings, boxes
+seed -> geometry of the augmentation
+planes of masks --geometry--> each structure -> masks, boxes of organs
+labels, boxes of a row --geometry--> findings, boxes
+images, seed --on the device of the step--> augmented images
+
+Images travel to the device as the bytes that they are in the cache, and masks as planes of bits.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from training.config.augmentation import Augmentation
-from training.data.batches.augment import Augmented, augment
+from training.data.batches.augment import Geometry, augment, draw_geometry, works_on_host
 from training.data.cache.cache import Cache
 from training.data.cache.sample_index import Sample
 from training.data.rows.mask_planes import IGNORE, place_of
@@ -34,35 +37,59 @@ class DrawnBoxes:
 
 @dataclass(frozen=True)
 class Batch:
-    """One augmented batch of B images; K is the number of labels of a head.
+    """One batch of B images; K is the number of labels of a head.
 
-    Boxes are (x0, y0, x1, y1) as fractions of the image side.
+    All targets are those of the augmented images. Boxes are (x0, y0, x1, y1) as fractions of the
+    image side.
 
     Attributes:
-        images: B x 1 x S x S in [0, 1].
+        pixels: B x 1 x S' x S' uint8 before the augmentation; S' is S, or larger before a crop.
+        augmentation: kind and strength of the augmentation.
+        seed: seed of the augmentation.
         findings: B x K in {0, 1}.
         findings_known: B x K bool.
-        masks: B x K x S x S in {0, 1}.
+        mask_labels: K labels of the masks.
         masks_known: B x K bool.
-        counted: B x 1 x S x S in {0, 1}, 0 where nothing is annotated.
         boxes: for each image, label index -> M x 4.
         boxes_known: B x K bool, True if all boxes of the label are known.
         bits: B x P x S x S uint8, the masks of every structure (`rows.mask_planes`).
         structures: names of the structures of the bits.
         drawn: for each image, label -> the boxes that are drawn, whether a head learns them or not.
+        ready: the augmented images, if they were made where the batch was loaded.
     """
 
-    images: Tensor
+    pixels: Tensor
+    augmentation: Augmentation
+    seed: int
     findings: Tensor
     findings_known: Tensor
-    masks: Tensor
+    mask_labels: tuple[str, ...]
     masks_known: Tensor
-    counted: Tensor
     boxes: list[dict[int, Tensor]]
     boxes_known: Tensor
     bits: Tensor
     structures: tuple[str, ...]
     drawn: list[dict[str, DrawnBoxes]]
+    ready: Tensor | None = None
+
+    def images(self) -> Tensor:
+        """Return the augmented images on the device of the pixels, B x 1 x S x S in [0, 1]."""
+        if self.ready is not None:
+            return self.ready
+        generator = torch.Generator().manual_seed(self.seed)
+        return augment(self.pixels.float() / 255, None, self.augmentation, generator).images
+
+    @property
+    def masks(self) -> Tensor:
+        """Masks of the labels, B x K x S x S in {0, 1}."""
+        if not self.mask_labels:
+            return self.bits.new_zeros(len(self.bits), 0, *self.bits.shape[2:]).float()
+        return torch.stack([self.structure(name) for name in self.mask_labels], dim=1).float()
+
+    @property
+    def counted(self) -> Tensor:
+        """B x 1 x S x S in {0, 1}, 0 where nothing is annotated."""
+        return counted(self.bits)
 
     def structure(self, name: str) -> Tensor:
         """Return the mask of any structure, B x S x S bool."""
@@ -74,46 +101,48 @@ def load_batch(
     rows: Sequence[int],
     labels: tuple[Sequence[str], Sequence[str], Sequence[str]],
     config: Augmentation,
-    generator: Generator,
+    seed: int,
 ) -> Batch:
-    """Load rows, augment them, and compute the targets of every head.
+    """Load rows, draw the geometry of their augmentation, and compute the targets of every head.
 
     Args:
         cache: images, masks and samples.
         rows: the B indices into the cache.
         labels: labels of the findings, the masks and the boxes head.
         config: augmentation.
-        generator: CPU generator of the augmentation.
+        seed: seed of the augmentation.
     """
     findings, masks, boxes = labels
     samples = [cache.samples[i] for i in rows]
-    images = torch.from_numpy(np.stack([cache.images[i] for i in rows])).unsqueeze(1).float() / 255
+    pixels = torch.from_numpy(np.stack([cache.images[i] for i in rows])).unsqueeze(1)
     planes = torch.from_numpy(np.stack([cache.masks[i] for i in rows]))
-    changed = augment(images, planes, config, generator)
-    moved = cast(Tensor, changed.masks)  # not None, because masks were given
+    generator, before_px = torch.Generator().manual_seed(seed), pixels.shape[-1]
+    geometry = draw_geometry(len(rows), before_px, config, generator)
+    moved = geometry.move_masks(planes)
     truths = [sample.row.findings for sample in samples]
     organs = [
         {n: structure(moved[i], cache.structures, n) for n in s.row.organs if n in s.known}
         for i, s in enumerate(samples)
     ]
-    drawn = [_drawn_boxes(s, changed, i) for i, s in enumerate(samples)]
-    side = images.shape[-1]
+    drawn = [_drawn_boxes(s, geometry, i, before_px) for i, s in enumerate(samples)]
+    side = moved.shape[-1]
     box_targets = [_box_targets(s, boxes, organs[i], drawn[i], side) for i, s in enumerate(samples)]
-    return Batch(
-        images=changed.images,
+    batch = Batch(
+        pixels=pixels,
+        augmentation=config,
+        seed=seed,
         findings=torch.tensor([[float(t.get(f, 0)) for f in findings] for t in truths]),
         findings_known=torch.tensor([[f in t for f in findings] for t in truths]),
-        masks=torch.stack([structure(moved, cache.structures, n) for n in masks], dim=1).float()
-        if masks
-        else torch.zeros(len(rows), 0, *images.shape[2:]),
+        mask_labels=tuple(masks),
         masks_known=torch.tensor([[name in s.known for name in masks] for s in samples]),
-        counted=counted(moved),
         boxes=[found for found, _ in box_targets],
         boxes_known=torch.tensor([known for _, known in box_targets]),
         bits=moved,
         structures=cache.structures,
         drawn=drawn,
     )
+    # The step would wait for the device if it had to encode single images on the host.
+    return replace(batch, ready=batch.images()) if works_on_host(config) else batch
 
 
 def structure(planes: Tensor, structures: Sequence[str], name: str) -> Tensor:
@@ -168,13 +197,21 @@ def _box_targets(
     return found, known
 
 
-def _drawn_boxes(sample: Sample, changed: Augmented, index: int) -> dict[str, DrawnBoxes]:
-    """Return the boxes of one image, moved with it, by label."""
-    side = changed.images.shape[-1]
+def _drawn_boxes(
+    sample: Sample, geometry: Geometry, index: int, side_px: int
+) -> dict[str, DrawnBoxes]:
+    """Return the boxes of one image, moved with it, by label.
+
+    Args:
+        sample: the image.
+        geometry: changes of the batch.
+        index: index of the image in it.
+        side_px: side of the image before the change.
+    """
     found: dict[str, DrawnBoxes] = {}
     for label in dict.fromkeys(name for name, _ in sample.boxes):
-        boxes = torch.tensor([box for name, box in sample.boxes if name == label]) / side
-        moved = changed.move_boxes(index, boxes)
+        boxes = torch.tensor([box for name, box in sample.boxes if name == label]) / side_px
+        moved = geometry.move_boxes(index, boxes)
         visible = _visible(moved)
         centres_x = (boxes[:, 0] + boxes[:, 2]) / 2
         found[label] = DrawnBoxes(moved[visible], centres_x[visible])

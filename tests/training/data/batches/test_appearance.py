@@ -123,8 +123,8 @@ def test_a_frame_surrounds_the_image_and_moves_masks_and_boxes_with_it() -> None
     for index in range(30):
         ys, xs = torch.where(changed.masks[index, 0] == 1)
         bounds = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
-        assert (bounds - changed.move_boxes(index, box)[0] * SIDE).abs().max() <= 1
-        scale = changed.matrix[index, 0, 0].item()
+        assert (bounds - changed.geometry.move_boxes(index, box)[0] * SIDE).abs().max() <= 1
+        scale = changed.geometry.matrix[index, 0, 0].item()
         assert 0.6 <= scale <= 1
         shown = (changed.images[index] == 0.5).float().mean().item()
         assert scale**2 - 0.08 < shown < scale**2 + 0.01  # but for the interpolated edge

@@ -34,7 +34,7 @@ def test_left_stays_left_and_up_stays_up(config: Augmentation) -> None:
     """Follow the midpoints of the four sides."""
     changed = augment(torch.rand(500, 1, 8, 8), None, config, _generator())
     middles = torch.tensor([[0.0, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, 1.0]])
-    left, right, top, bottom = warp.move(middles, changed.matrix).unbind(1)
+    left, right, top, bottom = warp.move(middles, changed.geometry.matrix).unbind(1)
     assert bool((left[:, 0] < right[:, 0]).all())
     assert bool((top[:, 1] < bottom[:, 1]).all())
     (ax, ay), (bx, by) = (right - left).unbind(1), (bottom - top).unbind(1)
@@ -61,7 +61,7 @@ def test_a_mask_lies_in_the_bounds_of_its_moved_box(config: Augmentation, seed: 
     assert changed.masks is not None
     ys, xs = torch.where(changed.masks[0, 1] == 5)
     bounds = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).float()
-    moved = changed.move_boxes(0, box / side)[0] * side
+    moved = changed.geometry.move_boxes(0, box / side)[0] * side
     assert (bounds - moved).abs().max() <= 1.5
 
 
@@ -75,7 +75,7 @@ def test_a_mask_and_its_box_move_together(seed: int) -> None:
     assert changed.masks is not None
     ys, xs = torch.where(changed.masks[0, 1] == 5)
     bounds = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).float()
-    moved = changed.move_boxes(0, box / side)[0] * side
+    moved = changed.geometry.move_boxes(0, box / side)[0] * side
     assert (bounds - moved).abs().max() <= 1.0
 
 
@@ -103,7 +103,7 @@ def test_equal_seeds_give_equal_batches_within_the_range(config: Augmentation) -
 
 def test_a_box_that_leaves_the_image_is_cut_at_its_edge() -> None:
     changed = augment(torch.rand(1, 1, 8, 8), None, STILL, _generator())
-    moved = changed.move_boxes(0, torch.tensor([[-0.5, 0.2, 0.4, 1.5]]))
+    moved = changed.geometry.move_boxes(0, torch.tensor([[-0.5, 0.2, 0.4, 1.5]]))
     assert moved[0].tolist() == pytest.approx([0.0, 0.2, 0.4, 1.0])
 
 
@@ -118,7 +118,7 @@ def test_perspective_takes_the_corners_where_they_should_go() -> None:
 
 def test_perspective_moves_corners_inwards_and_no_further_than_asked() -> None:
     changed = augment(torch.rand(200, 1, 8, 8), None, STRONG_PAPER, _generator())
-    moved = warp.move(torch.tensor(warp.CORNERS), changed.matrix)
+    moved = warp.move(torch.tensor(warp.CORNERS), changed.geometry.matrix)
     inwards = (moved - torch.tensor(warp.CORNERS)) * (1 - 2 * torch.tensor(warp.CORNERS))
     assert inwards.min() >= -1e-5
     assert 0.2 < inwards.max() <= 0.25 + 1e-5  # half of half a side
@@ -126,7 +126,7 @@ def test_perspective_moves_corners_inwards_and_no_further_than_asked() -> None:
 
 def test_perspective_shows_the_image_in_the_quadrilateral_and_black_around_it() -> None:
     changed = augment(torch.ones(1, 1, 64, 64), None, STRONG_PAPER, _generator(3))
-    quadrilateral = warp.move(torch.tensor(warp.CORNERS), changed.matrix)[0]
+    quadrilateral = warp.move(torch.tensor(warp.CORNERS), changed.geometry.matrix)[0]
     x, y = quadrilateral.unbind(1)
     area = 0.5 * (x * y.roll(-1) - y * x.roll(-1)).sum()  # the shoelace
     assert changed.images.mean().item() == pytest.approx(area.item(), abs=0.01)
@@ -135,7 +135,7 @@ def test_perspective_shows_the_image_in_the_quadrilateral_and_black_around_it() 
 def test_the_paper_distorts_half_and_stretches_half_of_the_images() -> None:
     images = torch.rand(400, 1, 8, 8) * 0.5 + 0.2
     changed = augment(images, None, PAPER, _generator())
-    still = (changed.matrix - torch.eye(3)).abs().amax(dim=(1, 2)) < 1e-5
+    still = (changed.geometry.matrix - torch.eye(3)).abs().amax(dim=(1, 2)) < 1e-5
     assert 0.4 < still.float().mean() < 0.6
     spans = changed.images[still].flatten(1)
     stretched = (spans.amin(1) == 0) & (spans.amax(1) == 1)
@@ -153,7 +153,7 @@ def test_auto_contrast_spans_the_range_and_leaves_a_flat_image() -> None:
 
 def test_the_released_changes_keep_within_their_angles_and_factors() -> None:
     changed = augment(torch.full((300, 1, 8, 8), 0.5), None, RELEASED, _generator())
-    linear = changed.matrix[:, :2, :2]
+    linear = changed.geometry.matrix[:, :2, :2]
     turn = torch.atan2(linear[:, 1, 0], linear[:, 0, 0]).rad2deg()
     upright = torch.atan2(linear[:, 0, 1], linear[:, 1, 1]).rad2deg() + turn  # of the shear alone
     for angle in (turn, upright):
@@ -166,7 +166,7 @@ def test_the_released_changes_keep_within_their_angles_and_factors() -> None:
 
 def test_half_of_the_images_are_scaled_by_a_tenth_and_rotated_by_ten_degrees_at_most() -> None:
     changed = augment(torch.full((400, 1, 8, 8), 0.5), None, MGCA, _generator())
-    linear = changed.matrix[:, :2, :2]
+    linear = changed.geometry.matrix[:, :2, :2]
     still = (linear - torch.eye(2)).abs().amax(dim=(1, 2)) < 1e-6
     assert 0.4 < still.float().mean() < 0.6
     moved = linear[~still]
@@ -175,7 +175,7 @@ def test_half_of_the_images_are_scaled_by_a_tenth_and_rotated_by_ten_degrees_at_
     scale = torch.linalg.det(moved).sqrt()
     assert 0.9 <= scale.min() < 0.92
     assert 1.08 < scale.max() <= 1.1
-    centre = warp.move(torch.tensor([[0.5, 0.5]]), changed.matrix)
+    centre = warp.move(torch.tensor([[0.5, 0.5]]), changed.geometry.matrix)
     torch.testing.assert_close(centre, torch.full_like(centre, 0.5))  # nothing is shifted
     torch.testing.assert_close(changed.images[:, 0, 4, 4], torch.full((400,), 0.5))
 
@@ -193,5 +193,5 @@ def test_a_crop_is_a_square_of_the_image_wherever_it_fits() -> None:
     y, x = int(corners[0]) // side, int(corners[0]) % side
     assert torch.equal(changed.images[0, 0], image[y : y + 32, x : x + 32])
     assert torch.equal(changed.masks[0], masks[0, :, y : y + 32, x : x + 32])
-    box = changed.move_boxes(0, torch.tensor([[10.0, 12.0, 30.0, 31.0]]) / side)[0] * 32
+    box = changed.geometry.move_boxes(0, torch.tensor([[10.0, 12.0, 30.0, 31.0]]) / side)[0] * 32
     assert box.tolist() == pytest.approx([10 - x, 12 - y, 30 - x, 31 - y], abs=1e-4)

@@ -102,7 +102,7 @@ def test_positive_statements_are_drawn_first_and_equal_ones_once() -> None:
 def test_augmentation_never_mirrors(config: Augmentation) -> None:
     matrix = augment(
         torch.rand(64, 1, 32, 32), None, config, torch.Generator().manual_seed(0)
-    ).matrix
+    ).geometry.matrix
     assert bool((torch.linalg.det(matrix) > 0).all())
     ends = (
         torch.tensor([[0.2, 0.5, 1.0], [0.8, 0.5, 1.0]]) @ matrix.mT
