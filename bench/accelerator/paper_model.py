@@ -77,11 +77,12 @@ def save_text_encoder(folder: Path, *, quick: bool, dropout: float = 0.1) -> Non
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     named = {f"{token[1:-1].lower()}_token": token for token in _SPECIAL}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)  # type: ignore[no-untyped-call]
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2} if quick else {}
     # The default vocabulary is that of BERT, so that the embeddings have the real size. Devices
     # draw dropout from different streams: without it their losses can be compared.
-    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    BertModel(BertConfig(**size, **rates), add_pooling_layer=False).save_pretrained(folder)
+    config = BertConfig(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+    if quick:
+        config.hidden_size, config.num_hidden_layers, config.num_attention_heads = 32, 2, 2
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
 
 
 def _words(text: str) -> list[str]:

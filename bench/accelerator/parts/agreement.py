@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.accelerator.findings import Findings, Options, Table
 from bench.accelerator.paper_model import configure, reports, save_text_encoder
 from bench.checks import Check, at_most
-from training.config.pretrain import Threshold, Upsampling
+from training.config.pretrain import BodyRule, Threshold, Upsampling
 from training.losses.pseudo_mask import pseudo_mask
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 from training.pretrain.objective import Pretraining
@@ -20,6 +20,7 @@ LOSS_GAP = 1e-3
 MASK_SHARE = 1e-3
 """Largest share of pixels in which a mask differs: scores close to the threshold may cross it."""
 _STEPS, _ROWS, _SIDE = 3, 4, 224
+_BODIES = (*get_args(BodyRule), None)
 _Losses = dict[str, float]
 
 
@@ -82,7 +83,9 @@ def _masks(device: str) -> Check:
     generator = torch.Generator().manual_seed(0)
     attention = torch.rand(_ROWS, 3, 7, 7, generator=generator)
     images = torch.rand(_ROWS, 1, _SIDE, _SIDE, generator=generator)
-    kinds = itertools.product(get_args(Threshold), get_args(Upsampling), *[(True, False)] * 3)
+    kinds = itertools.product(
+        get_args(Threshold), get_args(Upsampling), _BODIES, *[(True, False)] * 2
+    )
     shares: dict[str, float] = {}
     for threshold, upsampling, body, smooth, aggregate in kinds:
         masks = [
@@ -91,7 +94,7 @@ def _masks(device: str) -> Check:
                 images.to(place),
                 threshold=threshold,
                 upsampling=upsampling,
-                use_body_mask=body,
+                body=body,
                 smooth=smooth,
                 aggregate_heads=aggregate,
             ).cpu()

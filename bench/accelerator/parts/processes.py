@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from bench.accelerator.findings import Findings, Options, Skipped
 from bench.checks import at_most
@@ -21,7 +22,7 @@ def measure(options: Options) -> Findings:
         raise Skipped(f"{torch.cuda.device_count()} GPU, two are needed")
     loss, image, text = _contrast(slice(0, _ROWS), "cpu")
     port = _free_port()
-    torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+    spawn(  # type: ignore[no-untyped-call]
         _work, (options.device, port, str(options.work)), _PROCESSES
     )
     found = [torch.load(options.work / f"{rank}.pt") for rank in range(_PROCESSES)]
