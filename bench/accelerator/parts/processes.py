@@ -22,9 +22,7 @@ def measure(options: Options) -> Findings:
         raise Skipped(f"{torch.cuda.device_count()} GPU, two are needed")
     loss, image, text = _contrast(slice(0, _ROWS), "cpu")
     port = _free_port()
-    spawn(  # type: ignore[no-untyped-call]
-        _work, (options.device, port, str(options.work)), _PROCESSES
-    )
+    spawn(_work, (options.device, port, str(options.work)), _PROCESSES)
     found = [torch.load(options.work / f"{rank}.pt") for rank in range(_PROCESSES)]
     mean = torch.stack([part["loss"] for part in found]).mean()
     # The gradient of the mean over the processes, as DDP averages it.
