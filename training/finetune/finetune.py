@@ -219,12 +219,11 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     check_tables(config.data)
     config = config.model_copy(update={"codes": codes_of(config)})
     check_start(config, out, cache_folder)
+    check_enough(config.data, config.preprocess, cache_folder, least=1)
     refuse_unknown_labels(config)
     # Weights that no head reads, and text weights in a batch without reports, have no gradient.
     fabric = launch(config.engine, config.precision, unused_weights=True)
     seed_everything(config.seed)
-    if fabric.is_global_zero:
-        check_enough(config.data, config.preprocess, cache_folder, least=1)
     module = load_pretrained(config)  # before the cache, which may take hours: it may be refused
     with fabric.rank_zero_first():
         cache = open_cache(config.data, config.preprocess, cache_folder)

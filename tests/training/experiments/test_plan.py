@@ -296,14 +296,15 @@ def _ablation(**request: Any) -> TableJob:
     return TableJob(config, model, Path("data"), TableRequest("ablation", **request))
 
 
-def test_the_shipped_ablation_has_every_figure_of_its_page() -> None:
+def test_the_shipped_ablation_has_every_arm_and_fraction() -> None:
     job = _ablation()
     found = cells(job)
-    assert len({cell.name for cell in found}) == len(found) == 216
+    assert len({cell.name for cell in found}) == len(found) == 270
     assert job.pretraining.data.licences == ("open", "noncommercial")
     assert {c.fraction for c in found} == {0.01, 0.1, 1.0}
     assert {c.seed for c in found} == {0, 1, 2}
-    assert {c.start for c in found} == {"imagenet", "none", "pseudo", "shuffled", "random"}
+    arms = {"none", "pseudo", "otsu_body", "shuffled"}
+    assert {c.start for c in found} == {"imagenet", "random", *arms}
 
 
 def test_cells_of_an_encoder_follow_each_other() -> None:
@@ -311,25 +312,31 @@ def test_cells_of_an_encoder_follow_each_other() -> None:
     found = cells(_ablation())
     changes = [c for c, before in zip(found, [None, *found], strict=False)
                if before is None or (c.start, c.seed) != (before.start, before.seed)]  # fmt: skip
-    assert len(changes) == 5 * 3
-    assert [c.seed for c in changes] == [0] * 5 + [1] * 5 + [2] * 5
+    assert len(changes) == 6 * 3
+    assert [c.seed for c in changes] == [0] * 6 + [1] * 6 + [2] * 6
 
 
 def test_probes_transfer_the_decoder_that_their_row_asks_for() -> None:
     job = _ablation(seeds=(0,), fractions=(1.0,), only=("covid_cxr",))
     transferred = [(c.start, c.decoder) for c in cells(job) if transfers_decoder(job, c)]
-    assert transferred == [("pseudo", "transferred"), ("shuffled", "transferred")]
+    arms = ("pseudo", "otsu_body", "shuffled")
+    assert transferred == [(arm, "transferred") for arm in arms]
     assert ("pseudo", "new") in [(c.start, c.decoder) for c in cells(job)]
 
 
-def test_arms_of_the_ablation_differ_in_their_decoder_loss_alone() -> None:
+def test_each_arm_of_the_ablation_differs_in_one_key_alone() -> None:
     job = _ablation()
     pseudo = arm_pretraining(job, "pseudo", 4).model_dump()
     changed = {
         arm: {k for k, v in arm_pretraining(job, arm, 4).model_dump().items() if v != pseudo[k]}
         for arm in job.config.arms
     }
-    assert changed == {"none": {"decoder_loss"}, "pseudo": set(), "shuffled": {"shuffle_masks"}}
+    assert changed == {
+        "none": {"decoder_loss"},
+        "pseudo": set(),
+        "otsu_body": {"body_rule"},
+        "shuffled": {"shuffle_masks"},
+    }
     assert pseudo["seed"] == 4
     assert pseudo["decoder_loss"] == "pseudo_segmentation"
 

@@ -37,7 +37,7 @@ def test_cxr14_has_fourteen_labels_and_the_boxes_that_were_drawn(tmp_path: Path)
     assert rows["0.png"].boxes == (("Pneumothorax", (8.0, 16.5, 18.0, 36.5)),)
     names, batch = whole_batch(cached(tmp_path, "cxr14"), "Pneumothorax")
     known = {name for name, is_known in zip(names, batch.boxes_known, strict=True) if is_known}
-    assert known == {"0.png", "b.png"}  # drawn, and normal
+    assert known == {"0.png", "a.png", "b.png"}  # drawn, and known to be without the finding
 
 
 @pytest.mark.parametrize("protocol", ["sound", "mgca"])
