@@ -103,7 +103,7 @@ lock: $(LOCK)/.ready ## Rewrite constraints/, keeping valid pins; LOCK_ARGS=--up
 	$(call compile,bench-mlserver,--group bench-mlserver)
 	$(call compile,bench-plot,--group bench-plot)
 	$(call compile,triton,--generate-hashes --extra triton pyproject.toml)
-	$(call compile,dev,--extra serve --extra otel --extra triton --extra postgres --extra train --group dev --group build pyproject.toml)
+	$(call compile,dev,--extra serve --extra otel --extra triton --extra postgres --extra train --extra shards --group dev --group build pyproject.toml)
 
 # Resolve once for every supported Python and platform; the result names no index address.
 compile = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \

@@ -58,6 +58,13 @@ def prepare(
             min=32, max=2048, help="Side of the cached images in pixels; for data sets only."
         ),
     ] = 224,
+    shards: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or s3://bucket/path to which the cache is also written, as shards for"
+            " runs on several nodes (data.shards)."
+        ),
+    ] = None,
 ) -> None:
     """Preprocess radiographs and cache them for training.
 
@@ -66,6 +73,7 @@ def prepare(
     g2d prepare mimic.yaml --workers 32
     g2d prepare rsna --data /data/rsna
     g2d prepare siim --data /data --protocol mgca --size 224
+    g2d prepare mimic.yaml --shards s3://bucket/mimic
 
     Reports which rows are left out, and why. For a data set, it first names every file that is
     missing and prints the sizes of the splits beside those of the paper. The required layout of
@@ -78,6 +86,7 @@ def prepare(
     from training.data.cache.cache import open_cache
     from training.data.cache.enough_rows import check_tables
     from training.data.prepare import compared_with_paper, data_set, preprocessing
+    from training.data.shards.write import check_target, write_shards
     from training.engine.run_folder import check_writable
 
     if is_configuration(config):
@@ -87,10 +96,16 @@ def prepare(
         rows, spec = data_set(config, data, protocol), preprocessing(size)
     check_writable(cache)
     check_tables(rows)
+    if shards is not None:
+        check_target(shards, rows, spec, again=again)
     if not is_configuration(config):
         for line in compared_with_paper(rows):
             typer.echo(line)
-    _report(open_cache(rows, spec, cache, workers=workers, again=again))
+    found = open_cache(rows, spec, cache, workers=workers, again=again)
+    _report(found)
+    if shards is not None:
+        written = write_shards(found, rows, spec, shards, again=again)
+        typer.echo(f"shards: {len(written.shards)} with {written.rows} rows in {shards}")
 
 
 def _report(found: "RadiographCache") -> None:

@@ -50,6 +50,8 @@ class EngineConfig(StrictModel):
     """Threads that load and tokenise batches ahead; 0 loads each batch between two steps."""
     prefetch: int = Field(default=3, ge=1)
     """Number of micro-batches that are loaded ahead."""
+    shards_kept_gb: float | None = Field(default=None, gt=0)
+    """Gigabytes of fetched shards (`data.shards`) that a node keeps on its disk; null keeps all."""
     bucket: int = Field(default=0, ge=0)
     """Number of batches whose rows are sorted by report length together, to reduce padding; a
     batch then holds reports of similar length. 0 and 1 do not sort."""

@@ -1,9 +1,9 @@
 """Keys that every training run has in common, and the rows that a run reads."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
@@ -15,6 +15,29 @@ from training.config.row_groups import RowGroups
 Protocol = Literal["sound", "mgca"]
 """Split and rows of a downstream data set: `sound` puts no patient into two splits; `mgca` is the
 published protocol with its faults."""
+
+
+def check_address(address: str) -> str:
+    """Return the address of a set of shards as it is.
+
+    Raises:
+        ValueError: it is neither a folder nor `s3://bucket/path`; the message does not quote it,
+            because it may hold a password.
+    """
+    scheme, found, rest = address.partition("://")
+    if not found:
+        if not address:
+            raise ValueError("the address of shards is empty")
+        return address
+    bucket, _, path = rest.partition("/")
+    if "@" in bucket or "?" in rest:
+        raise ValueError(
+            "the address of shards holds no credentials and no query; the environment gives"
+            " credentials and endpoint (AWS_PROFILE, AWS_ENDPOINT_URL, ...)"
+        )
+    if scheme != "s3" or not bucket or not path.strip("/"):
+        raise ValueError("shards are in a folder or at s3://bucket/path")
+    return address
 
 
 class DataConfig(StrictModel):
@@ -35,6 +58,22 @@ class DataConfig(StrictModel):
         default_factory=dict, exclude_if=lambda value: not value
     )
     """Data set -> its description, in place of the file beside its table."""
+
+    shards: Annotated[str, AfterValidator(check_address)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Folder or `s3://bucket/path` with shards of the rows (`g2d prepare --shards`), which are
+    read in place of `root`. Credentials and endpoint come from the environment; null reads the
+    data sets."""
+    window_shards: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    """Shards whose rows are shuffled together, so that few shards are needed at a time; null
+    shuffles all rows."""
+
+    @model_validator(mode="after")
+    def _a_window_has_shards(self) -> Self:
+        if self.window_shards is not None and self.shards is None:
+            raise ValueError("window_shards needs shards")
+        return self
 
     @model_validator(mode="after")
     def _described_tables_are_read(self) -> Self:
@@ -79,6 +118,14 @@ class BaseRunConfig(StrictModel):
     """Random augmentation of the training images."""
     engine: EngineConfig = EngineConfig()
     """Devices, data loading and logging."""
+
+    @model_validator(mode="after")
+    def _a_window_is_not_sorted(self) -> Self:
+        if self.data.window_shards is not None and self.engine.bucket > 1:
+            raise ValueError(
+                "engine.bucket sorts rows of all shards by length: without data.window_shards only"
+            )
+        return self
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

@@ -5,5 +5,6 @@ pretraining_sets, downstream_sets    one reader for each public data set
 catalog                              name -> reader
 text                                 report sections, synthetic reports, phrases, prompts
 cache                                rows -> preprocessed images, memory-mapped
+shards                               cache <-> shards in a folder or an S3-compatible store
 batches                              cache -> batches: sampling, augmentation, targets
 """

@@ -1,6 +1,6 @@
 """Checks of a run before its processes start and before anything is written.
 
-configuration -> devices -> loggers -> folder of the run -> data sets
+configuration -> devices -> loggers -> folder of the run -> data sets or shards
 """
 
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.data.cache.enough_rows import check_tables
+from training.data.shards.open_rows import check_shards
 from training.engine.checkpoint import check_folder
 from training.engine.distributed import check_devices
 from training.engine.loggers import check_loggers
@@ -30,4 +31,7 @@ def check_start(config: PretrainConfig | FinetuneConfig, out: Path, cache_folder
     check_loggers(config.engine.loggers)
     check_folder(out, config.model_dump_json())
     check_writable(cache_folder)
-    check_tables(config.data)
+    if config.data.shards is None:
+        check_tables(config.data)
+    else:
+        check_shards(config.data, config.preprocess)

@@ -20,10 +20,11 @@ from training.data.batches.known_labels import codes_of, refuse_unknown_labels
 from training.data.batches.region_targets import region_targets
 from training.data.batches.row_groups import balanced_order, members_of
 from training.data.batches.row_selection import is_labelled, training_pool
-from training.data.batches.sampler import MicroBatchIndex, Sampler, share
-from training.data.cache.cache import Cache, open_cache
+from training.data.batches.sampler import MicroBatchIndex, Sampler, share, window_of
+from training.data.cache.cache import Cache
 from training.data.cache.enough_rows import check_enough, check_tables
 from training.data.cache.row_counts import count_rows, write_counts
+from training.data.shards.open_rows import open_rows
 from training.data.text.grounding_phrases import draw
 from training.data.text.synthetic_reports import report, text_ids
 from training.engine import trainer
@@ -86,9 +87,10 @@ class FinetuneTask:
         """
         config = self.config
         joined = config.batch_size * world
-        samples = self.cache.samples
+        window = window_of(self.cache.shard_of, config.data.window_shards)
+        samples, accumulate = self.cache.samples, config.engine.accumulate
         draw = balanced_order([samples[i] for i in self.pool], config.groups, config.seed)
-        sampler = Sampler(self.pool, joined, config.seed, config.engine.accumulate, draw=draw)
+        sampler = Sampler(self.pool, joined, config.seed, accumulate, draw=draw, window=window)
         self.encode(self.pool)
 
         def load(index: MicroBatchIndex) -> FinetuneBatch:
@@ -226,7 +228,7 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     seed_everything(config.seed)
     module = load_pretrained(config)  # before the cache, which may take hours: it may be refused
     with fabric.rank_zero_first():
-        cache = open_cache(config.data, config.preprocess, cache_folder)
+        cache = open_rows(config, cache_folder)
         task = FinetuneTask(config, cache, module)
     task.repeat_pool(config.batch_size * fabric.world_size * config.engine.accumulate)
     selector = None

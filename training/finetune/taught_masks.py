@@ -28,7 +28,7 @@ from training.config.finetune import FinetuneConfig, TeacherConfig
 from training.data.batches import warp
 from training.data.batches.augment import augment
 from training.data.cache.atomic_write import write_atomically
-from training.data.cache.cache import Cache, Masks
+from training.data.cache.cache import Cache, RowArrays
 from training.data.cache.sample_index import Sample
 from training.data.rows.mask_planes import IGNORE, place_of
 from training.engine.checkpoint import read_checkpoint
@@ -206,11 +206,14 @@ def _annotate(
     return frozenset(drawn), planes
 
 
-class _TaughtMasks(Masks):
+class _TaughtMasks:
     """Masks of a cache, some of them replaced."""
 
-    def __init__(self, masks: Masks, taught: Mapping[int, NDArray[np.uint8]]) -> None:
+    def __init__(self, masks: RowArrays, taught: Mapping[int, NDArray[np.uint8]]) -> None:
         self._before, self._taught, self.shape = masks, taught, masks.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         number = range(len(self))[index]

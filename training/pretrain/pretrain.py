@@ -18,11 +18,18 @@ from torch import Tensor
 from training.config.pretrain import PretrainConfig
 from training.data.batches.augment import augment
 from training.data.batches.row_groups import balanced_order, members_of
-from training.data.batches.sampler import MicroBatchIndex, Sampler, share, steps_per_epoch
+from training.data.batches.sampler import (
+    MicroBatchIndex,
+    Sampler,
+    share,
+    steps_per_epoch,
+    window_of,
+)
 from training.data.batches.statements import draw, facts_of, truth_table
-from training.data.cache.cache import Cache, open_cache
+from training.data.cache.cache import Cache
 from training.data.cache.enough_rows import check_enough
 from training.data.rows.reader import Row
+from training.data.shards.open_rows import open_rows
 from training.data.text.synthetic_reports import report, text_ids
 from training.data.text.token_lengths import token_counts
 from training.engine import trainer
@@ -120,8 +127,16 @@ class PretrainTask:
         joined = config.batch_size * world
         samples = self.cache.samples
         draw = balanced_order([samples[i] for i in self.pool], config.groups, config.seed)
+        window = window_of(self.cache.shard_of, config.data.window_shards)
         sampler = Sampler(
-            self.pool, joined, config.seed, engine.accumulate, engine.bucket, self.lengths, draw
+            self.pool,
+            joined,
+            config.seed,
+            engine.accumulate,
+            engine.bucket,
+            self.lengths,
+            draw,
+            window,
         )
         lock = Lock()  # the tokenizer holds its padding as state
 
@@ -279,7 +294,7 @@ def prepare_task(
         check_enough(data, spec, cache_folder, step, _has_text)
     module = Pretraining(config)  # before the cache, which may take hours: it may be refused
     with fabric.rank_zero_first():
-        cache = open_cache(data, spec, cache_folder)
+        cache = open_rows(config, cache_folder)
         task = PretrainTask(config, cache, cache_folder, module)
     if config.frozen_text_gb:
         _restore_text_encoder(module, out)

@@ -5,6 +5,8 @@ epoch         a new shuffle of the pool, or a new draw from its groups; the inco
 step          `accumulate` joined batches
 joined batch  one micro-batch of every process
 bucket        joined batches that are sorted by length together, cut, and shuffled again
+window        shards whose rows are shuffled together; a joined batch is sorted by shard, so that
+              the slice of each process, and of each node, lies in few of them
 """
 
 from collections.abc import Callable, Sequence
@@ -41,6 +43,24 @@ class MicroBatchIndex:
         return self.step * self.accumulate + self.micro
 
 
+@dataclass(frozen=True)
+class Window:
+    """Shuffling within windows of shards.
+
+    Attributes:
+        shard_of: number of the shard of each row, whether it is in the pool or not.
+        shards: number of shards in a window.
+    """
+
+    shard_of: NDArray[np.int64]
+    shards: int
+
+
+def window_of(shard_of: NDArray[np.int64] | None, shards: int | None) -> Window | None:
+    """Return the window of a run; None if it shuffles all rows, or if its rows have no shards."""
+    return None if shard_of is None or shards is None else Window(shard_of, shards)
+
+
 class Sampler:
     """Sequence of the joined batches of a run."""
 
@@ -53,6 +73,7 @@ class Sampler:
         bucket: int = 0,
         lengths: NDArray[np.int32] | None = None,
         draw: Callable[[int], NDArray[np.int64]] | None = None,
+        window: Window | None = None,
     ) -> None:
         """Define the batches.
 
@@ -65,6 +86,8 @@ class Sampler:
             lengths: number of tokens of each row of the pool; needed with a bucket.
             draw: epoch -> the positions in the pool that it shows, as many as the pool has; None
                 shows every position once.
+            window: shuffles within windows of shards; None shuffles the whole pool. Without a
+                bucket only.
 
         Raises:
             ValueError: the pool is smaller than a step, or a bucket has no lengths.
@@ -73,6 +96,7 @@ class Sampler:
         self.steps = steps_per_epoch(len(pool), joined * accumulate)
         self.bucket, self.lengths = (bucket if bucket > 1 else 0), lengths
         self._draw = draw
+        self.window = window
         if self.bucket and lengths is None:
             raise ValueError("batches are sorted by length, but no lengths were given")
         self._order = lru_cache(maxsize=2)(self._shuffled)
@@ -85,6 +109,8 @@ class Sampler:
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         rng = np.random.default_rng((self.seed, epoch))
+        if self.window:
+            return self._within_windows(self.window, epoch, rng)
         order = rng.permutation(self._draw(epoch) if self._draw else len(self.pool))
         if not self.bucket or self.lengths is None:
             return order
@@ -95,6 +121,17 @@ class Sampler:
         # Rows of one batch now have similar lengths; batches, and rows in them, are shuffled.
         pieces = np.concatenate(sorted_parts).reshape(-1, self.joined)
         return rng.permuted(rng.permutation(pieces), axis=1).reshape(-1)
+
+    def _within_windows(
+        self, window: Window, epoch: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        shard_of = window.shard_of[np.asarray(self.pool)]
+        turn = rng.permutation(int(shard_of.max()) + 1)[shard_of]  # the shards are shuffled, too
+        shown = self._draw(epoch) if self._draw else np.arange(len(self.pool))
+        order = shown[np.lexsort((rng.random(len(shown)), turn[shown] // window.shards))]
+        batches = order[: self.steps * self.accumulate * self.joined].reshape(-1, self.joined)
+        by_shard = np.argsort(turn[batches], axis=1, kind="stable")
+        return np.take_along_axis(batches, by_shard, axis=1).reshape(-1)
 
 
 def share(rows: Sequence[int], index: MicroBatchIndex) -> list[int]:

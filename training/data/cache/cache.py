@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,18 @@ from training.data.rows.mask_planes import plane_count
 
 _VERSION = 3
 """Version of the layout, of its contents and of the report rules; a new one builds new caches."""
+
+
+class RowArrays(Protocol):
+    """One uint8 array for each row, by its index."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, and the shape of each array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
 
 
 class Masks:
@@ -68,7 +81,7 @@ class Masks:
 
 @dataclass(frozen=True)
 class Cache:
-    """A memory-mapped cache; `samples[i]` describes `images[i]` and `masks[i]`.
+    """Rows in a memory map or in shards; `samples[i]` describes `images[i]` and `masks[i]`.
 
     Attributes:
         images: N x size x size uint8, intensities in [0, 1] times 255.
@@ -77,14 +90,16 @@ class Cache:
         samples: rows with their annotations.
         left_out: reason -> number of rows left out.
         folder: folder of the cache.
+        shard_of: number of the shard of each row, int64; None in a memory map.
     """
 
-    images: NDArray[np.uint8]
-    masks: Masks
+    images: RowArrays
+    masks: RowArrays
     samples: Sequence[Sample]
     structures: tuple[str, ...]
     left_out: dict[str, int]
     folder: Path
+    shard_of: NDArray[np.int64] | None = None
 
     def where(self, split: str) -> list[int]:
         """Return the indices of the rows of one split."""

@@ -38,7 +38,9 @@ def check_enough(
     least: int,
     usable: Callable[[Row], bool] = lambda _: True,
 ) -> None:
-    """Check that the tables list enough rows to train on; a cache that exists is not checked.
+    """Check that the tables list enough rows to train on, before a cache is built.
+
+    Neither a cache that exists nor shards are checked.
 
     Args:
         config: selection of rows.
@@ -50,7 +52,7 @@ def check_enough(
     Raises:
         RunRefused: there are fewer; the message gives the reasons.
     """
-    if is_built(config, spec, folder):
+    if config.shards is not None or is_built(config, spec, folder):
         return
     left_out: list[LeftOut] = []
     found, others = 0, Counter[str]()
