@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.errors import UnusableImage
-from radiograph.orientation import UPRIGHT, Orientation
-from radiograph.shutter import Shutter
+from radiograph.geometry.orientation import UPRIGHT, Orientation
+from radiograph.geometry.shutter import Shutter
+from radiograph.study import StudyIdentity
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -75,6 +76,7 @@ class Radiograph:
             `asserted` by the header, `assumed` as radiographs are usually displayed, or `unknown`
             because the header contradicts itself or the projection is lateral.
         shutter: the part of the pixels that the header declares to be visible, or None for all.
+        study: study and patient of a DICOM file, or None for PNG and JPEG.
         warnings: reasons for caution with the results, each as `code: message`.
     """
 
@@ -87,6 +89,7 @@ class Radiograph:
     orientation: Orientation = UPRIGHT
     laterality: Laterality = "assumed"
     shutter: Shutter | None = None
+    study: StudyIdentity | None = None
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@
       text.onnx tokenizer.json   token ids -> phrase features
       heads/*.onnx    trunk features (and phrase features) -> one task's raw output
       golden.npz      inputs and outputs, replayed at load
+      golden_answers.npz   a radiograph and the answers to it, replayed at load
       trunk_int8.onnx golden_int8.npz     a variant: the trunk in another precision
       statistics.npz  distribution of the global features over the training images
       MODEL_CARD.md
@@ -14,31 +15,37 @@ The schema is strict: an unknown key, a file without a digest, or a head that re
 the trunk does not produce is an error when the manifest is read, not when the version serves.
 """
 
-import unicodedata
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from radiograph.errors import InvalidVersion
 from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
-from radiograph.terminology import Code
+from radiograph.terminology.checks import CHECKS
+from radiograph.terminology.codes import Code
+from radiograph.terminology.label_names import LabelName
 
 MANIFEST_NAME = "manifest.json"
 
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "float16", "int8"]
 """Precision in which the trunk computes; every version has `float32`."""
 
 
 class Task(StrEnum):
-    """Task that can be requested for a radiograph; it is also the kind of a head."""
+    """Task that can be requested for a radiograph; most heads answer one."""
 
     CLASSIFY = "classify"
     SEGMENT = "segment"
     DETECT = "detect"
     GROUND = "ground"
+
+
+CHECK: Final = "check"
+HeadKind = Task | Literal["check"]
+"""Task that a head answers, or `check`: its outputs become warnings of every answer."""
 
 
 def _inside_the_version(path: str) -> str:
@@ -52,27 +59,6 @@ def _inside_the_version(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_inside_the_version)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-
-
-MAX_LABEL_CHARS = 100
-_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
-"""Unicode categories of control characters, surrogates, and line and paragraph separators."""
-
-_BIDIRECTIONAL_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-
-
-def _one_line(name: str) -> str:
-    """Accept text of any script, without characters that break a line or reorder other text."""
-    if not name.strip() or len(name) > MAX_LABEL_CHARS:
-        raise ValueError(f"a label has 1 to {MAX_LABEL_CHARS} characters")
-    for character in name:
-        refused = unicodedata.category(character) in _REFUSED_CATEGORIES
-        if refused or unicodedata.bidirectional(character) in _BIDIRECTIONAL_CONTROLS:
-            raise ValueError(f"a label is one line of text: {name!r}")
-    return name
-
-
-LabelName = Annotated[str, AfterValidator(_one_line)]
 
 
 class MaskCleaning(StrictModel):
@@ -124,8 +110,8 @@ class PhraseRule(StrictModel):
     sigmoid(logits / temperature).
     """
 
-    scale: float = Field(gt=0, allow_inf_nan=False)
-    offset: float = Field(allow_inf_nan=False)
+    scale: float = Field(gt=0, le=1000)
+    offset: float = Field(ge=-1000, le=1000)
     threshold: float = Field(ge=0, le=1)
     """Lowest probability at which a phrase counts as found."""
     box_threshold: float = Field(gt=0, lt=1)
@@ -139,6 +125,7 @@ class HeadSpec(StrictModel):
 
     Raw outputs by kind, float32, for B images, P phrases, K labels and a grid of h x w cells:
         classify: `logits`, B x K
+        check:    `logits`, B x K; the labels are those of `radiograph.terminology.checks.Check`
         segment:  `logits`, B x K x h x w
         detect:   if the form is `grid`, `logits`, B x K x h x w, and `distances`,
                   B x K x 4 x h x w: from the centre of the cell to the left, top, right and
@@ -149,7 +136,7 @@ class HeadSpec(StrictModel):
                   `presence`, B x P, one logit for the phrase applying to the image at all
     """
 
-    kind: Task
+    kind: HeadKind
     file: RelativePath
     inputs: tuple[str, ...]
     """Names of the trunk outputs it reads; a `ground` head also reads `phrase_features`, P x D."""
@@ -158,7 +145,7 @@ class HeadSpec(StrictModel):
     """`zero_shot` (trained without regions) or `aligned` (trained on regions); `ground` only."""
     phrase_rule: PhraseRule | None = Field(default=None, exclude_if=lambda value: value is None)
     """Decision on phrases; `ground` only. Without it no phrase is said to be found or not."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=0.001, le=1000)
     """Divisor of the logits before the sigmoid, fitted on the validation split."""
     form: Literal["grid", "candidates"] = Field(default="grid", exclude_if=lambda v: v == "grid")
     """Form of the raw outputs; `detect` only. `grid` is omitted, as in older manifests."""
@@ -177,6 +164,8 @@ class HeadSpec(StrictModel):
             raise ValueError("every head but a ground head has labels")
         if self.form != "grid" and self.kind is not Task.DETECT:
             raise ValueError("only a detect head can have the form candidates")
+        if self.kind == CHECK and {label.name for label in self.labels} - set(CHECKS):
+            raise ValueError(f"the labels of a check head are {', '.join(CHECKS)}")
         if self.kind is not Task.SEGMENT and any(label.clean for label in self.labels):
             raise ValueError("only the labels of a segment head can have `clean`")
         return self
@@ -219,7 +208,7 @@ class OutOfDomainSpec(StrictModel):
     """
 
     file: RelativePath
-    threshold: float = Field(gt=0)
+    threshold: float = Field(gt=0, le=1_000_000)
     threshold_rule: str
 
 
@@ -234,6 +223,9 @@ class GoldenSpec(StrictModel):
     file: RelativePath
     tolerance: float = Field(gt=0, le=0.1)
     """Largest absolute difference that is accepted."""
+    answers: RelativePath | None = Field(default=None, exclude_if=lambda value: value is None)
+    """File of a radiograph and of the answers to it, from pixels to thresholds (see
+    `radiograph.golden_answers`). None in older versions and in variants."""
     feature_maps: bool = Field(default=True, exclude_if=lambda value: value)
     """False if the maps of the trunk are left out: the outputs of the heads depend on them, and
     the maps of a decoder take megabytes. Vectors that heads read are recorded all the same."""
@@ -279,7 +271,7 @@ class Metric(StrictModel):
 
     data: str
     split: str
-    task: Task
+    task: HeadKind
     head: str | None = None
     """Name of the head; absent in versions that had one head of each kind."""
     label: str
@@ -337,6 +329,7 @@ class ModelManifest(StrictModel):
     @model_validator(mode="after")
     def _check_references(self) -> "ModelManifest":
         named = [self.trunk.file, self.golden.file, *(head.file for head in self.heads.values())]
+        named += filter(None, [self.golden.answers])
         if self.text is not None:
             named += [self.text.file, self.text.tokenizer]
         if self.out_of_domain is not None:
@@ -353,9 +346,9 @@ class ModelManifest(StrictModel):
                 raise ValueError(f"head {name} reads features that do not exist: {unknown}")
         return self
 
-    def heads_for(self, task: Task) -> dict[str, HeadSpec]:
-        """Return the heads of a task by name, in the order of the manifest."""
-        return {name: head for name, head in self.heads.items() if head.kind is task}
+    def heads_for(self, task: HeadKind) -> dict[str, HeadSpec]:
+        """Return the heads of a task, or the checks, by name, in the order of the manifest."""
+        return {name: head for name, head in self.heads.items() if head.kind == task}
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -6,7 +6,7 @@ A box is (x0, y0, x1, y1), half-open, in any pixel grid; the origin is the top l
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, PhraseRule
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import Floats

@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.boxes import Floats, bounds, suppress_overlapping
 from radiograph.postprocess.components import clean_map
 from radiograph.postprocess.grounding import Grounding, locate
 from radiograph.postprocess.mask_upsampling import threshold_at_source
-from radiograph.terminology import Code
+from radiograph.terminology.codes import Code
 
 Outputs = Mapping[str, NDArray[np.float32]]
 

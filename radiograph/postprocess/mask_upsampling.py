@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 
 Float = np.float32
 

@@ -9,10 +9,10 @@ pixel spacing nor its aspect enters the ratio.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.image import Laterality
 from radiograph.postprocess.heads import Mask
-from radiograph.terminology import Code, code_of
+from radiograph.terminology.codes import Code, code_of
 
 CARDIOTHORACIC_RATIO = "Cardiothoracic ratio"
 NO_UNIT = "1"

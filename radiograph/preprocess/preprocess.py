@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.image import Radiograph
 from radiograph.preprocess import version_1, version_2
 from radiograph.preprocess.model_input import ModelInput

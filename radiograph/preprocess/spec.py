@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from radiograph import geometry
-from radiograph.geometry import Geometry
-from radiograph.orientation import Orientation
+from radiograph.geometry import geometry
+from radiograph.geometry.geometry import Geometry
+from radiograph.geometry.orientation import Orientation
 from radiograph.strict_model import StrictModel
 
 _MAX_ASPECT = 4.0
@@ -40,9 +40,9 @@ class PreprocessSpec(StrictModel):
     """Percentile of the resized image, without padding, that becomes 0."""
     high_percentile: float = Field(default=99.5, gt=50, le=100)
     """Percentile of the resized image, without padding, that becomes 1."""
-    mean: float = 0.5
+    mean: float = Field(default=0.5, ge=0, le=1)
     """Mean that is subtracted from intensities in [0, 1]."""
-    std: float = Field(default=0.5, gt=0)
+    std: float = Field(default=0.5, ge=0.01, le=10)
     """Standard deviation by which intensities are divided after that."""
     crop: Literal["none", "exposed_field"] = Field(
         default="none", exclude_if=lambda value: value == "none"

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.geometry import Field, Geometry
-from radiograph.image import DisplayTable, Radiograph
+from radiograph.geometry.geometry import Field, Geometry
+from radiograph.image import IDENTITY, DisplayTable, Radiograph
 from radiograph.preprocess.area_reduction import Blocks, Sums, block_sums
 from radiograph.preprocess.exposed_field import exposed_field
 from radiograph.preprocess.model_input import ModelInput, stretch
@@ -84,10 +84,30 @@ def to_input(radiograph: Radiograph, spec: PreprocessSpec) -> ModelInput:
         blocks = _bounds_of_shown(reduced.within(blocks))
         field = reduced.field(blocks)
         if field != geometry.part:
-            # The part is larger on the grid, and needs a finer reduction.
             geometry = _place(radiograph, spec, field)
-            return _resized(_reduce(radiograph, geometry), geometry, spec)
+            return _resized(_cropped(reduced, blocks, radiograph, geometry), geometry, spec)
     return _resized(reduced.within(blocks), geometry, spec)
+
+
+def _cropped(
+    reduced: _Reduced, blocks: Field, radiograph: Radiograph, geometry: Geometry
+) -> _Reduced:
+    """Return the reduction of the part that a grid shows.
+
+    The part is larger on the grid and may need smaller blocks. If it does not, those of the whole
+    image that lie in it are its own: it begins where one of them does.
+
+    Args:
+        reduced: the whole image.
+        blocks: the part, in blocks.
+        radiograph: the image.
+        geometry: placement of the part.
+    """
+    if reduced.step != _steps(geometry):
+        return _reduce(radiograph, geometry)
+    brightness = np.ascontiguousarray(reduced.brightness[blocks.window])
+    shown = None if reduced.shown is None else np.ascontiguousarray(reduced.shown[blocks.window])
+    return _Reduced(brightness, shown, geometry.part, reduced.step)
 
 
 def _place(radiograph: Radiograph, spec: PreprocessSpec, field: Field | None) -> Geometry:
@@ -104,7 +124,7 @@ def _place(radiograph: Radiograph, spec: PreprocessSpec, field: Field | None) ->
 def _reduce(radiograph: Radiograph, geometry: Geometry) -> _Reduced:
     """Reduce the part of an image that a grid shows."""
     orientation, part = radiograph.orientation, geometry.part
-    step = _step(part.rows, geometry.height), _step(part.columns, geometry.width)
+    step = _steps(geometry)
     # From here to the turn, in the order of the stored image.
     top, left, bottom, right = _stored_window(geometry)
     samples: NDArray[np.unsignedinteger] = radiograph.samples[top:bottom, left:right]
@@ -123,6 +143,12 @@ def _reduce(radiograph: Radiograph, geometry: Geometry) -> _Reduced:
         shown = both if both.any() else shown  # a shutter may leave padding only
     turned = None if shown is None else np.ascontiguousarray(orientation.turn(shown))
     return _Reduced(np.ascontiguousarray(orientation.turn(brightness)), turned, part, step)
+
+
+def _steps(geometry: Geometry) -> tuple[int, int]:
+    """Return rows and columns of the blocks of the part that a grid shows, upright."""
+    part = geometry.part
+    return _step(part.rows, geometry.height), _step(part.columns, geometry.width)
 
 
 def _step(length: int, cells: int) -> int:
@@ -154,9 +180,12 @@ def _look_up(
 
     A block is shown if at least half of its samples are no padding; its mean is theirs.
     """
+    padded = table is not IDENTITY and table.padding.any()
+    if not padded and rows.step == columns.step == 1:
+        return _brightness_of_samples(table, samples), None
     highest = table.brightness.size - 1
     sizes = rows.sizes[:, None] * columns.sizes
-    if not table.padding.any():
+    if not padded:
         sums = block_sums(samples, rows, columns, highest)
         return _brightness_of_means(table.brightness, sums, sizes), None
     valid = _outside(samples, table.padding)
@@ -178,6 +207,20 @@ def _outside(samples: NDArray[np.unsignedinteger], padding: Mask) -> Mask:
         return np.asarray(~padding[samples], dtype=np.bool_)
     outside = samples > high if low == 0 else (samples < low) | (samples > high)
     return np.asarray(outside, dtype=np.bool_)
+
+
+def _brightness_of_samples(table: DisplayTable, samples: NDArray[np.unsignedinteger]) -> Floats:
+    """Look up every sample, h x w; equal to `_brightness_of_means` of blocks of one sample."""
+    if table is IDENTITY:
+        return samples.astype(np.float32)
+    entries = table.brightness.astype(np.float32)
+    brightness = np.empty(samples.shape, dtype=np.float32)
+    rows = max(1, _CHUNK_PX // samples.shape[1])
+    for start in range(0, len(samples), rows):
+        chunk = slice(start, start + rows)
+        # No index can be out of range; `wrap` avoids the check.
+        np.take(entries, samples[chunk], out=brightness[chunk], mode="wrap")
+    return brightness
 
 
 def _brightness_of_means(table: NDArray[np.uint16], sums: Sums, sizes: Floats) -> Floats:

@@ -7,7 +7,7 @@
           --header_warnings, patient_orientation, pixel_spacing--> warnings, sides, millimetres
 
 Warnings have the form `code: message`. The codes are listed in `header_warnings`,
-`patient_orientation`, `pixel_spacing`, `sample_layout`, `codecs.jpeg_damage` and below; those of
+`patient_orientation`, `pixel_spacing`, `sample_layout`, `codecs.jpeg.damage` and below; those of
 `display` name the attribute that could not be applied.
 
     modality_unstated          the header names no modality; SOP class, body part or view tell it
@@ -16,10 +16,11 @@ Warnings have the form `code: message`. The codes are listed in `header_warnings
 
 An object counts as a radiograph if Modality (0008,0060) is CR, DX or RG, whatever its SOP class,
 because real archives hold radiographs as secondary captures too. RF, XA, MG, IO and PX are
-projections as well, but of other kinds than those that the models were trained on. OT and an
-absent modality are no evidence. The SOP class then decides, of the data set or else of the file
-meta information: CR and DX are radiographs, while a secondary capture may be a scanned letter and
-is accepted only if the header names the chest or a PA or AP view. Either gives a warning.
+projections as well, but of other kinds than those that the models were trained on. OT, DR, which
+is no term of the standard, and an absent modality are no evidence. The SOP class then decides, of
+the data set or else of the file meta information: CR and DX are radiographs, while a secondary
+capture may be a scanned letter and is accepted only if the header names the chest or a PA or AP
+view. Either gives a warning.
 
 An RGB or YBR image is read if all its pixels are gray, as a PNG file is.
 """
@@ -53,11 +54,12 @@ from radiograph.readers.header.attributes import Attributes, quiet_pydicom
 from radiograph.readers.header.header_warnings import header_warnings, names_chest
 from radiograph.readers.header.patient_orientation import patient_orientation
 from radiograph.readers.header.pixel_spacing import pixel_spacing
+from radiograph.readers.header.study import study_identity
 from radiograph.readers.header.view import View, read_view
 from radiograph.readers.sample_layout import BitFields, sample_layout
 
 _RADIOGRAPH_MODALITIES = {"CR", "DX", "RG"}
-_UNSTATED_MODALITIES = {"", "OT", "UNKNOWN"}
+_UNSTATED_MODALITIES = {"", "DR", "OT", "UNKNOWN"}  # DR is written for DX, but is no defined term
 _RADIOGRAPH_CLASSES = {
     uid.ComputedRadiographyImageStorage,
     uid.DigitalXRayImageStorageForPresentation,
@@ -138,6 +140,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
             orientation=orientation,
             laterality=laterality,
             shutter=shutter,
+            study=study_identity(header),
             warnings=(
                 *((_TRANSFER_SYNTAX_ASSUMED,) if meta.assumed else ()),
                 *accepted,
@@ -244,7 +247,7 @@ def _stored(
     else:
         decoded = decode(
             transfer_syntax,
-            _codestream(raw),
+            _codestream(bytes(raw)),
             frame.rows,
             frame.columns,
             frame.bits.allocated,
@@ -273,7 +276,9 @@ def _codestream(raw: bytes) -> bytes:
         return b"".join(fragments)
 
 
-def _native_samples(header: Attributes, transfer_syntax: str, frame: _Frame, raw: bytes) -> Samples:
+def _native_samples(
+    header: Attributes, transfer_syntax: str, frame: _Frame, raw: bytes | memoryview
+) -> Samples:
     """Read uncompressed samples, whose bytes may be swapped.
 
     Source: DICOM PS3.5 section 8.1.1 and annex D.

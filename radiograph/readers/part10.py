@@ -15,6 +15,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
+from typing import cast
 
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
@@ -55,6 +56,8 @@ _IDENTIFYING_GROUP = 0x0008
 """Group of the first element of every composite object."""
 
 _READS_PER_ELEMENT = 3
+_VIEWED_BYTES = 2**20
+"""Values of at least this size are not copied; no value but pixel data is as large."""
 _MAX_META_ELEMENTS = 1000
 
 
@@ -198,16 +201,20 @@ def _inflate(data: bytes, start: int, limit: int) -> bytes:
 
 
 class _BudgetedReader(BytesIO):
-    """A file object that allows a limited number of reads.
+    """A file object that allows a limited number of reads, and does not copy large values.
 
     pydicom makes at most three reads for an element or item. A few megabytes of empty elements
     would otherwise cost minutes and gigabytes. Past the budget a read returns nothing, as at the
     end of the file, where every loop of pydicom ends at whatever depth.
+
+    pydicom keeps a value of known length as it was read, so that pixel data may be a view of the
+    file.
     """
 
     def __init__(self, data: bytes, start: int, max_elements: int) -> None:
         super().__init__(data)
         self.seek(start)
+        self._view = memoryview(data)
         self._remaining_reads = max_elements * _READS_PER_ELEMENT
 
     @property
@@ -216,6 +223,16 @@ class _BudgetedReader(BytesIO):
         return self._remaining_reads < 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as `BytesIO.read` does; return nothing once the budget is spent."""
+        """Read as `BytesIO.read` does, a large value as a view.
+
+        Nothing is read once the budget is spent.
+        """
         self._remaining_reads -= 1
-        return b"" if self.exhausted else super().read(size)
+        if self.exhausted:
+            return b""
+        if size is None or size < _VIEWED_BYTES:
+            return super().read(size)
+        start = self.tell()
+        value = self._view[start : start + size]
+        self.seek(start + len(value))
+        return cast(bytes, value)

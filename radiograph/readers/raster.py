@@ -10,7 +10,7 @@ A 16-bit PNG keeps its 16 bits (see `png16`). 8-bit samples are multiplied by 25
 exactly onto 0..65535, so that the same picture gives the same pixels at either depth. PNG and JPEG
 carry no pixel spacing, view position or patient.
 
-A JPEG file that is damaged inside is refused, or read with a warning; `codecs.jpeg_damage` says
+A JPEG file that is damaged inside is refused, or read with a warning; `codecs.jpeg.damage` says
 when. JPEG of 12 bits, lossless JPEG and JPEG-LS are read in DICOM files only.
 """
 
@@ -30,12 +30,12 @@ from radiograph.errors import (
     UnsupportedEncoding,
     UnusableImage,
 )
+from radiograph.geometry.orientation import UPRIGHT, Orientation
 from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
-from radiograph.orientation import UPRIGHT, Orientation
 from radiograph.readers import png16
-from radiograph.readers.codecs.jpeg_damage import damage, judge, listen, plain_stream
-from radiograph.readers.codecs.jpeg_markers import FILE_PROCESSES, JpegPicture, parse
+from radiograph.readers.codecs.jpeg.damage import damage, judge, listen, plain_stream
+from radiograph.readers.codecs.jpeg.markers import FILE_PROCESSES, JpegPicture, parse
 
 PNG_SIGNATURE = png16.SIGNATURE
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -72,6 +72,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         UnsupportedEncoding: the file is neither PNG nor JPEG of 8 bits.
         UndecodablePixels: the file is broken, or a part of the picture is missing.
         InputTooLarge: the file has more bytes, pixels, parts or scans than allowed.
+        InputTooCostly: a JPEG file has too many scans for its size.
         MultiFrameImage: the file is animated or holds several pictures.
         ColourImage: the channels differ.
         UnusableImage: the image has one bit per pixel.
@@ -90,6 +91,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         if picture is None:
             return Radiograph(_pixels(image, data))
         limits.check_pixels(picture.header.rows, picture.header.columns)
+        picture.check_cost()
         pixels, warnings = _jpeg_pixels(image, data, picture)
         return Radiograph(pixels, warnings=warnings)
 

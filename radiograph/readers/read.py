@@ -49,6 +49,11 @@ def read(data: bytes, media_type: str = UNKNOWN, limits: Limits = DEFAULT_LIMITS
     return raster.read(data, limits)
 
 
+def looks_readable(head: bytes) -> bool:
+    """Return whether the first bytes of a file, 132 or more, are those of a supported format."""
+    return _detect(head) != UNKNOWN
+
+
 def _detect(data: bytes) -> str:
     """Return the media type that the first bytes indicate, or `UNKNOWN` if none does."""
     for media_type, signature in _SIGNATURES.items():

@@ -12,7 +12,6 @@ to the version that was rolled back from.
 
 import contextlib
 import fcntl
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +19,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from radiograph.errors import InvalidVersion
-from radiograph.repository.version_files import read_json, sync_folder, write_file
+from radiograph.errors import AliasConflict, InvalidVersion
+from radiograph.repository.integrity.version_files import read_json, replace_file
+from radiograph.repository.names import ALIAS_PATTERN, quoted
 from radiograph.strict_model import StrictModel
 
 ALIASES_NAME = "aliases.json"
-ALIAS_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
-"""An alias begins with a letter, so that it cannot be mistaken for a version number."""
 
 AliasName = Annotated[str, Field(pattern=ALIAS_PATTERN)]
 
@@ -62,6 +60,21 @@ class AliasHistory(StrictModel):
             elif not_undone:
                 not_undone.pop()
         return not_undone[-2] if len(not_undone) > 1 else None
+
+    def require(self, alias: str, expected: int | None) -> None:
+        """Refuse a change of an alias that does not point to the expected version.
+
+        Args:
+            alias: the alias.
+            expected: the version, 0 for none; None accepts any.
+
+        Raises:
+            AliasConflict: the alias points to another version.
+        """
+        current = self.targets().get(alias, 0)
+        if expected is not None and current != expected:
+            where = f"version {current}" if current else "no version"
+            raise AliasConflict(f"alias {quoted(alias)} points to {where}, not to {expected}")
 
     def mentioned(self) -> set[int]:
         """Return every version that any alias ever pointed to."""
@@ -126,10 +139,4 @@ class AliasFile:
 
     def replace(self, history: AliasHistory) -> None:
         """Write a new history in place of the old, atomically and durably."""
-        temporary = self._folder / f".aliases-{secrets.token_hex(8)}"
-        try:
-            write_file(temporary, history.to_json().encode())
-            temporary.replace(self._folder / ALIASES_NAME)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(self._folder)
+        replace_file(self._folder / ALIASES_NAME, history.to_json().encode())

@@ -3,6 +3,7 @@
     base version --copy----------> stage: all files, with the graph of the head replaced or added
     folder: heads/<head>.onnx --'         golden.npz with the golden outputs of the new head
             golden.npz, MODEL_CARD.md     manifest with new heads, files, created, provenance
+                                   record: golden_answers.npz, answered anew
                                    stage --Repository.publish--> version n
 
 The trunk and the text encoder stay the same files byte for byte, so a service that has loaded
@@ -24,9 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion, PublishRefused
-from radiograph.manifest import HeadSpec, ModelManifest, Provenance, Task
+from radiograph.manifest import HeadKind, HeadSpec, ModelManifest, Provenance, Task
+from radiograph.repository.integrity.version_files import (
+    copy_files,
+    digest_files,
+    list_files,
+    open_regular,
+)
 from radiograph.repository.repository import DEFAULT_ALIAS, Repository
-from radiograph.repository.version_files import copy_files, digest_files, list_files, open_regular
 
 CARD_NAME = "MODEL_CARD.md"
 GOLDEN_NAME = "golden.npz"
@@ -35,6 +41,8 @@ _RESERVED_NAMES = re.compile("|".join(("trunk", "text", "analyze", "v[0-9]+", *T
 """Prefixes of golden arrays that belong to the base, and names of the ensembles in Triton."""
 
 Arrays = Mapping[str, NDArray[Any]]
+Record = Callable[[Path, Mapping[str, HeadSpec]], str]
+"""Writes the golden answers of a folder with these heads; returns the name of the file."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ def publish_head(
     *,
     base: str | int = DEFAULT_ALIAS,
     provenance: Callable[[Provenance], Provenance] = lambda before: before,
+    record: Record | None = None,
     alias: str | None = None,
 ) -> int:
     """Publish a base version with one new head as the next version.
@@ -70,6 +79,7 @@ def publish_head(
         head: the new head.
         base: the version on which the head was trained, by number or alias.
         provenance: returns the provenance of the new version for that of the base.
+        record: records the golden answers of the new version; by default it has none.
         alias: alias that is pointed to the new version once it exists.
 
     Returns:
@@ -83,14 +93,17 @@ def publish_head(
         OSError: as in `Repository.publish`.
     """
     number = repository.resolve(model, base)
-    repository.verify(model, number)
-    manifest = repository.load_manifest(model, number)
+    manifest = repository.verify(model, number).manifest
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
         try:
             _require_match(head, manifest)
             copy_files(repository.folder(model, number), stage)
             _overlay(stage, head, manifest)
+            heads = {**manifest.heads, head.name: head.spec}
+            answers = None if record is None else record(stage, heads)
+            golden = manifest.golden.model_copy(update={"answers": answers})
+            manifest = manifest.model_copy(update={"golden": golden})
             digests = digest_files(stage)
         except InvalidVersion as error:
             raise PublishRefused(f"nothing was published: {error}") from error
@@ -107,7 +120,7 @@ def refuse_repeated_labels(heads: Mapping[str, HeadSpec]) -> None:
     Raises:
         PublishRefused: a label occurs twice, so an answer would be ambiguous.
     """
-    head_of: dict[tuple[Task, str], str] = {}
+    head_of: dict[tuple[HeadKind, str], str] = {}
     for name, head in heads.items():
         for label in head.labels:
             other = head_of.setdefault((head.kind, label.name), name)
@@ -127,7 +140,7 @@ def _require_match(head: NewHead, base: ModelManifest) -> None:
     if _RESERVED_NAMES.fullmatch(head.name):
         raise InvalidVersion(f"the name {head.name} is reserved and cannot name a head")
     old = base.heads.get(head.name)
-    if old is not None and old.kind is not head.spec.kind:
+    if old is not None and old.kind != head.spec.kind:
         raise InvalidVersion(
             f"{head.name} of {base.name}/{base.version} is a head of kind {old.kind}, not "
             f"{head.spec.kind}: publish it under another name"
@@ -148,10 +161,15 @@ def _require_match(head: NewHead, base: ModelManifest) -> None:
 
 
 def _overlay(stage: Path, head: NewHead, base: ModelManifest) -> None:
-    """Replace or add the files of the head in the copy of the base, and remove its variants."""
+    """Replace or add the files of the head in the copy of the base.
+
+    Variants and golden answers of the base do not include the head and are removed.
+    """
+    replaced = [base.golden.answers] if base.golden.answers else []
     for variant in base.variants.values():
-        for name in (variant.trunk, variant.golden.file):
-            (stage / name).unlink()
+        replaced += [variant.trunk, variant.golden.file]
+    for name in replaced:
+        (stage / name).unlink()
     old = base.heads.get(head.name)
     if old is not None and old.file != head.spec.file and _unused(old.file, head.name, base):
         (stage / old.file).unlink()

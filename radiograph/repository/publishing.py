@@ -1,16 +1,18 @@
 """Atomic publication: a folder of files becomes the next version, completely or not at all.
 
     copy the files to .publish-XXXX, fsync -> mkdir 3 (claims the number)
-      -> build(3), check, write manifest.json, fsync -> rename .publish-XXXX onto the empty 3
+      -> build(3), check, write manifest.json, fsync -> pin the digest in index.json
+      -> rename .publish-XXXX onto the empty 3
 
 An empty numbered folder claims its number: `mkdir` succeeds for one publisher only, also on
 network file systems. A version becomes visible with its manifest, which arrives with the rename.
 A publisher that is killed leaves a hidden folder and perhaps an empty claim, which the next
-publisher removes.
+publisher removes, and perhaps a pin, whose number is not given again.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import re
 import secrets
 import shutil
@@ -20,7 +22,8 @@ from typing import TextIO
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import MANIFEST_NAME, ModelManifest
-from radiograph.repository.version_files import (
+from radiograph.repository.integrity.index import IndexFile
+from radiograph.repository.integrity.version_files import (
     check_files,
     copy_files,
     entries,
@@ -42,7 +45,7 @@ def write_version(model_folder: Path, stage: Path, build: Build, used: set[int])
         model_folder: folder of the model; created if it does not exist.
         stage: folder of all files except `manifest.json`; copied.
         build: returns the manifest for a number.
-        used: numbers that must not be given, besides those in the folder.
+        used: numbers that must not be given, besides those in the folder and the index.
 
     Returns:
         The number. The new folder entry is durable only after `sync_folder(model_folder)`.
@@ -55,8 +58,10 @@ def write_version(model_folder: Path, stage: Path, build: Build, used: set[int])
         raise InvalidVersion(f"the files already include a {MANIFEST_NAME}")
     with _publishing(model_folder), _temporary_folder(model_folder) as temporary:
         copy_files(stage, temporary)
-        with _claimed_number(model_folder, used) as number:
-            _complete(temporary, model_folder.name, number, build(number))
+        index = IndexFile(model_folder)
+        with _claimed_number(model_folder, used | set(index.read().digests)) as number:
+            digest = _complete(temporary, model_folder.name, number, build(number))
+            index.pin(number, digest)
             temporary.rename(model_folder / str(number))
     return number
 
@@ -72,8 +77,8 @@ def _temporary_folder(model_folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _complete(folder: Path, name: str, number: int, manifest: ModelManifest) -> None:
-    """Check the files against the manifest and write the manifest beside them.
+def _complete(folder: Path, name: str, number: int, manifest: ModelManifest) -> str:
+    """Check the files against the manifest, write it beside them, and return its digest.
 
     The text is parsed again, so that a value that JSON cannot hold, such as NaN, is refused.
     """
@@ -85,6 +90,7 @@ def _complete(folder: Path, name: str, number: int, manifest: ModelManifest) -> 
     check_files(folder, manifest)
     write_file(folder / MANIFEST_NAME, text.encode())
     sync_folders(folder)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextlib.contextmanager

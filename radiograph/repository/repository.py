@@ -3,9 +3,11 @@
     models/
       g2d-cxr/
         1/  2/            versions, which never change
+        2.minisig         signature of version 2 (see `signatures`)
         aliases.json      stable -> 2 (see `aliases`)
+        index.json        digest of each version when it was published (see `index`)
         .publish-XXXX/    a version that is being written, hidden by the dot
-        .publish.lock .aliases.lock
+        .publish.lock .aliases.lock .index.lock
 
 A version exists if its folder holds `manifest.json`; `publishing` makes a whole version appear
 at once. Readers take no lock and write nothing, so a read-only folder can be served. Other files
@@ -14,45 +16,83 @@ in the folder are ignored.
 
 import contextlib
 import hashlib
-import re
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
-from radiograph.errors import AliasConflict, InvalidVersion, ModelNotFound, PublishRefused
+from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused
 from radiograph.manifest import MANIFEST_NAME, ModelManifest
-from radiograph.repository.aliases import ALIAS_PATTERN, AliasFile, AliasHistory
-from radiograph.repository.publishing import write_version
-from radiograph.repository.version_files import (
+from radiograph.repository.aliases import AliasFile, AliasHistory
+from radiograph.repository.integrity.index import IndexFile
+from radiograph.repository.integrity.signatures import SUFFIX, SecretKey, SignaturePolicy
+from radiograph.repository.integrity.version_files import (
     check_files,
     digest_files,
     entries,
     is_version,
     read_json,
     sync_folder,
+    write_file,
 )
+from radiograph.repository.names import MODEL_NAME, VERSION_NUMBER, quoted, require_alias_name
+from radiograph.repository.publishing import write_version
 
 __all__ = ["DEFAULT_ALIAS", "Repository", "digest_files"]
 
 DEFAULT_ALIAS = "stable"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_ALIAS = re.compile(ALIAS_PATTERN)
+
+
+@dataclass(frozen=True)
+class VerifiedVersion:
+    """A version whose files are those of its manifest, and whose manifest is the pinned one.
+
+    Attributes:
+        folder: folder of the version.
+        manifest: its manifest.
+        digest: SHA-256 of the manifest.
+        pinned: whether the digest is in the index; an older version may have no pin.
+    """
+
+    folder: Path
+    manifest: ModelManifest
+    digest: str
+    pinned: bool
 
 
 class Repository:
     """All models in one folder. Holds no state; every call reads the disk.
 
-    Args:
+    Attributes:
         root: the folder; it need not exist yet.
+        policy: the signatures that versions must have; None looks at none.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, policy: SignaturePolicy | None = None) -> None:
         self.root = root
+        self.policy = policy
+
+    def refresh(self) -> None:
+        """Take up what changed elsewhere; a folder needs nothing, as every call reads it."""
+
+    def hold(self, name: str, version: int) -> AbstractContextManager[None]:
+        """Return a context during which the folder of a version is not removed by the repository.
+
+        A folder removes nothing by itself; the mirror of a store does.
+
+        Raises:
+            ModelNotFound: the model or version does not exist.
+        """
+        self.folder(name, version)
+        return contextlib.nullcontext()
 
     def names(self) -> list[str]:
         """Return the names of the models that have a version, sorted. Never raises."""
         return [
-            name for name in entries(self.root) if _NAME.fullmatch(name) and self._has_version(name)
+            name
+            for name in entries(self.root)
+            if MODEL_NAME.fullmatch(name) and self.versions(name)
         ]
 
     def versions(self, name: str) -> list[int]:
@@ -60,13 +100,13 @@ class Repository:
 
         A listed version has a manifest, which `load_manifest` and `verify` may still refuse.
         """
-        if not _NAME.fullmatch(name):
+        if not MODEL_NAME.fullmatch(name):
             return []
         folder = self.root / name
         return sorted(
             int(entry)
             for entry in entries(folder)
-            if _NUMBER.fullmatch(entry) and is_version(folder / entry)
+            if VERSION_NUMBER.fullmatch(entry) and is_version(folder / entry)
         )
 
     def aliases(self, name: str) -> dict[str, int]:
@@ -99,10 +139,10 @@ class Repository:
             InvalidVersion: `aliases.json` is corrupt.
         """
         self._require_model(name)
-        if isinstance(ref, str) and not _NUMBER.fullmatch(ref):
+        if isinstance(ref, str) and not VERSION_NUMBER.fullmatch(ref):
             number = self._alias_file(name).read().targets().get(ref)
             if number is None:
-                raise ModelNotFound(f"model {name} has no alias {_quoted(ref)}")
+                raise ModelNotFound(f"model {name} has no alias {quoted(ref)}", self.root)
         else:
             number = int(ref)
         self.folder(name, number)
@@ -118,7 +158,8 @@ class Repository:
         number = str(version) if 0 < version < 10**9 else ""
         folder = self.root / name / number
         if not number or not is_version(folder):
-            raise ModelNotFound(f"model {name} has no version {number or 'of that number'}")
+            number = number or "of that number"
+            raise ModelNotFound(f"model {name} has no version {number}", self.root)
         return folder
 
     def load_manifest(self, name: str, version: int) -> ModelManifest:
@@ -129,10 +170,7 @@ class Repository:
             InvalidVersion: the manifest is corrupt or describes another version.
         """
         with _naming_version(name, version):
-            manifest = ModelManifest.from_json(self._manifest_bytes(name, version))
-            if (manifest.name, manifest.version) != (name, version):
-                raise InvalidVersion(f"the manifest is of {manifest.name}/{manifest.version}")
-        return manifest
+            return _manifest(self._manifest_bytes(name, version), name, version)
 
     def digest(self, name: str, version: int) -> str:
         """Return the SHA-256 of the manifest, which identifies the whole version.
@@ -146,17 +184,80 @@ class Repository:
         with _naming_version(name, version):
             return hashlib.sha256(self._manifest_bytes(name, version)).hexdigest()
 
-    def verify(self, name: str, version: int) -> None:
-        """Verify every file against the manifest.
+    def identify(self, name: str, version: int) -> str:
+        """Verify the pin and the signature of a manifest, before any other file is read.
+
+        Returns:
+            The digest of the version.
 
         Raises:
             ModelNotFound: the model or version does not exist.
-            InvalidVersion: the manifest is corrupt; a file is missing, unknown, altered, a
-                link or a device; or a graph keeps values in another file.
+            AlteredVersion: the manifest is not the one that was published.
+            UnsignedVersion: the signature that the policy asks for is missing or not valid.
+            InvalidVersion: the manifest or the index cannot be read.
         """
-        manifest = self.load_manifest(name, version)
         with _naming_version(name, version):
-            check_files(self.folder(name, version), manifest)
+            return self._identified(name, version)[1]
+
+    def verify(self, name: str, version: int) -> VerifiedVersion:
+        """Verify the manifest as `identify`, and every file against the manifest.
+
+        Raises:
+            ModelNotFound: the model or version does not exist.
+            AlteredVersion, UnsignedVersion: as `identify`.
+            InvalidVersion: the manifest or the index is corrupt; a file is missing, unknown,
+                altered, a link or a device; or a graph keeps values in another file.
+        """
+        folder = self.folder(name, version)
+        with _naming_version(name, version):
+            text, digest, pinned = self._identified(name, version)
+            manifest = _manifest(text, name, version)
+            check_files(folder, manifest)
+        return VerifiedVersion(folder, manifest, digest, pinned)
+
+    def sign(self, name: str, version: int, key: SecretKey) -> Path:
+        """Verify a version and sign its manifest; a signature that exists is replaced.
+
+        Returns:
+            The signature file.
+
+        Raises:
+            ModelNotFound, InvalidVersion: as `verify`.
+            OSError: the folder cannot be written.
+        """
+        digest = self.verify(name, version).digest
+        text = self._manifest_bytes(name, version)
+        path = self.signature_file(name, version)
+        temporary = path.with_name(f".sign-{secrets.token_hex(8)}")
+        try:
+            signature = key.sign(text, f"{name}/{version} sha256:{digest}")
+            write_file(temporary, signature.encode())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return path
+
+    def signature_file(self, name: str, version: int) -> Path:
+        """Return the path of the signature of a version, which need not exist.
+
+        Raises:
+            ModelNotFound: the model or version does not exist.
+        """
+        return self.folder(name, version).with_name(f"{version}{SUFFIX}")
+
+    def pin(self, name: str, version: int) -> bool:
+        """Verify a version that has no pin and pin its digest; does nothing if it is pinned.
+
+        Returns:
+            True if the pin is new.
+
+        Raises:
+            ModelNotFound, InvalidVersion: as `verify`.
+            OSError: the folder cannot be written.
+        """
+        verified = self.verify(name, version)
+        return self._index_file(name).pin(version, verified.digest)
 
     def publish(
         self,
@@ -174,8 +275,8 @@ class Repository:
             alias: alias that is pointed to the new version once it exists.
 
         Returns:
-            The number, greater than that of any existing version and of any version that an
-            alias ever pointed to.
+            The number, greater than that of any existing or pinned version and of any version
+            that an alias ever pointed to. Its digest is pinned in the index.
 
         Raises:
             PublishRefused: a name, a file, the manifest or `aliases.json` fails verification,
@@ -183,10 +284,10 @@ class Repository:
             ModelNotFound: `alias` is not a valid alias name. Nothing was published.
             OSError: the version exists, but may not be durable yet, or lacks its alias.
         """
-        if not _NAME.fullmatch(name):
-            raise PublishRefused(f"not a model name: {_quoted(name)}")
+        if not MODEL_NAME.fullmatch(name):
+            raise PublishRefused(f"not a model name: {quoted(name)}")
         if alias is not None:
-            _require_alias_name(alias)
+            require_alias_name(alias)
         try:
             used = self._alias_file(name).read().mentioned()
             number = write_version(self.root / name, stage, build, used)
@@ -215,11 +316,11 @@ class Repository:
             AliasConflict: the alias does not point to `expected`.
             OSError: the folder cannot be written.
         """
-        _require_alias_name(alias)
+        require_alias_name(alias)
         self.load_manifest(name, version)
         file = self._alias_file(name)
         with file.locked() as history:
-            _require_expected(history, alias, expected)
+            history.require(alias, expected)
             if history.targets().get(alias) != version:
                 file.replace(history.changed(alias, version, "set"))
 
@@ -253,21 +354,30 @@ class Repository:
         self._require_model(name)
         file = self._alias_file(name)
         with file.locked() as history:
-            _require_expected(history, alias, expected)
+            history.require(alias, expected)
             version = _previous(history, name, alias)
             self.load_manifest(name, version)
             file.replace(history.changed(alias, version, "rollback"))
         return version
 
+    def _identified(self, name: str, version: int) -> tuple[bytes, str, bool]:
+        """Return the manifest of a version, its digest, and whether that is pinned."""
+        text = self._manifest_bytes(name, version)
+        digest, index = hashlib.sha256(text).hexdigest(), self._index_file(name).read()
+        index.check(version, digest)
+        if self.policy is not None:
+            self.policy.check(text, self.signature_file(name, version))
+        return text, digest, version in index.digests
+
     def _alias_file(self, name: str) -> AliasFile:
         return AliasFile(self.root / name)
 
-    def _has_version(self, name: str) -> bool:
-        return bool(self.versions(name))
+    def _index_file(self, name: str) -> IndexFile:
+        return IndexFile(self.root / name)
 
     def _require_model(self, name: str) -> None:
-        if not self._has_version(name):
-            raise ModelNotFound(f"no model {_quoted(name)}")
+        if not self.versions(name):
+            raise ModelNotFound(f"no model {quoted(name)}", self.root)
 
     def _manifest_bytes(self, name: str, version: int) -> bytes:
         path = self.folder(name, version) / MANIFEST_NAME
@@ -277,34 +387,25 @@ class Repository:
             raise InvalidVersion(f"{MANIFEST_NAME}: {error.strerror}") from error
 
 
+def _manifest(text: bytes, name: str, version: int) -> ModelManifest:
+    """Read the manifest of a version; refuse that of another one."""
+    manifest = ModelManifest.from_json(text)
+    if (manifest.name, manifest.version) != (name, version):
+        raise InvalidVersion(f"the manifest is of {manifest.name}/{manifest.version}")
+    return manifest
+
+
 @contextlib.contextmanager
 def _naming_version(name: str, version: int) -> Iterator[None]:
     """Prefix the message of an `InvalidVersion` with the name and number of the version."""
     try:
         yield
     except InvalidVersion as error:
-        raise InvalidVersion(f"{name}/{version}: {error}") from error
-
-
-def _require_alias_name(alias: str) -> None:
-    if not _ALIAS.fullmatch(alias):
-        raise ModelNotFound(f"not a valid alias name: {_quoted(alias)}")
-
-
-def _require_expected(history: AliasHistory, alias: str, expected: int | None) -> None:
-    current = history.targets().get(alias, 0)
-    if expected is not None and current != expected:
-        where = f"version {current}" if current else "no version"
-        raise AliasConflict(f"alias {_quoted(alias)} points to {where}, not to {expected}")
+        raise type(error)(f"{name}/{version}: {error}") from error
 
 
 def _previous(history: AliasHistory, name: str, alias: str) -> int:
     version = history.previous(alias)
     if version is None:
-        raise ModelNotFound(f"alias {_quoted(alias)} of {name} has no previous version")
+        raise ModelNotFound(f"alias {quoted(alias)} of {name} has no previous version")
     return version
-
-
-def _quoted(text: str) -> str:
-    """Return any text quoted and shortened, so that it is safe in one line of a log."""
-    return repr(text if len(text) <= 80 else text[:77] + "...")

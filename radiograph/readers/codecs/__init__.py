@@ -1,12 +1,10 @@
 """Decoders of compressed pixel data: one encoded frame -> stored samples.
 
     decode --> transfer_syntaxes         families of transfer syntaxes
-           --> jpeg --> jpeg_lossless    lossless JPEG, with a proof that the scan is whole
-                    --> jpeg_damage      what libjpeg complains of, for all other JPEG
+           --> jpeg                      JPEG, with a proof that the scan is whole
            --> jpeg_ls
            --> jpeg2000                  JPEG 2000 and HTJ2K; whole or at reduced resolution
            --> rle
-    jpeg_markers    segments of JPEG and JPEG-LS, and where a picture ends
     frame           the values that these modules exchange, and the checks that they share
 
 The header of a codestream is compared with the data set before anything is decoded. Where the

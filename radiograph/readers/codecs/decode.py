@@ -17,8 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from radiograph.readers.codecs import jpeg, jpeg2000, jpeg_ls, jpeg_markers, rle
+from radiograph.readers.codecs import jpeg2000, jpeg_ls, rle
 from radiograph.readers.codecs.frame import DecodedFrame, imagecodecs
+from radiograph.readers.codecs.jpeg import decode as jpeg
+from radiograph.readers.codecs.jpeg import markers
 from radiograph.readers.codecs.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
 
 EXCESS_PIXEL_DATA = "excess_pixel_data: there are more pixel data than one frame needs"
@@ -44,6 +46,7 @@ def decode(
     Raises:
         UndecodablePixels: the codestream has no readable header or another size than the data
             set, its picture is not whole, or it cannot be decoded.
+        InputTooCostly: JPEG with too many scans for its size.
         ColourImage: the codestream has more components than the data set says.
         UnsupportedEncoding: the decoder is not installed, or DICOM does not use the process.
     """
@@ -62,8 +65,9 @@ def decode(
         header.check(rows, columns, samples_per_pixel)
         bare = jpeg_ls.bare(codestream)
         return _noting(bare.excess, jpeg_ls.decode(bare, header))
-    picture = jpeg_markers.parse(codestream)
+    picture = markers.parse(codestream)
     picture.header.check(rows, columns, samples_per_pixel)
+    picture.check_cost()
     return _noting(picture.excess, jpeg.decode(picture))
 
 

@@ -19,7 +19,7 @@ from radiograph.readers.codecs.frame import (
     bit_patterns,
     imagecodecs,
 )
-from radiograph.readers.codecs.jpeg_markers import (
+from radiograph.readers.codecs.jpeg.markers import (
     END_OF_IMAGE,
     EOI,
     JPEG_LS_FRAME,

@@ -1,9 +1,17 @@
 """RLE lossless, decoded by imagecodecs.
 
+    header   number of segments and their offsets, 16 words of 32 bits
+    segment  one byte of every sample, as runs: 0..127 and that many bytes and one more, or
+             129..255 and a byte that is repeated 257 minus that many times; 128 is empty
+
+The header does not say where the last segment ends. It ends with the run that completes its part
+of the picture, which is looked for only where the decoder finds something behind it.
+
 Source: DICOM PS3.5 annex G.
 """
 
-from collections.abc import Callable, Iterator, Sized
+import struct
+from collections.abc import Callable, Sized
 from contextlib import suppress
 from typing import Any
 
@@ -13,15 +21,18 @@ from radiograph.errors import UndecodablePixels
 from radiograph.limits import as_malformed_input
 from radiograph.readers.codecs.frame import DecodedFrame, bit_patterns, imagecodecs
 
-_MAX_FILLER_BYTES = 64
-_MAX_FINAL_ZEROS = 4
+_HEADER = struct.Struct("<16I")
+_EMPTY_RUN = 128
+_FILLERS = b"\x00\xff"
+_MAX_RUNS = 2**22
+"""Runs that are walked, which takes about a second; the decoder itself is not limited."""
 
 
 def decode(codestream: bytes, rows: int, columns: int, bits_allocated: int) -> DecodedFrame:
     """Decode RLE segments, most significant byte first.
 
-    Every segment has to hold exactly its part of the picture; filler behind the last one is
-    removed if decoding fails.
+    Every segment has to hold exactly its part of the picture. Filler of 00 and FF may follow
+    the last one, however much; anything else is taken for damage, as an altered run leaves it.
 
     Raises:
         UndecodablePixels: the segments hold less or more than the picture needs.
@@ -31,9 +42,9 @@ def decode(codestream: bytes, rows: int, columns: int, bits_allocated: int) -> D
     dtype = np.dtype("u1") if bits_allocated == 8 else np.dtype("<u2")
     with suppress(Exception):
         return _decode(decoder, codestream, rows, columns, dtype)
-    for data in _without_filler(codestream):
-        with suppress(Exception):
-            return _decode(decoder, data, rows, columns, dtype)
+    end = _end_of_picture(codestream, rows * columns)
+    if end is not None and not codestream[end:].strip(_FILLERS):
+        codestream = codestream[:end]
     with as_malformed_input("the RLE pixel data are damaged or cut short", UndecodablePixels):
         return _decode(decoder, codestream, rows, columns, dtype)
 
@@ -49,10 +60,29 @@ def _decode(
     return DecodedFrame(bit_patterns(samples, (rows, columns)))
 
 
-def _without_filler(data: bytes) -> Iterator[bytes]:
-    """Yield a codestream with less zeros at its end; a few of them may belong to the data."""
-    core = data.rstrip(b"\0")
-    filler = len(data) - len(core)
-    if filler <= _MAX_FILLER_BYTES:
-        for kept in range(min(filler, _MAX_FINAL_ZEROS)):
-            yield core + bytes(kept)
+def _end_of_picture(data: bytes, size: int) -> int | None:
+    """Return the end of the run that completes the last segment.
+
+    Args:
+        data: the codestream.
+        size: bytes of the picture in each segment.
+
+    Returns:
+        None if no run ends where the segment is complete, or too many would have to be walked.
+    """
+    if len(data) < _HEADER.size or data[-1] not in _FILLERS:
+        return None  # there is no filler, so nobody has to know
+    count, *offsets = _HEADER.unpack_from(data)
+    at = offsets[count - 1] if 0 < count <= len(offsets) else len(data)
+    made = 0
+    for _ in range(_MAX_RUNS):
+        if made >= size or at >= len(data):
+            break
+        run = data[at]
+        if run < _EMPTY_RUN:
+            at, made = at + run + 2, made + run + 1
+        elif run > _EMPTY_RUN:
+            at, made = at + 2, made + 257 - run
+        else:
+            at += 1
+    return at if made == size and at <= len(data) else None

@@ -115,11 +115,14 @@ def render(
         warnings: attributes that could not be applied, each as `code: message`.
     """
     warnings: list[str] = []
-    samples, values, padding = _samples(stored, layout, header)
+    span = _Span.of(stored)
+    samples, values, padding = _samples(stored, span, layout, header)
+    if samples is not stored:
+        span = _Span.of(samples)
     # Every table below has one entry for each possible sample.
     modality = _modality_values(header, values, warnings)  # float64
     exact = bool(padding.any()) or "ModalityLUTSequence" in header
-    occurring = _occurring(samples, values.size, exact=exact)  # bool
+    occurring = _occurring(samples, span, values.size, exact=exact)  # bool
     if not (occurring & ~padding).any():
         padding = np.zeros_like(padding)
         warnings.append("padding_unusable: every pixel has the Pixel Padding Value")
@@ -132,8 +135,21 @@ def render(
     return samples, table, tuple(warnings)
 
 
+@dataclass(frozen=True)
+class _Span:
+    """The lowest and the highest sample of an image."""
+
+    lowest: int
+    highest: int
+
+    @classmethod
+    def of(cls, samples: Samples) -> "_Span":
+        """Find both; this takes as long as reading all pixels from memory twice."""
+        return cls(int(samples.min()), int(samples.max()))
+
+
 def _samples(
-    stored: Samples, layout: SampleLayout, header: Attributes
+    stored: Samples, span: _Span, layout: SampleLayout, header: Attributes
 ) -> tuple[Samples, FloatTable, BoolTable]:
     """Return ordered samples, and the stored value and the padding flag of every sample.
 
@@ -143,10 +159,7 @@ def _samples(
 
     Source: DICOM PS3.3 section C.7.5.1.1.2.
     """
-    if layout.are_ordered(2 ** (8 * stored.itemsize) - 1) or layout.are_ordered(int(stored.max())):
-        samples = stored
-    else:
-        samples = layout.ordered(stored)
+    samples = stored if layout.are_ordered(span.highest) else layout.ordered(stored)
     values = layout.values(np.arange(layout.mask + 1))
     word, limit = header.word("PixelPaddingValue"), header.word("PixelPaddingRangeLimit")
     if word is None:
@@ -185,7 +198,7 @@ def _modality_values(header: Attributes, values: FloatTable, warnings: list[str]
     return rescaled
 
 
-def _occurring(samples: Samples, size: int, *, exact: bool) -> BoolTable:
+def _occurring(samples: Samples, span: _Span, size: int, *, exact: bool) -> BoolTable:
     """Return which of `size` possible samples occur in the image.
 
     Unless `exact`, every sample between the lowest and the highest may be reported. For a range
@@ -193,7 +206,7 @@ def _occurring(samples: Samples, size: int, *, exact: bool) -> BoolTable:
     """
     occurring = np.zeros(size, dtype=np.bool_)
     if not exact:
-        occurring[int(samples.min()) : int(samples.max()) + 1] = True
+        occurring[span.lowest : span.highest + 1] = True
         return occurring
     flat = samples.reshape(-1)
     for start in range(0, flat.size, _CHUNK_PX):  # NumPy widens an index to 64 bits

@@ -18,8 +18,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from radiograph.geometry.shutter import Shutter
 from radiograph.readers.header.attributes import Attributes
-from radiograph.shutter import Shutter
 
 _EDGES = (
     "ShutterLeftVerticalEdge",

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -59,10 +60,10 @@ class Attributes:
     def __contains__(self, keyword: str) -> bool:
         return keyword in self._dataset
 
-    def raw(self, keyword: str) -> bytes:
+    def raw(self, keyword: str) -> bytes | memoryview:
         """Return the encoded value; empty if the attribute is absent."""
         value = getattr(self._element(keyword), "value", None)
-        return value if isinstance(value, bytes) else b""
+        return value if isinstance(value, bytes | memoryview) else b""
 
     def vr(self, keyword: str) -> str | None:
         """Return the encoded VR, or None if the attribute is absent or its VR implicit."""
@@ -81,7 +82,7 @@ class Attributes:
 
         Only the first 4096 bytes are read.
         """
-        text = self.raw(keyword)[:_MAX_TEXT_BYTES].decode("latin-1").upper()
+        text = bytes(self.raw(keyword)[:_MAX_TEXT_BYTES]).decode("latin-1").upper()
         return tuple(part.strip(" \0\t\r\n") for part in text.split("\\")) if text else ()
 
     def text(self, keyword: str) -> str:
@@ -94,7 +95,7 @@ class Attributes:
         Real files have text in UTF-8 or in an 8-bit character set where none is allowed, such as
         in a code string. Letters outside of the Latin alphabet are kept.
         """
-        raw = self.raw(keyword)[:_MAX_TEXT_BYTES]
+        raw = bytes(self.raw(keyword)[:_MAX_TEXT_BYTES])
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -102,13 +103,31 @@ class Attributes:
         decomposed = unicodedata.normalize("NFKD", text.replace("\\", " ").upper())
         return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
-    def uid(self, keyword: str) -> str | None:
-        """Return a UID, or None if it is absent or not well-formed.
+    def decoded_text(self, keyword: str) -> str | None:
+        """Return a whole text element in its character set, without the padding around it.
 
-        Source: DICOM PS3.5 section 9.1.
+        None if it is absent, empty, longer than 4096 bytes or not text in that character set.
+
+        Source: DICOM PS3.5 section 6.1.2, Specific Character Set (0008,0005).
         """
-        uid = self.text(keyword)
-        return uid if len(uid) <= 64 and _UID.fullmatch(uid) else None
+        raw = bytes(self.raw(keyword)[: _MAX_TEXT_BYTES + 1])
+        if len(raw) > _MAX_TEXT_BYTES:
+            return None
+        try:
+            text = raw.decode("ascii")
+        except UnicodeDecodeError:
+            text = self._decoded(raw)
+        return None if "\ufffd" in text else text.strip(" \0") or None
+
+    def _decoded(self, raw: bytes) -> str:
+        """Decode by Specific Character Set; what it does not hold becomes U+FFFD."""
+        with quiet_pydicom():
+            encodings = convert_encodings(list(self.texts("SpecificCharacterSet")))
+            return decode_bytes(raw, encodings, delimiters=set())
+
+    def uid(self, keyword: str) -> str | None:
+        """Return a UID, or None if it is absent or not well-formed."""
+        return well_formed_uid(self.text(keyword))
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """Return the values of a DS or IS element; NaN for a value that is no finite number."""
@@ -143,6 +162,14 @@ class Attributes:
             return ()
         little_endian = self._byte_order == "<"
         return tuple(Attributes(item, little_endian=little_endian) for item in value)
+
+
+def well_formed_uid(text: str) -> str | None:
+    """Return a UID as it is, or None if it is not well-formed.
+
+    Source: DICOM PS3.5 section 9.1.
+    """
+    return text if len(text) <= 64 and _UID.fullmatch(text) else None
 
 
 def _number(text: str) -> float:

@@ -15,8 +15,8 @@ device turned upright itself has them too, and undoing them would swap its sides
 
 from collections.abc import Iterator, Sequence
 
+from radiograph.geometry.orientation import UPRIGHT, Orientation
 from radiograph.image import Laterality
-from radiograph.orientation import UPRIGHT, Orientation
 from radiograph.readers.header.attributes import Attributes
 
 _TURNED = "the image was turned upright for the model and the results back to stored pixels"

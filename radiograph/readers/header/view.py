@@ -32,6 +32,7 @@ _MAX_ITEMS = 16
 _CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")
 _WORD = re.compile(r"[A-Z]+|[&+/,]")
 _LONE_LETTER = re.compile(r"(?<![A-Z])([A-Z])[ ._/-]{1,2}(?=[A-Z](?![A-Z]))")
+_COMPOUND = re.compile(r"\b(ANTERO|POSTERO)[ ._-]{1,2}(?=(ANT|POST)ERIOR)")
 _NOT_A_VIEW = re.compile(r"\b(BI|UNI|CONTRA|IPSI)[ _-]LATERAL\w*")
 _LIST_WORDS = {"AND", "Y", "E", "ET", "UND", "EN", "WITH", "W", "VIEWS", "&", "+", "/", ","}
 
@@ -207,7 +208,9 @@ def _kind(word: str, *, in_position: bool) -> ViewKind | None:
 def _words(text: str) -> list[str]:
     """Split a text into words, without digits, and the signs that list things.
 
-    Letters that stand alone are joined, so that `P.A.` and `A P` are read as `PA` and `AP`.
+    Letters that stand alone are joined, so that `P.A.` and `A P` are read as `PA` and `AP`, and so
+    are the parts of `POSTERO-ANTERIOR`.
     """
-    text = _NOT_A_VIEW.sub(" ", _LONE_LETTER.sub(r"\1", text))
+    text = _COMPOUND.sub(r"\1", _LONE_LETTER.sub(r"\1", text))
+    text = _NOT_A_VIEW.sub(" ", text)
     return _WORD.findall(text)

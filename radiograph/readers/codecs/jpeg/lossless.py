@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.readers.codecs.jpeg_markers import (
+from radiograph.readers.codecs.jpeg.markers import (
     DHT,
     DRI,
     END_OF_IMAGE,

@@ -7,13 +7,14 @@ copied or written are on the disk, not in a buffer, when the call returns.
 import hashlib
 import io
 import os
+import secrets
 import shutil
 import stat
 from pathlib import Path
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import MANIFEST_NAME, ModelManifest
-from radiograph.repository.onnx_external_data import refers_to_other_files
+from radiograph.repository.integrity.onnx_external_data import refers_to_other_files
 
 MAX_JSON_BYTES = 16 * 2**20
 """Size limit of a manifest or an aliases file; a larger one is refused."""
@@ -159,6 +160,21 @@ def write_file(path: Path, data: bytes) -> None:
         writer.write(data)
         writer.flush()
         os.fsync(writer.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file in place of what is there, atomically and durably.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}")
+    try:
+        write_file(temporary, data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folders(folder: Path) -> None:

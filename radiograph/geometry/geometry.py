@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.orientation import UPRIGHT, Orientation
+from radiograph.geometry.orientation import UPRIGHT, Orientation
 
 Box = tuple[float, float, float, float]
 Scalar = TypeVar("Scalar", bound=np.generic)

@@ -15,11 +15,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from radiograph.errors import UndecodablePixels
+from radiograph.errors import InputTooCostly, UndecodablePixels
 from radiograph.limits import as_malformed_input
 from radiograph.readers.codecs.frame import FrameHeader
 
 START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
+_START_OF_SCAN = b"\xff\xda"
 DHT, SOS, EOI, DRI = 0xC4, 0xDA, 0xD9, 0xDD
 JPEG_LS_FRAME = 0xF7
 # Markers 0xC0 to 0xCF are frame headers, except DHT (C4), JPG (C8) and DAC (CC).
@@ -45,6 +46,9 @@ _NAMES = {
 }
 _MAX_SCANS = 100
 """Each scan may be ten bytes long, and still passes over the whole picture."""
+
+MAX_SCANNED_PIXELS = 640_000_000
+"""Most pixels over all scans: ten scans, as encoders write, of the largest image by default."""
 
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST0 to RST7, SOI
 _MAX_SEGMENTS = 10_000
@@ -168,6 +172,23 @@ class JpegPicture:
     header: FrameHeader
     complete: bool
     excess: bool
+
+    def check_cost(self) -> None:
+        """Refuse a picture whose scans would pass over too many pixels; nothing is decoded.
+
+        A scan may be ten bytes long, and yet pass over the whole picture. Decoders skip bytes
+        between segments, so all bytes behind the frame header are searched for scans. Coded data
+        cannot look like one.
+
+        Raises:
+            InputTooCostly: there are too many scans for the size.
+        """
+        scans = self.data.count(_START_OF_SCAN, self.frame.start)
+        if scans * self.header.rows * self.header.columns > MAX_SCANNED_PIXELS:
+            raise InputTooCostly(
+                f"{scans} scans of {self.header.rows} x {self.header.columns} pixels; "
+                f"at most {MAX_SCANNED_PIXELS} pixels are decoded over all scans"
+            )
 
     @property
     def process(self) -> int:

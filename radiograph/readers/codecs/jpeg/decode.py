@@ -1,8 +1,8 @@
 """JPEG: baseline and extended DCT, and lossless, all Huffman coded.
 
     JpegPicture --8 bits--> simplejpeg, which decodes and listens in one pass --> samples, warnings
-                --more----> imagecodecs decodes, jpeg_damage listens ------------'
-                            unless jpeg_lossless proves that the scan is whole
+                --more----> imagecodecs decodes, damage listens ------------------'
+                            unless lossless proves that the scan is whole
 
 Source: ITU-T T.81; DICOM PS3.5 section 8.2.1.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from radiograph.errors import UndecodablePixels, UnsupportedEncoding
 from radiograph.limits import as_malformed_input
 from radiograph.readers.codecs.frame import DecodedFrame, bit_patterns, imagecodecs
-from radiograph.readers.codecs.jpeg_damage import (
+from radiograph.readers.codecs.jpeg.damage import (
     DATA_LEFT_OVER,
     damage,
     filler_bytes,
@@ -23,8 +23,8 @@ from radiograph.readers.codecs.jpeg_damage import (
     plain_stream,
     uses_last_byte,
 )
-from radiograph.readers.codecs.jpeg_lossless import decode_and_prove
-from radiograph.readers.codecs.jpeg_markers import DICOM_PROCESSES, SEQUENTIAL, JpegPicture
+from radiograph.readers.codecs.jpeg.lossless import decode_and_prove
+from radiograph.readers.codecs.jpeg.markers import DICOM_PROCESSES, SEQUENTIAL, JpegPicture
 
 
 def decode(picture: JpegPicture) -> DecodedFrame:

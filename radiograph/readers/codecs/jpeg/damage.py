@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from radiograph.errors import UndecodablePixels
 from radiograph.readers.codecs.frame import DATA_ZEROED, MIN_ZEROED_BYTES
-from radiograph.readers.codecs.jpeg_markers import (
+from radiograph.readers.codecs.jpeg.markers import (
     APPLICATION_OR_COMMENT,
     BASELINE,
     DHT,
