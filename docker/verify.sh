@@ -168,7 +168,7 @@ if has_engine; then
   DOCKER_BUILDKIT=1 docker build "${SECRETS[@]}" --file docker/service.Dockerfile --tag "$IMAGE" .
   docker run --detach --name "$NAME" --read-only --cap-drop ALL --tmpfs /tmp \
     --security-opt no-new-privileges --publish "127.0.0.1:$PORT:8000" \
-    --volume "$NAME-jobs:/srv/g2d/jobs" \
+    --volume "$NAME-jobs:/srv/g2d/jobs" --env G2D_ALLOW_ANONYMOUS=true \
     ${VERIFY_MODELS:+--volume "$(realpath "$VERIFY_MODELS"):/srv/g2d/models:ro"} "$IMAGE" >/dev/null
 else
   build_with_buildah

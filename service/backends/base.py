@@ -80,6 +80,9 @@ class Backend(Protocol):
             phrase_features: P x D, for heads that read phrases; every image meets every phrase.
         """
 
+    def release_memory(self) -> None:
+        """Return memory that was kept for batches as large as earlier ones, if there is any."""
+
     def close(self) -> None:
         """Free the resources of the version. No call may follow."""
 

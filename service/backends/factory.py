@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from radiograph.repository.repository import Repository
 from service.backends.base import BackendFactory
 from service.errors import InvalidSettings
+from service.model_repository import open_repository
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _renderer(settings: Settings) -> "Render | None":
 
     if settings.triton.view is None:
         return None
-    repository, out = Repository(settings.models.models_dir), settings.triton.view
+    repository, out = open_repository(settings.models), settings.triton.view
 
     def render(name: str, versions: Collection[int]) -> None:
         repository_view.render(repository, out, name, keep=versions)

@@ -2,8 +2,11 @@
 
     golden.npz: image, input_ids, attention_mask --(backend)--> outputs == recorded outputs
 
+    golden_answers.npz: pixels --preprocess, (backend), postprocess--> answers == recorded answers
+
 They are replayed on every load, so a version never becomes ready if the runtime, the processor or
-a file has changed its outputs.
+a file has changed its outputs. A version that was published without golden answers is replayed
+without them.
 """
 
 import zipfile
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radiograph import golden_answers
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import ModelManifest
 from service.backends.base import Backend, FloatArray
@@ -60,6 +64,36 @@ def replay(backend: Backend, manifest: ModelManifest, folder: Path) -> float:
     if not difference.accepted:
         raise InvalidVersion(str(difference))
     return difference.value
+
+
+def replay_answers(backend: Backend, manifest: ModelManifest, folder: Path) -> bool:
+    """Answer the golden radiograph and compare every answer.
+
+    Returns:
+        False if the version has no golden answers.
+
+    Raises:
+        InvalidVersion: an answer is missing, or is not the recorded one.
+    """
+    if manifest.golden.answers is None:
+        return False
+    recorded = read_arrays(folder / manifest.golden.answers)
+    radiograph = golden_answers.radiograph_of(recorded)
+    image, geometry = golden_answers.model_input(radiograph, manifest.preprocess)
+    phrases = None
+    try:
+        if manifest.text is not None:
+            golden = read_arrays(folder / manifest.golden.file)
+            tokens = (_input(golden, name) for name in ("input_ids", "attention_mask"))
+            phrases = backend.text(*tokens)
+        inferred = backend.infer(image, manifest.heads, phrases)
+    except BackendFailure as error:
+        raise InvalidVersion(f"golden answers: {error}") from error
+    count = 0 if phrases is None else len(phrases)
+    answers = golden_answers.answers_of(manifest.heads, inferred.heads, radiograph, geometry, count)
+    tolerance = manifest.golden.tolerance
+    golden_answers.refuse_other_answers(manifest.heads, recorded, answers, tolerance)
+    return True
 
 
 def largest_difference(backend: Backend, manifest: ModelManifest, folder: Path) -> Difference:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from radiograph.postprocess.boxes import iou
 from radiograph.postprocess.grounding import Grounding
 from radiograph.postprocess.heads import Detection, Finding, Mask

@@ -10,18 +10,19 @@ completed and encoded in the threads of admission control.
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from service.dataplane.query import PredictionQuery, Upload
+from service.dataplane.response_encoding import JSON, ResponseEncoding, ResponseEncodings
 from service.dataplane.shadow import ShadowCopy
 from service.deadline import Deadline
 from service.decoding.pool import DecoderPool
-from service.encoders import json_encoder, overlay_encoder, picture_formats
-from service.encoders.picture_formats import FORMATS, PNG
+from service.dicom_results.kinds import EncodedObject
+from service.dicom_results.options import DicomResultOptions
+from service.encoders import overlay_encoder
 from service.inference.analysis import Analysis
-from service.inference.results import AnalysisResult, ModelIdentity
+from service.inference.results import ModelIdentity
 from service.inference.types import Inferred
 from service.observability.stopwatch import Stopwatch
 from service.registry.lookup import VersionLookup
@@ -29,10 +30,6 @@ from service.registry.state import Lease, VersionStatus
 from service.scheduling.admission import Admission, Permit
 from service.scheduling.dynamic_batching import JOB
 from service.settings import LimitSettings
-
-JSON = json_encoder.MEDIA_TYPE
-RESPONSE_FORMATS = (JSON, *picture_formats.available())
-"""Media types that a prediction can be encoded in: JSON, the default, or a picture of it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,10 @@ class EncodedPrediction:
         media_type: media type of `data`.
         model: version that answered.
         timings_ms: milliseconds by stage.
+        sop_instance_uid: that of the file, if it has one.
         overlay: PNG overlay beside the JSON, where one was asked for.
+        objects: DICOM objects beside the JSON, where they were asked for.
+        warnings: codes of the warnings of the result, each once.
         shadow_copy: copy of the request for the shadow version, or None. It is offered to
             `Shadows` once the response has been sent.
     """
@@ -53,25 +53,11 @@ class EncodedPrediction:
     media_type: str
     model: ModelIdentity
     timings_ms: dict[str, float]
+    sop_instance_uid: str | None = None
     overlay: bytes | None = None
+    objects: tuple[EncodedObject, ...] = ()
+    warnings: tuple[str, ...] = ()
     shadow_copy: ShadowCopy | None = None
-
-
-@dataclass(frozen=True)
-class _Encoding:
-    """Encoding of one result.
-
-    Attributes:
-        media_type: media type of the encoded result.
-        encode: encodes a result.
-        overlay: also draw a PNG overlay beside it.
-        preview_px: longest side of the preview that an overlay is drawn on, or None.
-    """
-
-    media_type: str
-    encode: Callable[[AnalysisResult], bytes]
-    overlay: bool
-    preview_px: int | None
 
 
 class Predictor:
@@ -82,6 +68,7 @@ class Predictor:
         versions: the versions that are served.
         admission: threads for short work, and permits for callers without one.
         decoders: pool that decodes the files.
+        dicom_options: choices of the site about DICOM objects.
     """
 
     def __init__(
@@ -90,8 +77,10 @@ class Predictor:
         versions: VersionLookup,
         admission: Admission,
         decoders: DecoderPool,
+        dicom_options: DicomResultOptions | None = None,
     ) -> None:
         self._limits = limits
+        self._encodings = ResponseEncodings(limits, dicom_options or DicomResultOptions())
         self._versions = versions
         self._admission = admission
         self._decoders = decoders
@@ -112,6 +101,7 @@ class Predictor:
         response_format: str = JSON,
         *,
         overlay: bool = False,
+        objects: bool = False,
         analysis: Analysis | None = None,
         deadline: Deadline | None = None,
         key: str = JOB,
@@ -127,6 +117,7 @@ class Predictor:
             query: what to answer.
             response_format: one of `RESPONSE_FORMATS`.
             overlay: also draw a PNG overlay beside the JSON.
+            objects: also make the DICOM objects of the query beside the JSON.
             analysis: version that answers, held by the caller; the query names it otherwise.
             deadline: when to give up; the longest deadline of a request by default.
             key: queue of the batcher whose share of the batches the call takes.
@@ -136,7 +127,9 @@ class Predictor:
             RadiographError: as for an HTTP request.
         """
         deadline = deadline or Deadline(self._limits.max_request_timeout_s)
-        encoding = self._encoding(response_format, query, request_id, overlay=overlay)
+        encoding = self._encodings.of(
+            response_format, query, request_id, overlay=overlay, objects=objects
+        )
         with ExitStack() as stack:
             if analysis is None:
                 analysis = stack.enter_context(self.lease(query, request_id)).analysis
@@ -161,12 +154,12 @@ class Predictor:
             permit: permit of the request; the caller runs this coroutine within it.
             upload: the file.
             query: what to answer.
-            response_format: one of `RESPONSE_FORMATS`.
+            response_format: one of `RESPONSE_FORMATS`, or `WITH_PIXELS`.
 
         Raises:
             RadiographError: the file, the query, the version or the deadline is at fault.
         """
-        encoding = self._encoding(response_format, query, permit.request_id)
+        encoding = self._encodings.of(response_format, query, permit.request_id)
         return await self._predict(lease.analysis, lease.shadow, permit, upload, query, encoding)
 
     async def _predict(
@@ -176,19 +169,23 @@ class Predictor:
         permit: Permit,
         upload: Upload,
         query: PredictionQuery,
-        encoding: _Encoding,
+        encoding: ResponseEncoding,
     ) -> EncodedPrediction:
         """Decode, infer, complete and encode; nothing of it blocks the event loop."""
         request = query.analysis_request(upload.phrases)
         plan = analysis.plan(request)
-        decode = analysis.decode_request(upload.data, upload.media_type, encoding.preview_px)
+        encoding.check(upload, plan.tasks)
+        decode = analysis.decode_request(
+            upload.data, upload.media_type, encoding.preview_px, encoding.pixels_px
+        )
 
         def encode(inferred: Inferred) -> EncodedPrediction:
             watch = Stopwatch()
             result = analysis.complete(inferred)
             with watch.stage("encode"):
-                data = encoding.encode(result)
+                data = encoding.encode(result, upload)
                 overlay = overlay_encoder.encode(result) if encoding.overlay else None
+                objects = encoding.beside(result, upload) if encoding.beside else ()
             copy = None
             if shadow is not None:
                 copy = ShadowCopy(
@@ -196,38 +193,18 @@ class Predictor:
                 )
             timings_ms = {**result.timings_ms, **watch.ms}
             return EncodedPrediction(
-                data, encoding.media_type, analysis.identity, timings_ms, overlay, copy
+                data=data,
+                media_type=encoding.media_type,
+                model=analysis.identity,
+                timings_ms=timings_ms,
+                sop_instance_uid=result.image.sop_instance_uid,
+                overlay=overlay,
+                objects=objects,
+                warnings=tuple(dict.fromkeys(item.code for item in result.warnings)),
+                shadow_copy=copy,
             )
 
         return await analysis.run(plan, decode, self._decoders, permit, encode)
-
-    def _encoding(
-        self,
-        response_format: str,
-        query: PredictionQuery,
-        request_id: str,
-        *,
-        overlay: bool = False,
-    ) -> _Encoding:
-        if response_format != JSON:
-            return _Encoding(
-                response_format,
-                lambda result: overlay_encoder.encode(result, response_format),
-                overlay=False,
-                preview_px=self._side_px(query, response_format),
-            )
-        return _Encoding(
-            JSON,
-            lambda result: json_encoder.encode(result, request_id, query.heatmap, query.rle),
-            overlay=overlay,
-            preview_px=self._side_px(query, PNG) if overlay else None,
-        )
-
-    def _side_px(self, query: PredictionQuery, picture: str) -> int:
-        """Return the longest side of an overlay: as asked for, within settings and format."""
-        largest = self._limits.overlay_side_px
-        side_px = query.overlay_side_px or largest
-        return min(side_px, largest, FORMATS[picture].max_side_px)
 
 
 async def _never() -> None:

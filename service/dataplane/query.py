@@ -1,6 +1,7 @@
 """Inputs of the data plane: one file, and what is asked about it. No HTTP in here."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from radiograph.manifest import Task
 from service.encoders.json_encoder import HeatmapEncoding, RleEncoding
@@ -18,6 +19,11 @@ class PredictionQuery:
         heatmap: encoding of heat maps in JSON.
         rle: form of the run lengths of masks in JSON.
         overlay_side_px: longest side of an overlay, or None for that of the settings.
+        pixels_side_px: longest side of displayed pixels, or None for that of the settings.
+        objects: names of the DICOM objects to write, keys of `kinds.SELECTABLE`; empty for those
+            that belong to the response format.
+        segmentation: type of DICOM segmentations, or None for that of the settings.
+        uncertainty: `tta` to say how far results hold under harmless changes, or None.
         model: name of the model, or None for the default model.
         version: number or alias of the version, or None for the default alias.
     """
@@ -28,12 +34,17 @@ class PredictionQuery:
     heatmap: HeatmapEncoding = "png"
     rle: RleEncoding = "uncompressed"
     overlay_side_px: int | None = None
+    pixels_side_px: int | None = None
+    objects: tuple[str, ...] = ()
+    segmentation: Literal["binary", "labelmap"] | None = None
+    uncertainty: Literal["tta"] | None = None
     model: str | None = None
     version: str | None = None
 
     def analysis_request(self, more_phrases: tuple[str, ...] = ()) -> AnalysisRequest:
         """Return the part of the query that the model answers, with the phrases of a form."""
-        return AnalysisRequest(self.tasks, self.phrases + more_phrases, self.method)
+        phrases = self.phrases + more_phrases
+        return AnalysisRequest(self.tasks, phrases, self.method, self.uncertainty is not None)
 
 
 @dataclass(frozen=True)

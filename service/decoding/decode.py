@@ -1,7 +1,8 @@
 """Decoding: from the bytes of one file to the model's input and the facts of the answer.
 
     bytes --DICOM or raster reader--> Radiograph --preprocess--> tensor + Geometry
-                                          '--> facts, and a small preview if an overlay is requested
+                                          |--> facts, and a small preview if an overlay is requested
+                                          '--> displayed pixels, if a viewer asks for them
 
 The source pixels are the largest part of a request. They are dropped here, because no later step
 reads them. Decoder processes import this module, so it imports neither web framework nor runtime.
@@ -15,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
+from radiograph.geometry.orientation import UPRIGHT, Orientation
 from radiograph.image import Laterality, Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits
-from radiograph.orientation import UPRIGHT, Orientation
 from radiograph.preprocess import ModelInput, PreprocessSpec, normalise, to_input
 from radiograph.readers.read import read
+from radiograph.study import StudyIdentity
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class DecodeRequest:
         spec: preprocessing of the pixels into the model's input.
         limits: bounds on the file.
         preview_px: longest side of the preview for an overlay, or None for no preview.
+        pixels_px: longest side of the displayed pixels for a viewer, or None for none.
     """
 
     data: bytes = field(repr=False)
@@ -40,6 +43,7 @@ class DecodeRequest:
     spec: PreprocessSpec
     limits: Limits = DEFAULT_LIMITS
     preview_px: int | None = None
+    pixels_px: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,24 @@ class ImageFacts:
     sop_instance_uid: str | None = None
     orientation: Orientation = UPRIGHT
     laterality: Laterality = "assumed"
+    study: StudyIdentity | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class DisplayedPixels:
+    """The whole image as the file displays it, for a viewer.
+
+    Attributes:
+        pixels: h x w, uint16; 0 is displayed black and 65535 white. Scaled down by areas where the
+            source is larger than what was asked for.
+        black, white: pixels that the model sees as black and as white, 0 to 65535; equal if the
+            image is flat.
+    """
+
+    pixels: NDArray[np.uint16]
+    black: float
+    white: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +88,7 @@ class DecodedImage:
         image: facts of the radiograph.
         preview: h x w, uint8, 0 is black; the whole image, scaled down, or None.
         timings_ms: milliseconds of the stages `read` and `preprocess`.
+        displayed: the displayed pixels, or None.
     """
 
     tensor: NDArray[np.float32]
@@ -74,6 +96,7 @@ class DecodedImage:
     image: ImageFacts
     preview: NDArray[np.uint8] | None
     timings_ms: dict[str, float]
+    displayed: DisplayedPixels | None = None
 
 
 Decoder = Callable[[DecodeRequest], DecodedImage]
@@ -93,9 +116,13 @@ def decode(request: DecodeRequest) -> DecodedImage:
     small = None
     if request.preview_px is not None:
         small = preview(gray_levels(radiograph, placed), request.preview_px)
+    displayed = None
+    if request.pixels_px is not None:
+        pixels = _reduced(radiograph.pixels, request.pixels_px)
+        displayed = DisplayedPixels(pixels, placed.black, placed.white)
     end = time.perf_counter()
     timings = {"read": (middle - start) * 1e3, "preprocess": (end - middle) * 1e3}
-    return DecodedImage(tensor, placed.geometry, _facts(radiograph), small, timings)
+    return DecodedImage(tensor, placed.geometry, _facts(radiograph), small, timings, displayed)
 
 
 def gray_levels(radiograph: Radiograph, placed: ModelInput) -> NDArray[np.uint8]:
@@ -118,13 +145,25 @@ def gray_levels(radiograph: Radiograph, placed: ModelInput) -> NDArray[np.uint8]
 
 def preview(levels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
     """Scale a gray image down until its longest side is at most `max_side_px`."""
-    rows, columns = levels.shape
     gray = Image.fromarray(levels)
-    scale = min(1.0, max_side_px / max(rows, columns))
-    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    size = _size_within(gray.size, max_side_px)
     if size != gray.size:
         gray = gray.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(gray)
+
+
+def _reduced(pixels: NDArray[np.uint16], max_side_px: int) -> NDArray[np.uint16]:
+    """Average the areas of an image until its longest side is at most `max_side_px`."""
+    image = Image.fromarray(pixels)
+    size = _size_within(image.size, max_side_px)
+    return pixels if size == image.size else np.asarray(image.resize(size, Image.Resampling.BOX))
+
+
+def _size_within(size: tuple[int, int], max_side_px: int) -> tuple[int, int]:
+    """Return a width and height scaled down until neither is over `max_side_px`."""
+    scale = min(1.0, max_side_px / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
 
 
 def _facts(radiograph: Radiograph) -> ImageFacts:
@@ -137,5 +176,6 @@ def _facts(radiograph: Radiograph) -> ImageFacts:
         sop_instance_uid=radiograph.sop_instance_uid,
         orientation=radiograph.orientation,
         laterality=radiograph.laterality,
+        study=radiograph.study,
         warnings=radiograph.warnings,
     )

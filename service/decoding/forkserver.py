@@ -22,11 +22,12 @@ class ForkServer:
     Args:
         decoder: `module:function` that its workers decode files with.
         memory_bytes: memory that decoding one file may allocate.
+        open_files: files that a worker may have open.
     """
 
-    def __init__(self, decoder: str, memory_bytes: int) -> None:
+    def __init__(self, decoder: str, memory_bytes: int, open_files: int) -> None:
         self._decoder = decoder
-        self._memory_bytes = memory_bytes
+        self._limits = (str(memory_bytes), str(open_files))
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -64,7 +65,7 @@ class ForkServer:
             self._process.wait()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            arguments = (str(theirs.fileno()), self._decoder, str(self._memory_bytes))
+            arguments = (str(theirs.fileno()), self._decoder, *self._limits)
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", worker.__name__, *arguments],
                 env=_environment(),

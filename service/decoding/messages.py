@@ -2,7 +2,7 @@
 
     service -> worker   RequestMessage     the file itself lies in the memory file
     worker -> service   WorkerStarted      once, before the first file
-                        ImageMessage       tensor and preview lie in the memory file
+                        ImageMessage       tensor and pictures lie in the memory file
                         InputErrorMessage  the file is at fault
                         OutOfMemory        the file needs more memory than allowed
                         FailureMessage     an unexpected error
@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from radiograph import errors
 from radiograph.errors import InputError, MalformedInput
-from radiograph.geometry import Field as PixelField
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Field as PixelField
+from radiograph.geometry.geometry import Geometry
 from radiograph.limits import Limits
 from radiograph.preprocess import PreprocessSpec, place
-from service.decoding.decode import DecodedImage, DecodeRequest, ImageFacts
+from service.decoding.decode import DecodedImage, DecodeRequest, DisplayedPixels, ImageFacts
 from service.decoding.memory_file import MemoryFile
 
 MAX_MESSAGE_BYTES = 128 * 1024
@@ -37,6 +37,7 @@ Milliseconds = Annotated[float, Field(ge=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 Side = Annotated[int, Field(gt=0)]
+Brightness = Annotated[float, Field(ge=0, le=65535)]
 
 
 class InvalidMessage(Exception):
@@ -73,6 +74,7 @@ class RequestMessage(_Message):
     spec: PreprocessSpec
     limits: Limits
     preview_px: int | None
+    pixels_px: int | None
 
     @classmethod
     def of(cls, request: DecodeRequest) -> "RequestMessage":
@@ -83,12 +85,15 @@ class RequestMessage(_Message):
             spec=request.spec,
             limits=request.limits,
             preview_px=request.preview_px,
+            pixels_px=request.pixels_px,
         )
 
     def request(self, memory: MemoryFile) -> DecodeRequest:
         """Return the request, with the bytes of the file from the memory file."""
         data = memory.read(self.size)
-        return DecodeRequest(data, self.media_type, self.spec, self.limits, self.preview_px)
+        return DecodeRequest(
+            data, self.media_type, self.spec, self.limits, self.preview_px, self.pixels_px
+        )
 
 
 class WorkerStarted(_Message):
@@ -97,17 +102,26 @@ class WorkerStarted(_Message):
     pid: int = Field(gt=0)
 
 
-class ImageMessage(_Message):
-    """A decoded file: its facts here, tensor and preview one after the other in the memory file.
+class DisplayMessage(_Message):
+    """Shape of the displayed pixels, and what the model sees as black and white."""
 
-    The shape of the tensor and the geometry follow from the request, the facts and the field, so
-    they do not travel.
+    shape: tuple[Side, Side]
+    black: Brightness
+    white: Brightness
+
+
+class ImageMessage(_Message):
+    """A decoded file: its facts here; tensor, preview and displayed pixels in the memory file.
+
+    The arrays lie one after the other. The shape of the tensor and the geometry follow from the
+    request, the facts and the field, so they do not travel.
     """
 
     kind: Literal["image"] = "image"
     facts: ImageFacts
     field: PixelField | None = None
     preview_shape: tuple[Side, Side] | None
+    displayed: DisplayMessage | None
     timings_ms: dict[Literal["read", "preprocess"], Milliseconds]
 
     @classmethod
@@ -115,12 +129,18 @@ class ImageMessage(_Message):
         """Write the arrays to the memory file, and return the message about the rest."""
         end = memory.write_array(decoded.tensor.astype(np.float32, copy=False), 0)
         if decoded.preview is not None:
-            memory.write_array(decoded.preview, end)
+            end = memory.write_array(decoded.preview, end)
+        displayed = None
+        if decoded.displayed is not None:
+            memory.write_array(decoded.displayed.pixels, end)
+            shown = decoded.displayed
+            displayed = {"shape": shown.pixels.shape, "black": shown.black, "white": shown.white}
         return cls.model_validate(
             {
                 "facts": decoded.image,
                 "field": decoded.geometry.field,
                 "preview_shape": None if decoded.preview is None else decoded.preview.shape,
+                "displayed": displayed,
                 "timings_ms": decoded.timings_ms,
             }
         )
@@ -136,6 +156,8 @@ class ImageMessage(_Message):
         try:
             tensor = memory.read_array((1, size, size), np.float32, 0)
             preview = self._preview(request, memory, tensor.nbytes)
+            end = tensor.nbytes + (0 if preview is None else preview.nbytes)
+            displayed = self._displayed(request, memory, end)
         except EOFError as error:
             raise InvalidMessage(str(error)) from None
         if not np.isfinite(tensor).all():
@@ -146,6 +168,7 @@ class ImageMessage(_Message):
             image=self.facts,
             preview=preview,
             timings_ms={str(stage): value for stage, value in self.timings_ms.items()},
+            displayed=displayed,
         )
 
     def _geometry(self, spec: PreprocessSpec) -> Geometry:
@@ -177,6 +200,18 @@ class ImageMessage(_Message):
         if max(self.preview_shape) > request.preview_px:
             raise InvalidMessage(f"the preview is larger than {request.preview_px} pixels")
         return memory.read_array(self.preview_shape, np.uint8, offset)
+
+    def _displayed(
+        self, request: DecodeRequest, memory: MemoryFile, offset: int
+    ) -> DisplayedPixels | None:
+        if (self.displayed is None) != (request.pixels_px is None):
+            raise InvalidMessage("displayed pixels are missing or were not requested")
+        if self.displayed is None or request.pixels_px is None:
+            return None
+        if max(self.displayed.shape) > request.pixels_px:
+            raise InvalidMessage(f"the displayed pixels are more than {request.pixels_px} wide")
+        pixels = memory.read_array(self.displayed.shape, np.uint16, offset)
+        return DisplayedPixels(pixels, self.displayed.black, self.displayed.white)
 
 
 class InputErrorMessage(_Message):

@@ -16,14 +16,13 @@ import ctypes
 import gc
 import importlib
 import os
-import resource
 import signal
 import socket
 import sys
 import traceback
 
 from radiograph.errors import InputError
-from service import malloc
+from service import malloc, process_limits
 from service.decoding.decode import Decoder
 from service.decoding.memory_file import MemoryFile
 from service.decoding.messages import (
@@ -44,18 +43,19 @@ _KEPT_BYTES = 64 * 1024 * 1024
 """Freed memory that a worker keeps, enough for a file of 5 MP."""
 
 
-def main(control_fd: int, decoder: str, memory_bytes: int) -> None:
+def main(control_fd: int, decoder: str, memory_bytes: int, open_files: int) -> None:
     """Run the fork server: fork one worker for each pair of files that arrives on the socket.
 
     Args:
         control_fd: socket that passes the socket and the memory file of each new worker.
         decoder: `module:function` of a `Decoder`.
         memory_bytes: memory that a worker may allocate.
+        open_files: files that a worker may have open.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended workers leave no zombies
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's image
+    process_limits.forbid_core_files()
     module, _, function = decoder.partition(":")
     decode: Decoder = getattr(importlib.import_module(module), function)
     _preload()
@@ -69,7 +69,7 @@ def main(control_fd: int, decoder: str, memory_bytes: int) -> None:
         if os.fork() == 0:
             control.close()
             channel, memory = socket.socket(fileno=files[0]), MemoryFile(files[1])
-            _serve(channel, memory, decode, memory_bytes)
+            _serve(channel, memory, decode, memory_bytes, open_files)
             os._exit(0)
         for file in files:
             os.close(file)
@@ -88,12 +88,19 @@ def _preload() -> None:
         getattr(imagecodecs, name)
 
 
-def _serve(channel: socket.socket, memory: MemoryFile, decode: Decoder, memory_bytes: int) -> None:
+def _serve(
+    channel: socket.socket,
+    memory: MemoryFile,
+    decode: Decoder,
+    memory_bytes: int,
+    open_files: int,
+) -> None:
     """Run a worker: reply to requests until the service closes the socket."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(_NICENESS)
     _silence()
-    _limit_memory(memory_bytes)
+    process_limits.limit_memory(memory_bytes)
+    process_limits.limit_open_files(open_files)
     malloc.keep_freed(_KEPT_BYTES)
     channel.send(WorkerStarted(pid=os.getpid()).encode())
     while message := channel.recv(MAX_MESSAGE_BYTES):
@@ -111,14 +118,6 @@ def _silence() -> None:
     os.close(nowhere)
 
 
-def _limit_memory(memory_bytes: int) -> None:
-    """Limit further allocations; RLIMIT_DATA counts neither code nor shared memory."""
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - no pathlib here
-        used = next(int(line.split()[1]) for line in status if line.startswith("VmData"))
-    limit = used * 1024 + memory_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
 def _reply(request: RequestMessage, memory: MemoryFile, decode: Decoder) -> Reply:
     """Decode one file and return the reply; the arrays are left in the memory file."""
     try:
@@ -134,4 +133,4 @@ def _reply(request: RequestMessage, memory: MemoryFile, decode: Decoder) -> Repl
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -32,7 +32,7 @@ from service.decoding.messages import (
     WorkerStarted,
     decode_reply,
 )
-from service.errors import DecoderFailure
+from service.errors import DecoderFailure, Overloaded
 
 logger = logging.getLogger("g2d.decoding")
 
@@ -96,9 +96,10 @@ class WorkerHandle:
             InputError: the file is at fault.
             DecoderFailure: decoding failed unexpectedly.
             WorkerLost: the worker sent no valid reply.
+            Overloaded: there is no memory to hand the file over in.
         """
         try:
-            self._memory.write(request.data)
+            self._hand_over(request.data)
             self._channel.send(RequestMessage.of(request).encode())
             message = self._receive(deadline)
             return self._decoded(decode_reply(message), request)
@@ -118,6 +119,12 @@ class WorkerHandle:
             os.close(self._process)
         self._channel.close()
         self._memory.close()
+
+    def _hand_over(self, data: bytes) -> None:
+        try:
+            self._memory.write(data)
+        except OSError as error:  # nothing is known about the file yet
+            raise Overloaded("not enough memory to decode the file; retry later") from error
 
     def _receive(self, deadline: Deadline) -> bytes:
         """Wait for the reply, unless it takes too long or its request has been over for a while."""

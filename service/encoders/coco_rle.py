@@ -9,7 +9,7 @@ Source: COCO API, `maskApi.c`.
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 
 _MAX_GROUPS = 7
 """Groups of five bits of the largest count, 2**32 pixels, with its sign."""

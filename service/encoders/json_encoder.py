@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic_core import to_json
 
+from radiograph.manifest import Task
 from radiograph.postprocess.grounding import Grounding, Presence
 from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement
-from radiograph.terminology import Code, has_side
+from radiograph.postprocess.uncertainty import Uncertainty
+from radiograph.terminology.codes import Code, has_side
 from service.decoding.decode import ImageFacts
 from service.encoders import coco_rle
 from service.inference.results import AnalysisResult, Notice, OutOfDistributionScore
@@ -28,6 +30,13 @@ MEDIA_TYPE = "application/json"
 HeatmapEncoding = Literal["png", "float", "none"]
 RleEncoding = Literal["uncompressed", "compressed"]
 Json = dict[str, Any]
+
+_MEMBERS = {
+    Task.CLASSIFY: "findings",
+    Task.SEGMENT: "masks",
+    Task.DETECT: "boxes",
+    Task.GROUND: "phrases",
+}
 
 
 def encode(
@@ -85,7 +94,20 @@ def _tasks(result: AnalysisResult, heatmap: HeatmapEncoding, rle: RleEncoding) -
         answers["boxes"] = [_detection(item, result.image) for item in result.detections]
     if result.groundings is not None:
         answers["phrases"] = [_grounding(item, result.image, heatmap) for item in result.groundings]
+    for task, uncertainties in (result.uncertainty or {}).items():
+        for item, uncertainty in zip(answers[_MEMBERS[task]], uncertainties, strict=True):
+            item["uncertainty"] = _uncertainty(uncertainty)
     return answers
+
+
+def _uncertainty(uncertainty: Uncertainty) -> Json:
+    return {
+        "method": "tta",
+        "views": uncertainty.views,
+        "agreement": round(uncertainty.agreement, 4),
+        "low": uncertainty.low,
+        "high": uncertainty.high,
+    }
 
 
 def _out_of_domain(score: OutOfDistributionScore | None) -> Json | None:

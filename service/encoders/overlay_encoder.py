@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from radiograph.postprocess.grounding import Grounding
 from radiograph.postprocess.heads import Finding, Mask
 from service.decoding.decode import ImageFacts

@@ -63,10 +63,10 @@ def missing() -> tuple[str, ...]:
     return tuple(name for name, form in FORMATS.items() if not _can_write(form))
 
 
-def of_suffix(suffix: str) -> PictureFormat:
-    """Return the format of a file name suffix, PNG if it belongs to none."""
+def of_suffix(suffix: str) -> PictureFormat | None:
+    """Return the format of a file name suffix, None if none that can be written here has it."""
     matches = (form for form in FORMATS.values() if suffix.lower() in form.suffixes)
-    return next(matches, FORMATS[PNG])
+    return next(filter(_can_write, matches), None)
 
 
 def encode(image: Image.Image, media_type: str) -> bytes:

@@ -4,7 +4,7 @@
     bytes --DecoderPool--> tensor, geometry, facts
     phrases --PhraseEncoder--> features             at the same time as decoding
     tensor, features --DynamicBatcher, BatchRunner--> raw outputs
-    raw outputs --postprocess, OutOfDistributionDetector--> AnalysisResult
+    raw outputs --postprocess, OutOfDistributionDetector, checks--> AnalysisResult
 
 There is no HTTP and no runtime in here: the backend is handed in, and errors are those of
 `radiograph.errors`. `run` is for the event loop and leaves blocking work to processes and threads;
@@ -12,24 +12,27 @@ There is no HTTP and no runtime in here: the backend is handed in, and errors ar
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from radiograph.manifest import HeadSpec, ModelManifest, Task
+from radiograph.manifest import CHECK, HeadKind, HeadSpec, ModelManifest, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.grounding import Grounding
 from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement, measure
+from radiograph.postprocess.uncertainty import uncertainties
 from radiograph.readers.read import UNKNOWN
 from service.backends.base import Backend, FloatArray
 from service.deadline import Deadline
 from service.decoding.decode import DecodedImage, DecodeRequest, decode
 from service.decoding.pool import DecoderPool
 from service.inference.batch_runner import BatchRunner
-from service.inference.out_of_distribution import OutOfDistributionDetector, notices
+from service.inference.out_of_distribution import OutOfDistributionDetector
 from service.inference.phrase_encoder import PhraseEncoder
+from service.inference.pixel_checks import notices
 from service.inference.planner import Planner
 from service.inference.results import AnalysisResult, ModelIdentity, OutOfDistributionScore
 from service.inference.types import (
@@ -41,11 +44,13 @@ from service.inference.types import (
     RawOutputs,
 )
 from service.observability.observer import NULL_OBSERVER
-from service.scheduling.admission import Permit
+from service.scheduling.admission import Permit, together
 from service.scheduling.dynamic_batching import BatchQueue, DynamicBatcher
 from service.settings import LimitSettings
 
 R = TypeVar("R")
+
+CARD_NAME = "MODEL_CARD.md"
 
 
 class Analysis:
@@ -58,6 +63,10 @@ class Analysis:
         backend: runs the graphs; closed with the analysis.
         limits: bounds of one request.
         batcher: runs the batches; without one only `run_here` answers.
+
+    Attributes:
+        identity, manifest: the same.
+        card: text of the model card, Markdown, or None if the version has none.
     """
 
     def __init__(
@@ -76,6 +85,7 @@ class Analysis:
         """
         self.identity = identity
         self.manifest = manifest
+        self.card = _card(folder, manifest)
         self._backend = backend
         self._limits = limits
         self._detector = OutOfDistributionDetector.load(folder, manifest.out_of_domain)
@@ -101,7 +111,11 @@ class Analysis:
         return self._planner.plan(request)
 
     def decode_request(
-        self, data: bytes, media_type: str, preview_px: int | None = None
+        self,
+        data: bytes,
+        media_type: str,
+        preview_px: int | None = None,
+        pixels_px: int | None = None,
     ) -> DecodeRequest:
         """Return how to decode a file for this version.
 
@@ -109,10 +123,10 @@ class Analysis:
             data: bytes of the file.
             media_type: media type of the file, or `UNKNOWN`.
             preview_px: longest side of a preview to draw on, or None for no preview.
+            pixels_px: longest side of the displayed pixels, or None for none.
         """
-        return DecodeRequest(
-            data, media_type, self.manifest.preprocess, self._limits.image, preview_px
-        )
+        spec, limits = self.manifest.preprocess, self._limits.image
+        return DecodeRequest(data, media_type, spec, limits, preview_px, pixels_px)
 
     async def run(
         self,
@@ -141,17 +155,19 @@ class Analysis:
         if self._queue is None:
             raise RuntimeError("this analysis has no batcher; only `run_here` answers")
         queue, started = self._queue, time.perf_counter()
-        decoding = permit.track(decoders.submit(decode_request, permit.deadline))
+        decoding = permit.track(decoders.submit(decode_request, permit.deadline, permit.client))
         phrase_features, text_ms = await self._encode_phrases(plan, permit)
 
         def infer(decoded: DecodedImage) -> Future[R]:
             queued = time.perf_counter()
 
-            def complete(raw: RawOutputs) -> Future[R]:
+            def complete(raws: Sequence[RawOutputs]) -> Future[R]:
+                raw = raws[0]
                 computed_ms = sum(raw.timings_ms.values())
                 queue_ms = (time.perf_counter() - queued) * 1e3 - computed_ms
                 timings = {**decoded.timings_ms, **text_ms, "queue": queue_ms, **raw.timings_ms}
-                inferred = Inferred(plan, decoded, raw, timings, started)
+                seen = tuple(zip(views, raws[1:], strict=True))
+                inferred = Inferred(plan, decoded, raw, timings, started, seen)
 
                 def work() -> R:
                     permit.deadline.check()  # an item that was over was left out of the heads
@@ -159,16 +175,10 @@ class Analysis:
 
                 return permit.submit(work)
 
-            item = BatchItem(
-                decoded.tensor,
-                plan,
-                phrase_features,
-                permit.deadline,
-                permit.request_id,
-                alone=permit.alone,
-            )
-            batched = permit.track(queue.submit(permit.key, item, permit.deadline))
-            return permit.then(batched, complete)
+            views = self._views(plan, decoded)
+            items = [_item(image, plan, phrase_features, permit) for image in (decoded, *views)]
+            batched = [permit.track(queue.submit(permit.key, i, permit.deadline)) for i in items]
+            return permit.then(together(batched), complete)
 
         return await permit.wait(permit.then(decoding, infer))
 
@@ -193,10 +203,13 @@ class Analysis:
         if plan.phrases and self._phrases is not None:
             phrase_features = self._phrases.encode(plan.phrases)
         no_deadline = Deadline(float("inf"))
-        item = BatchItem(decoded.tensor, plan, phrase_features, no_deadline)
-        (raw,) = self._runner.run([item])
+        views = self._views(plan, decoded)
+        images = (decoded, *views)
+        items = [BatchItem(image.tensor, plan, phrase_features, no_deadline) for image in images]
+        raw, *others = self._runner.run(items)
         timings = {**decoded.timings_ms, **raw.timings_ms}
-        return self.complete(Inferred(plan, decoded, raw, timings, started))
+        seen = tuple(zip(views, others, strict=True))
+        return self.complete(Inferred(plan, decoded, raw, timings, started, seen))
 
     def complete(self, inferred: Inferred) -> AnalysisResult:
         """Turn raw outputs into a result in source pixels. Blocks.
@@ -206,11 +219,14 @@ class Analysis:
         """
         start = time.perf_counter()
         plan, decoded = inferred.plan, inferred.decoded
-        answers: dict[Task, list[Any]] = {task: [] for task in plan.tasks}
-        for name, head in plan.heads.items():
-            answers[head.kind] += _postprocess(head, inferred.raw.heads[name], plan, decoded)
-        # Several heads may detect; one order by score goes over all of them.
-        answers.get(Task.DETECT, []).sort(key=lambda detection: -detection.score)
+        answers, checks = _answers(plan, decoded, inferred.raw)
+        uncertainty = None
+        if inferred.views:
+            views = [_answers(plan, image, raw)[0] for image, raw in inferred.views]
+            uncertainty = {
+                task: uncertainties(items, [view[task] for view in views])
+                for task, items in answers.items()
+            }
         score = None
         if self._detector is not None:
             score = self._detector.score(inferred.raw.global_features)
@@ -221,11 +237,13 @@ class Analysis:
             model=self.identity,
             preprocess=self.manifest.preprocess,
             image=decoded.image,
-            warnings=notices(decoded.image.warnings, score),
+            warnings=notices(decoded.image.warnings, score, checks),
             out_of_domain=score,
             timings_ms={**timings, "total": (end - inferred.started) * 1e3},
             preview=decoded.preview,
+            displayed=decoded.displayed,
             measurements=_measurements(answers.get(Task.SEGMENT), decoded),
+            uncertainty=uncertainty,
             **{_FIELDS[task]: tuple(items) for task, items in answers.items()},
         )
 
@@ -234,6 +252,14 @@ class Analysis:
         if self._queue is not None:
             self._queue.close()
         self._backend.close()
+
+    def _views(self, plan: Plan, decoded: DecodedImage) -> tuple[DecodedImage, ...]:
+        """Return the image as each view of the plan changes it."""
+        spec, images = self.manifest.preprocess, []
+        for view in plan.views:
+            tensor, geometry = view.of(decoded.tensor, decoded.geometry, spec)
+            images.append(replace(decoded, tensor=tensor, geometry=geometry))
+        return tuple(images)
 
     async def _encode_phrases(
         self, plan: Plan, permit: Permit
@@ -265,12 +291,47 @@ class Analysis:
             self._observer.scores(model, {item.name: item.probability for item in findings})
 
 
-_FIELDS = {
+def _card(folder: Path, manifest: ModelManifest) -> str | None:
+    """Return the model card of a version, whose digest is in its manifest."""
+    if CARD_NAME not in manifest.files:
+        return None
+    return (folder / CARD_NAME).read_text(encoding="utf-8", errors="replace")
+
+
+_FIELDS: Mapping[HeadKind, str] = {
     Task.CLASSIFY: "findings",
     Task.SEGMENT: "masks",
     Task.DETECT: "detections",
     Task.GROUND: "groundings",
 }
+
+
+def _item(
+    image: DecodedImage, plan: Plan, phrase_features: FloatArray | None, permit: Permit
+) -> BatchItem:
+    """Return an image of a request as an item of a batch."""
+    return BatchItem(
+        image.tensor,
+        plan,
+        phrase_features,
+        permit.deadline,
+        permit.request_id,
+        alone=permit.alone,
+    )
+
+
+def _answers(
+    plan: Plan, decoded: DecodedImage, raw: RawOutputs
+) -> tuple[dict[Task, list[Any]], list[Finding]]:
+    """Return the results by task, and those of the checks."""
+    answers: dict[HeadKind, list[Any]] = {task: [] for task in plan.tasks}
+    answers[CHECK] = []
+    for name, head in plan.heads.items():
+        answers[head.kind] += _postprocess(head, raw.heads[name], plan, decoded)
+    checks = answers.pop(CHECK)
+    # Several heads may detect; one order by score goes over all of them.
+    answers.get(Task.DETECT, []).sort(key=lambda detection: -detection.score)
+    return {Task(kind): items for kind, items in answers.items()}, checks
 
 
 def _measurements(
@@ -288,7 +349,7 @@ def _postprocess(
 ) -> tuple[Finding | Mask | Detection | Grounding, ...]:
     """Turn a head's raw outputs for one image into results in source pixels."""
     match head.kind:
-        case Task.CLASSIFY:
+        case Task.CLASSIFY | "check":
             return heads.classify(head, outputs)
         case Task.SEGMENT:
             return heads.segment(head, outputs, decoded.geometry, decoded.image.spacing_mm)

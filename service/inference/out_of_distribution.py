@@ -3,7 +3,6 @@
 global features --Mahalanobis distance / sqrt(D)--> score --above the threshold--> warning
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from radiograph.errors import InvalidVersion
 from radiograph.manifest import OutOfDomainSpec
 from service.backends.base import FloatArray
 from service.backends.golden import read_arrays
-from service.inference.results import Notice, OutOfDistributionScore
+from service.inference.results import OutOfDistributionScore
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,3 @@ class OutOfDistributionDetector:
             raise InvalidVersion("the global features are not finite")
         # A precision that is not quite positive definite may give a value just below zero.
         return OutOfDistributionScore(float(np.sqrt(max(squared, 0.0))), self.threshold)
-
-
-def notices(warnings: Sequence[str], score: OutOfDistributionScore | None) -> tuple[Notice, ...]:
-    """Return the warnings of a result: those of the reader, and one for an unusual image.
-
-    Args:
-        warnings: warnings of the reader, each `code: message` or a message alone.
-        score: the image's distance from the training images, or None if it is not known.
-    """
-    found = [Notice.of(text) for text in warnings]
-    if score is not None and score.outside:
-        message = (
-            f"The image is unlike the chest radiographs that the model was trained on (score "
-            f"{score.score:.2f}, threshold {score.threshold:.2f}); do not rely on the answer."
-        )
-        found.append(Notice("out_of_domain", message))
-    return tuple(found)

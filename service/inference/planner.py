@@ -5,9 +5,10 @@ AnalysisRequest --tasks, method--> heads of the manifest --+
 """
 
 from radiograph.errors import TaskNotOffered, UnusablePhrase
-from radiograph.manifest import HeadSpec, ModelManifest, Task
+from radiograph.manifest import CHECK, HeadSpec, ModelManifest, Task
 from service.inference.phrase_encoder import PhraseEncoder, normalise
 from service.inference.types import AnalysisRequest, Plan
+from service.inference.views import VIEWS
 from service.settings import LimitSettings
 
 
@@ -44,12 +45,13 @@ class Planner:
         heads = {
             name: head for task in tasks for name, head in self._heads(task, request.method).items()
         }
+        heads |= self._manifest.heads_for(CHECK)  # every answer has the warnings
         phrases: tuple[str, ...] = ()
         if Task.GROUND in tasks:
             phrases = self._checked(request.phrases)
         elif request.phrases:
             raise UnusablePhrase("a phrase was given, but the task `ground` was not asked for")
-        return Plan(heads, tasks, phrases)
+        return Plan(heads, tasks, phrases, VIEWS if request.uncertainty else ())
 
     def _offered(self, *, with_phrases: bool) -> tuple[Task, ...]:
         """Return the tasks of a request that names none."""

@@ -4,17 +4,19 @@
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.manifest import Precision
+from radiograph.manifest import Precision, Task
 from radiograph.postprocess.grounding import Grounding
 from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement
+from radiograph.postprocess.uncertainty import Uncertainty
 from radiograph.preprocess import PreprocessSpec
-from service.decoding.decode import ImageFacts
+from service.decoding.decode import DisplayedPixels, ImageFacts
 
 _CODED_WARNING = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
 
@@ -88,11 +90,14 @@ class AnalysisResult:
         out_of_domain: distance from the training images, or None if the version has no statistics.
         timings_ms: time spent, by stage, in the order of the stages.
         preview: the whole radiograph to draw on, h x w, uint8, 0 black; or None.
+        displayed: its pixels for a viewer, or None.
         findings: classified labels.
         masks: segmented structures.
         measurements: numbers that are measured in the masks; None without `masks`.
         detections: boxes, best first.
         groundings: one for each phrase, in the order of the request.
+        uncertainty: for each task but measurements, one for each of its results in their order;
+            None unless it was asked for.
     """
 
     model: ModelIdentity
@@ -102,8 +107,10 @@ class AnalysisResult:
     out_of_domain: OutOfDistributionScore | None
     timings_ms: dict[str, float]
     preview: NDArray[np.uint8] | None = None
+    displayed: DisplayedPixels | None = None
     findings: tuple[Finding, ...] | None = None
     masks: tuple[Mask, ...] | None = None
     measurements: tuple[Measurement, ...] | None = None
     detections: tuple[Detection, ...] | None = None
     groundings: tuple[Grounding, ...] | None = None
+    uncertainty: Mapping[Task, tuple[Uncertainty, ...]] | None = None

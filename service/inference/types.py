@@ -10,6 +10,7 @@ from radiograph.manifest import HeadSpec, Task
 from service.backends.base import FloatArray
 from service.deadline import Deadline
 from service.decoding.decode import DecodedImage
+from service.inference.views import View
 
 Features = dict[str, FloatArray]
 """Arrays by their name in a graph; features of the trunk, or outputs of a head."""
@@ -27,11 +28,13 @@ class AnalysisRequest:
             only if there is a phrase.
         phrases: phrases to ground, as the client wrote them.
         method: grounding method, or None for the first one that the version offers.
+        uncertainty: also answer for harmless changes of the image, and compare.
     """
 
     tasks: tuple[Task, ...] = ()
     phrases: tuple[str, ...] = ()
     method: str | None = None
+    uncertainty: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,16 @@ class Plan:
     """A request that one version can answer.
 
     Attributes:
-        heads: the heads to run, by name, in the order of the answer.
+        heads: the heads to run, by name, in the order of the answer, and those of checks.
         tasks: the tasks to answer; one whose heads find nothing has an empty answer.
         phrases: normalised phrases for the heads that read them.
+        views: harmless changes of the image that are answered too; empty without `uncertainty`.
     """
 
     heads: dict[str, HeadSpec]
     tasks: tuple[Task, ...]
     phrases: tuple[str, ...]
+    views: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +100,7 @@ class Inferred:
         raw: outputs of the graphs.
         timings_ms: time spent so far, by stage.
         started: time at which the analysis started, by `time.perf_counter`.
+        views: each view of the image, and the outputs of the graphs for it.
     """
 
     plan: Plan
@@ -102,3 +108,4 @@ class Inferred:
     raw: RawOutputs
     timings_ms: dict[str, float]
     started: float
+    views: tuple[tuple[DecodedImage, RawOutputs], ...] = ()

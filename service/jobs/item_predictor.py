@@ -46,6 +46,7 @@ class ItemPredictor:
                 Upload(data, media_type),
                 query.prediction_query(),
                 overlay=query.overlay,
+                objects=query.store or bool(query.objects),
                 analysis=analysis,
                 request_id=uuid.uuid4().hex,
             )

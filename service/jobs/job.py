@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from radiograph.manifest import Task
 from radiograph.strict_model import StrictModel
 from service.dataplane.query import PredictionQuery
+from service.dicom_results.kinds import EncodedObject
 from service.encoders.json_encoder import HeatmapEncoding, RleEncoding
 from service.inference.results import ModelIdentity
 
@@ -40,8 +41,9 @@ class Piece:
         size: number of bytes after inflating.
         deflated: the bytes are deflated (RFC 1951).
         crc: CRC-32 of the inflated bytes, or None if the body had none.
-        media_type: one of `radiograph.readers.read.MEDIA_TYPES`, or `UNKNOWN`.
-        label: file name, or None if it could name a patient.
+        media_type: one of `radiograph.readers.read.MEDIA_TYPES`, or `UNKNOWN`; or that of a
+            reference (`service.dicomweb.references`), whose radiograph is still to be fetched.
+        label: file name, or None if it could name a patient or a study.
     """
 
     position: int
@@ -62,11 +64,13 @@ class Contents:
         pieces: radiographs, in the order in which they were sent.
         phrases: phrases of a form.
         skipped: number of skipped files by reason.
+        store: results are to be sent to the server that the radiographs come from.
     """
 
     pieces: tuple[Piece, ...]
     phrases: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    store: bool = False
 
 
 class JobQuery(StrictModel):
@@ -83,6 +87,10 @@ class JobQuery(StrictModel):
         model: name of the model.
         version: number of the version that answers, fixed when the job was accepted.
         digest: SHA-256 of the manifest of that version.
+        objects: names of the DICOM objects to make and to keep; none makes every kind for `store`.
+        segmentation: type of DICOM segmentations, or None for that of the settings.
+        uncertainty: `tta` to say how far results hold under harmless changes, or None.
+        store: send them to the DICOMweb server that the radiograph comes from.
     """
 
     tasks: tuple[Task, ...]
@@ -95,6 +103,10 @@ class JobQuery(StrictModel):
     digest: str
     rle: RleEncoding = "uncompressed"
     overlay_side_px: int | None = None
+    objects: tuple[str, ...] = ()
+    segmentation: Literal["binary", "labelmap"] | None = None
+    uncertainty: Literal["tta"] | None = None
+    store: bool = False
 
     @property
     def identity(self) -> ModelIdentity:
@@ -110,6 +122,9 @@ class JobQuery(StrictModel):
             heatmap=self.heatmap,
             rle=self.rle,
             overlay_side_px=self.overlay_side_px,
+            objects=self.objects,
+            segmentation=self.segmentation,
+            uncertainty=self.uncertainty,
             model=self.model,
             version=str(self.version),
         )
@@ -120,11 +135,12 @@ class NewJob:
     """A job that is about to be accepted.
 
     Attributes:
-        id: random identifier; whoever knows it may read the job.
+        id: random identifier; whoever knows it may read the job of an anonymous client.
         query: question about every radiograph.
         contents: radiographs of the job.
         key: digest of the client's Idempotency-Key, or None.
         fingerprint: digest of everything that the client sent and asked for.
+        owner: digest of the owner of the client, or None for an anonymous client.
     """
 
     id: str
@@ -132,6 +148,7 @@ class NewJob:
     contents: Contents
     key: str | None
     fingerprint: str
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +176,9 @@ class Job:
     """A job as it is stored. Times are seconds since 1970, UTC.
 
     Attributes:
+        labelled: each item has a label that no other item of the job has.
         eta_s: estimated seconds until the last item is answered, at the rate so far.
+        owner: digest of the owner of the client, or None for an anonymous client.
     """
 
     id: str
@@ -171,7 +190,9 @@ class Job:
     started: float | None
     finished: float | None
     expires: float | None
+    labelled: bool
     eta_s: float | None
+    owner: str | None = None
 
     @property
     def state(self) -> JobState:
@@ -188,11 +209,12 @@ class Item:
     Attributes:
         number: number within the job, counted from 1.
         position: position among all files that were sent, counted from 1.
-        label: file name, or None if it could name a patient.
+        label: file name, or None if it could name a patient or a study.
         attempts: number of attempts so far.
         sha256: digest of the file, once it was read.
         problem: reason why it failed, as RFC 9457 problem details.
         overlay: a PNG overlay is kept.
+        objects: DICOM objects are kept.
         result: the answer as JSON, where it was asked for and is available.
     """
 
@@ -206,6 +228,7 @@ class Item:
     sha256: str | None
     problem: Mapping[str, Any] | None
     overlay: bool
+    objects: bool = False
     result: bytes | None = None
 
 
@@ -220,6 +243,7 @@ class Claim:
         attempt: number of this attempt, counted from 1.
         piece: place of the radiograph in the spool file.
         query: question about it.
+        owner: digest of the owner of the client, or None for an anonymous client.
     """
 
     job: str
@@ -228,6 +252,7 @@ class Claim:
     attempt: int
     piece: Piece
     query: JobQuery
+    owner: str | None
 
 
 @dataclass(frozen=True)
@@ -251,8 +276,10 @@ class ItemAnswer:
         sha256: digest of the file.
         json: encoded result.
         overlay: PNG overlay, or None.
+        objects: DICOM objects, or none.
     """
 
     sha256: str
     json: bytes
     overlay: bytes | None
+    objects: tuple[EncodedObject, ...] = ()

@@ -9,6 +9,7 @@ The HTTP interface receives the body between `incoming` and `accept`.
 
 import asyncio
 import hashlib
+import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,12 +19,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from radiograph.errors import MalformedInput
+from service.audit.auditor import Auditor
 from service.dataplane.query import PredictionQuery
-from service.errors import JobNotFound, JobsUnavailable, Overloaded
+from service.dicom_results import kinds
+from service.dicomweb.connect import open_archives
+from service.errors import JobNotFound, JobsUnavailable, Overloaded, ServiceError, StorageFull
 from service.inference.analysis import Analysis
 from service.jobs.item_predictor import ItemPredictor
 from service.jobs.job import Contents, Job, JobQuery, NewJob
-from service.jobs.storage.database import Database
+from service.jobs.storage import schema
 from service.jobs.storage.spool import Incoming, Spool
 from service.jobs.storage.store import Store
 from service.jobs.thread_pool import JobThreads
@@ -31,6 +35,9 @@ from service.jobs.worker import DescribeError, JobWorker
 from service.observability.observer import NULL_OBSERVER, Observer
 from service.registry.registry import ModelRegistry
 from service.settings import JobSettings, Settings
+from service.storage.database import Database
+
+logger = logging.getLogger("g2d.jobs")
 
 T = TypeVar("T")
 
@@ -47,13 +54,14 @@ class PinnedQuery:
     query: JobQuery
     analysis: Analysis
 
-    def check(self, phrases: tuple[str, ...] = ()) -> JobQuery:
-        """Return the query with the phrases of a form, unless every item would be refused.
+    def check(self, phrases: tuple[str, ...] = (), *, store: bool = False) -> JobQuery:
+        """Return the query with what came in a body, unless every item would be refused.
 
         Raises:
             RadiographError: the version does not answer such a query.
         """
-        query = self.query.model_copy(update={"phrases": self.query.phrases + phrases})
+        update = {"phrases": self.query.phrases + phrases, "store": store}
+        query = self.query.model_copy(update=update)
         self.analysis.plan(query.prediction_query().analysis_request())
         return query
 
@@ -68,6 +76,11 @@ class JobService:
         predictor: answers one item.
         describe_error: turns the error of an item into problem details.
         observer: receives events of jobs.
+        auditor: writes every answered item into the audit log, if there is one.
+
+    Attributes:
+        threads: threads for blocking calls.
+        archives: the DICOMweb servers that a job may refer to, or None if there are none.
     """
 
     def __init__(
@@ -78,11 +91,13 @@ class JobService:
         predictor: ItemPredictor,
         describe_error: DescribeError,
         observer: Observer = NULL_OBSERVER,
+        auditor: Auditor | None = None,
     ) -> None:
         """Check the settings; nothing is opened yet.
 
         Raises:
-            InvalidSettings: the URL of the database cannot be used.
+            InvalidSettings: the URL of the database, or the file of DICOMweb servers, cannot be
+                used.
         """
         self._registry = registry
         self._observer = observer
@@ -90,10 +105,19 @@ class JobService:
         thread_count = settings.jobs.uploads + settings.jobs.in_flight + _SPARE_THREADS
         self.threads = JobThreads(thread_count)
         self._spool = Spool(folder, settings.jobs.min_free_bytes)
-        database = Database(_database_url(settings.jobs, folder), thread_count)
+        self.archives = open_archives(settings, kinds.MANUFACTURER)
+        database = Database(_database_url(settings.jobs, folder), thread_count, schema.PURPOSE)
         self._store = Store(database, settings.jobs.lease_s, settings.jobs.keep_s)
         self._worker = JobWorker(
-            self._store, self._spool, predictor, describe_error, settings, self.threads, observer
+            self._store,
+            self._spool,
+            predictor,
+            describe_error,
+            settings,
+            self.threads,
+            observer,
+            auditor=auditor or Auditor(),
+            archives=self.archives,
         )
         self._opened = False
         self._opening = asyncio.Lock()
@@ -111,14 +135,20 @@ class JobService:
         self._closing.set()
         self._worker.stop()
         await working
+        if self.archives is not None:
+            await self.archives.close()
         await asyncio.to_thread(self._close)
 
     async def _run(self, versions_loaded: Awaitable[object]) -> None:
         await versions_loaded
+        reported = ""
         while not self._closing.is_set():
             try:
                 await self._open()
-            except JobsUnavailable:
+            except (JobsUnavailable, StorageFull) as error:
+                if (reason := _reason(error)) != reported:
+                    logger.error("jobs are unavailable: %s", reason)
+                reported = reason
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_REOPEN_INTERVAL_S):
                         await self._closing.wait()
@@ -154,6 +184,9 @@ class JobService:
             rle=query.rle,
             overlay=overlay,
             overlay_side_px=query.overlay_side_px,
+            objects=query.objects,
+            segmentation=query.segmentation,
+            uncertainty=query.uncertainty,
             model=analysis.identity.name,
             version=analysis.identity.version,
             digest=analysis.identity.digest,
@@ -193,6 +226,7 @@ class JobService:
         contents: Contents,
         key: str | None,
         fingerprint: str,
+        owner: str | None,
     ) -> Job:
         """Accept a job, or return the one that the same key and request created before.
 
@@ -202,16 +236,18 @@ class JobService:
             contents: contents of the body.
             key: from `key_digest`.
             fingerprint: digest of everything that the client sent and asked for.
+            owner: digest of the owner of the client, or None for an anonymous client.
 
         Raises:
             RadiographError: the job is refused, and nothing of it stays.
         """
         new = NewJob(
             id=secrets.token_hex(16),
-            query=query.check(contents.phrases),
+            query=query.check(contents.phrases, store=contents.store),
             contents=contents,
             key=key,
             fingerprint=fingerprint,
+            owner=owner,
         )
         # A client that disconnects now must not leave half a job behind.
         job = await asyncio.shield(self.threads.run(self._commit, new, incoming))
@@ -242,16 +278,30 @@ class JobService:
         self._spool.keep(incoming, new.id)
         try:
             job = self._store.accept(new)
-        except JobsUnavailable:
-            raise  # the rows may have been committed; otherwise the body will be swept
         except BaseException:
-            self._spool.remove(new.id)
+            if not self._may_be_stored(new.id):
+                self._spool.remove(new.id)
             raise
         if job.id != new.id:
             self._spool.remove(new.id)
             return job
         self._observer.job("accepted", job.counts.total)
         return job
+
+    def _may_be_stored(self, job: str) -> bool:
+        """Return whether a job may be in the database although storing it failed."""
+        if not self._store.remote:
+            return False
+        try:
+            return self._store.has(job)
+        except JobsUnavailable:
+            return True  # the sweep decides once the database answers
+
+
+def _reason(error: ServiceError) -> str:
+    """Return the reason of an error for the operator: that of the system, if there is one."""
+    cause = error.__cause__
+    return f"{error}: {cause}" if isinstance(cause, OSError) else str(error)
 
 
 def checked_id(job: str) -> str:
@@ -265,8 +315,14 @@ def checked_id(job: str) -> str:
     return job
 
 
-def key_digest(key: str | None) -> str | None:
+def key_digest(key: str | None, owner: str | None) -> str | None:
     """Return the digest that is stored of an Idempotency-Key; clients may put anything in one.
+
+    The same key of two owners has two digests, so that nobody meets the key of another one.
+
+    Args:
+        key: key as it was received.
+        owner: digest of the owner of the client, or None for an anonymous client.
 
     Raises:
         MalformedInput: the key is not 1 to 255 visible ASCII characters.
@@ -275,7 +331,7 @@ def key_digest(key: str | None) -> str | None:
         return None
     if not _KEY.fullmatch(key):
         raise MalformedInput("an Idempotency-Key must be 1 to 255 visible ASCII characters")
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256((key if owner is None else f"{owner}\0{key}").encode()).hexdigest()
 
 
 def _database_url(settings: JobSettings, folder: Path) -> str:

@@ -1,13 +1,13 @@
 """Job worker: answers the items of jobs, one lease each, beside the requests of the service.
 
-    claim -> read piece -> predict -> succeed
+    claim -> read or fetch -> predict -> succeed
        ^         |            |
        |         '-- fault of the client, or attempts used up --> fail
-       '---------- overloaded, not ready, backend down ---------> retry, with growing delay
+       '---- overloaded, not ready, backend or decoder lost ----> retry, with growing delay
 
 Several processes may run a worker on the same database. A worker renews its leases while it
 works, and returns its items when it stops; items of a lost process are claimed again once their
-leases end.
+leases end. An answer that cannot be stored is kept, and stored later.
 """
 
 import asyncio
@@ -17,44 +17,63 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from radiograph.errors import RadiographError
+from service.audit.auditor import Auditor
+from service.audit.chain.entry import Act, Entry
+from service.auth.principal import NOBODY
 from service.errors import (
+    ArchiveUnavailable,
+    AuditUnavailable,
     BackendFailure,
     BackendUnavailable,
     DeadlineExceeded,
+    DecodersLost,
     Interrupted,
     JobsUnavailable,
     NotReady,
     Overloaded,
+    StorageFull,
 )
+from service.jobs.clock_watch import ClockWatch
 from service.jobs.item_predictor import ItemPredictor
+from service.jobs.item_source import ItemSource
 from service.jobs.job import Claim, Completion, ItemAnswer
 from service.jobs.storage.spool import Spool
-from service.jobs.storage.store import Store
+from service.jobs.storage.store import MAX_DELAY_S, Store
 from service.jobs.thread_pool import JobThreads
 from service.observability.logs import where
 from service.observability.observer import Observer
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.dicomweb.archives import Archives
+
 logger = logging.getLogger("g2d.jobs")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DescribeError = Callable[[RadiographError], Mapping[str, Any]]
 """Turns an error into the problem details that are stored and shown for an item."""
 
 _TRANSIENT = (
+    ArchiveUnavailable,
+    AuditUnavailable,
     BackendFailure,
     BackendUnavailable,
     DeadlineExceeded,
+    DecodersLost,
     JobsUnavailable,
     NotReady,
     Overloaded,
 )
-_MAX_BACKOFF_S = 60.0
 _SWEEP_INTERVAL_S = 60.0
 _ORPHAN_AGE_S = 3600.0
 """Age beyond the longest upload at which a body without a job is removed."""
+_SETTLED_S = 60.0
+"""Age at which a body has its job, also if the database was locked for a while."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +84,13 @@ class WorkerTiming:
         poll_s: interval at which the store is polled for items of other processes.
         backoff_s: delay before the second attempt; doubled for each further one.
         stop_s: time that running items are given to finish when the service stops.
+        storage_s: delay after which storage that failed is used again.
     """
 
     poll_s: float = 1.0
     backoff_s: float = 1.0
     stop_s: float = 10.0
+    storage_s: float = 5.0
 
 
 class JobWorker:
@@ -84,6 +105,9 @@ class JobWorker:
         threads: threads for blocking calls.
         observer: receives the outcome of items and jobs.
         timing: waiting times.
+        clocks: watches the clocks by which jobs expire.
+        auditor: writes every answered item into the audit log, if there is one.
+        archives: the DICOMweb servers that items may refer to, or None if there are none.
     """
 
     def __init__(
@@ -96,17 +120,23 @@ class JobWorker:
         threads: JobThreads,
         observer: Observer,
         timing: WorkerTiming = WorkerTiming(),
+        clocks: ClockWatch | None = None,
+        auditor: Auditor | None = None,
+        archives: "Archives | None" = None,
     ) -> None:
+        self._clocks = ClockWatch() if clocks is None else clocks
         self._store = store
         self._spool = spool
         self._predictor = predictor
         self._describe_error = describe_error
         self._settings = settings.jobs
-        self._max_file_bytes = settings.limits.max_body_bytes
+        self._source = ItemSource(spool, archives, threads, settings.limits.max_body_bytes)
         self._threads = threads
         self._observer = observer
         self._timing = timing
+        self._auditor = auditor or Auditor()
         self._claims: set[Claim] = set()
+        self._orphans: Mapping[str, int] = {}
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -138,10 +168,28 @@ class JobWorker:
         self._stopping.set()
         self._woken.set()
 
+    def sweep(self) -> None:
+        """Count orphans, and remove expired jobs and old bodies if the clocks may be trusted.
+
+        Blocks; `run` calls it every minute.
+        """
+        self._count_orphans()
+        if self._clocks.jumped((time.time(), self._store.now())):
+            logger.warning("the clock was set; nothing expires until it was steady for an hour")
+        if not self._clocks.trusted():
+            return
+        for job in self._store.expired():
+            self._spool.remove(job)
+            if (items := self._store.delete(job)) is not None:
+                self._observer.job("deleted", items)
+        open_jobs = self._store.open_jobs()
+        self._spool.sweep(self._settings.body_timeout_s + _ORPHAN_AGE_S, open_jobs)
+
     async def _work(self) -> None:
         """Claim and answer one item after another."""
         while not self._stopping.is_set():
             self._woken.clear()
+            wait_s = self._timing.poll_s
             try:
                 claim = await self._threads.run(self._store.claim)
                 if claim is not None:
@@ -149,8 +197,9 @@ class JobWorker:
                     continue
             except Exception as error:  # noqa: BLE001 - the database may be back at the next poll
                 _log_unexpected(error)
+                wait_s = self._timing.storage_s
             self._predictor.release_idle()
-            await _wait(self._woken, self._timing.poll_s)
+            await _wait(self._woken, wait_s)
 
     async def _process(self, claim: Claim) -> None:
         """Answer one item, or store its error; a claim that cannot be completed times out."""
@@ -170,17 +219,22 @@ class JobWorker:
         """Return the outcome of one attempt, as metrics name it, and its effect on the store."""
         digest: str | None = None
         try:
-            if claim.attempt > self._settings.attempts:
-                raise Interrupted("the service stopped during every attempt on this file")
-            data = await self._threads.run(
-                self._spool.read, claim.job, claim.piece, self._max_file_bytes
-            )
-            digest = await self._threads.run(_sha256, data)
-            prediction = await self._predictor.predict(data, claim.piece.media_type, claim.query)
+            async with self._auditor.inference(_audit_entry(claim)) as audited:
+                if claim.attempt > self._settings.attempts:
+                    raise Interrupted("the service stopped during every attempt on this file")
+                file = await self._source.read(claim)
+                digest = await self._threads.run(_sha256, file.data)
+                audited.identifies(digest, claim.query.identity)
+                prediction = await self._predictor.predict(file.data, file.media_type, claim.query)
+                file.check_instance(prediction.sop_instance_uid)
+                if claim.query.store:
+                    await self._source.send_back(file, prediction.objects)
+                audited.answers(prediction.data, prediction.sop_instance_uid)
         except Exception as error:  # noqa: BLE001 - the error of one item must not stop the others
             return await self._fail_or_retry(claim, error, digest)
-        answer = ItemAnswer(digest, prediction.data, prediction.overlay)
-        return "succeeded", await self._threads.run(self._store.succeed, claim, answer)
+        kept = prediction.objects if claim.query.objects else ()
+        answer = ItemAnswer(digest, prediction.data, prediction.overlay, kept)
+        return "succeeded", await self._stored(self._store.succeed, claim, answer)
 
     async def _fail_or_retry(
         self, claim: Claim, error: Exception, digest: str | None
@@ -192,13 +246,25 @@ class JobWorker:
         if (isinstance(error, _TRANSIENT) or not expected) and (
             claim.attempt < self._settings.attempts
         ):
-            delay_s = min(self._timing.backoff_s * 2 ** (claim.attempt - 1), _MAX_BACKOFF_S)
-            await self._threads.run(self._store.retry, claim, delay_s)
+            delay_s = min(self._timing.backoff_s * 2 ** (claim.attempt - 1), MAX_DELAY_S)
+            await self._stored(self._store.retry, claim, delay_s)
             return "retried", Completion(item=False)
         # An unexpected error may quote the input, so that only its being one is stored.
         known = error if isinstance(error, RadiographError) else RadiographError()
         problem = self._describe_error(known)
-        return "failed", await self._threads.run(self._store.fail, claim, problem, digest)
+        return "failed", await self._stored(self._store.fail, claim, problem, digest)
+
+    async def _stored(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Change the store, and try again for as long as it is full, locked or not there."""
+        waiting = False
+        while True:
+            try:
+                return await self._threads.run(call, *args, **kwargs)
+            except (JobsUnavailable, StorageFull) as error:
+                if not waiting:
+                    logger.warning("an answer of a job waits until it can be stored: %s", error)
+                waiting = True
+            await asyncio.sleep(self._timing.storage_s)
 
     async def _finish_job(self, job: str) -> None:
         await self._threads.run(self._spool.remove, job)
@@ -217,23 +283,36 @@ class JobWorker:
     async def _sweep_regularly(self) -> None:
         while True:
             try:
-                await self._threads.run(self._sweep)
+                await self._threads.run(self.sweep)
             except Exception as error:  # noqa: BLE001 - the next sweep may succeed
                 _log_unexpected(error)
             await asyncio.sleep(_SWEEP_INTERVAL_S)
 
-    def _sweep(self) -> None:
-        """Remove expired jobs, and bodies that belong to no job."""
-        for job in self._store.expired():
-            self._spool.remove(job)
-            if (items := self._store.delete(job)) is not None:
-                self._observer.job("deleted", items)
-        self._spool.sweep(self._settings.body_timeout_s + _ORPHAN_AGE_S, self._store.is_open)
+    def _count_orphans(self) -> None:
+        """Report bodies without an open job, and open jobs without a body."""
+        bodies = self._spool.jobs(_SETTLED_S)  # the job of a younger one may be about to be stored
+        open_jobs = self._store.open_jobs()
+        without_body = (open_jobs - self._spool.jobs()) & self._store.open_jobs()
+        found = {"body": len(bodies - open_jobs), "job": len(without_body)}
+        for kind, count in found.items():
+            self._observer.job_orphans(kind, count)
+        if found != self._orphans and any(found.values()):
+            text = "orphans of jobs: %d files without a job, %d jobs without their files"
+            logger.warning(text, found["body"], found["job"])
+        self._orphans = found
 
 
 def log_name(job: str) -> str:
     """Return the name of a job in the log: its identifier would let readers fetch the answers."""
     return hashlib.sha256(job.encode()).hexdigest()[:12]
+
+
+def _audit_entry(claim: Claim) -> Entry:
+    """Return the entry of one attempt, without its file and its outcome."""
+    request_id = f"{log_name(claim.job)}-{claim.number}"
+    tasks = tuple(task.value for task in claim.query.tasks)
+    principal = NOBODY.id if claim.owner is None else f"owner:{claim.owner}"
+    return Entry(Act.INFER_JOB_ITEM, principal, request_id, tasks=tasks)
 
 
 def _sha256(data: bytes) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from radiograph.errors import RadiographError
 from radiograph.repository.repository import Repository
-from service.registry.loaded_versions import LoadedVersions
+from service.registry.loading.loaded_versions import LoadedVersions
 from service.registry.state import AliasKey, RoutingTable, State, VersionKey, VersionStatus
 from service.settings import ModelSettings
 

@@ -18,13 +18,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-from radiograph.errors import RadiographError
+from radiograph.errors import (
+    AlteredVersion,
+    RadiographError,
+    UnloadableVersion,
+    UnsignedVersion,
+)
 from radiograph.repository.repository import Repository
 from service.errors import BackendUnavailable, NotReady
 from service.observability.observer import Observer
 from service.registry.alias_resolver import AliasResolver, next_table
-from service.registry.loaded_versions import Fingerprint, LoadedVersions
-from service.registry.loader import OpenVersion
+from service.registry.loading.loaded_versions import Fingerprint, LoadedVersions
+from service.registry.loading.loader import OpenVersion
 from service.registry.lookup import VersionLookup
 from service.registry.state import LoadedVersion, RoutingTable, State, VersionKey, VersionStatus
 from service.settings import ModelSettings
@@ -132,6 +137,7 @@ class Reconciler:
         with self._lock:
             self._loaded.fail(key, files, reason_of(error))
         self._observer.version(*key, State.FAILED)
+        self._observer.version_refused(*key, _cause(error))
         if isinstance(error, RadiographError):
             logger.error("%s/%s failed to load: %s", *key, error)
         else:
@@ -158,6 +164,21 @@ class Reconciler:
 def reason_of(error: Exception) -> str:
     """Return a reason fit to be shown to clients; an unexpected error is not quoted."""
     return str(error) if isinstance(error, RadiographError) else "unexpected error, see the log"
+
+
+def _cause(error: Exception) -> str:
+    """Return the cause of a failed load as metrics name it."""
+    match error:
+        case AlteredVersion():
+            return "altered"
+        case UnsignedVersion():
+            return "unsigned"
+        case UnloadableVersion():
+            return "trial"
+        case BackendUnavailable() | NotReady():
+            return "unavailable"
+        case _:
+            return "invalid"
 
 
 def _report_changes(before: RoutingTable, now: RoutingTable, observer: Observer) -> None:

@@ -20,16 +20,20 @@ import time
 from collections.abc import Callable, Iterator
 
 from radiograph.errors import AliasConflict, InvalidVersion, ModelNotFound, RadiographError
-from service.errors import NotReady, RepositoryUnwritable, VersionRefused
+from service.errors import NotReady, RepositoryUnwritable, StorageFull, VersionRefused
+from service.host import is_disk_full
 from service.observability.observer import NULL_OBSERVER, Observer
-from service.registry.loaded_versions import fingerprint
-from service.registry.loader import VersionLoader
+from service.registry.loading.loaded_versions import fingerprint
+from service.registry.loading.loader import VersionLoader
 from service.registry.lookup import VersionLookup
 from service.registry.reconciler import Reconciler, reason_of
 from service.registry.state import LoadedVersion, State, VersionKey
 from service.settings import ModelSettings
 
 logger = logging.getLogger("g2d.loading")
+
+_STOP_POLL_S = 0.5
+"""Pause between two looks at whether the service stops, while another version loads."""
 
 
 class ModelRegistry:
@@ -54,6 +58,7 @@ class ModelRegistry:
         self._repository = loader.repository
         self._reconciler = Reconciler(loader.repository, settings, self.lookup, observer)
         self._loading = threading.Lock()
+        self._stopping = threading.Event()
 
     def load(self) -> None:
         """Load every version that an alias of the settings points to. Blocks."""
@@ -91,7 +96,7 @@ class ModelRegistry:
             ModelNotFound: no such model or version, or not a name for an alias.
             AliasConflict: the alias does not point to `expected`.
             VersionRefused: the version or `aliases.json` fails verification. Nothing moved.
-            RepositoryUnwritable: the alias cannot be written. Nothing moved.
+            RepositoryUnwritable, StorageFull: the alias cannot be written. Nothing moved.
         """
         with self._moving_alias():
             self._require(name, alias, expected)
@@ -107,7 +112,7 @@ class ModelRegistry:
 
         Raises:
             ModelNotFound: no such model or alias, no version before, or it is gone.
-            AliasConflict, VersionRefused, RepositoryUnwritable: as `promote`.
+            AliasConflict, VersionRefused, RepositoryUnwritable, StorageFull: as `promote`.
         """
         with self._moving_alias():
             self._require(name, alias, expected)
@@ -115,6 +120,16 @@ class ModelRegistry:
                 version = self._reconciler.roll_back(name, alias, expected)
         logger.info("%s: %s rolled back to %s", name, alias, version)
         return version
+
+    def set_canary_share(self, name: str, share: float) -> None:
+        """Change the share of a model's requests that its canary answers, in this process.
+
+        Raises:
+            ModelNotFound: no version of the model is served.
+        """
+        self.lookup.find_model(name)
+        self.lookup.shares.change(name, share)
+        logger.info("%s: canary share -> %g", name, share)
 
     def pointed(self, name: str, alias: str) -> int:
         """Return where an alias points in the repository, whatever is served. Blocks.
@@ -151,6 +166,12 @@ class ModelRegistry:
         finally:
             self._reconciler.reconcile()  # retires what no alias points to
 
+    def stop(self) -> None:
+        """End the load that is under way, if it is in a trial, and refuse further ones."""
+        self._stopping.set()
+        if self._loader.trial is not None:
+            self._loader.trial.stop()
+
     def close(self) -> None:
         """Free every version. Blocks."""
         self._reconciler.close()
@@ -163,7 +184,7 @@ class ModelRegistry:
                 "not ready: no sound version of %s as %s in %s",
                 settings.default_model,
                 settings.default_alias,
-                settings.models_dir.resolve(),
+                self._repository.root.resolve(),
             )
 
     def _require(self, name: str, alias: str, expected: int | None) -> None:
@@ -186,6 +207,8 @@ class ModelRegistry:
         except InvalidVersion as error:
             raise VersionRefused(str(error)) from error
         except OSError as error:
+            if is_disk_full(error):
+                raise StorageFull("not enough disk space to write aliases; none moved") from error
             reason = error.strerror or type(error).__name__
             raise RepositoryUnwritable(f"aliases cannot be written here: {reason}") from error
         finally:
@@ -214,7 +237,7 @@ class ModelRegistry:
         Raises:
             RadiographError: the version cannot be loaded; its status gives the reason.
         """
-        with self._loading:
+        with self._loading_alone():
             if unless(key):
                 return
             started, files = time.perf_counter(), fingerprint(self._repository, key)
@@ -227,3 +250,22 @@ class ModelRegistry:
                     raise
                 raise InvalidVersion(f"{key[0]}/{key[1]}: {reason_of(error)}") from error
             self._reconciler.record_loaded(key, files, opened, time.perf_counter() - started)
+
+    @contextlib.contextmanager
+    def _loading_alone(self) -> Iterator[None]:
+        """Hold the loading lock; give up once the service stops.
+
+        Raises:
+            NotReady: the service stops.
+        """
+        while not self._loading.acquire(timeout=_STOP_POLL_S):
+            self._refuse_when_stopping()
+        try:
+            self._refuse_when_stopping()
+            yield
+        finally:
+            self._loading.release()
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise NotReady("no version is loaded any more, because the service stops")

@@ -6,16 +6,21 @@ request --check--> body (memory counted) --acquire--> permit: decoding, model, e
   503, Retry-After                                       the permit is released when no work runs
 
 A request acquires its permit once its body has arrived, so that slow clients hold none; the bytes
-that they have sent count against the memory for request bodies instead. The expected wait of a
-new request is the number of permits held, times the service's recent time per request.
+that they have sent count against the memory for request bodies instead.
+
+Clients take turns at the decoders. So the expected wait of a new request is the number of permits
+that will have their turn before it, times the service's recent time per request: of each other
+client at most one more than this client holds. Once all permits are held, a client with less than
+its share may have one of a few more.
 """
 
 import asyncio
 import contextlib
+import itertools
 import math
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -96,6 +101,7 @@ class Admission:
         threads = max(_MIN_THREADS, min(_MAX_THREADS, available_cpus()))
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="answer")
         self._active = 0
+        self._held: Counter[str] = Counter()
         self._bytes_left = limits.body_memory_bytes
         self.throughput = ThroughputEstimate()
 
@@ -104,19 +110,26 @@ class Admission:
         """Number of requests that hold a permit."""
         return self._active
 
-    @property
-    def expected_wait_s(self) -> float:
-        """Seconds that a new request would wait for those in progress."""
-        return self._active * self.throughput.seconds_per_request
+    def expected_wait_s(self, client: str = "") -> float:
+        """Return the seconds that a new request of a client would wait for those in progress."""
+        turns = self._held[client] + 1
+        ahead = sum(min(held, turns) for other, held in self._held.items() if other != client)
+        return (self._held[client] + ahead) * self.throughput.seconds_per_request
 
-    def check(self, deadline: Deadline) -> None:
+    def _permits(self, client: str) -> int:
+        """Return the permits up to which a client may have one more."""
+        permits = self._batching.permits
+        share = max(1, permits // len({*self._held, client}))
+        return permits + max(1, permits // 8) if self._held[client] < share else permits
+
+    def check(self, deadline: Deadline, client: str = "") -> None:
         """Refuse a request before its body is read if it would be refused, or late, afterwards.
 
         Raises:
             Overloaded: all permits are held, or the expected wait is too long.
         """
-        wait_s = self.expected_wait_s
-        if self._active >= self._batching.permits:
+        wait_s = self.expected_wait_s(client)
+        if self._active >= self._permits(client):
             self._observer.shed("places")
             raise Overloaded("too many requests in progress; retry later", math.ceil(wait_s))
         allowed_s = min(self._batching.max_wait_s, deadline.left())
@@ -151,19 +164,22 @@ class Admission:
         """Return some of the memory for request bodies."""
         self._bytes_left += size
 
-    def acquire(self, deadline: Deadline, key: str, request_id: str = "") -> "Permit":
+    def acquire(
+        self, deadline: Deadline, key: str, request_id: str = "", client: str = ""
+    ) -> "Permit":
         """Acquire a permit; called on the event loop.
 
         Raises:
             Overloaded: all permits are held, or the expected wait is too long.
         """
-        self.check(deadline)
+        self.check(deadline, client)
         self._active += 1
-        return Permit(self, deadline, key, request_id)
+        self._held[client] += 1
+        return Permit(self, deadline, key, request_id, client)
 
     def uncounted_permit(self, deadline: Deadline, key: str, request_id: str = "") -> "Permit":
         """Return a permit beside the counted ones, for work that is bounded by its caller."""
-        return Permit(self, deadline, key, request_id, counted=False)
+        return Permit(self, deadline, key, request_id, client=key, counted=False)
 
     def close(self) -> None:
         """Wait for running calls and drop those that are queued."""
@@ -173,9 +189,12 @@ class Admission:
         """Queue a short call for the thread pool."""
         return self._executor.submit(work)
 
-    def release(self) -> None:
-        """Release one counted permit; called on the event loop."""
+    def release(self, client: str) -> None:
+        """Release one counted permit of a client; called on the event loop."""
         self._active -= 1
+        self._held[client] -= 1
+        if not self._held[client]:
+            del self._held[client]
 
 
 class Permit:
@@ -189,6 +208,7 @@ class Permit:
         deadline: deadline of the request.
         key: name of the queue share that the request belongs to.
         request_id: identifies the request to a remote runtime.
+        client: whose turn at the decoders it takes.
         counted: whether the permit counts against the bound.
     """
 
@@ -198,11 +218,13 @@ class Permit:
         deadline: Deadline,
         key: str,
         request_id: str = "",
+        client: str = "",
         *,
         counted: bool = True,
     ) -> None:
         self.deadline = deadline
         self.key = key
+        self.client = client
         self.request_id = request_id
         self._admission = admission
         self._counted = counted
@@ -223,9 +245,12 @@ class Permit:
         self._ended = True
         if kind is None:
             self._admission.throughput.record(self._started, time.perf_counter())
-        running = [work for work in self._work if not (work.cancel() or work.done())]
+        # The callbacks of finished work refer to this permit. Without the list, they and the file
+        # that they hold are freed at once, and not when the garbage collector next runs.
+        ended, self._work = self._work, []
+        running = [work for work in ended if not (work.cancel() or work.done())]
         if self._counted:
-            _call_after(running, self._admission.release)
+            _call_after(running, lambda: self._admission.release(self.client))
 
     def track(self, work: "Future[T]") -> "Future[T]":
         """Count a piece of work as this request's, so that it ends with the permit.
@@ -310,6 +335,29 @@ class Permit:
             self.deadline.abandon()
             for task in tasks:
                 task.cancel()
+
+
+def together(works: "Sequence[Future[T]]") -> "Future[list[T]]":
+    """Return the results of several pieces of work in order, or the error of the last that failed.
+
+    Args:
+        works: pieces of work that are tracked already, at least one.
+    """
+    joined: Future[list[T]] = Future()
+    left = itertools.count(len(works) - 1, -1)
+    parts = list(works)
+
+    def ended(_: "Future[T]") -> None:
+        if next(left) == 0:
+            try:
+                joined.set_result([part.result() for part in parts])
+            except Exception as error:  # noqa: BLE001 - raised again where the result is awaited
+                joined.set_exception(error)
+            parts.clear()  # each part refers to this function, and would keep itself alive
+
+    for work in works:
+        work.add_done_callback(ended)
+    return joined
 
 
 def _pass_on(source: "Future[T]", target: "Future[T]") -> None:

@@ -8,17 +8,21 @@ server -> open context -> application -> add headers -> server
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from http import HTTPMethod
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.http import problems
-from service.api.http.request_context import RequestContext, open_context
+from service.api.http.request_context import RequestContext, open_context, path_of
 from service.observability.observer import NULL_OBSERVER, Observer
-from service.observability.tracing import Outcome, Trace, Tracing
+from service.observability.tracing.tracing import Outcome, Trace, Tracing
 
 logger = logging.getLogger("g2d.request")
+
+CUT = "g2d.cut"
+"""Extension of the ASGI scope: its `cut` closes the connection in the middle of a response."""
 
 _DRAIN_S = 2.0
 _UNMATCHED = "unmatched"
@@ -51,17 +55,22 @@ class RequestContextMiddleware:
             return
         context = open_context(scope)
         exchange = _Exchange(scope, receive, send, context)
-        observed = scope["path"] not in _PROBES
+        observed = path_of(scope) not in _PROBES
         trace = self._begin(context) if observed else None
+        method = scope["method"]
+        if method == "HEAD":  # answered as GET is, and the exchange sends no body
+            scope = {**scope, "method": "GET"}
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except Exception as error:
-            response = problems.unexpected(context, error)
-            if exchange.status is not None:
-                raise
-            await response(scope, exchange.receive, exchange.send)
+        except Exception as error:  # noqa: BLE001 - answered with 500, or the response is cut
+            if exchange.status is None:
+                response = problems.unexpected(context, error)
+                await response(scope, exchange.receive, exchange.send)
+            else:
+                problems.cut_short(context, error)
+                _cut(scope, error)
         finally:
-            outcome = _outcome(scope, context, exchange.status)
+            outcome = _outcome(scope, method, context, exchange.status)
             _log(scope, context, outcome)
             if observed:
                 self._observe(context, outcome)
@@ -103,6 +112,8 @@ class _Exchange:
             b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         )
         self._awaits_continue = headers.get(b"expect", b"").lower() == b"100-continue"
+        self._without_body = scope["method"] == "HEAD"
+        self._secure = scope.get("scheme") == "https"
         self.status: int | None = None
 
     async def receive(self) -> Message:
@@ -117,11 +128,20 @@ class _Exchange:
             self.status = message["status"]
             if self._unread:
                 await self._drain()
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers()]}
-        await self._send(message)
+            sent = list(message.get("headers", ()))
+            message = {**message, "headers": [*sent, *self._headers(dict(sent))]}
+            await self._send(message)
+            if self._without_body:
+                await self._send({"type": "http.response.body"})
+        elif not self._without_body:
+            await self._send(message)
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
+    def _headers(self, sent: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         headers = self._context.headers()
+        if b"content-security-policy" not in sent:  # pages have one of their own
+            headers["content-security-policy"] = "frame-ancestors 'none'"
+        if self._secure:
+            headers["strict-transport-security"] = "max-age=31536000"
         if self._unread:  # the rest of the body would be read as the next request
             headers["connection"] = "close"
         return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
@@ -138,11 +158,19 @@ class _Exchange:
             return
 
 
-def _outcome(scope: Scope, context: RequestContext, status: int | None) -> Outcome:
+def _cut(scope: Scope, error: Exception) -> None:
+    """Close the connection in the middle of a response, so that nobody takes it for the whole."""
+    extension = scope.get("extensions", {}).get(CUT)
+    if extension is None:  # another server closes the connection when an error reaches it
+        raise error
+    extension["cut"]()
+
+
+def _outcome(scope: Scope, method: str, context: RequestContext, status: int | None) -> Outcome:
     """Return the outcome of a request: the template of its route, never its path or query."""
     stages = {name: ms for name, ms in context.timings_ms.items() if name != "total"}
     return Outcome(
-        method=scope["method"] if scope["method"] in _METHODS else "_OTHER",
+        method=method if method in _METHODS else "_OTHER",
         route=getattr(scope.get("route"), "path", _UNMATCHED),
         status=status or problems.CLIENT_CLOSED_REQUEST,
         request_id=context.request_id,
@@ -166,5 +194,5 @@ def _log(scope: Scope, context: RequestContext, outcome: Outcome) -> None:
     if context.model is not None:
         fields["model"] = outcome.model
         fields["digest"] = context.model.digest
-    level = logging.DEBUG if scope["path"] in _PROBES else logging.INFO
+    level = logging.DEBUG if path_of(scope) in _PROBES else logging.INFO
     logger.log(level, "request", extra={"fields": fields})

@@ -6,10 +6,10 @@ This is the only module that knows HTTP status codes of errors. `type` is stable
 may branch on it; `detail` is for people, and never contains patient data or a phrase.
 """
 
-import http
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +18,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from radiograph import errors
 from radiograph.errors import RadiographError
@@ -58,6 +59,12 @@ MALFORMED = Kind(400, "malformed-input", "The input is malformed")
 INTERNAL = Kind(500, "internal-error", "The service failed")
 INVALID_PARAMETERS = Kind(422, "invalid-parameters", "A parameter is not valid")
 NOT_READY = Kind(503, "not-ready", "The model is not ready")
+BAD_REQUEST = Kind(400, "bad-request", "Not a valid HTTP request")
+REQUEST_TIMEOUT = Kind(408, "request-timeout", "The request arrived too slowly")
+URI_TOO_LONG = Kind(414, "uri-too-long", "The request line is too long")
+HEADERS_TOO_LARGE = Kind(
+    431, "request-header-fields-too-large", "The headers of the request are too large"
+)
 
 KINDS: dict[type[RadiographError], Kind] = {
     errors.RadiographError: INTERNAL,
@@ -70,6 +77,7 @@ KINDS: dict[type[RadiographError], Kind] = {
     ),
     errors.UndecodablePixels: replace(MALFORMED, title="The pixel data cannot be decoded"),
     errors.InputTooLarge: Kind(413, "input-too-large", "More bytes or pixels than allowed"),
+    errors.InputTooCostly: Kind(413, "input-too-costly", "Decoding the image would take too long"),
     errors.UnsupportedEncoding: Kind(
         415, "unsupported-encoding", "Unsupported media type or transfer syntax"
     ),
@@ -83,12 +91,28 @@ KINDS: dict[type[RadiographError], Kind] = {
     errors.ModelNotFound: Kind(404, "model-not-found", "No such model, version or alias"),
     errors.TaskNotOffered: Kind(404, "task-not-offered", "The version does not support the task"),
     errors.InvalidVersion: Kind(500, "invalid-version", "The model gave invalid output"),
+    errors.AlteredVersion: Kind(500, "altered-version", "The model was altered"),
+    errors.UnsignedVersion: Kind(500, "unsigned-version", "The model is not signed"),
+    errors.UnloadableVersion: Kind(500, "unloadable-version", "The model cannot be loaded"),
     errors.PublishRefused: Kind(409, "publish-refused", "A gate failed; nothing was published"),
+    errors.UnusableKey: INTERNAL,
+    errors.StoreConflict: Kind(409, "store-conflict", "The store was changed by another writer"),
+    errors.StoreUnavailable: Kind(
+        503, "store-unavailable", "The store of the models cannot be used"
+    ),
     errors.AliasConflict: Kind(412, "alias-conflict", "The alias has changed since it was read"),
     service_errors.ServiceError: INTERNAL,
     service_errors.InvalidSettings: INTERNAL,
+    service_errors.InvalidKeyFile: INTERNAL,
     service_errors.NotReady: NOT_READY,
+    service_errors.RetryLater: INTERNAL,
     service_errors.Overloaded: Kind(503, "overloaded", "Too many requests in progress"),
+    service_errors.TooManyRequests: Kind(
+        429, "too-many-requests", "This client sends too many requests"
+    ),
+    service_errors.IdentityProviderUnavailable: Kind(
+        503, "identity-provider-unavailable", "The identity provider does not answer"
+    ),
     service_errors.BodyTimeout: Kind(408, "body-timeout", "The body arrived too slowly"),
     service_errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The deadline passed"),
     service_errors.ClientGone: Kind(
@@ -96,6 +120,7 @@ KINDS: dict[type[RadiographError], Kind] = {
     ),
     service_errors.AdminOff: Kind(403, "admin-off", "Administration over HTTP is disabled"),
     service_errors.NotAuthorised: Kind(401, "not-authorised", "The token is missing or wrong"),
+    service_errors.ScopeMissing: Kind(403, "scope-missing", "The token does not allow this"),
     service_errors.PreconditionMissing: Kind(
         428, "precondition-missing", "A precondition header is required"
     ),
@@ -105,11 +130,25 @@ KINDS: dict[type[RadiographError], Kind] = {
     ),
     service_errors.ProviderUnavailable: INTERNAL,
     service_errors.DecoderFailure: INTERNAL,
+    service_errors.DecodersLost: replace(MALFORMED, title="The file stops the decoder"),
+    service_errors.NoDicomObject: Kind(
+        406, "no-dicom-object", "No DICOM object can be made of the result"
+    ),
     service_errors.BackendFailure: Kind(
         500, "backend-failure", "The model failed during inference"
     ),
     service_errors.BackendUnavailable: Kind(
         503, "backend-unavailable", "The inference backend cannot be reached"
+    ),
+    service_errors.AuditUnavailable: Kind(
+        503, "audit-unavailable", "The audit log cannot be written"
+    ),
+    service_errors.AuditAltered: INTERNAL,
+    service_errors.ArchiveUnavailable: Kind(
+        503, "archive-unavailable", "The DICOMweb server does not answer as it should"
+    ),
+    service_errors.InstanceNotFound: Kind(
+        404, "instance-not-found", "The DICOMweb server has no such object"
     ),
     service_errors.JobError: INTERNAL,
     service_errors.JobsUnavailable: Kind(503, "jobs-unavailable", "Jobs are unavailable"),
@@ -148,6 +187,19 @@ def describe_error(error: RadiographError) -> dict[str, Any]:
     return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
 
 
+def outcome_of(error: Exception) -> tuple[int, str]:
+    """Return the HTTP status and the type of the problem that an error is answered with."""
+    if isinstance(error, RadiographError):
+        kind = kind_of(error)
+    elif isinstance(error, RequestValidationError):
+        kind = INVALID_PARAMETERS
+    elif isinstance(error, HTTPException):
+        kind = _kind_of_status(error.status_code)
+    else:
+        kind = INTERNAL
+    return kind.status, kind.type
+
+
 def respond(
     context: RequestContext,
     kind: Kind,
@@ -165,20 +217,24 @@ def respond(
         members: further members of the problem details.
     """
     context.problem = kind.slug
-    body = {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": detail,
-        "request_id": context.request_id,
-        **members,
-    }
+    body = members_of(kind, detail, context.request_id) | members
     extra = dict(headers or {})
     if kind.status in (429, 503):
         extra.setdefault("Retry-After", str(RETRY_AFTER_S))
     if kind.status == 401:
         extra.setdefault("WWW-Authenticate", "Bearer")
     return Response(to_json(body), kind.status, extra, MEDIA_TYPE)
+
+
+def members_of(kind: Kind, detail: str, request_id: str) -> dict[str, Any]:
+    """Return the members that every problem has."""
+    return {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "request_id": request_id,
+    }
 
 
 def unexpected(context: RequestContext, error: BaseException) -> Response:
@@ -194,12 +250,21 @@ def unexpected(context: RequestContext, error: BaseException) -> Response:
     return respond(context, INTERNAL, "An unexpected error. Search the log for the request id.")
 
 
+def cut_short(context: RequestContext, error: Exception) -> None:
+    """Note an error that ended a response in the middle; only an unexpected one is logged."""
+    cause = error.__cause__ if isinstance(error.__cause__, RadiographError) else error
+    if isinstance(cause, RadiographError) and kind_of(cause).status != 500:
+        context.problem = kind_of(cause).slug
+    else:
+        unexpected(context, error)
+
+
 async def _on_radiograph_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RadiographError):
         raise error
     context = context_of(request.scope)
     kind = kind_of(error)
-    if isinstance(error, service_errors.Overloaded):
+    if isinstance(error, service_errors.RetryLater):
         headers = {"Retry-After": str(error.retry_after_s)}
         return respond(context, kind, str(error), headers)
     if kind.status != 500:
@@ -211,10 +276,36 @@ async def _on_radiograph_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    phrase = http.HTTPStatus(error.status_code).phrase
-    kind = Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
+    kind = _kind_of_status(error.status_code)
+    phrase = kind.title
     detail = str(error.detail) if error.detail != phrase else _DETAILS.get(kind.status, phrase)
-    return respond(context_of(request.scope), kind, detail, error.headers)
+    headers = error.headers
+    if kind.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": ", ".join(_allowed_methods(request))}
+    return respond(context_of(request.scope), kind, detail, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return every method that a path supports, over all routes that match it.
+
+    The framework names the methods of the first of them only. HEAD is answered wherever GET is.
+    """
+    path = {"type": "http", "path": request.scope["path"], "headers": []}
+    path["root_path"] = request.scope.get("root_path", "")
+    allowed = [
+        method.value
+        for method in HTTPMethod
+        if any(
+            route.matches({**path, "method": method.value})[0] is Match.FULL
+            for route in request.app.router.routes
+        )
+    ]
+    return sorted({*allowed, "HEAD"} if "GET" in allowed else allowed)
+
+
+def _kind_of_status(status: int) -> Kind:
+    phrase = HTTPStatus(status).phrase
+    return Kind(status, phrase.lower().replace(" ", "-"), phrase)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

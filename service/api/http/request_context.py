@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
+from service.auth.principal import NOBODY, Principal
 from service.inference.results import ModelIdentity
 
 _KEY = "g2d.context"
@@ -28,6 +29,8 @@ class RequestContext:
     Attributes:
         request_id: identifier from the client if it is short and safe, otherwise a new one.
         traceparent: W3C Trace Context of the client, or of our span if requests are traced.
+        peer: address of the client, which is never logged.
+        principal: the client, as far as it is known; every request has one.
         model: version that answers, once it is known.
         timings_ms: milliseconds by stage, for Server-Timing.
         problem: kind of the problem in the response, or None.
@@ -36,10 +39,17 @@ class RequestContext:
 
     request_id: str
     traceparent: str | None = None
+    peer: str = ""
+    principal: Principal = NOBODY
     model: ModelIdentity | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
     problem: str | None = None
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def client(self) -> str:
+        """The client that takes turns with others: its identity, or else its address."""
+        return self.principal.owner or self.peer
 
     def elapsed_ms(self) -> float:
         """Return the milliseconds since the request arrived."""
@@ -58,6 +68,7 @@ class RequestContext:
             "x-request-id": self.request_id,
             "server-timing": self._server_timing(),
             "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
         }
         if self.traceparent is not None:
             headers["traceparent"] = self.traceparent
@@ -78,6 +89,7 @@ def open_context(scope: Scope) -> RequestContext:
     traceparent = received.get("traceparent", "")
     context = RequestContext(
         request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex,
+        peer=(scope.get("client") or ("",))[0],
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
     scope[_KEY] = context
@@ -88,3 +100,10 @@ def context_of(scope: Scope) -> RequestContext:
     """Return the context that `open_context` keeps in a scope."""
     context: RequestContext = scope[_KEY]
     return context
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path of a request without the prefix below which a proxy shows the service."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path

@@ -5,26 +5,35 @@ PUT  /v1/models/{name}/aliases/{alias}             If-Match; {"version": 4}
 POST /v1/models/{name}/aliases/{alias}/rollback    If-Match
 GET | PUT /v1/models/{name}/canary                 {"share": 0.1}
 
-A change: token -> precondition -> body -> load and verify the version -> move the alias.
+A change: scope `admin` -> precondition -> body -> load and verify the version -> move the alias.
 No body is read before the token has been verified.
 """
 
 import asyncio
-import hmac
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel
 
-from radiograph.errors import AliasConflict, ModelNotFound, UnsupportedEncoding
+from radiograph.errors import (
+    AliasConflict,
+    MalformedInput,
+    ModelNotFound,
+    UnsupportedEncoding,
+)
+from service.api.http.access import requires
+from service.api.http.header_fields import listed, single
+from service.api.http.request_context import context_of
 from service.api.schemas import admin, openapi
-from service.api.uploads.upload import read_body
-from service.deadline import Deadline
-from service.errors import AdminOff, NotAuthorised, PreconditionMissing
+from service.api.uploads.json_body import read_json
+from service.audit.auditor import Auditor
+from service.audit.chain.entry import Act, Entry
+from service.auth.access import Access
+from service.auth.principal import Scope
+from service.errors import PreconditionMissing
 from service.registry.canary import CANARY
 from service.registry.registry import ModelRegistry
 from service.settings import Settings
@@ -36,35 +45,46 @@ _NO_ALIAS = "none"
 """Precondition that there is no alias yet (`If-None-Match: *`); no list of ETags reads so."""
 _NOT_FOUND = "no such model, version or alias, or no previous version"
 _ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
-_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 Change = TypeVar("Change", bound=BaseModel)
 T = TypeVar("T")
 
 
-def admin_router(registry: ModelRegistry, settings: Settings) -> APIRouter:
-    """Return the administration endpoints."""
+def admin_router(
+    registry: ModelRegistry, settings: Settings, access: Access, auditor: Auditor
+) -> APIRouter:
+    """Return the administration endpoints; the scope `infer` suffices for those that only read."""
     router = APIRouter(prefix="/v1/models/{name}", tags=["Administration"])
-    handler = _AdminHandler(registry, settings)
-    _add_aliases(router, registry, handler)
-    _add_canary(router, registry, handler)
+    handler = _AdminHandler(registry, settings, auditor)
+    reading, changing = requires(access, Scope.INFER), requires(access, Scope.ADMIN)
+    _add_aliases(router, registry, handler, reading, changing)
+    _add_canary(router, registry, handler, reading, changing)
     return router
 
 
-def _add_aliases(router: APIRouter, registry: ModelRegistry, handler: "_AdminHandler") -> None:
+def _add_aliases(
+    router: APIRouter,
+    registry: ModelRegistry,
+    handler: "_AdminHandler",
+    reading: list[Any],
+    changing: list[Any],
+) -> None:
     """Add the endpoints that show and move an alias."""
 
-    @router.get("/aliases/{alias}", responses=openapi.PROBLEMS_OF_ALIASES)
+    @router.get("/aliases/{alias}", dependencies=reading, responses=openapi.PROBLEMS_OF_ALIASES)
     async def show_alias(name: str, alias: str, response: Response) -> admin.AliasState:
         """Version of an alias; send its `ETag` as `If-Match` to change it."""
         return await handler.state(name, alias, response)
 
-    @router.put("/aliases/{alias}", **openapi.change(admin.AliasChange, conditional=True))
+    @router.put(
+        "/aliases/{alias}",
+        dependencies=changing,
+        **openapi.change(admin.AliasChange, conditional=True),
+    )
     async def set_alias(
         request: Request, name: str, alias: str, response: Response
     ) -> admin.AliasState:
         """Point an alias to a version, once it is loaded and reproduces its golden outputs."""
-        handler.authorise(request)
         precondition = _precondition(request)
         change = await handler.read(request, admin.AliasChange)
 
@@ -72,66 +92,66 @@ def _add_aliases(router: APIRouter, registry: ModelRegistry, handler: "_AdminHan
             expected = _expected_version(precondition, lambda: registry.pointed(name, alias))
             registry.promote(name, alias, change.version, expected)
 
-        await handler.run(move)
+        await handler.run(move, request, Entry(Act.SET_ALIAS, alias=alias, version=change.version))
         return await handler.state(name, alias, response)
 
-    @router.post("/aliases/{alias}/rollback", **openapi.change(None, conditional=True))
+    @router.post(
+        "/aliases/{alias}/rollback",
+        dependencies=changing,
+        **openapi.change(None, conditional=True),
+    )
     async def roll_back(
         request: Request, name: str, alias: str, response: Response
     ) -> admin.AliasState:
         """Point an alias back to its previous version; repeated calls go back further."""
-        handler.authorise(request)
         precondition = _precondition(request)
 
         def move() -> None:
             expected = _expected_version(precondition, lambda: registry.pointed(name, alias))
             registry.roll_back(name, alias, expected)
 
-        await handler.run(move)
+        await handler.run(move, request, Entry(Act.ROLL_BACK, alias=alias))
         return await handler.state(name, alias, response)
 
 
-def _add_canary(router: APIRouter, registry: ModelRegistry, handler: "_AdminHandler") -> None:
+def _add_canary(
+    router: APIRouter,
+    registry: ModelRegistry,
+    handler: "_AdminHandler",
+    reading: list[Any],
+    changing: list[Any],
+) -> None:
     """Add the endpoints that show and change the share of the canary."""
 
-    @router.get("/canary", responses=openapi.PROBLEMS_OF_MODELS)
+    @router.get("/canary", dependencies=reading, responses=openapi.PROBLEMS_OF_MODELS)
     async def show_canary(name: str) -> admin.CanaryState:
         """Share of the requests without a version that the canary answers."""
         registry.lookup.find_model(name)
         return _canary(registry, name)
 
-    @router.put("/canary", **openapi.change(admin.CanaryChange, conditional=False))
+    @router.put(
+        "/canary", dependencies=changing, **openapi.change(admin.CanaryChange, conditional=False)
+    )
     async def set_canary(request: Request, name: str) -> admin.CanaryState:
         """Change the share of the canary, in this process and until it stops."""
-        handler.authorise(request)
         change = await handler.read(request, admin.CanaryChange)
-        registry.lookup.find_model(name)
-        registry.lookup.shares.change(name, change.share)
+
+        def move() -> None:
+            registry.set_canary_share(name, change.share)
+
+        await handler.run(move, request, Entry(Act.SET_CANARY, alias=CANARY))
         return _canary(registry, name)
 
 
 class _AdminHandler:
-    """Authorises changes, reads their bodies, and limits how many run at the same time."""
+    """Reads the bodies of changes, and limits how many run at the same time."""
 
-    def __init__(self, registry: ModelRegistry, settings: Settings) -> None:
+    def __init__(self, registry: ModelRegistry, settings: Settings, auditor: Auditor) -> None:
         self._registry = registry
-        self._token = settings.security.admin_token
+        self._auditor = auditor
+        self._aliases = (CANARY, *settings.models.served_aliases)
         self._timeout_s = settings.limits.body_timeout_s
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_CHANGES)
-
-    def authorise(self, request: Request) -> None:
-        """Verify the token of a request.
-
-        Raises:
-            AdminOff: the service has no token.
-            NotAuthorised: the request does not carry the token.
-        """
-        if self._token is None:
-            raise AdminOff("set G2D_ADMIN_TOKEN to allow changes over HTTP")
-        bearer = _BEARER.fullmatch(request.headers.get("authorization", ""))
-        received = bearer[1].encode("latin-1") if bearer else b""
-        if not hmac.compare_digest(received, self._token.get_secret_value().encode()):
-            raise NotAuthorised("send the admin token as Authorization: Bearer TOKEN")
 
     async def read(self, request: Request, schema: type[Change]) -> Change:
         """Return the body of an authorised request.
@@ -141,49 +161,59 @@ class _AdminHandler:
             InputTooLarge: the body is longer than any change.
             RequestValidationError: the body is not JSON that matches the schema.
         """
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = (single(request, "content-type") or "").partition(";")[0].strip().lower()
         if media_type != "application/json" or "content-encoding" in request.headers:
             raise UnsupportedEncoding(
                 "send the change as application/json without Content-Encoding"
             )
-        body = await read_body(
-            request,
-            max_bytes=_MAX_BODY_BYTES,
-            timeout_s=self._timeout_s,
-            deadline=Deadline(self._timeout_s),
-            account=lambda _: None,
-        )
-        try:
-            return schema.model_validate_json(body)
-        except ValidationError as error:
-            raise RequestValidationError(
-                [{**item, "loc": ("body", *_known_location(item))} for item in error.errors()]
-            ) from error
+        return await read_json(request, schema, _MAX_BODY_BYTES, self._timeout_s)
 
-    async def run(self, change: Callable[[], T]) -> T:
-        """Make a change in a thread.
+    async def run(self, change: Callable[[], T], request: Request, entry: Entry) -> T:
+        """Make a change in a thread; the audit log has it before it is made, and how it ended.
+
+        Args:
+            change: makes the change.
+            request: request for it.
+            entry: act, alias and version.
 
         Raises:
             ModelNotFound: the change refers to something that does not exist.
+            AuditUnavailable: the audit log cannot be written; nothing was changed.
         """
-        async with self._slots:
+        async with self._slots, self._auditor.change(self._known(request, entry)) as audited:
+            await audited.begins()
             try:
                 return await asyncio.to_thread(change)
             except ModelNotFound as error:  # its message quotes the path of the request
                 raise ModelNotFound(_NOT_FOUND) from error
 
+    def _known(self, request: Request, entry: Entry) -> Entry:
+        """Complete an entry; names of the request that the service does not know are left out."""
+        context, name = context_of(request.scope), request.path_params["name"]
+        return replace(
+            entry,
+            principal=context.principal.id,
+            request_id=context.request_id,
+            model=name
+            if any(name == known for known, _ in self._registry.lookup.table.versions)
+            else None,
+            alias=entry.alias if entry.alias in self._aliases else None,
+        )
+
     async def state(self, name: str, alias: str, response: Response) -> admin.AliasState:
-        """Return the version of an alias, and set the ETag of the response."""
-        version = await asyncio.to_thread(self._registry.pointed, name, alias)
+        """Return the version of an alias, and set the ETag of the response.
+
+        Raises:
+            ModelNotFound: there is no such model or alias.
+        """
+        try:
+            version = await asyncio.to_thread(self._registry.pointed, name, alias)
+        except ModelNotFound as error:  # its message quotes the path of the request
+            raise ModelNotFound(_NOT_FOUND) from error
         response.headers["etag"] = f'"{version}"'
         response.headers["cache-control"] = "no-store"
         answering = self._registry.lookup.answering(name, alias)
         return admin.AliasState(name=name, alias=alias, version=version, answering=answering)
-
-
-def _known_location(fault: ErrorDetails) -> tuple[int | str, ...]:
-    """Return the location of a fault in a body, without a name that the client made up."""
-    return fault["loc"][:-1] if fault["type"] == "extra_forbidden" else fault["loc"]
 
 
 def _precondition(request: Request) -> str:
@@ -191,10 +221,18 @@ def _precondition(request: Request) -> str:
 
     Raises:
         PreconditionMissing: the request has neither header.
+        AliasConflict: it has both, which no state of an alias meets.
+        MalformedInput: it has both, and `If-None-Match` has ETags.
     """
-    if values := request.headers.getlist("if-match"):
-        return ", ".join(values)
-    if request.headers.get("if-none-match", "").strip() == "*":
+    match, none_match = listed(request, "if-match"), listed(request, "if-none-match")
+    creates = none_match is not None and none_match.strip() == "*"
+    if match is not None and none_match is not None:
+        if creates:  # RFC 9110 13.2.2: both are evaluated, and one of them is false
+            raise AliasConflict("If-Match and If-None-Match: * exclude each other")
+        raise MalformedInput("send If-Match or If-None-Match: *, not both")
+    if match is not None:
+        return match
+    if creates:
         return _NO_ALIAS
     raise PreconditionMissing(
         "send If-Match with the ETag of the alias, or If-None-Match: * to create an alias"

@@ -15,13 +15,25 @@ from starlette.background import BackgroundTask
 
 from radiograph.errors import MalformedInput
 from radiograph.manifest import Task
+from service.api.http.header_fields import listed, single
 from service.api.http.negotiation import negotiate
-from service.api.http.request_context import context_of
+from service.api.http.query import UNAMBIGUOUS
+from service.api.http.request_context import RequestContext, context_of
 from service.api.schemas import inference, openapi
+from service.api.schemas.parameters import (
+    GroundParameters,
+    ModelParameters,
+    SegmentParameters,
+    ViewerParameters,
+    check_sides,
+)
 from service.api.uploads.content_type import ContentType, radiograph_content_type
 from service.api.uploads.upload import read_body, unpack
+from service.audit.auditor import Auditor
+from service.audit.chain.entry import Act, Entry
 from service.dataplane.predictor import EncodedPrediction, Predictor
 from service.dataplane.query import PredictionQuery, Upload
+from service.dataplane.response_encoding import RESPONSE_FORMATS, WITH_PIXELS
 from service.dataplane.shadow import ShadowCopy, Shadows
 from service.deadline import Deadline
 from service.scheduling.admission import Admission, Permit
@@ -33,42 +45,41 @@ _SEVERAL_TASKS = "analyze"
 
 def inference_router(handler: "InferenceHandler", prefix: str) -> APIRouter:
     """Return the endpoints of all tasks, below a prefix."""
-    router = APIRouter(prefix=prefix, tags=["Radiographs"])
+    router = APIRouter(prefix=prefix, tags=["Radiographs"], dependencies=UNAMBIGUOUS)
 
     @router.post("/classify", **openapi.task(inference.ClassifyAnswer))
     async def classify(
-        request: Request, parameters: Annotated[inference.ModelParameters, Query()]
+        request: Request, parameters: Annotated[ModelParameters, Query()]
     ) -> Response:
         """Findings with calibrated probabilities."""
         return await handler.answer(request, parameters.query((Task.CLASSIFY,)))
 
     @router.post("/segment", **openapi.task(inference.SegmentAnswer))
     async def segment(
-        request: Request, parameters: Annotated[inference.SegmentParameters, Query()]
+        request: Request, parameters: Annotated[SegmentParameters, Query()]
     ) -> Response:
         """Masks of lungs and other structures, in source pixels."""
         return await handler.answer(request, parameters.query((Task.SEGMENT,)))
 
     @router.post("/detect", **openapi.task(inference.DetectAnswer))
-    async def detect(
-        request: Request, parameters: Annotated[inference.ModelParameters, Query()]
-    ) -> Response:
+    async def detect(request: Request, parameters: Annotated[ModelParameters, Query()]) -> Response:
         """Boxes around findings, in source pixels."""
         return await handler.answer(request, parameters.query((Task.DETECT,)))
 
     @router.post("/ground", **openapi.task(inference.GroundAnswer, phrases=True))
     async def ground(
-        request: Request, parameters: Annotated[inference.GroundParameters, Query()]
+        request: Request, parameters: Annotated[GroundParameters, Query()]
     ) -> Response:
         """Location of a phrase in the radiograph: similarity, heat map, peak and box."""
         return await handler.answer(request, parameters.query((Task.GROUND,)))
 
-    @router.post("/analyze", **openapi.task(inference.AnalyzeAnswer, phrases=True))
+    @router.post("/analyze", **openapi.task(inference.AnalyzeAnswer, phrases=True, pixels=True))
     async def analyze(
-        request: Request, parameters: Annotated[inference.AnalyzeParameters, Query()]
+        request: Request, parameters: Annotated[ViewerParameters, Query()]
     ) -> Response:
         """Several tasks in one request; the image runs through the model's trunk once."""
-        return await handler.answer(request, parameters.query(parameters.selected_tasks()))
+        query = parameters.query(parameters.selected_tasks())
+        return await handler.answer(request, query, (*RESPONSE_FORMATS, WITH_PIXELS))
 
     return router
 
@@ -81,6 +92,7 @@ class InferenceHandler:
         admission: decides which requests are served, and when.
         shadows: receives copies of answered requests.
         limits: limits of one request.
+        auditor: writes every answer into the audit log, if there is one.
     """
 
     def __init__(
@@ -89,47 +101,61 @@ class InferenceHandler:
         admission: Admission,
         shadows: Shadows,
         limits: LimitSettings,
+        auditor: Auditor,
     ) -> None:
         self._predictor = predictor
         self._admission = admission
         self._shadows = shadows
         self._limits = limits
+        self._auditor = auditor
 
-    async def answer(self, request: Request, query: PredictionQuery) -> Response:
+    async def answer(
+        self,
+        request: Request,
+        query: PredictionQuery,
+        formats: tuple[str, ...] = RESPONSE_FORMATS,
+    ) -> Response:
         """Answer one request; errors are raised for `service.api.http.problems`.
 
-        Whatever can be refused without the body is refused before the body is read.
+        The client chooses one of the formats. Whatever can be refused without the body is refused
+        before the body is read.
         """
         context = context_of(request.scope)
-        deadline = self._deadline(request.headers.get("x-request-timeout"))
-        response_format = negotiate(request.headers.get("accept"))
-        inference.check_overlay_side(query, self._limits.overlay_side_px)
+        deadline = self._deadline(single(request, "x-request-timeout"))
+        response_format = negotiate(listed(request, "accept"), formats)
+        check_sides(query, self._limits)
         with self._predictor.lease(query, context.request_id) as lease:
             context.model = lease.analysis.identity
             content = radiograph_content_type(request)
-            self._admission.check(deadline)
+            self._auditor.check()
+            self._admission.check(deadline, context.client)
             if not content.is_form:  # the phrases of a form are still to come
                 lease.analysis.plan(query.analysis_request())
             with self._admission.memory() as memory:
                 body = _Body(await self._read(request, deadline, memory.take))
                 context.timings_ms["receive"] = context.elapsed_ms()
                 key = _batch_key(query)
-                with self._admission.acquire(deadline, key, context.request_id) as permit:
+                async with self._auditor.inference(_audit_entry(context, query)) as audited:
+                    with self._admission.acquire(
+                        deadline, key, context.request_id, context.client
+                    ) as permit:
 
-                    async def work() -> EncodedPrediction:
-                        upload = await self._unpack(content, body, permit)
-                        return await self._predictor.predict_admitted(
-                            lease, permit, upload, query, response_format
+                        async def work() -> EncodedPrediction:
+                            upload = await self._unpack(content, body, permit)
+                            audited.receives(upload.data, lease.analysis.identity)
+                            return await self._predictor.predict_admitted(
+                                lease, permit, upload, query, response_format
+                            )
+
+                        prediction = await permit.run_until_disconnect(
+                            work(), lambda: _disconnected(request)
                         )
-
-                    prediction = await permit.run_until_disconnect(
-                        work(), lambda: _disconnected(request)
-                    )
-        context.timings_ms |= prediction.timings_ms
+                    audited.answers(prediction.data, prediction.sop_instance_uid)
+        context.timings_ms |= prediction.timings_ms | audited.timings_ms
         return Response(
             prediction.data,
             media_type=prediction.media_type,
-            headers={"cache-control": "no-store"},
+            headers=_headers(prediction),
             background=self._shadow_task(prediction.shadow_copy),
         )
 
@@ -172,6 +198,14 @@ class InferenceHandler:
         return Deadline(float(timeout))
 
 
+def _headers(prediction: EncodedPrediction) -> dict[str, str]:
+    """Return the headers of an answer; DICOM objects have no other place for its warnings."""
+    headers = {"cache-control": "no-store", "vary": "Accept"}
+    if prediction.warnings:
+        headers["g2d-warnings"] = ", ".join(prediction.warnings)
+    return headers
+
+
 class _Body:
     """The body of a request until it is taken.
 
@@ -186,6 +220,12 @@ class _Body:
         """Return the bytes once and drop the reference to them."""
         data, self._data = self._data, b""
         return data
+
+
+def _audit_entry(context: RequestContext, query: PredictionQuery) -> Entry:
+    """Return the entry of a request in the audit log, without its file and its outcome."""
+    tasks = tuple(task.value for task in query.tasks)
+    return Entry(Act.INFER, context.principal.id, context.request_id, tasks=tasks)
 
 
 def _batch_key(query: PredictionQuery) -> str:

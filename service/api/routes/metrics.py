@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.http.header_fields import listed
 from service.api.schemas import openapi
-from service.observability.metrics import Metrics
+from service.observability.metrics.service_metrics import Metrics
 
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {
@@ -25,7 +26,7 @@ def metrics_router(metrics: Metrics) -> APIRouter:
     @router.get("/metrics", response_class=Response, responses={**_TEXT, **openapi.PROBLEMS_OF_ANY})
     def scrape(request: Request) -> Response:
         """Every metric of this process; none of them contains patient data."""
-        data, media_type = metrics.render(request.headers.get("accept", ""))
+        data, media_type = metrics.render(listed(request, "accept") or "")
         return Response(data, headers={"content-type": media_type, "cache-control": "no-store"})
 
     return router

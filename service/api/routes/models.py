@@ -1,10 +1,12 @@
 """Endpoints that list and describe the loaded models.
 
 GET /v1/models  /v1/models/{name}  /v1/models/{name}/versions/{version}
+GET /v1/models/{name}/versions/{version}/card
 """
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
+from radiograph.errors import ModelNotFound
 from service.api.schemas import models, openapi
 from service.registry.lookup import VersionLookup
 from service.registry.state import VersionStatus
@@ -39,6 +41,16 @@ def models_router(versions: VersionLookup, default_model: str) -> APIRouter:
     async def show_version(name: str, version: str) -> models.VersionDetail:
         """One version, by number or alias: manifest, state and digest."""
         return _detail(versions.find(name, version))
+
+    @router.get(
+        "/{name}/versions/{version}/card", response_class=Response, responses=openapi.MODEL_CARD
+    )
+    async def show_card(name: str, version: str) -> Response:
+        """Model card of one version: Markdown for people."""
+        analysis = versions.find(name, version).analysis
+        if analysis is None or analysis.card is None:
+            raise ModelNotFound("the version has no model card, or is not loaded")
+        return Response(analysis.card, media_type=openapi.MARKDOWN)
 
     return router
 

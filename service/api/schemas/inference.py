@@ -1,25 +1,17 @@
-"""Schemas of queries about one radiograph, and of their answers.
+"""Schemas of answers about one radiograph.
 
 `service.encoders.json_encoder` writes answers without these models; a test holds the two together.
-Query parameters are parsed by them, so that an unknown parameter is an error.
 """
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from radiograph.image import Laterality
-from radiograph.manifest import Precision, Task
+from radiograph.manifest import Precision
 from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
-from radiograph.terminology import Code
-from service.dataplane.query import PredictionQuery
-from service.encoders.json_encoder import HeatmapEncoding, RleEncoding
-from service.settings import MIN_OVERLAY_SIDE_PX
-
-_TASK = "|".join(Task)
+from radiograph.terminology.codes import Code
 
 Box = Annotated[
     tuple[float, float, float, float],
@@ -29,124 +21,6 @@ Box = Annotated[
 ]
 Point = Annotated[tuple[float, float], Field(description="x, y in source pixels")]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Phrases = Annotated[
-    list[str],
-    Field(
-        default_factory=list,
-        description="Phrase to look for; may be repeated, and may be sent in the form instead.",
-        examples=[["left lung"], ["right lower lobe opacity", "enlarged heart"]],
-    ),
-]
-Method = Annotated[
-    Literal["aligned", "zero_shot"] | None,
-    Field(description="Grounding method; the first one of the version by default."),
-]
-Heatmap = Annotated[
-    HeatmapEncoding,
-    Field(description="Encoding of heat maps in JSON: PNG, rows of numbers, or none."),
-]
-
-
-Rle = Annotated[
-    RleEncoding,
-    Field(description="Form of COCO run lengths: numbers, or the text that pycocotools reads."),
-]
-
-
-class ModelParameters(StrictModel):
-    """Query parameters of every task: the version, and the size of an overlay."""
-
-    model: Annotated[str | None, Field(description="Name of a model.", examples=["g2d-cxr"])] = None
-    version: Annotated[
-        str | None,
-        Field(
-            description="Number or alias of a version; `stable` by default.",
-            examples=["stable", "1"],
-        ),
-    ] = None
-    overlay_side_px: Annotated[
-        int | None,
-        Field(
-            ge=MIN_OVERLAY_SIDE_PX,
-            description="Longest side of an overlay in pixels, at most and by default "
-            "`G2D_OVERLAY_SIDE_PX`.",
-            examples=[1024],
-        ),
-    ] = None
-
-    def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
-        """Return the query that these parameters ask for."""
-        return PredictionQuery(
-            tasks=tasks,
-            model=self.model,
-            version=self.version,
-            overlay_side_px=self.overlay_side_px,
-        )
-
-
-class SegmentParameters(ModelParameters):
-    """Query parameters of segmentation."""
-
-    rle: Rle = "uncompressed"
-
-    def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
-        """Return the query that these parameters ask for."""
-        return replace(super().query(tasks), rle=self.rle)
-
-
-class GroundParameters(ModelParameters):
-    """Query parameters of grounding."""
-
-    phrase: Phrases
-    method: Method = None
-    heatmap: Heatmap = "png"
-
-    def query(self, tasks: tuple[Task, ...]) -> PredictionQuery:
-        """Return the query that these parameters ask for."""
-        return replace(
-            super().query(tasks),
-            phrases=tuple(self.phrase),
-            method=self.method,
-            heatmap=self.heatmap,
-        )
-
-
-class AnalyzeParameters(GroundParameters, SegmentParameters):
-    """Query parameters of several tasks."""
-
-    tasks: Annotated[
-        str | None,
-        Field(
-            pattern=rf"^({_TASK})(,({_TASK}))*$",
-            description="Tasks, separated by commas. By default every task that the version "
-            "offers; `ground` only if there is a phrase.",
-            examples=["classify,segment", "segment,ground"],
-        ),
-    ] = None
-
-    def selected_tasks(self) -> tuple[Task, ...]:
-        """Return the named tasks, each once; empty means every task that the version offers."""
-        return (
-            tuple(dict.fromkeys(Task(name) for name in self.tasks.split(","))) if self.tasks else ()
-        )
-
-
-def check_overlay_side(query: PredictionQuery, largest_px: int) -> None:
-    """Refuse an overlay that is larger than the settings allow.
-
-    Raises:
-        RequestValidationError: as for a value outside the static bounds of the parameter.
-    """
-    if query.overlay_side_px is not None and query.overlay_side_px > largest_px:
-        raise RequestValidationError(
-            [
-                {
-                    "type": "less_than_equal",
-                    "loc": ("query", "overlay_side_px"),
-                    "msg": f"Input should be less than or equal to {largest_px}",
-                }
-            ]
-        )
 
 
 class ModelRef(StrictModel):
@@ -216,6 +90,26 @@ class WarningNote(StrictModel):
     message: str
 
 
+class UncertaintyAnswer(StrictModel):
+    """How far a result holds in views of the image that were changed in harmless ways."""
+
+    method: Literal["tta"]
+    views: int = Field(description="Number of views, without the image as it is.")
+    agreement: Probability = Field(
+        description="1 if every view agrees. Findings and phrases: share of the views with the "
+        "same decision (and the peak in one of the boxes). Masks: mean Dice with those of the "
+        "views. Boxes: share of the views with a box of this label that overlaps by an IoU of 0.5."
+    )
+    low: Probability | None = Field(description="Lowest probability over image and views.")
+    high: Probability | None = Field(description="Highest probability over image and views.")
+
+
+Uncertain = Annotated[
+    UncertaintyAnswer | None,
+    Field(description="With `uncertainty=tta` only.", exclude_if=lambda value: value is None),
+]
+
+
 class FindingAnswer(StrictModel):
     """One label of a classification."""
 
@@ -224,6 +118,7 @@ class FindingAnswer(StrictModel):
     probability: Probability
     threshold: Probability
     positive: bool
+    uncertainty: Uncertain = None
 
 
 class RunLengths(StrictModel):
@@ -246,6 +141,7 @@ class MaskAnswer(StrictModel):
     area_px: int
     area_mm2: float | None
     box: Box | None
+    uncertainty: Uncertain = None
 
 
 class MeasurementAnswer(StrictModel):
@@ -266,6 +162,7 @@ class BoxAnswer(StrictModel):
     laterality: SideEvidence
     score: Probability
     box: Box
+    uncertainty: Uncertain = None
 
 
 class HeatmapAnswer(StrictModel):
@@ -308,6 +205,7 @@ class PhraseAnswer(StrictModel):
     peak: Point | None
     box: Box | None = Field(description="The first of `boxes`.")
     boxes: list[PhraseBoxAnswer] = Field(description="Places of the phrase, best first.")
+    uncertainty: Uncertain = None
 
 
 class Answer(StrictModel):

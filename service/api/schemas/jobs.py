@@ -1,13 +1,14 @@
 """Schemas of jobs: query parameters and answers about many radiographs."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from radiograph.manifest import Task
 from radiograph.strict_model import StrictModel
-from service.api.schemas.inference import AnalyzeAnswer, AnalyzeParameters, ModelRef
+from service.api.schemas.inference import AnalyzeAnswer, ModelRef
+from service.api.schemas.parameters import AnalyzeParameters
 from service.jobs.job import Item, ItemState, Job, JobState
 
 Time = Annotated[datetime, Field(description="UTC.")]
@@ -60,9 +61,15 @@ class JobStatus(StrictModel):
     model: ModelRef = Field(description="Version that answers, fixed when the job was accepted.")
     tasks: list[Task] = Field(description="Empty for every task that the version offers.")
     overlay: bool
+    objects: list[str] = Field(description="DICOM objects that are kept of each radiograph.")
+    identified_by: Literal["label", "position"] = Field(
+        description="Member that tells the items apart: `label` if each has one of its own, "
+        "otherwise `position`."
+    )
     items: ItemCounts
     skipped: dict[str, int] = Field(
-        description="Number of skipped files by reason: `folder`, `macos`, `dicomdir`, `no_image`.",
+        description="Number of skipped files by reason: `folder`, `macos`, `dicomdir`, `no_image`, "
+        "`other_modality`.",
         examples=[{"folder": 2, "dicomdir": 1}],
     )
     created: Time
@@ -83,13 +90,14 @@ class ItemStatus(StrictModel):
 
     number: int = Field(description="Number within the job, counted from 1 in upload order.")
     position: int = Field(description="Position among all uploaded files, skipped ones included.")
-    label: str | None = Field(description="File name, unless it could name a patient.")
+    label: str | None = Field(description="File name, unless it could name a patient or a study.")
     state: ItemState
     attempts: int
     started: Time | None
     finished: Time | None
     sha256: str | None = Field(description="Digest of the file, once it was read.")
     overlay: bool = Field(description="True if an overlay was kept.")
+    objects: bool = Field(description="True if DICOM objects were kept.")
     problem: ItemProblem | None
 
 
@@ -121,6 +129,8 @@ def job_status(job: Job) -> JobStatus:
         model=ModelRef(name=query.model, version=query.version, digest=query.digest),
         tasks=list(query.tasks),
         overlay=query.overlay,
+        objects=list(query.objects),
+        identified_by="label" if job.labelled else "position",
         items=ItemCounts(
             total=counts.total,
             queued=counts.queued,
@@ -149,6 +159,7 @@ def item_status(item: Item) -> ItemStatus:
         finished=_time(item.finished),
         sha256=item.sha256,
         overlay=item.overlay,
+        objects=item.objects,
         problem=None if item.problem is None else ItemProblem.model_validate(item.problem),
     )
 

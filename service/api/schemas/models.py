@@ -55,3 +55,11 @@ class Health(StrictModel):
     """State of the service."""
 
     status: Literal["live", "ready"]
+    audit: Literal["failing"] | None = Field(
+        default=None, description="Present while the audit log cannot be written."
+    )
+    models_store: Literal["failing"] | None = Field(
+        default=None,
+        description="Present while the store of the models cannot be used; the versions that were "
+        "fetched before answer.",
+    )

@@ -6,6 +6,7 @@ from radiograph import errors
 from service import errors as service_errors
 from service.api.schemas import inference, jobs
 from service.api.schemas.openapi import NOT_ACCEPTED, PICTURES, problems_of
+from service.dicomweb.references import ReferencedRadiographs
 
 _BINARY = {"type": "string", "format": "binary"}
 _LOCATION = {"description": "URL of the job.", "schema": {"type": "string"}}
@@ -19,7 +20,8 @@ _KEY = {
     "in": "header",
     "required": False,
     "description": "1 to 255 visible ASCII characters. Repeating a request with the same key "
-    "returns the same job; another request with the same key is refused.",
+    "returns the same job; another request with the same key is refused. Keys of different owners "
+    "never meet.",
     "schema": {"type": "string"},
     "example": "6f1d1b8e-3c1f-4a44-9a55-1f4d5d0b7a10",
 }
@@ -50,6 +52,22 @@ _BODIES = {
     ),
 }
 
+
+def _references() -> dict[str, Any]:
+    """Return the schema of a job by reference, whose references are described in place."""
+    schema = ReferencedRadiographs.model_json_schema()
+    definitions = schema.pop("$defs")
+    items = schema["properties"]["references"]["items"]
+    items["anyOf"] = [definitions["Reference"], {"type": "string", "format": "uri"}]
+    return schema
+
+
+_BODIES["application/json"] = _content(
+    _references(),
+    "Studies, series and instances of a configured DICOMweb server",
+    {"references": [{"server": "pacs", "study": "1.2.840.99.1"}], "phrases": ["left lung"]},
+)
+
 _ANY = (errors.InvalidVersion, service_errors.JobsUnavailable)
 ONE = problems_of(*_ANY, service_errors.JobNotFound, parameters="query.limit: ...")
 LIST = problems_of(
@@ -76,9 +94,12 @@ POST: dict[str, Any] = {
             errors.UnusablePhrase,
             service_errors.BodyTimeout,
             service_errors.KeyReused,
+            service_errors.NoDicomObject,
             service_errors.NotReady,
             service_errors.Overloaded,
             service_errors.StorageFull,
+            service_errors.ArchiveUnavailable,
+            service_errors.InstanceNotFound,
             parameters="query.versoin: Extra inputs are not permitted",
         ),
     },
@@ -92,13 +113,18 @@ RESULTS: dict[str, Any] = {
     "responses": {
         200: {
             "model": jobs.JobResults,
-            "description": "JSON, or with `Accept: application/x-ndjson` one item per line.",
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "description": "JSON, with `Accept: application/x-ndjson` one item per line, or with "
+            "`application/zip` the DICOM objects that were kept, in a folder for each item.",
+            "content": {
+                "application/x-ndjson": {"schema": {"type": "string"}},
+                "application/zip": {"schema": _BINARY},
+            },
         },
         **problems_of(
             *_ANY,
             service_errors.JobNotFound,
-            accept="the response can be one of application/json, application/x-ndjson",
+            accept="the response can be one of application/json, application/x-ndjson, "
+            "application/zip",
             parameters="path.id: ...",
         ),
     },
@@ -108,8 +134,10 @@ RESULT: dict[str, Any] = {
     "responses": {
         200: {
             "model": inference.AnalyzeAnswer,
-            "description": "The result, or with an `Accept` of a picture the overlay.",
-            "content": PICTURES,
+            "description": "The result, with an `Accept` of a picture the overlay, or the DICOM "
+            "objects that were kept.",
+            "content": PICTURES
+            | {name: {"schema": _BINARY} for name in ("multipart/related", "application/zip")},
         },
         **problems_of(
             *_ANY,

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
-from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from radiograph.errors import UnsupportedEncoding
 from radiograph.readers.read import DICOM, JPEG, MEDIA_TYPES, PNG, UNKNOWN
+from service.api.http.header_fields import listed, single
+from service.api.uploads.header_options import parse_options
 
 FORM = "multipart/form-data"
 RELATED = "multipart/related"
 ZIP = "application/zip"
+REFERENCES = "application/json"
 _IMAGE_ALIASES = {"image/jpg": JPEG, "image/pjpeg": JPEG, "image/x-png": PNG}
 """Media types that are not registered, but sent by some clients."""
 
@@ -28,6 +30,11 @@ class ContentType:
     def is_form(self) -> bool:
         """True if the files are parts of a form."""
         return self.media_type == FORM
+
+    @property
+    def holds_phrases(self) -> bool:
+        """True if phrases may come with the body."""
+        return self.media_type in (FORM, REFERENCES)
 
 
 def radiograph_content_type(request: Request) -> ContentType:
@@ -47,7 +54,7 @@ def radiograph_content_type(request: Request) -> ContentType:
 
 
 def job_content_type(request: Request) -> ContentType:
-    """Return the media type of the body of a job: a zip file, a form, or a DICOM study.
+    """Return the media type of the body of a job: a zip file, a form, a study, or references.
 
     Raises:
         UnsupportedEncoding: another media type, or a Content-Encoding.
@@ -61,14 +68,18 @@ def job_content_type(request: Request) -> ContentType:
     # PS3.18 section 10.5: a study is multipart/related with parts of one DICOM media type.
     if media_type == RELATED and options.get(b"type", b"").lower() == DICOM.encode():
         return ContentType(RELATED, boundary)
+    if media_type == REFERENCES:
+        return ContentType(REFERENCES)
     raise UnsupportedEncoding(
-        f'the Content-Type of a job must be one of {ZIP}, {FORM}, {RELATED}; type="{DICOM}"'
+        f"the Content-Type of a job must be one of {ZIP}, {FORM}, {REFERENCES}, "
+        f'{RELATED}; type="{DICOM}"'
     )
 
 
 def _parse(request: Request, default: str | None) -> tuple[str, dict[bytes, bytes]]:
     """Return the media type of a body, in lower case, and its parameters."""
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+    codings = (listed(request, "content-encoding") or "identity").split(",")
+    if any(coding.strip().lower() != "identity" for coding in codings):
         raise UnsupportedEncoding("Content-Encoding is not supported; send the body uncompressed")
-    value, options = parse_options_header(request.headers.get("content-type", default))
-    return value.decode("latin-1").strip().lower(), options
+    declared = single(request, "content-type")
+    return parse_options(default if declared is None else declared)

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import mmap
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -27,16 +27,19 @@ from radiograph.readers.read import DICOM
 from service.api.uploads import multipart
 from service.api.uploads.content_type import RELATED, ZIP, ContentType
 from service.api.uploads.form import OTHER_PART, decode_phrase, file_media_type
+from service.api.uploads.least_rate import LeastRate
 from service.api.uploads.multipart import Span
 from service.errors import BodyTimeout, ClientGone
 from service.jobs.archives import zip_archive
 from service.jobs.archives.safe_filenames import safe_filename
+from service.jobs.archives.tally import Tally
 from service.jobs.job import Contents, Piece
 from service.jobs.storage.spool import Incoming
 from service.jobs.thread_pool import JobThreads
 from service.settings import JobSettings, LimitSettings, Settings
 
 _WRITE_BYTES = 1024 * 1024
+_TOO_SLOW = "the body arrives too slowly, or not at all"
 
 
 @dataclass(frozen=True)
@@ -108,20 +111,26 @@ async def _timed(chunks: AsyncIterator[bytes], settings: Settings) -> AsyncItera
     """Yield the chunks of a body that arrives steadily.
 
     Raises:
-        BodyTimeout: a chunk, or the whole body, did not arrive in time.
+        BodyTimeout: the body arrives at less than the least rate, or not as a whole in time.
     """
     loop = asyncio.get_running_loop()
+    rate = LeastRate(settings.jobs.bytes_per_s, settings.limits.body_timeout_s, loop.time())
     end = loop.time() + settings.jobs.body_timeout_s
     while True:
-        wait_s = min(settings.limits.body_timeout_s, end - loop.time())
+        due = min(rate.due, end)
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout_at(due):
                 chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise BodyTimeout("the body arrives too slowly, or not at all") from error
+            raise BodyTimeout(_TOO_SLOW) from error
+        if loop.time() > due:  # a chunk that was there already is not waited for
+            raise BodyTimeout(_TOO_SLOW)
+        arrived = loop.time()
+        rate.receive(len(chunk), arrived)
         yield chunk
+        rate.pause(loop.time() - arrived)
 
 
 def read_contents(file: IO[bytes], content: ContentType, settings: Settings) -> JobUpload:
@@ -136,7 +145,7 @@ def read_contents(file: IO[bytes], content: ContentType, settings: Settings) -> 
         raise EmptyInput("the body is empty")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
         if content.media_type == ZIP:
-            contents = zip_archive.read(file, 0, size, settings.jobs)
+            contents = zip_archive.read(file, 0, size, Tally(settings.jobs))
             digest = _digest(body, [(0, size)])
         else:
             spans = _spans(body, content, settings)
@@ -144,18 +153,7 @@ def read_contents(file: IO[bytes], content: ContentType, settings: Settings) -> 
             digest = _digest(body, [(span.start, span.end) for span in spans])
     if not contents.pieces:
         raise MalformedInput("the body has no file that could be a radiograph")
-    _check_totals(contents.pieces, settings.jobs)
     return JobUpload(contents, digest)
-
-
-def _check_totals(pieces: Sequence[Piece], limits: JobSettings) -> None:
-    """Apply the limits of one zip file to all the files of a form together."""
-    if len(pieces) > limits.max_items:
-        raise InputTooLarge(f"a job may have at most {limits.max_items} files")
-    if sum(piece.size for piece in pieces) > limits.max_inflated_bytes:
-        raise InputTooLarge(
-            f"the files of a job may have at most {limits.max_inflated_bytes} bytes when unpacked"
-        )
 
 
 def _spans(body: mmap.mmap, content: ContentType, settings: Settings) -> list[Span]:
@@ -179,20 +177,20 @@ def _contents_of_parts(
     pieces: list[Piece] = []
     phrases: list[str] = []
     skipped: Counter[str] = Counter()
-    position = 0
+    tally = Tally(settings.jobs)
     for span in spans:
         if content.is_form and span.name == "phrase":
             phrases.append(_phrase(body, span, settings.limits, len(phrases)))
             continue
         _check_part(span, content)
         if _is_zip(body, span):
-            inner = zip_archive.read(file, span.start, span.end - span.start, settings.jobs)
-            pieces += [replace(item, position=item.position + position) for item in inner.pieces]
-            position += len(inner.pieces) + sum(inner.skipped.values())
+            before = tally.files
+            inner = zip_archive.read(file, span.start, span.end - span.start, tally)
+            pieces += [replace(item, position=item.position + before) for item in inner.pieces]
             skipped.update(inner.skipped)
             continue
-        position += 1
-        pieces.append(_piece(span, position, content))
+        tally.add_file(span.end - span.start)
+        pieces.append(_piece(span, content, tally))
     return Contents(tuple(pieces), tuple(phrases), dict(skipped))
 
 
@@ -215,18 +213,18 @@ def _check_part(span: Span, content: ContentType) -> None:
         raise MalformedForm(OTHER_PART)
 
 
-def _piece(span: Span, position: int, content: ContentType) -> Piece:
+def _piece(span: Span, content: ContentType, tally: Tally) -> Piece:
     size = span.end - span.start
     is_study = content.media_type == RELATED
     return Piece(
-        position=position,
+        position=tally.files,
         start=span.start,
         stored=size,
         size=size,
         deflated=False,
         crc=None,
         media_type=DICOM if is_study else file_media_type(span.media_type),
-        label=safe_filename(span.filename),
+        label=safe_filename(span.filename, keep_numbers=tally.limits.numeric_labels),
     )
 
 

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from mmap import mmap
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
 from radiograph.errors import MalformedForm
+from service.api.uploads.header_options import parse_options
 
 _MAX_BOUNDARY_BYTES = 70  # RFC 2046 section 5.1.1
 _MAX_HEADER_COUNT = 32
 _MAX_HEADER_BYTES = 4096
 """Largest size of all headers of one part."""
+_READ = (b"content-disposition", b"content-type")
+"""Headers of a part that are read, each of which a part may have once."""
 _CHUNK_BYTES = 128 * 1024
 """Bytes that are parsed at a time. A caller that stops iterating saves the work for the rest."""
 
@@ -156,7 +159,10 @@ class _SpanReader:
             raise MalformedForm("a part of the multipart body has too large headers")
 
     def _end_header(self) -> None:
-        self._headers[self._field.strip().lower()] = self._value.strip()
+        name = self._field.strip().lower()
+        if name in _READ and name in self._headers:
+            raise MalformedForm("a part of the multipart body repeats a header")
+        self._headers[name] = self._value.strip()
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         if not self._size:
@@ -170,13 +176,12 @@ class _SpanReader:
         if self._in_preamble:
             self._in_preamble = False
             return
-        disposition = self._headers.get(b"content-disposition")
-        _, options = parse_options_header(disposition)
-        media_type, _ = parse_options_header(self._headers.get(b"content-type"))
+        _, options = parse_options(self._headers.get(b"content-disposition"))
+        media_type, _ = parse_options(self._headers.get(b"content-type"))
         self._found.append(
             Span(
                 name=options.get(b"name", b"").decode("latin-1"),
-                media_type=media_type.decode("latin-1").lower(),
+                media_type=media_type,
                 filename=options.get(b"filename", b"").decode("latin-1"),
                 start=self._start,
                 end=self._start + self._size,

@@ -19,7 +19,7 @@ from service.api.uploads.form import OTHER_PART, decode_phrase, file_media_type
 from service.api.uploads.multipart import Part
 from service.dataplane.query import Upload
 from service.deadline import Deadline
-from service.errors import BodyTimeout, ClientGone, DeadlineExceeded
+from service.errors import BodyTimeout, ClientGone
 from service.settings import LimitSettings
 
 
@@ -43,33 +43,64 @@ async def read_body(
     Raises:
         Overloaded: raised by `account`.
         InputTooLarge: more bytes than the limit, whatever Content-Length says.
-        BodyTimeout: the body did not arrive in time.
-        DeadlineExceeded: the deadline of the client passed first.
+        BodyTimeout: the body did not arrive in time, or not before the deadline.
         ClientGone: the client disconnected before the end of the body.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+    text = request.headers.get("content-length", "")
+    declared = int(text[:20]) if text.isdecimal() else None
+    if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
+    buffer = BodyBuffer(max_bytes if declared is None else declared)
     try:
-        async with asyncio.timeout(min(timeout_s, deadline.left())):
-            return await _collect(request, max_bytes, account)
+        async with asyncio.timeout(allowed_s := min(timeout_s, deadline.left())):
+            async for chunk in request.stream():
+                if buffer.size + len(chunk) > max_bytes:
+                    raise _too_large(max_bytes)
+                account(len(chunk))
+                buffer.append(chunk)
     except TimeoutError as error:
-        if not deadline.left():
-            raise DeadlineExceeded("the deadline passed before the body had arrived") from error
-        raise BodyTimeout(f"the body did not arrive within {timeout_s:g} s") from error
+        raise BodyTimeout(f"the body did not arrive within {allowed_s:.3g} s") from error
     except ClientDisconnect as error:
         raise ClientGone("the client closed the connection") from error
+    return buffer.take()
 
 
-async def _collect(request: Request, max_bytes: int, account: Callable[[int], None]) -> bytes:
-    """Append all chunks to one buffer, so that a million tiny chunks cost no more than one."""
-    buffer = io.BytesIO()
-    async for chunk in request.stream():
-        if buffer.tell() + len(chunk) > max_bytes:
-            raise _too_large(max_bytes)
-        account(len(chunk))
-        buffer.write(chunk)
-    return buffer.getvalue()
+class BodyBuffer:
+    """The bytes of a body that have arrived, in one block of memory.
+
+    A million tiny chunks cost no more than a large one. The block doubles, up to the size that is
+    expected: `BytesIO` alone adds an eighth each time, which moves 10 MB nine times, and a size
+    that a client merely claims takes no memory.
+
+    Args:
+        expected: number of bytes that the client announces; at most, if it announces none.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self.capacity = 0
+        self._expected = expected
+        self._block = io.BytesIO()
+
+    @property
+    def size(self) -> int:
+        """Number of bytes that have arrived."""
+        return self._block.tell()
+
+    def append(self, chunk: bytes) -> None:
+        """Add bytes at the end."""
+        start, needed = self.size, self.size + len(chunk)
+        if needed > self.capacity:
+            self.capacity = max(needed, min(2 * needed, self._expected))
+            self._block.seek(self.capacity - 1)
+            self._block.write(b"\0")
+            self._block.seek(start)
+        self._block.write(chunk)
+
+    def take(self) -> bytes:
+        """Return all bytes, without a copy; nothing can be added any more."""
+        self._block.truncate()
+        with self._block:
+            return self._block.getvalue()
 
 
 def _too_large(max_bytes: int) -> InputTooLarge:

@@ -10,6 +10,7 @@ from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadSpec, ModelManifest
 from service.backends.base import GLOBAL_FEATURES, BackendOutputs, FloatArray
 from service.backends.ort.graph import Graph, GraphCache, Trunk
+from service.backends.ort.session import shrink_arena
 from service.errors import BackendFailure
 
 _FLOAT32 = "tensor(float)"
@@ -92,6 +93,10 @@ class OrtBackend:
                 raise BackendFailure(f"head {name} needs the missing inputs {missing}")
             outputs[name] = self.head(name, {item: given[item] for item in inputs})
         return BackendOutputs(features, outputs)
+
+    def release_memory(self) -> None:
+        """Return memory of the arena that all graphs share and that no run uses."""
+        shrink_arena()
 
     def close(self) -> None:
         """Release the graphs; those that no other version holds are freed."""

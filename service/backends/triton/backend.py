@@ -108,6 +108,9 @@ class TritonGraphs(Backend):
             },
         )
 
+    def release_memory(self) -> None:
+        """Do nothing: Triton manages its memory."""
+
     def close(self) -> None:
         """Do nothing: no resources are held here."""
 
@@ -203,6 +206,9 @@ class TritonBackend(Backend):
     ) -> BackendOutputs:
         """Run trunk and heads in one call; the features stay in Triton."""
         return self._guarded(lambda: self._graphs.infer(image, heads, phrase_features))
+
+    def release_memory(self) -> None:
+        """Do nothing: Triton manages its memory."""
 
     def close(self) -> None:
         """Unload the version from Triton, except for graphs that other versions need."""

@@ -12,15 +12,30 @@ Source: model_config.proto of triton-inference-server/common.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from service.backends.triton.graph_models import GraphModel, Tensor
 
 BATCH_DELAY_US = 1000
 """How long a request may wait for others; short beside a trunk's tens of milliseconds."""
 
+NO_LABELS: Mapping[str, str] = {}
+
 StepTensor = tuple[str, str]
 """Name of a step in an ensemble, and name of one of its tensors."""
+
+
+@dataclass(frozen=True)
+class EnsembleNotes:
+    """Notes that a client needs beside the tensors, to give the answers of the service.
+
+    Attributes:
+        parameters: texts by key.
+        label_files: file of label names, by output whose values are one for each label.
+    """
+
+    parameters: Mapping[str, str]
+    label_files: Mapping[str, str] = field(default_factory=dict)
 
 
 def graph_config(model: GraphModel, versions: Sequence[int]) -> str:
@@ -46,6 +61,7 @@ def ensemble_config(
     version: int,
     steps: Mapping[str, GraphModel],
     outputs: Mapping[StepTensor, str],
+    notes: EnsembleNotes,
 ) -> str:
     """Return the configuration of an ensemble of graphs of one version.
 
@@ -57,6 +73,7 @@ def ensemble_config(
         version: version of every graph in it.
         steps: graphs by step name, each after those that it reads from.
         outputs: step and tensor -> name of that output of the ensemble.
+        notes: what a client needs beside the tensors.
     """
     batch = min(model.batch for model in steps.values())
     source = _sources(steps)
@@ -72,8 +89,9 @@ def ensemble_config(
         'platform: "ensemble"',
         f"max_batch_size: {batch}",
         *_tensors("input", tuple(inputs.values()), batch),
-        *_tensors("output", given, batch),
+        *_tensors("output", given, batch, notes.label_files),
         _version_policy([version]),
+        *_parameters(notes.parameters),
         "ensemble_scheduling {",
     ]
     read = {source[t.name] for model in steps.values() for t in model.inputs if t.name in source}
@@ -102,10 +120,20 @@ def _outer_name(key: StepTensor, outputs: Mapping[StepTensor, str]) -> str:
     return outputs.get(key, ".".join(key))
 
 
-def _tensors(field: str, tensors: Sequence[Tensor], batch: int) -> Iterator[str]:
+def _tensors(
+    field: str, tensors: Sequence[Tensor], batch: int, label_files: Mapping[str, str] = NO_LABELS
+) -> Iterator[str]:
     for tensor in tensors:
         dims = _list(tensor.dims[1:] if batch else tensor.dims)
-        yield f"{field} {{ name: {_quoted(tensor.name)} data_type: {tensor.type} dims: {dims} }}"
+        text = f"name: {_quoted(tensor.name)} data_type: {tensor.type} dims: {dims}"
+        if tensor.name in label_files:
+            text += f" label_filename: {_quoted(label_files[tensor.name])}"
+        yield f"{field} {{ {text} }}"
+
+
+def _parameters(parameters: Mapping[str, str]) -> Iterator[str]:
+    for key, text in parameters.items():
+        yield f"parameters {{ key: {_quoted(key)} value: {{ string_value: {_quoted(text)} }} }}"
 
 
 def _version_policy(versions: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ alias. `follow` renders it again when an alias has moved. Triton has one configu
 versions of a model, so versions whose tensors differ cannot be served side by side.
 """
 
+import json
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused, RadiographError
-from radiograph.manifest import ModelManifest
+from radiograph.manifest import CHECK, HeadSpec, ModelManifest, Task
 from radiograph.repository.repository import DEFAULT_ALIAS, Repository
 from service.backends.triton.graph_models import (
     GraphModel,
@@ -31,7 +32,12 @@ from service.backends.triton.graph_models import (
     graph_files,
     graph_models,
 )
-from service.backends.triton.model_config import ensemble_config, graph_config
+from service.backends.triton.model_config import (
+    EnsembleNotes,
+    StepTensor,
+    ensemble_config,
+    graph_config,
+)
 from service.backends.triton.repository_writer import MARK, RenderedModel, write
 
 logger = logging.getLogger("g2d.triton")
@@ -45,6 +51,7 @@ class Version:
 
     Attributes:
         number: number of the version.
+        digest: SHA-256 of its manifest.
         folder: folder of the version.
         manifest: description of the version.
         graphs: its graphs as Triton models.
@@ -52,6 +59,7 @@ class Version:
     """
 
     number: int
+    digest: str
     folder: Path
     manifest: ModelManifest
     graphs: Mapping[str, GraphModel]
@@ -178,11 +186,9 @@ def _triton_models(
         yield _graph(mark, role, [version for version in ordered if role in version.graphs])
     for alias, number in sorted(aliases.items()):
         prefix = name if alias == DEFAULT_ALIAS else f"{name}-{alias}"
-        for ensemble, config in _task_ensembles(prefix, versions[number]):
-            yield ensemble, RenderedModel(mark + config, {number: None})
+        yield from _task_ensembles(mark, prefix, versions[number])
     for version in ordered:
-        ensemble, config = _version_ensemble(name, version)
-        yield ensemble, RenderedModel(mark + config, {version.number: None})
+        yield _version_ensemble(mark, name, version)
 
 
 def _roll_back_targets(
@@ -226,16 +232,18 @@ def _signature(graph: GraphModel) -> tuple[object, ...]:
     return (graph.batch, *(frozenset(side) for side in tensors))
 
 
-def _task_ensembles(prefix: str, version: Version) -> Iterator[tuple[str, str]]:
-    """Yield name and configuration of an ensemble for each task, and of one for all heads."""
+def _task_ensembles(
+    mark: str, prefix: str, version: Version
+) -> Iterator[tuple[str, RenderedModel]]:
+    """Yield name and files of an ensemble for each task, and of one for all heads."""
 
-    def ensemble(name: str, *heads: str, bare: bool = True) -> tuple[str, str]:
+    def ensemble(name: str, *heads: str, bare: bool = True) -> tuple[str, RenderedModel]:
         outputs = {
             (head, tensor.name): tensor.name if bare else f"{head}.{tensor.name}"
             for head in heads
             for tensor in version.graphs[head].outputs
         }
-        return name, ensemble_config(name, version.number, version.steps(*heads), outputs)
+        return name, _ensemble(mark, name, version, version.steps(*heads), outputs)
 
     for task in version.manifest.tasks:
         first, *further = version.manifest.heads_for(task)
@@ -245,7 +253,7 @@ def _task_ensembles(prefix: str, version: Version) -> Iterator[tuple[str, str]]:
     yield ensemble(f"{prefix}-analyze", *version.manifest.heads, bare=False)
 
 
-def _version_ensemble(name: str, version: Version) -> tuple[str, str]:
+def _version_ensemble(mark: str, name: str, version: Version) -> tuple[str, RenderedModel]:
     """Return the ensemble that the service calls: phrase features in, everything small out.
 
     Only vectors of the trunk are outputs. Triton drops a step none of whose outputs is requested,
@@ -259,14 +267,50 @@ def _version_ensemble(name: str, version: Version) -> tuple[str, str]:
         if role != "trunk" or len(tensor.dims) == 2
     }
     ensemble = ensemble_name(name, version.number)
-    return ensemble, ensemble_config(ensemble, version.number, steps, outputs)
+    return ensemble, _ensemble(mark, ensemble, version, steps, outputs)
+
+
+def _ensemble(
+    mark: str,
+    name: str,
+    version: Version,
+    steps: Mapping[str, GraphModel],
+    outputs: Mapping[StepTensor, str],
+) -> RenderedModel:
+    """Return an ensemble with the entries of its heads in the manifest, and their labels."""
+    heads = {step: version.manifest.heads[step] for step in steps if step in version.manifest.heads}
+    parameters = {
+        "model": version.manifest.name,
+        "version": str(version.number),
+        "digest": version.digest,
+        "preprocess": version.manifest.preprocess.model_dump_json(),
+        **{f"head.{head}": _described(spec) for head, spec in heads.items()},
+    }
+    named = {
+        f"{head}.labels.txt": outputs[head, "logits"]
+        for head, spec in heads.items()
+        if spec.kind in (Task.CLASSIFY, CHECK)
+    }
+    notes = EnsembleNotes(parameters, {output: file for file, output in named.items()})
+    texts = {file: _label_lines(heads[file.removesuffix(".labels.txt")]) for file in named}
+    config = ensemble_config(name, version.number, steps, outputs, notes)
+    return RenderedModel(mark + config, {version.number: None}, texts)
+
+
+def _described(spec: HeadSpec) -> str:
+    """Return the entry of a head in the manifest as JSON, without its file and in ASCII."""
+    return json.dumps(spec.model_dump(mode="json", exclude={"file"}))
+
+
+def _label_lines(spec: HeadSpec) -> str:
+    return "".join(f"{label.name}\n" for label in spec.labels)
 
 
 def _version(repository: Repository, name: str, number: int) -> Version:
-    repository.verify(name, number)
-    manifest, folder = repository.load_manifest(name, number), repository.folder(name, number)
+    verified = repository.verify(name, number)
+    manifest, folder = verified.manifest, verified.folder
     try:
         graphs, files = graph_models(manifest, folder), graph_files(manifest)
     except InvalidVersion as error:
         raise InvalidVersion(f"{name}/{number}: {error}") from error
-    return Version(number, folder, manifest, graphs, files)
+    return Version(number, verified.digest, folder, manifest, graphs, files)

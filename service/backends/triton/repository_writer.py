@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from radiograph.errors import InvalidVersion, PublishRefused
-from radiograph.repository.version_files import (
+from radiograph.repository.integrity.version_files import (
     digest_file,
     digest_files,
     entries,
@@ -39,10 +39,12 @@ class RenderedModel:
     Attributes:
         config: text of its `config.pbtxt`.
         graphs: version number -> file and digest of the graph; None in an ensemble.
+        texts: further files beside the configuration, by name.
     """
 
     config: str
     graphs: dict[int, tuple[Path, str] | None] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -119,6 +121,8 @@ def _source(folder: Path) -> str | None:
 def _stage(folder: Path, rendered: RenderedModel) -> None:
     folder.mkdir()
     write_file(folder / CONFIG, rendered.config.encode())
+    for name, text in rendered.texts.items():
+        write_file(folder / name, text.encode())
     for number, graph in rendered.graphs.items():
         (folder / str(number)).mkdir()
         if graph is not None:

@@ -1,5 +1,6 @@
 """A part of a file that reads like a file of its own."""
 
+import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,11 +51,11 @@ class FileSlice(io.RawIOBase):
         """Change the position of the next read and return it.
 
         Raises:
-            ValueError: the position would be negative.
+            OSError: the position would be negative; `zipfile` expects the error of a real file.
         """
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if origin + offset < 0:
-            raise ValueError("negative seek position")
+            raise OSError(errno.EINVAL, "negative seek position")
         self._position = origin + offset
         return self._position
 

@@ -11,26 +11,22 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO
 
-from radiograph.errors import InputTooLarge, MalformedInput, UnsupportedEncoding
+from radiograph.errors import MalformedInput, UnsupportedEncoding
 from radiograph.readers.read import UNKNOWN
 from service.jobs.archives.file_slice import FileSlice
 from service.jobs.archives.inflate import inflate
 from service.jobs.archives.safe_filenames import safe_filename
+from service.jobs.archives.tally import Tally
 from service.jobs.job import Contents, Piece
-from service.settings import JobSettings
 
 SIGNATURE = b"PK\x03\x04"
 EMPTY = b"PK\x05\x06"
 _DIRECTORY_BYTES_PER_ENTRY = 512
 _LOCAL_HEADER_BYTES = 30
 _HEAD_BYTES = 512
-_MAX_RATIO = 100.0
-"""Largest ratio of inflated to stored bytes, over all files of an archive."""
-_RATIO_FREE_BYTES = 64 * 1024 * 1024
-"""Inflated size up to which any ratio is allowed: small images of one tone deflate well."""
 _ENCRYPTED = 0x1
 _MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"  # PS3.4 section B.5, of a DICOMDIR
 _NO_IMAGE = re.compile(
@@ -41,14 +37,14 @@ _NO_IMAGE = re.compile(
 _NESTED = re.compile(r".*\.(?:7z|gz|jar|rar|tar|tgz|xz|zip)", re.IGNORECASE)
 
 
-def read(file: IO[bytes], start: int, size: int, limits: JobSettings) -> Contents:
+def read(file: IO[bytes], start: int, size: int, tally: Tally) -> Contents:
     """Return the contents of a zip file that is part of another file.
 
     Args:
         file: file that contains the zip file, open for reading.
         start: offset of the zip file. Offsets of the pieces count from the beginning of `file`.
         size: number of bytes of the zip file.
-        limits: largest number of entries and of bytes after inflating.
+        tally: total of the submission so far, to which the archive is added.
 
     Raises:
         MalformedInput: not a zip file, or one whose entries overlap.
@@ -56,15 +52,17 @@ def read(file: IO[bytes], start: int, size: int, limits: JobSettings) -> Content
         UnsupportedEncoding: encrypted, nested, or compressed by another method than deflate.
     """
     archive = FileSlice(file, start, size)
-    entries = _entries(archive, limits)
-    _check_sizes(entries, limits)
+    entries = _entries(archive, tally)
+    _check_headers(entries)
+    _count(entries, tally)
     pieces: list[Piece] = []
     skipped: Counter[str] = Counter()
     for position, entry in enumerate(entries, 1):
         if reason := _skip_by_name(entry):
             skipped[reason] += 1
             continue
-        piece = _piece(archive, entry, position, start)
+        label = safe_filename(entry.filename, keep_numbers=tally.limits.numeric_labels)
+        piece = _piece(archive, entry, position, start, label)
         head = _head(file, piece)
         if _MEDIA_STORAGE_DIRECTORY in head:
             skipped["dicomdir"] += 1
@@ -76,22 +74,29 @@ def read(file: IO[bytes], start: int, size: int, limits: JobSettings) -> Content
     return Contents(tuple(pieces), skipped=dict(skipped))
 
 
-def _entries(archive: FileSlice, limits: JobSettings) -> list[zipfile.ZipInfo]:
+def _entries(archive: FileSlice, tally: Tally) -> list[zipfile.ZipInfo]:
     """Return the central directory; one that is too large is refused before it is parsed."""
-    max_directory_bytes = limits.max_items * _DIRECTORY_BYTES_PER_ENTRY + 0x10000
+    max_directory_bytes = tally.files_left * _DIRECTORY_BYTES_PER_ENTRY + 0x10000
     try:
         with archive.reads_at_most(max_directory_bytes), zipfile.ZipFile(archive) as zip_file:
-            entries = zip_file.infolist()
+            return zip_file.infolist()
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
         raise MalformedInput("the bytes are not a valid zip file") from error
     except (OSError, ValueError, EOFError, OverflowError) as error:
         raise MalformedInput("the zip file refers to bytes outside itself") from error
-    if len(entries) > limits.max_items:
-        raise InputTooLarge(f"a job may have at most {limits.max_items} files")
-    return entries
 
 
-def _check_sizes(entries: Iterable[zipfile.ZipInfo], limits: JobSettings) -> None:
+def _check_headers(entries: Iterable[zipfile.ZipInfo]) -> None:
+    """Refuse entries that share a local header or its bytes, also those without any content."""
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            raise MalformedInput("entries of the zip file overlap")
+        end = entry.header_offset + _LOCAL_HEADER_BYTES + entry.compress_size
+
+
+def _count(entries: Sequence[zipfile.ZipInfo], tally: Tally) -> None:
+    """Add all entries to the total of the submission."""
     inflated = stored = 0
     for entry in entries:
         if entry.flag_bits & _ENCRYPTED:
@@ -100,12 +105,7 @@ def _check_sizes(entries: Iterable[zipfile.ZipInfo], limits: JobSettings) -> Non
             raise UnsupportedEncoding("the files of a zip file must be deflated or stored")
         inflated += entry.file_size
         stored += entry.compress_size
-    if inflated > limits.max_inflated_bytes:
-        raise InputTooLarge(
-            f"the files of a job may have at most {limits.max_inflated_bytes} bytes when unpacked"
-        )
-    if inflated > _RATIO_FREE_BYTES and inflated > _MAX_RATIO * stored:
-        raise InputTooLarge(f"a zip file may unpack to at most {_MAX_RATIO:g} times its size")
+    tally.add_archive(len(entries), stored, inflated)
 
 
 def _skip_by_name(entry: zipfile.ZipInfo) -> str | None:
@@ -120,7 +120,9 @@ def _skip_by_name(entry: zipfile.ZipInfo) -> str | None:
     return "no_image" if _NO_IMAGE.fullmatch(name) else None
 
 
-def _piece(archive: FileSlice, entry: zipfile.ZipInfo, position: int, start: int) -> Piece:
+def _piece(
+    archive: FileSlice, entry: zipfile.ZipInfo, position: int, start: int, label: str | None
+) -> Piece:
     """Return the place of the bytes of an entry, after its local header."""
     if entry.header_offset < 0:
         raise MalformedInput("an entry of the zip file begins before the file")
@@ -142,7 +144,7 @@ def _piece(archive: FileSlice, entry: zipfile.ZipInfo, position: int, start: int
         deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
         crc=entry.CRC,
         media_type=UNKNOWN,
-        label=safe_filename(entry.filename),
+        label=label,
     )
 
 

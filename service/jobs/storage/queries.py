@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
 from service.errors import JobNotFound
 from service.jobs.job import Counts, Item, ItemState, Job, JobQuery
-from service.jobs.storage.database import now
 from service.jobs.storage.schema import items, jobs, results
+from service.storage.database import now
+
+NO_JOB = "there is no such job; finished jobs expire"
 
 _FINAL = (ItemState.SUCCEEDED, ItemState.FAILED)
 
@@ -23,19 +26,30 @@ def job(connection: Connection, where: ColumnElement[bool]) -> Job:
     """
     found = jobs_where(connection, where, limit=1)
     if not found:
-        raise JobNotFound("there is no such job; finished jobs expire")
+        raise JobNotFound(NO_JOB)
     return found[0]
 
 
-def jobs_where(connection: Connection, where: ColumnElement[bool] | None, limit: int) -> list[Job]:
+def owner(connection: Connection, name: str) -> str | None:
+    """Return the owner of one job.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    found = connection.execute(select(jobs.c.owner).where(jobs.c.id == name)).first()
+    if found is None:
+        raise JobNotFound(NO_JOB)
+    return found[0] if found[0] is None else str(found[0])
+
+
+def jobs_where(connection: Connection, where: ColumnElement[bool], limit: int) -> list[Job]:
     """Return the jobs that match a condition, newest first."""
-    statement = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
-    if where is not None:
-        statement = statement.where(where)
+    statement = select(jobs).where(where).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
     rows = connection.execute(statement).mappings().all()
-    counts = _counts(connection, [row["id"] for row in rows])
+    names = [row["id"] for row in rows]
+    counts, labels = _counts(connection, names), _distinct_labels(connection, names)
     at = now(connection)
-    return [_job(row, counts.get(row["id"], Counts()), at) for row in rows]
+    return [_job(row, counts.get(row["id"], Counts()), labels[row["id"]], at) for row in rows]
 
 
 def _counts(connection: Connection, ids: Sequence[str]) -> dict[str, Counts]:
@@ -50,10 +64,23 @@ def _counts(connection: Connection, ids: Sequence[str]) -> dict[str, Counts]:
     return {name: Counts(**counts) for name, counts in found.items()}
 
 
-def _job(row: RowMapping, counts: Counts, at: float) -> Job:
+def _distinct_labels(connection: Connection, ids: Sequence[str]) -> Counter[str]:
+    grouped = (
+        select(items.c.job, func.count(items.c.label.distinct()))
+        .where(items.c.job.in_(ids))
+        .group_by(items.c.job)
+    )
+    found: Counter[str] = Counter()
+    for name, count in connection.execute(grouped):
+        found[name] = count
+    return found
+
+
+def _job(row: RowMapping, counts: Counts, labels: int, at: float) -> Job:
     eta = None
     if row["started"] is not None and row["finished"] is None and counts.answered:
-        eta = (at - row["started"]) / counts.answered * (counts.total - counts.answered)
+        took_s = max(0.0, at - row["started"])  # the clock may have been set back
+        eta = took_s / counts.answered * (counts.total - counts.answered)
     times = {name: row[name] for name in ("created", "started", "finished", "expires")}
     return Job(
         id=row["id"],
@@ -61,7 +88,9 @@ def _job(row: RowMapping, counts: Counts, at: float) -> Job:
         fingerprint=row["fingerprint"],
         skipped=json.loads(row["skipped"]),
         counts=counts,
+        labelled=labels == counts.total,
         eta_s=eta,
+        owner=row["owner"],
         **times,
     )
 
@@ -86,6 +115,7 @@ def items_of(
     columns: list[ColumnElement[Any]] = [
         *items.c,
         results.c.overlay.is_not(None).label("has_overlay"),
+        results.c.objects.is_not(None).label("has_objects"),
     ]
     if answers:
         columns.append(results.c.json.label("result"))
@@ -115,5 +145,6 @@ def _item(row: RowMapping) -> Item:
         sha256=row["sha256"],
         problem=None if row["problem"] is None else json.loads(row["problem"]),
         overlay=bool(row["has_overlay"]),
+        objects=bool(row["has_objects"]),
         result=None if compressed is None else zlib.decompress(compressed),
     )

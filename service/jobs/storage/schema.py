@@ -23,11 +23,14 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
+    update,
 )
 
-from service.errors import JobsUnavailable
+from service.errors import JobsUnavailable, StorageFull
+from service.storage.database import Purpose
 
-VERSION = 1
+VERSION = 3
 
 metadata = MetaData()
 
@@ -51,6 +54,7 @@ jobs = Table(
     Column("started", Double),
     Column("finished", Double),
     Column("expires", Double),
+    Column("owner", String(64)),  # digest of the principal's owner; NULL for anonymous clients
     Index("g2d_jobs_turn", "finished", "served"),
     Index("g2d_jobs_expires", "expires"),
 )
@@ -86,12 +90,13 @@ results = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("json", LargeBinary, nullable=False),  # zlib
     Column("overlay", LargeBinary),  # PNG
+    Column("objects", LargeBinary),  # zip file of DICOM files
     ForeignKeyConstraint(["job", "number"], [items.c.job, items.c.number], ondelete="CASCADE"),
 )
 
 
 def prepare(connection: Connection) -> None:
-    """Create missing tables; several processes may do so at the same time.
+    """Create missing tables and upgrade old ones; several processes may do so at the same time.
 
     Raises:
         JobsUnavailable: the database has another version of the schema.
@@ -100,9 +105,18 @@ def prepare(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(0x673264)))
     metadata.create_all(connection)
     found = connection.execute(select(schema.c.version)).scalar()
-    if found is None:
+    if found in (1, 2):
+        if found == 1:
+            connection.execute(text("ALTER TABLE g2d_jobs ADD COLUMN owner VARCHAR(64)"))
+        kind = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+        connection.execute(text(f"ALTER TABLE g2d_results ADD COLUMN objects {kind}"))
+        connection.execute(update(schema).values(version=VERSION))
+    elif found is None:
         connection.execute(insert(schema).values(only=1, version=VERSION))
     elif found != VERSION:
         raise JobsUnavailable(
             f"the job database has schema version {found}, this release supports {VERSION}"
         )
+
+
+PURPOSE = Purpose("the job database", "G2D_JOBS_URL", JobsUnavailable, StorageFull, prepare)

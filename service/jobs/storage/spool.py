@@ -2,16 +2,16 @@
 
     incoming/<random>  --fsync, rename, fsync--> <job id>.body  --last item answered--> removed
 
-No file name comes from a client. Files that a crash left behind are removed once they are old.
+No file name comes from a client, and no other user can read the files. A folder that is removed
+while the service runs is made again. Files that a crash left behind are removed once they are old.
 """
 
-import errno
 import os
 import secrets
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from typing import IO
 
 from radiograph.errors import InputTooLarge, MalformedInput
 from service.errors import JobsUnavailable, StorageFull
+from service.host import is_disk_full
 from service.jobs.archives.inflate import inflate
 from service.jobs.job import Piece
+from service.storage.private_files import make_private_files, make_private_folder, open_private
 
 _SUFFIX = ".body"
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,25 @@ class Incoming:
 
         Raises:
             StorageFull: the disk is full.
+            JobsUnavailable: the file cannot be written.
         """
-        with disk_full_as_storage_full():
+        with storage_errors():
             self.file.write(data)
+            self.file.flush()  # a full disk must be noticed here
 
     def discard(self) -> None:
         """Close the file, and remove it unless it was kept."""
         with suppress(OSError):  # a full disk: the buffered bytes are of no use
             self.file.close()
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # the sweep tries again
+            self.path.unlink(missing_ok=True)
 
 
 class Spool:
     """The folder of the bodies. Calls block.
 
     Args:
-        folder: folder of the bodies; created for this user alone if it is missing.
+        folder: folder of the bodies, which is open to this user alone.
         min_free_bytes: space on its disk that no body may take.
     """
 
@@ -63,20 +67,17 @@ class Spool:
         self._min_free = min_free_bytes
 
     def prepare(self) -> None:
-        """Create the folder.
+        """Create the folder, and let nobody else read what an earlier release left in it.
 
         Raises:
-            JobsUnavailable: the folder cannot be written.
+            JobsUnavailable: the folder cannot be written, or is open to others and not ours.
         """
-        folder = self._folder
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._incoming.mkdir(mode=0o700, exist_ok=True)
-            probe = self._incoming / f"probe-{os.getpid()}"
+        with storage_errors():
+            self._make_folders()
+            make_private_files((*self._incoming.iterdir(), *self._bodies()))
+            probe = self._incoming / f"probe-{secrets.token_hex(8)}"
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise JobsUnavailable(f"the job folder cannot be written: {folder}") from error
 
     def check_room(self, size: int) -> None:
         """Refuse a body that does not fit before it arrives.
@@ -86,8 +87,12 @@ class Spool:
 
         Raises:
             StorageFull: the disk has too little free space.
+            JobsUnavailable: the folder cannot be used.
         """
-        if shutil.disk_usage(self._folder).free - size < self._min_free:
+        with storage_errors():
+            self._make_folders()
+            free = shutil.disk_usage(self._folder).free
+        if free - size < self._min_free:
             raise StorageFull("not enough disk space for this job; retry later")
 
     def begin(self) -> Incoming:
@@ -95,19 +100,20 @@ class Spool:
 
         Raises:
             StorageFull: the disk is full.
+            JobsUnavailable: the folder cannot be used.
         """
         path = self._incoming / secrets.token_hex(16)
-        with disk_full_as_storage_full():
-            return Incoming(path, path.open("xb+"))
+        with storage_errors():
+            return Incoming(path, open(path, "xb+", opener=open_private))
 
     def keep(self, incoming: Incoming, job: str) -> None:
         """Make a body durable under the name of its job.
 
         Raises:
             StorageFull: the disk is full.
+            JobsUnavailable: the folder or the file is gone.
         """
-        with disk_full_as_storage_full():
-            incoming.file.flush()
+        with storage_errors():
             os.fsync(incoming.file.fileno())
             incoming.path.rename(self._path(job))
             descriptor = os.open(self._folder, os.O_RDONLY)
@@ -120,7 +126,7 @@ class Spool:
         """Return the bytes of one radiograph, inflated.
 
         Raises:
-            JobsUnavailable: the body is not in this folder; another process may have it.
+            JobsUnavailable: the body cannot be read; another process may have it.
             InputTooLarge: the radiograph has more than `max_bytes` bytes.
             MalformedInput: the bytes cannot be inflated, or their size or CRC-32 is wrong.
         """
@@ -133,43 +139,86 @@ class Spool:
                     data = inflate(file, piece.stored, piece.size + 1)
                 else:
                     data = file.read(piece.stored)
-        except FileNotFoundError as error:
-            raise JobsUnavailable("the body of the job is missing") from error
+        except OSError as error:
+            raise JobsUnavailable("the body of the job cannot be read") from error
         if len(data) != piece.size or (piece.crc is not None and zlib.crc32(data) != piece.crc):
             raise MalformedInput("a file in the zip file is damaged")
         return data
 
     def remove(self, job: str) -> None:
-        """Remove the body of a job, if it is there."""
-        self._path(job).unlink(missing_ok=True)
+        """Remove the body of a job, if it is there.
 
-    def sweep(self, older_than_s: float, is_open: Callable[[str], bool]) -> None:
+        Raises:
+            JobsUnavailable: the folder cannot be used.
+        """
+        with storage_errors():
+            self._path(job).unlink(missing_ok=True)
+
+    def jobs(self, older_than_s: float = -0.5) -> set[str]:
+        """Return the identifiers of the jobs that have a body here, of some age at least.
+
+        Raises:
+            JobsUnavailable: the folder cannot be used.
+        """
+        now = time.time()
+        with storage_errors():
+            return {_job(path) for path in self._bodies() if _age_s(path, now) > older_than_s}
+
+    def sweep(self, older_than_s: float, open_jobs: Collection[str]) -> None:
         """Remove old bodies that crashes left behind.
 
         Args:
             older_than_s: age in seconds from which a body may be removed.
-            is_open: returns whether a job still needs its body.
+            open_jobs: identifiers of the jobs that still need their bodies.
+
+        Raises:
+            JobsUnavailable: the folder cannot be used.
         """
-        before = time.time() - older_than_s
-        for path in (*self._incoming.iterdir(), *self._folder.glob(f"*{_SUFFIX}")):
-            orphaned = path.parent == self._incoming or not is_open(path.name.removesuffix(_SUFFIX))
-            if orphaned and path.stat().st_mtime < before:
-                path.unlink(missing_ok=True)
+        now = time.time()
+        with storage_errors():
+            self._make_folders()
+            for path in (*self._incoming.iterdir(), *self._bodies()):
+                needed = path.parent == self._folder and _job(path) in open_jobs
+                if not needed and _age_s(path, now) > older_than_s:
+                    path.unlink(missing_ok=True)
+
+    def _make_folders(self) -> None:
+        for folder in (self._folder, self._incoming):
+            make_private_folder(folder)
+
+    def _bodies(self) -> Iterator[Path]:
+        return self._folder.glob(f"*{_SUFFIX}")
 
     def _path(self, job: str) -> Path:
         return self._folder / f"{job}{_SUFFIX}"
 
 
+def _job(path: Path) -> str:
+    return path.name.removesuffix(_SUFFIX)
+
+
+def _age_s(path: Path, now: float) -> float:
+    """Return the age of a file; one from the future is as old, as the clock was set back.
+
+    A file that was removed meanwhile has no age.
+    """
+    try:
+        return abs(now - path.stat().st_mtime)
+    except FileNotFoundError:
+        return -1.0
+
+
 @contextmanager
-def disk_full_as_storage_full() -> Iterator[None]:
-    """Turn the errors of a full disk into `StorageFull`.
+def storage_errors() -> Iterator[None]:
+    """Turn errors of the file system into errors of jobs.
 
     Raises:
         StorageFull: the disk is full.
+        JobsUnavailable: any other error; its cause says which.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        if is_disk_full(error):
             raise StorageFull("not enough disk space for this job; retry later") from error
-        raise
+        raise JobsUnavailable("the job folder cannot be used") from error

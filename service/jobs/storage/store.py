@@ -15,9 +15,22 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
+from service.dicom_results import archive
 from service.errors import KeyReused
 from service.jobs.job import (
     Claim,
@@ -31,9 +44,13 @@ from service.jobs.job import (
     Piece,
 )
 from service.jobs.storage import queries
-from service.jobs.storage.database import Database, now
 from service.jobs.storage.schema import items, jobs, results
+from service.storage.database import Database, now
 
+MAX_DELAY_S = 60.0
+"""Longest delay of an item that is tried again."""
+_SLACK_S = 5.0
+"""Difference of the clock that is no jump."""
 _OPEN = (ItemState.QUEUED, ItemState.RUNNING)
 
 
@@ -57,7 +74,12 @@ class Store:
         Raises:
             JobsUnavailable: the database does not answer, or has the schema of a newer release.
         """
-        self._database.prepare()
+        self._database.open()
+
+    @property
+    def remote(self) -> bool:
+        """Return whether a transaction that failed may have been committed by a server."""
+        return self._database.remote
 
     def close(self) -> None:
         """Close every connection."""
@@ -75,6 +97,7 @@ class Store:
         try:
             with self._database.write() as connection:
                 _insert(connection, new, now(connection))
+                return queries.job(connection, jobs.c.id == new.id)
         except IntegrityError:
             before = self.by_key(new.key) if new.key is not None else None
             if before is None:
@@ -82,7 +105,6 @@ class Store:
             if before.fingerprint != new.fingerprint:
                 raise KeyReused("the Idempotency-Key was used with another request") from None
             return before
-        return self.job(new.id)
 
     def job(self, job: str) -> Job:
         """Return one job.
@@ -99,10 +121,19 @@ class Store:
             found = queries.jobs_where(connection, jobs.c.idempotency_key == key, limit=1)
         return found[0] if found else None
 
-    def latest(self, limit: int) -> list[Job]:
-        """Return the latest jobs, newest first."""
+    def owner(self, job: str) -> str | None:
+        """Return the owner of a job, None for a job of an anonymous client.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         with self._database.read() as connection:
-            return queries.jobs_where(connection, None, limit)
+            return queries.owner(connection, job)
+
+    def latest(self, limit: int, owner: str | None = None) -> list[Job]:
+        """Return the latest jobs of an owner, or of anonymous clients, newest first."""
+        with self._database.read() as connection:
+            return queries.jobs_where(connection, jobs.c.owner.is_not_distinct_from(owner), limit)
 
     def items(
         self, job: str, after: int, limit: int, state: ItemState | None, *, answers: bool = False
@@ -124,18 +155,33 @@ class Store:
 
     def overlay(self, job: str, number: int) -> bytes | None:
         """Return the PNG overlay of one item, or None if none was kept."""
-        statement = select(results.c.overlay).where(
-            results.c.job == job, results.c.number == number
-        )
+        return self._kept(results.c.overlay, job, number)
+
+    def objects(self, job: str, number: int) -> bytes | None:
+        """Return the zip file of the DICOM objects of one item, or None if none were kept."""
+        return self._kept(results.c.objects, job, number)
+
+    def _kept(self, column: Column[Any], job: str, number: int) -> bytes | None:
+        statement = select(column).where(results.c.job == job, results.c.number == number)
         with self._database.read() as connection:
             data: bytes | None = connection.execute(statement).scalar()
         return data
 
-    def is_open(self, job: str) -> bool:
-        """Return whether items of a job still have to be answered."""
-        statement = select(jobs.c.id).where(jobs.c.id == job, jobs.c.finished.is_(None))
+    def has(self, job: str) -> bool:
+        """Return whether a job is stored."""
         with self._database.read() as connection:
-            return connection.execute(statement).first() is not None
+            return connection.execute(select(jobs.c.id).where(jobs.c.id == job)).first() is not None
+
+    def open_jobs(self) -> set[str]:
+        """Return the identifiers of the jobs of which items still have to be answered."""
+        statement = select(jobs.c.id).where(jobs.c.finished.is_(None))
+        with self._database.read() as connection:
+            return set(connection.execute(statement).scalars())
+
+    def now(self) -> float:
+        """Return seconds since 1970 by the clock of the database."""
+        with self._database.read() as connection:
+            return now(connection)
 
     def delete(self, job: str) -> int | None:
         """Delete a job with all its answers; answers that arrive later are dropped.
@@ -159,11 +205,16 @@ class Store:
     def claim(self) -> Claim | None:
         """Claim the next item for this caller alone; jobs take turns.
 
+        An item that is due later than any delay could ask for is due now, and a job whose latest
+        turn is still to come had it long ago: the clock was set back.
+
         Returns:
             The claim, or None if no item is due.
         """
         with self._database.read() as connection:
-            unfinished = select(jobs.c.id).where(jobs.c.finished.is_(None)).order_by(jobs.c.served)
+            at = now(connection)
+            turn = case((jobs.c.served > at, 0.0), else_=jobs.c.served)
+            unfinished = select(jobs.c.id).where(jobs.c.finished.is_(None)).order_by(turn)
             names = list(connection.execute(unfinished).scalars())
         for job in names:
             claim = self._claim_of(job)
@@ -176,9 +227,9 @@ class Store:
         with self._database.write() as connection:
             at = now(connection)
             due_item = (
-                select(items, jobs.c.question)
+                select(items, jobs.c.question, jobs.c.owner)
                 .join(jobs, jobs.c.id == items.c.job)
-                .where(items.c.job == job, items.c.state.in_(_OPEN), items.c.due <= at)
+                .where(items.c.job == job, items.c.state.in_(_OPEN), self._is_due(at))
                 .order_by(items.c.number)
                 .limit(1)
                 .with_for_update(skip_locked=True, of=items)
@@ -200,6 +251,14 @@ class Store:
             )
         return claim
 
+    def _is_due(self, at: float) -> ColumnElement[bool]:
+        """Match items that are queued for now or whose lease has ended."""
+        longest_s = case(
+            (items.c.state == ItemState.QUEUED, MAX_DELAY_S),
+            else_=self.lease_s,
+        )
+        return or_(items.c.due <= at, items.c.due > at + longest_s + _SLACK_S)
+
     def _touch(self, job: str) -> None:
         """Record the turn of a job, in its own transaction: a claim must not wait for it."""
         with self._database.write() as connection:
@@ -218,7 +277,11 @@ class Store:
 
     def succeed(self, claim: Claim, answer: ItemAnswer) -> Completion:
         """Store the answer to an item; it is dropped if the lease was lost or the job deleted."""
-        values = {"json": zlib.compress(answer.json, 1), "overlay": answer.overlay}
+        values = {
+            "json": zlib.compress(answer.json, 1),
+            "overlay": answer.overlay,
+            "objects": archive.pack(answer.objects) if answer.objects else None,
+        }
         with self._database.write() as connection:
             _lock(connection, claim.job)
             completion = self._finish(connection, claim, ItemState.SUCCEEDED, sha256=answer.sha256)
@@ -236,7 +299,7 @@ class Store:
             return self._finish(connection, claim, ItemState.FAILED, problem=text, sha256=sha256)
 
     def retry(self, claim: Claim, delay_s: float) -> None:
-        """Queue an item again, to be claimed after a delay."""
+        """Queue an item again, to be claimed after a delay of at most `MAX_DELAY_S`."""
         with self._database.write() as connection:
             connection.execute(
                 update(items)
@@ -281,6 +344,7 @@ def _insert(connection: Connection, new: NewJob, at: float) -> None:
         insert(jobs).values(
             id=new.id,
             idempotency_key=new.key,
+            owner=new.owner,
             fingerprint=new.fingerprint,
             question=new.query.model_dump_json(),
             skipped=json.dumps(dict(new.contents.skipped)),
@@ -310,6 +374,7 @@ def _claim(row: Mapping[Any, Any], token: str) -> Claim:
         attempt=row["attempts"] + 1,
         piece=Piece(**{name: row[name] for name in Piece.__dataclass_fields__}),
         query=JobQuery.model_validate_json(row["question"]),
+        owner=row["owner"],
     )
 
 

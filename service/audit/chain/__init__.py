@@ -1,0 +1,1 @@
+"""The chained entries themselves: linked, stored, appended to and verified."""

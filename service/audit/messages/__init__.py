@@ -1,0 +1,1 @@
+"""DICOM Audit Messages: entries of the audit log for an audit repository, by syslog over TLS."""

@@ -1,0 +1,1 @@
+"""Objects: encoders of each kind of DICOM object, and the UIDs, codes and modules they share."""

@@ -1,0 +1,1 @@
+"""DICOMweb: radiographs of configured servers, and results back to them."""

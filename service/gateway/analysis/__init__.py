@@ -1,0 +1,1 @@
+"""Analysis: queued instances are sent to the service, and its results kept."""

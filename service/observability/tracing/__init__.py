@@ -1,0 +1,1 @@
+"""Traces of requests: their interface, OpenTelemetry, and set-up from the environment."""

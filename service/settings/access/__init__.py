@@ -1,0 +1,1 @@
+"""Settings of access: keys, tokens, certificates, browsers, quotas and the audit log."""

@@ -1,0 +1,1 @@
+"""Settings of what speaks DICOM: results, DICOMweb and the gateway."""

@@ -1,0 +1,1 @@
+"""Databases, and files that only the user of the service can read."""
