@@ -1,6 +1,6 @@
 """Configuration of the random augmentation of training images.
 
-`training.data.batches.augment` carries it out.
+`training.data.augmentation.augment` carries it out.
 """
 
 from typing import Annotated, Literal

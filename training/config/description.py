@@ -2,16 +2,16 @@
 
 A description is a YAML file beside the table (`NAME.yaml` beside `NAME.csv`), the key
 `data.descriptions` of a run, or a file that comes with the package for a public data set.
-`training.data.rows.described` applies it.
+`training.data.tables.described` applies it.
 """
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from radiograph.manifest import LabelName
 from radiograph.strict_model import StrictModel
-from radiograph.terminology import Code
+from radiograph.terminology.codes import Code
+from radiograph.terminology.label_names import LabelName
 
 ORGANS = ("Left lung", "Right lung", "Cardiomediastinum", "Heart")
 """Structures that occur once, unless a description names others."""
@@ -40,7 +40,7 @@ class FindingDescription(StrictModel):
     known_for: KnownFor | None = None
     """Rows of which the finding is known; null takes the key of the data set."""
     code: Code | None = None
-    """Code of the finding; null takes it from `radiograph.terminology`."""
+    """Code of the finding; null takes it from `radiograph.terminology.codes`."""
 
 
 class MaskDescription(StrictModel):
@@ -51,7 +51,7 @@ class MaskDescription(StrictModel):
     known_for: Literal["every_row", "drawn"] = "drawn"
     """Rows of which the mask is known: with `every_row`, one without a mask does not show it."""
     code: Code | None = None
-    """Code of the structure; null takes it from `radiograph.terminology`."""
+    """Code of the structure; null takes it from `radiograph.terminology.codes`."""
 
 
 class BoxDescription(StrictModel):
@@ -68,7 +68,7 @@ class BoxDescription(StrictModel):
     """Labels of a row that, without a box, does not show it. A normal radiograph shows none of any
     kind but an organ."""
     code: Code | None = None
-    """Code of the structure; null takes it from `radiograph.terminology`."""
+    """Code of the structure; null takes it from `radiograph.terminology.codes`."""
 
 
 class Description(StrictModel):

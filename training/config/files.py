@@ -3,10 +3,11 @@
 name or path --find--> YAML --key=value changes--> RunConfig or TablesConfig
 """
 
+import difflib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -14,7 +15,6 @@ from pydantic_core import ErrorDetails
 
 from training.config.experiments import TablesConfig
 from training.config.finetune import FinetuneConfig
-from training.config.key_suggestions import nearest_key
 from training.config.pretrain import PretrainConfig
 from training.refusal import RunRefused
 
@@ -48,17 +48,17 @@ def find(name: str | Path) -> Path:
     """Return the path of a YAML from its path, or from the name of a shipped configuration.
 
     Raises:
-        FileNotFoundError: there is neither; the message lists the shipped names.
-        IsADirectoryError: the path is that of a folder.
+        RunRefused: there is neither, and the message lists the shipped names; or the path is
+            that of a folder.
     """
     shipped = CONFIGS / f"{name}.yaml"
     for path in (Path(name), shipped):
         if path.is_file():
             return path
     if Path(name).is_dir():
-        raise IsADirectoryError(f"{name} is a folder; a configuration is a YAML file")
+        raise RunRefused(f"{name} is a folder; a configuration is a YAML file")
     names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
-    raise FileNotFoundError(f"no configuration {name!s}; shipped are: {names}")
+    raise RunRefused(f"no configuration {name!s}; shipped are: {names}")
 
 
 def load(name: str | Path, kind: type[Config], changes: Sequence[str] = ()) -> Config:
@@ -70,8 +70,7 @@ def load(name: str | Path, kind: type[Config], changes: Sequence[str] = ()) -> C
         changes: `key=value` strings, as `load_any` takes them.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        RunRefused: the file configures another kind of run, or is not valid.
+        RunRefused: there is no such file, it configures another kind of run, or is not valid.
     """
     run = load_any(name, changes)
     if not isinstance(run, kind):
@@ -83,7 +82,7 @@ def load_tables(name: str | Path) -> TablesConfig:
     """Load and validate the configuration of experiment tables.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        RunRefused: there is no such file.
         pydantic.ValidationError: the kind is another, a key or a name is unknown, or a value out
             of range.
     """
@@ -99,9 +98,8 @@ def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | 
             values are YAML. The result is validated like a file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        RunRefused: the file is not YAML, a change is not of the form `key=value`, a key is
-            unknown or a value out of range; the message is one line.
+        RunRefused: there is no such file, it is not YAML, a change is not of the form `key=value`,
+            a key is unknown or a value out of range; the message is one line.
     """
     keys = _read(find(name))
     for change in changes:
@@ -191,3 +189,30 @@ def _key(location: Sequence[int | str]) -> str:
     """Return the dotted key of a pydantic location."""
     keys = [str(key) for key in location if key not in _UNION_TAGS]
     return ".".join(keys) or "configuration"
+
+
+def nearest_key(schema: type[BaseModel], key: str) -> str | None:
+    """Return the dotted key of a schema that is spelt most like `key`, if one is similar."""
+    keys = list(dict.fromkeys(_keys(schema)))
+    parent, _, last = key.rpartition(".")
+    siblings = [known for known in keys if known.rpartition(".")[0] == parent]
+    same_part = [known for known in keys if known.rpartition(".")[2] == last]
+    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.8)
+    named = difflib.get_close_matches(last, [k.rpartition(".")[2] for k in siblings], n=1)
+    near = [known for known in siblings if named and known.rpartition(".")[2] == named[0]]
+    return next(iter([*near, *same_part, *close]), None)
+
+
+def _keys(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in schema.model_fields.items():
+        yield prefix + name
+        for inner in _models(field.annotation):
+            yield from _keys(inner, f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models in an annotation, also those in a union or under `Annotated`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

@@ -5,9 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from radiograph.manifest import LabelName, MaskCleaning
+from radiograph.manifest import MaskCleaning
 from radiograph.strict_model import StrictModel
-from radiograph.terminology import Code
+from radiograph.terminology.codes import Code
+from radiograph.terminology.label_names import LabelName
+from training.config.augmentation import AugmentConfig
 from training.config.model import ModelConfig
 from training.config.run import BaseChooseConfig, BaseRunConfig
 
@@ -43,6 +45,15 @@ class TeacherConfig(StrictModel):
     """Least Dice between the masks of a radiograph and of an augmented view of it."""
 
 
+class ChecksConfig(StrictModel):
+    """Checks on the pixels, trained on their own; all other heads stay as `start_from` has them."""
+
+    outliers: tuple[str, ...] = ()
+    """Data sets of pictures that are no chest radiographs; nothing else learns from them."""
+    examples: int = Field(default=9000, ge=1)
+    """Number of pictures that are drawn, once for the whole run."""
+
+
 class FinetuneConfig(BaseRunConfig):
     """Task heads on the trunk, trained together so that they share one pass of it."""
 
@@ -53,7 +64,7 @@ class FinetuneConfig(BaseRunConfig):
     """Architecture; needed only without `pretrained`."""
     start_from: Path | None = None
     """Checkpoint of a fine-tuning of the same model to start from; heads are taken over where
-    they fit."""
+    they fit. The run needs a seed of its own, or it repeats the batches of the earlier one."""
     teacher: TeacherConfig | None = Field(default=None, exclude_if=lambda value: value is None)
     """Masks for radiographs without any; null uses only those of the data sets."""
     anatomy_weight: float = Field(default=1.0, gt=0)
@@ -73,6 +84,11 @@ class FinetuneConfig(BaseRunConfig):
     """Seed of the subset; for one seed, a larger fraction contains every smaller one."""
     max_steps: int | None = Field(default=None, ge=1)
     """Largest number of steps, where it is less than `epochs` take."""
+    weight_average: float | None = Field(
+        default=None, gt=0, lt=1, exclude_if=lambda value: value is None
+    )
+    """Decay of the exponential moving average of the weights over the steps, which then stands for
+    the run wherever it is used; null keeps the weights of the last step."""
     choose: ChooseConfig | None = None
     """Selection of the best weights; null keeps those of the last step."""
     findings: tuple[LabelName, ...] = ()
@@ -90,13 +106,17 @@ class FinetuneConfig(BaseRunConfig):
     """Labels of the detection head."""
     codes: dict[LabelName, Code] = Field(default_factory=dict, exclude_if=lambda value: not value)
     """Label -> its code in answers. A run adds those of the descriptions of its data sets; a label
-    without one has the code that `radiograph.terminology` knows, if any."""
+    without one has the code that `radiograph.terminology.codes` knows, if any."""
     detector: Detector = "centre"
     """Architecture of the detection head."""
     regions: bool = True
     """Align pixel embeddings with phrases, on masks and boxes."""
+    balance_presence: bool = False
+    """Weigh each finding in the presence of phrases as if half of the rows showed it."""
     keep_alignment: bool = True
     """Keep training the image-report loss, which preserves the zero-shot map."""
+    checks: ChecksConfig | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Train the checks on the pixels, and nothing else; null does not train them."""
     phrases_per_batch: int = 24
     """Number of phrases that are aligned in each batch."""
     repeat: dict[str, int] = Field(default_factory=dict)
@@ -116,6 +136,30 @@ class FinetuneConfig(BaseRunConfig):
     def _fresh_decoder_is_trained(self) -> Self:
         if self.fresh_decoder and self.freeze_trunk:
             raise ValueError("fresh_decoder: the decoder of a frozen trunk would stay random")
+        return self
+
+    @model_validator(mode="after")
+    def _checks_are_trained_alone(self) -> Self:
+        if self.checks is None:
+            return self
+        if not self.freeze_trunk or self.start_from is None:
+            raise ValueError("checks: needs `start_from` and `freeze_trunk: true`")
+        for key in ("choose", "teacher", "fraction"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"checks: {key} is of no use, as no other head is trained")
+        look = self.augment.appearance if isinstance(self.augment, AugmentConfig) else None
+        if self.augment.kind == "crop" or (look is not None and look.inverted_share > 0):
+            raise ValueError("checks: augment must not crop, nor invert (inverted_share: 0)")
+        if self.data.shards is not None:
+            raise ValueError("checks: pictures are changed before they are preprocessed: no shards")
+        if twice := sorted(set(self.checks.outliers) & set(self.data.tables)):
+            raise ValueError(f"checks.outliers: also among data.tables: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _an_average_is_not_chosen(self) -> Self:
+        if self.weight_average is not None and self.choose is not None:
+            raise ValueError("weight_average: choose keeps the weights of one step, not an average")
         return self
 
     @model_validator(mode="after")

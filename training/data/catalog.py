@@ -24,9 +24,9 @@ from training.data.pretraining_sets.image_text_csv import ImageTextCsv
 from training.data.pretraining_sets.mimic_cxr import MimicCxrDicom, MimicCxrJpg
 from training.data.pretraining_sets.open_i import OpenI
 from training.data.pretraining_sets.padchest import PadChest
-from training.data.rows.described import Described, description_of
-from training.data.rows.radiograph_table import RadiographTable
 from training.data.rows.reader import Reader
+from training.data.tables.described import Described, description_of
+from training.data.tables.radiograph_table import RadiographTable
 
 _PRETRAINING_SETS = (
     MimicCxrJpg,

@@ -15,7 +15,6 @@ from radiograph.preprocess import PreprocessSpec
 from training.config.files import CONFIGS, describe_error
 from training.config.run import DataConfig, Protocol
 from training.data.catalog import READERS, open_table
-from training.data.rows.dataset_files import MissingData
 from training.refusal import RunRefused
 
 SPLITS = ("train", "valid", "test")
@@ -34,12 +33,12 @@ def data_set(name: str, root: Path | None, protocol: Protocol) -> DataConfig:
     """Return the selection of every row of one data set, of any licence class.
 
     Raises:
-        MissingData: the name is unknown, or no root is given.
+        RunRefused: the name is unknown, or no root is given.
     """
     if root is None:
         shipped = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
         known = ", ".join(sorted(READERS))
-        raise MissingData(
+        raise RunRefused(
             f"say where {name} is: g2d prepare {name} --data FOLDER"
             if name in READERS
             else f"no configuration {name}; shipped are: {shipped}; data sets are: {known}"

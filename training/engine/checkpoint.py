@@ -1,6 +1,7 @@
 """Checkpoints: the complete state of a run, so that it can resume as if it had never stopped.
 
-    last.ckpt = model, optimiser, scaler, random generators, position, choice, configuration, commit
+    last.ckpt = model, average of its weights, optimiser, scaler, random generators, position,
+                choice, configuration, commit
     best.ckpt = model, configuration, commit; only of runs that select by validation
 
 Learning rate, order of the rows, augmentation and dropout are functions of the seed and the
@@ -23,11 +24,11 @@ from training.config.files import Config
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.engine.model_selection import BEST, ModelSelector
-from training.engine.run_folder import RUN, check_same_run, check_writable
-from training.engine.whole_file import write_whole
+from training.engine.optimisation.weight_average import WeightAverage
+from training.engine.run_folder import RUN, check_same_run, check_writable, write_whole
 from training.git_commit import current_commit
 from training.model.tensor_files import read_tensors
-from training.refusal import RunRefused
+from training.refusal import RunRefused, WeightsRefused
 
 CHECKPOINT = "last.ckpt"
 
@@ -62,14 +63,20 @@ class Checkpoint:
     """Weights and origin of a run.
 
     Attributes:
-        weights: state dict of the module that was trained.
+        weights: state dict of the module that was trained; the average over the steps, if the run
+            keeps one.
         config: configuration of the run as JSON.
         commit: commit that the run was started from, or `unknown`.
+        before: configuration as JSON and commit of each run before it, of an imported version
+            alone; None if the configuration names the checkpoints that it started from.
+        data: data sets that an imported version was trained on, as JSON.
     """
 
     weights: dict[str, Tensor]
     config: str
     commit: str
+    before: tuple[tuple[str, str], ...] | None = None
+    data: tuple[str, ...] = ()
 
 
 def preferred_checkpoint(folder: Path) -> Path:
@@ -89,7 +96,14 @@ def read_checkpoint(path: Path, key: str = "checkpoint") -> Checkpoint:
         RunRefused: there is no such file, or it is not a complete checkpoint of ours.
     """
     state = _read_state(path, key)
-    return Checkpoint(state["model"], state["config"], state.get("commit", "unknown"))
+    before = state.get("before")
+    return Checkpoint(
+        state.get("average", state["model"]),
+        state["config"],
+        state.get("commit", "unknown"),
+        None if before is None else tuple((config, commit) for config, commit in before),
+        tuple(state.get("data", ())),
+    )
 
 
 def read_run(path: Path, kind: type[Config], key: str) -> tuple[Checkpoint, Config]:
@@ -106,7 +120,7 @@ def read_run(path: Path, kind: type[Config], key: str) -> tuple[Checkpoint, Conf
     checkpoint, config = read_any_run(path, key)
     if not isinstance(config, kind):
         wanted = get_args(kind.model_fields["kind"].annotation)[0]
-        raise RunRefused(
+        raise WeightsRefused(
             f"{key}: {path} is the checkpoint of a {config.kind} run, where that of a {wanted} run"
             " belongs"
         )
@@ -123,7 +137,9 @@ def read_any_run(path: Path, key: str) -> tuple[Checkpoint, PretrainConfig | Fin
     try:
         return checkpoint, RUN.validate_json(checkpoint.config)
     except ValidationError as error:
-        raise RunRefused(f"{key}: {path} is of a configuration that is not valid here") from error
+        raise WeightsRefused(
+            f"{key}: {path} is of a configuration that is not valid here"
+        ) from error
 
 
 def _read_state(path: Path, key: str, *, mmap: bool = False) -> dict[str, Any]:
@@ -131,7 +147,7 @@ def _read_state(path: Path, key: str, *, mmap: bool = False) -> dict[str, Any]:
     state = read_tensors(path, key, mmap=mmap)
     if isinstance(state, dict) and isinstance(state.get("config"), str) and "model" in state:
         return state
-    raise RunRefused(
+    raise WeightsRefused(
         f"{key}: {path} is no checkpoint of a run; g2d import-checkpoint reads those of the"
         " released code"
     )
@@ -145,11 +161,12 @@ def save(
     step: int,
     commit: str,
     selector: ModelSelector | None = None,
+    average: WeightAverage | None = None,
 ) -> None:
     """Write a checkpoint, and replace the previous one once it is complete.
 
     Args:
-        fabric, plan, model, optimiser, selector: parts of the run.
+        fabric, plan, model, optimiser, selector, average: parts of the run.
         step: number of steps done.
         commit: commit that the run was started from.
     """
@@ -157,6 +174,7 @@ def save(
     state |= {"config": plan.config, "commit": commit, "position": _position(fabric, plan, step)}
     state |= {"scaler": fabric.strategy.precision.state_dict(), "rng": _generators()}
     state |= {"choice": selector.state()} if selector else {}
+    state |= {"average": average.state()} if average else {}
     write_whole(fabric, plan.folder / CHECKPOINT, state)
 
 
@@ -182,6 +200,7 @@ def resume(
     optimiser: Optimizer,
     plan: Plan,
     selector: ModelSelector | None = None,
+    average: WeightAverage | None = None,
 ) -> tuple[int, str]:
     """Restore the state of a run from its folder.
 
@@ -204,6 +223,8 @@ def resume(
     _restore_generators(before.get("rng", {}))
     if selector is not None and "choice" in before:  # not in those of before it was validated
         selector.restore(before["choice"])
+    if average is not None:
+        average.restore(before["average"])
     return int(before["step"]), str(before.get("commit", "unknown"))
 
 

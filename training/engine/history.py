@@ -16,15 +16,11 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from training.engine.loggers import ExperimentLogger
-from training.refusal import RunRefused
+from training.refusal import NotFinite
 
 HISTORY = "history.jsonl"
 TIMES = ("minutes", "images_per_s", "data_wait")
 """Keys of a line that depend on the machine."""
-
-
-class NotFinite(RunRefused, FloatingPointError):
-    """A loss or a gradient is not finite; the last checkpoint is kept."""
 
 
 class History:

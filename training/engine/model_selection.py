@@ -19,7 +19,7 @@ from torch import nn
 
 from training.config.finetune import ChooseConfig
 from training.config.pretrain import RetrievalConfig
-from training.engine.whole_file import write_whole
+from training.engine.run_folder import write_whole
 
 BEST = "best.ckpt"
 

@@ -1,15 +1,17 @@
-"""The folder of a run: whether it can be written, and whether it holds the same run."""
+"""The folder of a run: whether it can be written, whether it holds the same run, whole files."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from lightning.fabric import Fabric
 from pydantic import TypeAdapter, ValidationError
 
 from training.config.files import RunConfig
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.refusal import RunRefused
+from training.refusal import DataRefused, RunRefused
 
 RUN: TypeAdapter[PretrainConfig | FinetuneConfig] = TypeAdapter(RunConfig)
 """Reads the configuration of a run of either kind."""
@@ -23,12 +25,12 @@ def check_writable(folder: Path) -> None:
     """
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise RunRefused(f"{folder}: {there} is a file, not a folder")
+        raise DataRefused(f"{folder}: {there} is a file, not a folder")
     try:
         with TemporaryDirectory(prefix=".g2d-", dir=there):
             pass
     except OSError as error:
-        raise RunRefused(f"{folder}: {there} cannot be written: {error.strerror}") from error
+        raise DataRefused(f"{folder}: {there} cannot be written: {error.strerror}") from error
 
 
 def check_same_run(folder: Path, before: dict[str, Any], now: str) -> None:
@@ -62,3 +64,24 @@ def _flat(keys: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         nested = isinstance(value, dict)
         found |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
     return found
+
+
+def write_whole(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
+    """Write a state, and replace the file of that name once the new one is complete.
+
+    Raises:
+        RunRefused: the disk is full or fails; the previous file is still there.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        fabric.save(partial, state)
+        if fabric.is_global_zero:
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+    except (OSError, RuntimeError) as error:  # PyTorch hides the error of the disk in its own
+        if fabric.is_global_zero:
+            partial.unlink(missing_ok=True)
+        kept = "the file before it is kept" if path.is_file() else "there is none yet"
+        reason = error.strerror if isinstance(error, OSError) else "no space left, or a fault"
+        raise DataRefused(f"{path} was not written ({reason}); {kept}") from error

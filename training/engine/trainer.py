@@ -22,13 +22,14 @@ from training.config.engine import EngineConfig, OptimiserConfig
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.data.batches.prefetch import each_tensor, read_ahead
-from training.data.batches.sampler import MicroBatchIndex, steps_per_epoch
+from training.data.sampling.sampler import MicroBatchIndex, steps_per_epoch
 from training.engine.checkpoint import Plan, preferred_checkpoint, resume, save
 from training.engine.history import History, drop_lines_after
 from training.engine.loggers import ExperimentLogger, open_logger
-from training.engine.lr_schedule import lr_factor
 from training.engine.model_selection import ModelSelector
-from training.engine.optimiser import clip, gradient_scaler, set_up
+from training.engine.optimisation.lr_schedule import lr_factor
+from training.engine.optimisation.optimiser import clip, gradient_scaler, set_up
+from training.engine.optimisation.weight_average import WeightAverage
 from training.engine.seeding import rank_seed, seed_everything
 from training.progress import track
 
@@ -84,7 +85,10 @@ def train(
     """
     plan = _plan(config, fabric.world_size, task.rows, out)
     model, optimiser = set_up(fabric, task.module, config.optimiser, config.engine)
-    Trainer(fabric, model, optimiser, task, plan, config.optimiser, config.engine, selector).run()
+    decay = config.weight_average if isinstance(config, FinetuneConfig) else None
+    average = WeightAverage(task.module, decay) if decay is not None else None
+    parts = (fabric, model, optimiser, task, plan, config.optimiser, config.engine)
+    Trainer(*parts, selector, average).run()
     return preferred_checkpoint(out)
 
 
@@ -126,6 +130,7 @@ class Trainer:
         schedule: OptimiserConfig,
         engine: EngineConfig,
         selector: ModelSelector | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
         """Take the parts of a run.
 
@@ -137,10 +142,11 @@ class Trainer:
             schedule: learning-rate schedule and gradient clipping.
             engine: workers, loggers and panels.
             selector: selection of the best weights, and early stopping.
+            average: average of the weights over the steps; None keeps those of the last step.
         """
         self._fabric, self._model, self._optimiser = fabric, model, optimiser
         self._task, self._plan, self._schedule, self._engine = task, plan, schedule, engine
-        self._selector = selector
+        self._selector, self._average = selector, average
         self._batch: Any = None  # the last micro-batch, on the device
         self._commit = "unknown"
 
@@ -154,7 +160,7 @@ class Trainer:
         plan = self._plan
         plan.folder.mkdir(parents=True, exist_ok=True)
         start, self._commit = resume(
-            self._fabric, self._model, self._optimiser, plan, self._selector
+            self._fabric, self._model, self._optimiser, plan, self._selector, self._average
         )
         if start >= plan.steps or self._stops_early():
             return
@@ -192,6 +198,8 @@ class Trainer:
         norm = clip(self._fabric, self._model, optimiser, self._schedule.clip_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        if self._average is not None:
+            self._average.update(step)
         history.add_step(values | {"gradient_norm": norm})
 
     def _backward(self, index: MicroBatchIndex, batch: Any, *, last: bool) -> Losses:
@@ -253,9 +261,8 @@ class Trainer:
         if saves or validated or done % (plan.log_every or plan.checkpoint_every) == 0:
             history.write(done, self._optimiser.param_groups[0]["lr"])
         if saves:
-            save(
-                self._fabric, plan, self._model, self._optimiser, done, self._commit, self._selector
-            )
+            kept = (self._selector, self._average)
+            save(self._fabric, plan, self._model, self._optimiser, done, self._commit, *kept)
 
     def _stops_early(self) -> bool:
         return self._selector is not None and self._selector.exhausted

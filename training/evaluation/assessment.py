@@ -1,5 +1,7 @@
 """Assessment of a run: its metrics, calibration and thresholds, kept in the run folder."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from radiograph.manifest import HeadSpec, Metric
 from radiograph.strict_model import StrictModel
 from training.data.cache.row_counts import ROWS, RowCounts
 from training.data.rows.dataset_files import DataError
-from training.evaluation.calibration import YOUDEN, ThresholdRule, calibrate
+from training.evaluation.calibration.calibrate import YOUDEN, ThresholdRule, calibrate
+from training.evaluation.calibration.ood_statistics import statistics
+from training.evaluation.check_evaluation import measure_checks, outliers_of
 from training.evaluation.evaluate import evaluate
-from training.evaluation.ood_statistics import statistics
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel, to_device_of_run
 from training.refusal import RunRefused
@@ -81,7 +84,8 @@ def assess(model: TrainedModel, run: RunFolder, rule: ThresholdRule = YOUDEN) ->
     in_domain = statistics([prediction.reduced for prediction in train], valid)
     measured: Counter[str] = Counter()
     test = _counted(predict_split(model, "test", ("open", "noncommercial")), measured)
-    metrics = evaluate(model, specs, test)
+    metrics = (*evaluate(model, specs, test), *measure_checks(model, specs, "test"))
+    measured.update(outliers_of(model.config, "test"))
     _refuse_without_figure(specs, metrics, "test")
     assessment = Assessment(
         heads=specs,
@@ -148,9 +152,16 @@ def measure(model: TrainedModel, split: str, rule: ThresholdRule = YOUDEN) -> tu
     to_device_of_run(model)
     specs = calibrate(model, predict_split(model, "valid", model.config.data.licences), rule)
     predictions = predict_split(model, split, ("open", "noncommercial"))
-    metrics = evaluate(model, specs, predictions, split)
+    figures = evaluate(model, specs, predictions, split)
+    metrics = (*figures, *measure_checks(model, specs, split))
     _refuse_without_figure(specs, metrics, split)
     return metrics
+
+
+def digest_of(heads: Mapping[str, HeadSpec]) -> str:
+    """Return the SHA-256 of the calibrated heads, on which the figures of a variant depend."""
+    content = {name: heads[name].model_dump_json() for name in sorted(heads)}
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def read_assessment(run: RunFolder) -> Assessment:

@@ -6,7 +6,7 @@ The evaluator of a head's kind defines its metrics; the published way of measuri
 `protocol: mgca`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,12 +14,50 @@ from radiograph.manifest import HeadSpec, Metric, Task
 from training.data.text.grounding_phrases import DEVELOPMENT, HELD_OUT
 from training.evaluation.evaluators.classification import ClassificationEvaluator
 from training.evaluation.evaluators.detection import DetectionEvaluator
-from training.evaluation.evaluators.estimates import Evaluator
+from training.evaluation.evaluators.estimates import Evaluator, Figure
+from training.evaluation.evaluators.false_alarms import FalseAlarmEvaluator
 from training.evaluation.evaluators.grounding import GroundingEvaluator
 from training.evaluation.evaluators.segmentation import SegmentationEvaluator
-from training.evaluation.phrase_questions import Questionnaire
+from training.evaluation.phrases.questions import Questionnaire
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.evaluation.trained_model import TrainedModel
+
+
+class Evaluation:
+    """Figures of every head on every data set of one split.
+
+    The wordings in `HELD_OUT` are used for `test` alone; other splits, by which choices are made,
+    use those in `DEVELOPMENT`.
+    """
+
+    def __init__(
+        self, model: TrainedModel, specs: Mapping[str, HeadSpec], split: str = "test"
+    ) -> None:
+        """Args: model: the run; specs: calibrated heads by name; split: name of the split."""
+        self._model, self._specs = model, specs
+        self._wordings = HELD_OUT if split == "test" else DEVELOPMENT
+        self._questions = Questionnaire(split)
+        self._evaluators: dict[str, dict[str, Evaluator]] = {}
+
+    def add(self, prediction: Prediction) -> None:
+        """Keep the figures of one radiograph."""
+        data = prediction.row.table
+        if data not in self._evaluators:
+            self._evaluators[data] = {
+                name: _evaluator(
+                    EvaluatedHead(self._model, name, spec), data, self._wordings, self._questions
+                )
+                for name, spec in self._specs.items()
+            }
+        for evaluator in self._evaluators[data].values():
+            evaluator.add(prediction)
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """Yield every figure, with the name of its head."""
+        for of_data in self._evaluators.values():
+            for head, evaluator in of_data.items():
+                for figure in evaluator.figures():
+                    yield head, figure
 
 
 def evaluate(
@@ -34,26 +72,15 @@ def evaluate(
         model: the run.
         specs: calibrated heads by name.
         predictions: radiographs of one split; they are read once, and none is kept.
-        split: name of the split. The wordings in `HELD_OUT` are used for `test` alone; other
-            splits, by which choices are made, use those in `DEVELOPMENT`.
+        split: name of the split, see `Evaluation`.
     """
-    wordings = HELD_OUT if split == "test" else DEVELOPMENT
-    questions = Questionnaire(split)
-    evaluators: dict[str, dict[str, Evaluator]] = {}
+    evaluation = Evaluation(model, specs, split)
     for prediction in predictions:
-        data = prediction.row.table
-        if data not in evaluators:
-            evaluators[data] = {
-                name: _evaluator(EvaluatedHead(model, name, spec), data, wordings, questions)
-                for name, spec in specs.items()
-            }
-        for evaluator in evaluators[data].values():
-            evaluator.add(prediction)
+        evaluation.add(prediction)
+    metrics = ((head, figure.metric()) for head, figure in evaluation.figures())
     return tuple(
         metric.model_copy(update={"split": split, "head": head})
-        for of_data in evaluators.values()
-        for head, evaluator in of_data.items()
-        for metric in evaluator.metrics()
+        for head, metric in metrics
         if np.isfinite(metric.value)
     )
 
@@ -74,3 +101,5 @@ def _evaluator(
             return DetectionEvaluator(head, data)
         case Task.GROUND:
             return GroundingEvaluator(head, data, wordings, questions)
+        case "check":
+            return FalseAlarmEvaluator(head, data)

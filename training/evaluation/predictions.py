@@ -19,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.errors import InputError
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.limits import as_malformed_input
 from radiograph.manifest import HeadSpec
 from radiograph.postprocess import heads
 from radiograph.preprocess import preprocess
 from radiograph.readers.read import read as read_radiograph
+from training.data.annotations.masks import LUNGS, read_mask, split_lungs
+from training.data.annotations.shapes import check_box
 from training.data.batches.prefetch import read_ahead
 from training.data.catalog import open_table
-from training.data.rows.masks import LUNGS, read_mask, split_lungs
 from training.data.rows.reader import Reader, Row
 from training.data.rows.selection import Selection
 from training.evaluation.trained_model import Raw, TrainedModel
@@ -80,6 +81,53 @@ def predict_split(
 ) -> Iterator[Prediction]:
     """Read the frontal radiographs of one split and run the trunk and the heads on them.
 
+    See `read_split` for the radiographs and the arguments.
+    """
+    for batch in read_split(model, split, licences, limit, batch_size):
+        yield from batch.predictions(*model.predict(batch.images))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some radiographs of one data set as they were read.
+
+    Attributes:
+        images: their input, B x 1 x S x S.
+        truths: predictions without any output.
+    """
+
+    images: FloatArray
+    truths: tuple[Prediction, ...]
+
+    def predictions(
+        self, features: Mapping[str, FloatArray], outputs: Mapping[str, Raw]
+    ) -> Iterator[Prediction]:
+        """Yield the prediction of each image.
+
+        Args:
+            features: outputs of the trunk that are kept, batch axis first.
+            outputs: head -> its raw outputs, batch axis first.
+        """
+        for n, truth in enumerate(self.truths):
+            yield replace(
+                truth,
+                features={name: value[n : n + 1] for name, value in features.items()},
+                outputs={
+                    head: {name: value[n] for name, value in raw.items()}
+                    for head, raw in outputs.items()
+                },
+            )
+
+
+def read_split(
+    model: TrainedModel,
+    split: str,
+    licences: Sequence[str],
+    limit: int | None = None,
+    batch_size: int = BATCH,
+) -> Iterator[Batch]:
+    """Read the frontal radiographs of one split, data set by data set.
+
     Each image is used once. Radiographs that cannot be read, and copies of a file of the same
     patient, are left out and named on standard error.
 
@@ -102,7 +150,8 @@ def predict_split(
         items = read_ahead(read, chosen, model.config.engine.workers, batch_size)
         readable = _each_image_once(item for item in items if item is not None)
         while batch := list(islice(readable, batch_size)):
-            yield from _predict_batch(model, batch)
+            images = np.stack([item.tensor for item in batch])
+            yield Batch(images, tuple(item.prediction for item in batch))
 
 
 def _each_image_once(items: Iterable["_Read"]) -> Iterator["_Read"]:
@@ -152,24 +201,13 @@ def _read(table: _LockedReader, model: TrainedModel, row: Row) -> _Read | None:
             radiograph = read_radiograph(data)
             tensor, geometry = preprocess(radiograph, model.config.preprocess)
         masks, counted = true_masks(table.read, row, geometry)
+        for _, box in row.boxes:
+            check_box(box, geometry.rows, geometry.columns)
     except (InputError, OSError) as error:
         print(f"left out, {row.table} {row.image}: {error}", file=sys.stderr)
         return None
     prediction = Prediction(row, geometry, masks, counted, true_boxes(row, masks), {})
     return _Read(prediction, tensor, hashlib.sha256(data).digest())
-
-
-def _predict_batch(model: TrainedModel, batch: Sequence[_Read]) -> Iterator[Prediction]:
-    features, outputs = model.predict(np.stack([item.tensor for item in batch]))
-    for n, item in enumerate(batch):
-        yield replace(
-            item.prediction,
-            features={name: value[n : n + 1] for name, value in features.items()},
-            outputs={
-                head: {name: value[n] for name, value in raw.items()}
-                for head, raw in outputs.items()
-            },
-        )
 
 
 def true_masks(

@@ -19,17 +19,17 @@ from radiograph.errors import TaskNotOffered
 from training.checkpoint_conversion.layout import ALIGNMENT
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.engine.checkpoint import preferred_checkpoint, read_any_run, read_run
+from training.engine.checkpoint import preferred_checkpoint, read_any_run
 from training.evaluation.weight_rounding import round_weights
-from training.finetune.initial_weights import DEFAULT_TEMPERATURE, fitting, without_start
+from training.finetune.initial_weights import fitting
 from training.finetune.module import Finetuning
+from training.finetune.past_runs import PastRun, architecture, runs_of
 from training.heads.grounding import SimilarityHead
 from training.heads.head import PHRASES, Head
 from training.heads.registry import HEADS
 from training.metrics.arrays import FloatArray
 from training.model.g2d import trunk_outputs
 from training.model.text_encoder import build_tokenizer, tokenize
-from training.refusal import RunRefused
 
 Raw = dict[str, FloatArray]
 _MODEL_PREFIXES = ("g2d.", "heads.")
@@ -48,14 +48,6 @@ class Trunk(nn.Module):
         """B x 1 x S x S, normalised -> the tensors of `trunk_outputs`."""
         features = self.g2d.image(image, decode=self.decode)
         return tuple(trunk_outputs(features, self.read).values())
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """A run that led to a model: its configuration and the commit that it was started from."""
-
-    config: PretrainConfig | FinetuneConfig
-    commit: str
 
 
 @dataclass(frozen=True)
@@ -136,16 +128,30 @@ class TrainedModel:
             image: B x 1 x S x S, normalised.
 
         Returns:
+            See `answers`.
+        """
+        reads = {name for head in self.heads.values() for name in head.inputs}
+        decode = any(name.startswith("decoder_") for name in reads)
+        with full_precision():
+            image_features = self.module.g2d.image(self._to_device(image), decode=decode)
+        return self.answers(trunk_outputs(image_features, self.module.reads))
+
+    @torch.inference_mode()
+    def answers(
+        self, features: Mapping[str, Tensor]
+    ) -> tuple[dict[str, FloatArray], dict[str, Raw]]:
+        """Run the heads on the outputs of a trunk.
+
+        Args:
+            features: outputs of the trunk by name, on the device of the model.
+
+        Returns:
             The features that heads with phrases read, with `global_features`; and the raw outputs
             of the heads without phrases, by head.
         """
-        reads = {name: set(head.inputs) for name, head in self.heads.items()}
-        with_phrases = [read for read in reads.values() if PHRASES in read]
+        with_phrases = [set(head.inputs) for head in self.heads.values() if PHRASES in head.inputs]
         kept = {"global_features"}.union(*with_phrases) - {PHRASES}
-        decode = any(each.startswith("decoder_") for read in reads.values() for each in read)
         with full_precision():
-            image_features = self.module.g2d.image(self._to_device(image), decode=decode)
-            features = trunk_outputs(image_features, self.module.reads)
             raw = {
                 name: head.outputs(features)
                 for name, head in self.heads.items()
@@ -170,6 +176,21 @@ class TrainedModel:
         with full_precision():
             tensors = {key: self._to_device(value) for key, value in inputs.items()}
             outputs = self.heads[name].outputs(tensors)
+        return {key: value.cpu().numpy() for key, value in outputs.items()}
+
+    @torch.inference_mode()
+    def head_of_images(self, name: str, image: FloatArray) -> Raw:
+        """Return the raw outputs of one head without phrases; the trunk runs as far as it reads.
+
+        Args:
+            name: name of the head.
+            image: B x 1 x S x S, normalised.
+        """
+        head = self.heads[name]
+        decode = any(each.startswith("decoder_") for each in head.inputs)
+        with full_precision():
+            image_features = self.module.g2d.image(self._to_device(image), decode=decode)
+            outputs = head.outputs(trunk_outputs(image_features, head.inputs))
         return {key: value.cpu().numpy() for key, value in outputs.items()}
 
     def _to_device(self, array: FloatArray) -> Tensor:
@@ -201,20 +222,15 @@ def load_run(checkpoint: Path) -> TrainedModel:
     path = preferred_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
     read, this = read_any_run(path, "run")
     config = this if isinstance(this, FinetuneConfig) else _without_heads(this, path)
-    runs = (*_before(config), PastRun(this, read.commit)) if config is this else _before(config)
-    first = runs[0].config
-    pretrain = first if isinstance(first, PretrainConfig) else None
-    model = pretrain.model if pretrain else config.model
-    if model is None:
-        raise RunRefused(f"{path} says neither `pretrained` nor `model`")
-    temperature = pretrain.temperature if pretrain else DEFAULT_TEMPERATURE
-    module = Finetuning(config, without_start(model), temperature)
+    runs = runs_of(read, this)
+    model, temperature = architecture(runs)
+    module = Finetuning(config, model, temperature)
     weights = {k: v for k, v in read.weights.items() if k.startswith(_MODEL_PREFIXES)}
     with fitting("run", path):
         module.load_state_dict(weights)
     round_weights(module)
     module.eval().requires_grad_(requires_grad=False)
-    heads: dict[str, Head] = {**module.trained_heads}
+    heads: dict[str, Head] = {**module.run_heads}
     if (why := never_aligned(runs)) is None:
         heads[SimilarityHead.name] = SimilarityHead(module.g2d, module.temperature).eval()
     elif not heads:
@@ -263,14 +279,3 @@ def _imported_without_alignment(config: PretrainConfig) -> str | None:
         f"no zero-shot answers: {imported.file} held no {', '.join(missing)}, and no run has "
         "aligned images with text since"
     )
-
-
-def _before(config: FinetuneConfig) -> tuple[PastRun, ...]:
-    """Return the runs that a fine-tuning started from, the first one first."""
-    if config.start_from is not None:
-        earlier, past = read_run(config.start_from, FinetuneConfig, "start_from")
-        return (*_before(past), PastRun(past, earlier.commit))
-    if config.pretrained is None:
-        return ()
-    earlier, first = read_run(config.pretrained, PretrainConfig, "pretrained")
-    return (PastRun(first, earlier.commit),)

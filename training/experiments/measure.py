@@ -11,13 +11,14 @@ from radiograph.errors import TaskNotOffered
 from radiograph.manifest import Metric
 from training.config.experiments import Column, Task
 from training.data.rows.dataset_files import DataError
-from training.evaluation import zero_shot_classification, zero_shot_grounding
 from training.evaluation.assessment import RunFolder, assess
-from training.evaluation.calibration import calibrate
+from training.evaluation.calibration.calibrate import calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.evaluators.estimates import ALL_LABELS
 from training.evaluation.predictions import predict_split
 from training.evaluation.trained_model import TrainedModel, load_run
+from training.evaluation.zero_shot import classification as zero_shot_classification
+from training.evaluation.zero_shot import grounding as zero_shot_grounding
 from training.experiments.plan import Cell
 from training.experiments.result_store import Measured
 from training.metrics.mgca_protocol import SUFFIX

@@ -50,7 +50,8 @@ class Cell:
         protocol: protocol of split and measurement.
         detector: detection head, or "" where no boxes are detected.
         fraction: fraction of the labels; None where nothing is trained.
-        seed: seed of the training; None where nothing is trained.
+        seed: seed of the training, or of the pre-training that answers; None where the cell has
+            neither.
         decoder: start of the decoder where the row decides it, else "".
     """
 
@@ -228,7 +229,8 @@ def cell_of(
         return None
     if not job.config.tasks[task].trains:
         start = PRETRAINED if row.of in _OF_CHECKPOINT else row.of
-        return Cell(task, start, protocol)
+        own = seed if job.config.pretrains_each_seed else None
+        return Cell(task, start, protocol, seed=own)
     start = row.of
     if start == PRETRAINED:
         start = "encoder_decoder" if decodes else "encoder"

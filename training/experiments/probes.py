@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.experiments import ProbeConfig, Task
+from training.data.annotations.mask_planes import repack
 from training.data.batches.collate import counted, structure
-from training.data.batches.sampler import batch_rows
 from training.data.cache.cache import Cache
 from training.data.cache.sample_index import Sample
 from training.data.rows.dataset_files import DataError
 from training.data.rows.label_subsets import labelled_subset
-from training.data.rows.mask_planes import repack
+from training.data.sampling.sampler import batch_rows
 from training.engine import seeding
 from training.experiments.result_store import Measured, ProbeTraining
 from training.finetune.frozen_features import BATCH, EncodedRows, encode_rows

@@ -34,11 +34,11 @@ from training.config.files import describe_error, load
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.config.run import Protocol
-from training.data.batches.row_selection import training_pool
-from training.data.batches.sampler import steps_per_epoch
 from training.data.cache.cache import open_cache
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError, MissingData
+from training.data.sampling.row_selection import training_pool
+from training.data.sampling.sampler import steps_per_epoch
 from training.engine.checkpoint import read_run
 from training.engine.distributed import launch
 from training.experiments.measure import NotMeasured, measure

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Geometry
-from radiograph.manifest import HeadSpec, Task
+from radiograph.geometry.geometry import Geometry
+from radiograph.manifest import CHECK, HeadKind, HeadSpec, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.grounding import LIKELY_PRESENT
@@ -20,7 +20,12 @@ from radiograph.postprocess.heads import Detection, Outputs
 
 NEAR = 1e-3
 """Tolerance of a probability, and of the edges of a box in sides of the grid."""
-THRESHOLDS = {Task.CLASSIFY: 0.5, Task.SEGMENT: 0.5, Task.DETECT: 0.3}
+THRESHOLDS: Mapping[HeadKind, float] = {
+    Task.CLASSIFY: 0.5,
+    Task.SEGMENT: 0.5,
+    Task.DETECT: 0.3,
+    CHECK: 0.5,
+}
 """Thresholds of all labels of a head, by its kind."""
 
 
@@ -53,7 +58,7 @@ def different_decisions(
 def _differences(head: HeadSpec, ours: Outputs, theirs: Outputs, grid: Geometry) -> list[str]:
     """Describe the decisions of one head that differ for one image."""
     match head.kind:
-        case Task.CLASSIFY:
+        case Task.CLASSIFY | "check":
             return _findings(_with_threshold(head), ours, theirs)
         case Task.SEGMENT:
             return _masks(_with_threshold(head), ours, theirs, grid)

@@ -11,22 +11,25 @@ refused if an output differs by more than the tolerance, or if a decision differ
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from radiograph.errors import PublishRefused
+from radiograph.manifest import Precision, VariantSpec
 from training.evaluation.assessment import RunFolder
-from training.evaluation.calibration import specs_of
+from training.evaluation.calibration.calibrate import specs_of
 from training.evaluation.trained_model import TrainedModel, Trunk
 from training.export.decision_parity import different_decisions
 from training.export.parity import (
     TOLERANCE,
+    TRUNK,
     both_outputs,
     difference,
     feeds_of,
@@ -34,12 +37,14 @@ from training.export.parity import (
     refuse_difference,
     torch_outputs,
 )
+from training.export.stored_parameters import record_parameters
 from training.export.weight_compression import compress_weights
 from training.heads.head import PHRASES, Head
 from training.model.text_encoder import Tokens, tokenize
 from training.progress import track
 
 OPSET = 18
+_VARIANTS: TypeAdapter[dict[Precision, VariantSpec]] = TypeAdapter(dict[Precision, VariantSpec])
 _TEST_PHRASES = ("left lung", "the heart is enlarged", "opacity at the base of the right lung")
 _GOLDEN_PHRASES = ("left lung",)
 
@@ -55,6 +60,8 @@ class ExportedRun:
         trunk_outputs: names of the trunk's outputs, in the order of the graph.
         head_inputs: head -> names of the features that it reads.
         weights: digest of the model that was exported; empty if it was not recorded.
+        variants: trunks in other precisions, beside that of float32.
+        heads: digest of the heads that the variants were measured with; empty without variants.
     """
 
     folder: Path
@@ -63,6 +70,8 @@ class ExportedRun:
     trunk_outputs: tuple[str, ...]
     head_inputs: dict[str, tuple[str, ...]]
     weights: str = ""
+    variants: dict[Precision, VariantSpec] = field(default_factory=dict)
+    heads: str = ""
 
 
 def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> ExportedRun:
@@ -126,7 +135,7 @@ def _write_graphs(
         head_features = features | phrase_features(model, tokens)
     outputs = tuple(features)
     axes = {name: {0: "images"} for name in ("image", *outputs)}
-    _write_onnx(Trunk(model), [images], (["image"], outputs), axes, folder / "trunk.onnx")
+    _write_onnx(Trunk(model), [images], (["image"], outputs), axes, folder / TRUNK)
     if tokens is not None:
         _write_text_side(model, tokens, folder)
     for name in track(sorted(model.heads), "exporting heads"):
@@ -167,7 +176,9 @@ def _write_onnx(
             # EVAL would fold batch norms into weights, which then no longer round exactly.
             training=torch.onnx.TrainingMode.PRESERVE,
         )
-    graph = compress_weights(onnx.load(path), embedding_rows)
+    graph = onnx.load(path)
+    record_parameters(graph, module)
+    compress_weights(graph, embedding_rows)
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 
@@ -225,6 +236,8 @@ def write_export(exported: ExportedRun) -> None:
         "trunk_outputs": exported.trunk_outputs,
         "head_inputs": exported.head_inputs,
         "weights": exported.weights,
+        "variants": {name: spec.model_dump() for name, spec in exported.variants.items()},
+        "heads": exported.heads,
     }
     (exported.folder / "export.json").write_text(json.dumps(content, indent=2))
 
@@ -246,4 +259,6 @@ def read_export(run: RunFolder) -> ExportedRun:
         tuple(content["trunk_outputs"]),
         {name: tuple(inputs) for name, inputs in content["head_inputs"].items()},
         content.get("weights", ""),
+        _VARIANTS.validate_python(content.get("variants", {})),
+        content.get("heads", ""),
     )

@@ -5,8 +5,9 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -23,7 +24,9 @@ from training.model.text_encoder import Tokens
 
 TOLERANCE = 1e-4
 """Largest difference that an export may have."""
-Feeds = Mapping[str, NDArray[np.generic]]
+TRUNK = "trunk.onnx"
+Feeds = Mapping[str, NDArray[Any]]
+RunGraph = Callable[[Feeds], dict[str, FloatArray]]
 
 
 def phrase_features(model: TrainedModel, tokens: Tokens | None) -> dict[str, Tensor]:
@@ -47,31 +50,54 @@ def feeds_of(images: Tensor, tokens: Tokens | None) -> dict[str, NDArray[np.gene
     return feeds
 
 
-def onnx_outputs(folder: Path, feeds: Feeds) -> dict[str, FloatArray]:
+def onnx_outputs(
+    folder: Path, feeds: Feeds, trunk: str = TRUNK, *, fused: bool = True
+) -> dict[str, FloatArray]:
     """Return every output of an exported folder: `trunk.*`, `text.phrase_features`, `<head>.*`.
 
     Args:
-        folder: folder with trunk.onnx, heads/ and, if a head reads phrases, text.onnx.
+        folder: folder with a trunk, heads/ and, if a head reads phrases, text.onnx.
         feeds: `image`, and `input_ids` and `attention_mask` if there is a text side.
+        trunk: file of the trunk.
+        fused: see `open_graph`; of the trunk alone.
     """
-    trunk = run_graph(folder / "trunk.onnx", feeds)
+    features = open_graph(folder / trunk, fused=fused)(feeds)
     path = folder / "text.onnx"
     text = run_graph(path, feeds) if path.is_file() else {}
-    outputs = {f"trunk.{name}": value for name, value in trunk.items()}
+    outputs = {f"trunk.{name}": value for name, value in features.items()}
     outputs |= {f"text.{name}": value for name, value in text.items()}
-    features = trunk | text
     for path in sorted((folder / "heads").glob("*.onnx")):
-        head = run_graph(path, features)
+        head = run_graph(path, features | text)
         outputs |= {f"{path.stem}.{name}": value for name, value in head.items()}
     return outputs
 
 
 def run_graph(path: Path, feeds: Feeds) -> dict[str, FloatArray]:
     """Return every output of one graph by name; `feeds` may hold more than its inputs."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return open_graph(path)(feeds)
+
+
+def open_graph(model: Path | bytes, *, fused: bool = True) -> RunGraph:
+    """Return a function from feeds, which may hold more than the inputs, to every output by name.
+
+    Args:
+        model: the file of a graph, or its bytes.
+        fused: False to run each operator of the graph on its own, as a processor without the
+            kernel of several would.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    inputs = {item.name: feeds[item.name] for item in session.get_inputs()}
-    return dict(zip(names, session.run(names, inputs), strict=True))
+    inputs = [item.name for item in session.get_inputs()]
+
+    def run(feeds: Feeds) -> dict[str, FloatArray]:
+        return dict(zip(names, session.run(names, {n: feeds[n] for n in inputs}), strict=True))
+
+    return run
 
 
 @torch.inference_mode()
@@ -114,7 +140,8 @@ def difference(name: str, ours: FloatArray, theirs: FloatArray) -> float:
     """Return the largest difference of an output in the form in which it is used.
 
     Logits and presence are used through a sigmoid only, so their probabilities are compared.
-    Features are compared absolutely up to 1, and beyond it relative to ours.
+    Features are compared absolutely up to 1, and beyond it relative to ours or to the root mean
+    square of the map, if that is more: a value near 0 is a sum of terms of that size, which round.
 
     Args:
         name: name of the output.
@@ -122,7 +149,8 @@ def difference(name: str, ours: FloatArray, theirs: FloatArray) -> float:
     """
     if name.endswith((".logits", ".presence")):
         ours, theirs = _probabilities(ours), _probabilities(theirs)
-    return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(ours))).max())
+    scale = max(1.0, float(np.sqrt(np.mean(np.square(ours, dtype=np.float64)))))
+    return float((np.abs(ours - theirs) / np.maximum(scale, np.abs(ours))).max())
 
 
 def _probabilities(logits: FloatArray) -> FloatArray:

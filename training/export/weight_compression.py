@@ -12,6 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from training.evaluation.weight_rounding import STORED_AS_HALF, to_int8_rows
 
+HALF, ROWS, SCALE = ".half", ".rows", ".scale"
+"""Suffixes of the names of compressed tensors: float16; int8 rows and the scale of each row."""
+
 
 def compress_weights(model: onnx.ModelProto, embedding_rows: int | None = None) -> onnx.ModelProto:
     """Compress the weights of a graph in place, and return it.
@@ -37,7 +40,7 @@ def compress_weights(model: onnx.ModelProto, embedding_rows: int | None = None) 
 
 def _store_half(graph: onnx.GraphProto, tensor: onnx.TensorProto, values: np.ndarray) -> None:
     """Replace a float32 weight by a float16 weight and a Cast."""
-    name, half = tensor.name, f"{tensor.name}.half"
+    name, half = tensor.name, f"{tensor.name}{HALF}"
     graph.initializer.remove(tensor)
     graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), half))
     graph.node.insert(0, helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
@@ -56,14 +59,14 @@ def _store_rows(graph: onnx.GraphProto, tensor: onnx.TensorProto, values: np.nda
     rows, scale = to_int8_rows(values)
     name = tensor.name
     graph.initializer.remove(tensor)
-    graph.initializer.append(numpy_helper.from_array(rows, f"{name}.rows"))
-    graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+    graph.initializer.append(numpy_helper.from_array(rows, f"{name}{ROWS}"))
+    graph.initializer.append(numpy_helper.from_array(scale, f"{name}{SCALE}"))
     ids, output = gather.input[1], gather.output[0]
     position = list(graph.node).index(gather)  # nodes must stay in topological order
     graph.node.remove(gather)
     nodes = [
-        helper.make_node("Gather", [f"{name}.rows", ids], [f"{output}.rows"]),
-        helper.make_node("Gather", [f"{name}.scale", ids], [f"{output}.scale"]),
+        helper.make_node("Gather", [f"{name}{ROWS}", ids], [f"{output}.rows"]),
+        helper.make_node("Gather", [f"{name}{SCALE}", ids], [f"{output}.scale"]),
         helper.make_node("Cast", [f"{output}.rows"], [f"{output}.cast"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{output}.cast", f"{output}.scale"], [output]),
     ]

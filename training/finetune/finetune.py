@@ -5,7 +5,7 @@ checkpoint of a pre-training -> G2D + heads -> sum of the heads' losses
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -17,29 +17,38 @@ from training.config.augmentation import Augmentation, NoAugmentConfig
 from training.config.finetune import FinetuneConfig
 from training.data.batches.collate import load_batch
 from training.data.batches.known_labels import codes_of, refuse_unknown_labels
+from training.data.batches.presence_balance import (
+    PresenceWeights,
+    balanced_presence,
+    weigh_presence,
+)
 from training.data.batches.region_targets import region_targets
-from training.data.batches.row_groups import balanced_order, members_of
-from training.data.batches.row_selection import is_labelled, training_pool
-from training.data.batches.sampler import MicroBatchIndex, Sampler, share, window_of
 from training.data.cache.cache import Cache
 from training.data.cache.enough_rows import check_enough, check_tables
 from training.data.cache.row_counts import count_rows, write_counts
+from training.data.sampling.row_groups import balanced_order, members_of
+from training.data.sampling.row_selection import is_labelled, training_pool
+from training.data.sampling.sampler import MicroBatchIndex, Sampler, share, window_of
 from training.data.shards.open_rows import open_rows
-from training.data.text.grounding_phrases import draw
+from training.data.text.grounding_phrases import Phrase, draw
 from training.data.text.synthetic_reports import report, text_ids
 from training.engine import trainer
 from training.engine.distributed import launch
 from training.engine.model_selection import ModelSelector
 from training.engine.seeding import batch_seed, rank_seed, seed_everything
 from training.engine.start_checks import check_start
+from training.finetune.checks import finetune_checks
 from training.finetune.frozen_features import MAX_BYTES, EncodedRows, bytes_per_image, encode_rows
-from training.finetune.initial_weights import load_pretrained
+from training.finetune.initial_weights import load_pretrained, repeated_rows
 from training.finetune.module import FinetuneBatch, Finetuning, ReportBatch
 from training.finetune.taught_masks import with_taught_masks
 from training.finetune.validation import validate
 from training.heads.head import HeadsBatch
 from training.model.text_encoder import NO_TOKENS, Tokens, build_tokenizer, tokenize
 from training.refusal import RunRefused
+
+COUNTED_BATCHES = 300
+"""Number of batches by which the presence of concepts is balanced."""
 
 
 class FinetuneTask:
@@ -70,6 +79,7 @@ class FinetuneTask:
         self.module: Finetuning = module or load_pretrained(config)
         self.tokenizer, self._lock = build_tokenizer(self.module.model.text), Lock()
         self._encoded: EncodedRows | None = None
+        self._presence: Mapping[str, PresenceWeights] = {}
 
     @property
     def rows(self) -> int:
@@ -92,6 +102,8 @@ class FinetuneTask:
         draw = balanced_order([samples[i] for i in self.pool], config.groups, config.seed)
         sampler = Sampler(self.pool, joined, config.seed, accumulate, draw=draw, window=window)
         self.encode(self.pool)
+        if config.regions and config.balance_presence:
+            self._presence = self._balanced_presence(sampler, accumulate)
 
         def load(index: MicroBatchIndex) -> FinetuneBatch:
             seed = batch_seed(config.seed, index.number)
@@ -120,8 +132,7 @@ class FinetuneTask:
             rank: number of this process.
         """
         config, rng = self.config, random.Random(seed)
-        drawn_findings = {name for i in joined for name, _ in self.cache.samples[i].boxes}
-        phrases = draw(config.phrases_per_batch, rng, drawn_findings) if config.regions else []
+        phrases = self._phrases(joined, rng)
         drawn = [report(self.cache.samples[i].row, rng) for i in joined if config.aligns]
         rows = [joined[i] for i in own]
         labels = (config.findings, config.masks, config.boxes)
@@ -129,6 +140,7 @@ class FinetuneTask:
         radiographs = load_batch(self.cache, rows, labels, augmentation, image_seed)
         samples = [self.cache.samples[i] for i in rows]
         regions = region_targets(samples, radiographs, phrases, config.preprocess.size_px // 4)
+        regions = weigh_presence(regions, phrases, self._presence)
         heads = self.module.trained_heads.items()
         targets = {name: head.targets(radiographs) for name, head in heads}
         labelled = HeadsBatch(
@@ -140,6 +152,26 @@ class FinetuneTask:
         encoded = self._encoded.select(rows) if self._encoded else None
         positions = torch.tensor([n for n, _ in reports], dtype=torch.long)
         return FinetuneBatch(labelled, ReportBatch(positions, tokens, ids), encoded)
+
+    def _phrases(self, joined: Sequence[int], rng: random.Random) -> list[Phrase]:
+        """Draw the phrases of a joined batch."""
+        if not self.config.regions:
+            return []
+        drawn_findings = {name for i in joined for name, _ in self.cache.samples[i].boxes}
+        return draw(self.config.phrases_per_batch, rng, drawn_findings)
+
+    def _balanced_presence(
+        self, sampler: Sampler, accumulate: int
+    ) -> Mapping[str, PresenceWeights]:
+        """Count the first batches of the run, without their images."""
+        numbers = range(COUNTED_BATCHES)
+        indices = [MicroBatchIndex(*divmod(n, accumulate), accumulate) for n in numbers]
+        joined = [sampler.rows(index) for index in indices]
+        seeds = [batch_seed(self.config.seed, index.number) for index in indices]
+        return balanced_presence(
+            ([self.cache.samples[i].row for i in rows], self._phrases(rows, random.Random(seed)))
+            for rows, seed in zip(joined, seeds, strict=True)
+        )
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         if not texts:
@@ -221,12 +253,17 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     check_tables(config.data)
     config = config.model_copy(update={"codes": codes_of(config)})
     check_start(config, out, cache_folder)
-    check_enough(config.data, config.preprocess, cache_folder, least=1)
+    if config.checks is None:
+        check_enough(config.data, config.preprocess, cache_folder, least=1)
     refuse_unknown_labels(config)
+    if config.checks is not None:
+        return finetune_checks(config, out)
     # Weights that no head reads, and text weights in a batch without reports, have no gradient.
     fabric = launch(config.engine, config.precision, unused_weights=True)
     seed_everything(config.seed)
     module = load_pretrained(config)  # before the cache, which may take hours: it may be refused
+    if fabric.is_global_zero and (notice := repeated_rows(config)):
+        print(notice)
     with fabric.rank_zero_first():
         cache = open_rows(config, cache_folder)
         task = FinetuneTask(config, cache, module)

@@ -7,15 +7,13 @@ from pathlib import Path
 from torch import Tensor
 
 from training.config.finetune import FinetuneConfig
-from training.config.model import ModelConfig
 from training.config.pretrain import PretrainConfig
 from training.engine.checkpoint import read_run
 from training.finetune.module import Finetuning
+from training.finetune.past_runs import DEFAULT_TEMPERATURE, PastRun, architecture
+from training.heads.checks import ChecksHead
 from training.model.image_encoder import restart_decoder
 from training.refusal import RunRefused
-
-DEFAULT_TEMPERATURE = 0.07
-"""Sigma of the contrastive loss of a run that starts without a pre-training."""
 
 
 def load_pretrained(config: FinetuneConfig) -> Finetuning:
@@ -36,7 +34,8 @@ def load_pretrained(config: FinetuneConfig) -> Finetuning:
         module = Finetuning(config, config.model, DEFAULT_TEMPERATURE)
     else:
         checkpoint, before = read_run(config.pretrained, PretrainConfig, "pretrained")
-        module = Finetuning(config, without_start(before.model), before.temperature)
+        model, temperature = architecture([PastRun(before, checkpoint.commit)])
+        module = Finetuning(config, model, temperature)
         trunk = {k.removeprefix("g2d."): v for k, v in checkpoint.weights.items()}
         with fitting("pretrained", config.pretrained):
             module.g2d.load_state_dict(trunk)
@@ -48,10 +47,24 @@ def load_pretrained(config: FinetuneConfig) -> Finetuning:
     return module
 
 
-def without_start(model: ModelConfig) -> ModelConfig:
-    """Return an architecture whose encoder has no initial weights, as a checkpoint has them."""
-    encoder = model.encoder.model_copy(update={"weights": None})
-    return model.model_copy(update={"encoder": encoder})
+def repeated_rows(config: FinetuneConfig) -> str | None:
+    """Return a notice for a run that would begin with the very batches of the one it starts from.
+
+    Rows, augmentation and phrases are functions of the seed and the step. A run that goes on from
+    another with the same seed shows the same images again, changed in the same way.
+
+    Raises:
+        RunRefused: the checkpoint is not that of a fine-tuning.
+    """
+    if config.start_from is None or config.checks is not None:
+        return None
+    _, earlier = read_run(config.start_from, FinetuneConfig, "start_from")
+    if (earlier.seed, earlier.batch_size) != (config.seed, config.batch_size):
+        return None
+    return (
+        f"start_from: the earlier run has the seed {earlier.seed} too, so that this one repeats "
+        "its batches; another seed shows new ones"
+    )
 
 
 @contextmanager
@@ -75,6 +88,12 @@ def _load_earlier(module: Finetuning, weights: dict[str, Tensor]) -> None:
             if key.startswith(f"heads.{name}.")
         )
     }
+    fresh = module.heads.keys() - fits - {ChecksHead.name}
+    if module.config.checks is not None and fresh:
+        names = ", ".join(sorted(fresh))
+        raise RunRefused(
+            f"start_from: it has no heads {names} of these labels, and only checks learn"
+        )
     taken = {
         key: value
         for key, value in weights.items()

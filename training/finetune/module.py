@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from training.config.finetune import FinetuneConfig
 from training.config.model import ModelConfig
 from training.finetune.frozen_features import EncodedImages
-from training.heads.head import PHRASES, Head, HeadsBatch, TrainableHead
+from training.heads.head import PHRASES, Head, HeadsBatch, RunHead, TrainableHead
 from training.heads.registry import build_heads
 from training.losses.contrastive import contrastive_loss
 from training.model.g2d import G2D, trunk_outputs
@@ -88,14 +88,20 @@ class Finetuning(nn.Module):
         return self
 
     @property
+    def run_heads(self) -> Mapping[str, RunHead]:
+        """All heads by name, in a fixed order."""
+        return cast("Mapping[str, RunHead]", dict(self.heads.items()))
+
+    @property
     def trained_heads(self) -> Mapping[str, TrainableHead]:
-        """The heads by name, in the order in which they are trained."""
-        return cast("Mapping[str, TrainableHead]", dict(self.heads.items()))
+        """The heads that are trained together, by name, in the order in which they are trained."""
+        heads = self.run_heads.items()
+        return {name: head for name, head in heads if isinstance(head, TrainableHead)}
 
     @property
     def reads(self) -> set[str]:
         """Names of the features that the heads read."""
-        return features_read(self.trained_heads)
+        return features_read(self.run_heads)
 
     @property
     def decodes(self) -> bool:
@@ -124,7 +130,7 @@ class Finetuning(nn.Module):
 
     def outputs(self, features: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Return the raw outputs of every head that reads no phrases."""
-        heads = self.trained_heads.items()
+        heads = self.run_heads.items()
         return {name: head.outputs(features) for name, head in heads if PHRASES not in head.inputs}
 
     def forward(self, images: Tensor, batch: FinetuneBatch) -> dict[str, Tensor]:

@@ -23,17 +23,18 @@ from torch import Tensor
 
 from radiograph.manifest import MaskCleaning
 from radiograph.postprocess.components import clean_mask
+from training.atomic_write import write_atomically
 from training.config.augmentation import AppearanceConfig, AugmentConfig
 from training.config.finetune import FinetuneConfig, TeacherConfig
-from training.data.batches import warp
-from training.data.batches.augment import augment
-from training.data.cache.atomic_write import write_atomically
+from training.data.annotations.mask_planes import IGNORE, place_of
+from training.data.augmentation import warp
+from training.data.augmentation.augment import augment
 from training.data.cache.cache import Cache, RowArrays
 from training.data.cache.sample_index import Sample
-from training.data.rows.mask_planes import IGNORE, place_of
-from training.engine.checkpoint import read_checkpoint
-from training.finetune.initial_weights import load_pretrained
+from training.engine.checkpoint import read_run
+from training.finetune.initial_weights import fitting
 from training.finetune.module import Finetuning
+from training.finetune.past_runs import architecture, runs_of
 from training.heads.segmentation import SegmentHead
 from training.progress import track
 from training.refusal import RunRefused
@@ -142,14 +143,12 @@ def _read(path: Path) -> tuple[_Planes, _Known]:
 
 
 def _read_teacher(path: Path) -> Finetuning:
-    checkpoint = read_checkpoint(path)
-    if json.loads(checkpoint.config)["kind"] != "finetune":
-        raise RunRefused(f"{path} is no fine-tuning")
-    config = FinetuneConfig.model_validate_json(checkpoint.config)
+    checkpoint, config = read_run(path, FinetuneConfig, "teacher.run")
     if not config.masks:
-        raise RunRefused(f"{path} is no fine-tuning with masks")
-    module = load_pretrained(config)
-    module.load_state_dict(checkpoint.weights)
+        raise RunRefused(f"teacher.run: {path} is no fine-tuning with masks")
+    module = Finetuning(config, *architecture(runs_of(checkpoint, config)))
+    with fitting("teacher.run", path):
+        module.load_state_dict(checkpoint.weights)
     module.eval()
     return module
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import Label
 from radiograph.postprocess import heads
 from training.data.batches.prefetch import each_tensor
 from training.finetune.module import FinetuneBatch, Finetuning
 from training.heads.classification import ClassifyHead
-from training.heads.detector import DetectorHead
+from training.heads.detectors.detector import DetectorHead
 from training.heads.segmentation import SegmentHead
 from training.metrics import BoxesOfImage, auroc, average_precision, dice
 

@@ -133,7 +133,7 @@ def regions_loss(answer: Mapping[str, Tensor], targets: RegionTargets) -> dict[s
     Returns:
         `regions`: cross-entropy of the known maps plus Dice of those that show something, each
         averaged over anatomy and over all other phrases on their own, because maps of findings
-        are few beside those of lungs; `presence`: cross-entropy where the presence is known.
+        are few beside those of lungs; `presence`: weighted cross-entropy.
     """
     logits = answer["logits"].float()
     known = targets.weight.flatten(2).amax(dim=2)  # B x P, 1 where some cell is known
@@ -148,11 +148,11 @@ def regions_loss(answer: Mapping[str, Tensor], targets: RegionTargets) -> dict[s
     presence = F.binary_cross_entropy_with_logits(
         answer["presence"].float(), targets.presence, reduction="none"
     )
-    presence_known = targets.presence_known
+    weight = targets.presence_weight
     return {
         "regions": _mean_by_kind(pixel, known, targets.anatomical)
         + _mean_by_kind(dice, shown, targets.anatomical),
-        "presence": (presence * presence_known).sum() / presence_known.sum().clamp_min(1),
+        "presence": (presence * weight).sum() / weight.sum().clamp_min(1),
     }
 
 

@@ -1,4 +1,4 @@
-"""The base classes of the task heads, and the batch that heads learn from.
+"""The base classes of the heads, and the batch that heads learn from.
 
 features of the trunk -> Head.outputs -> raw outputs, as the manifest defines them
 features + HeadsBatch -> TrainableHead.losses -> named losses
@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
-from radiograph.manifest import HeadSpec, Label, Task
-from radiograph.terminology import code_of
+from radiograph.manifest import HeadKind, HeadSpec, Label
+from radiograph.terminology.codes import code_of
 from training.config.finetune import FinetuneConfig
 from training.data.batches.collate import Batch
 from training.data.batches.region_targets import RegionTargets
@@ -41,21 +41,21 @@ class HeadsBatch:
 
 
 class Head(nn.Module):
-    """A network on the features of the trunk that answers one task.
+    """A network on the features of the trunk that answers one task, or the checks.
 
     An instance is called with the features named by `inputs`, in that order, and returns the raw
     outputs that `radiograph.manifest.HeadSpec` defines for its kind.
 
     Attributes:
         name: name in checkpoints, exported files and manifests.
-        kind: task that the head answers.
+        kind: task that the head answers, or `check`.
         inputs: names of the features that it reads (see `training.model.g2d.trunk_outputs`).
         form: form of the raw outputs of a detector.
         method: grounding method; None for heads of another kind.
     """
 
     name: ClassVar[str]
-    kind: ClassVar[Task]
+    kind: ClassVar[HeadKind]
     inputs: ClassVar[tuple[str, ...]]
     form: ClassVar[Literal["grid", "candidates"]] = "grid"
     method: ClassVar[str | None] = None
@@ -93,8 +93,8 @@ class Head(nn.Module):
         )
 
 
-class TrainableHead(Head, ABC):
-    """A head that a fine-tuning trains; the registry finds every concrete subclass.
+class RunHead(Head, ABC):
+    """A head that the configuration of a run asks for; the registry finds every concrete subclass.
 
     Attributes:
         settings: configuration keys that define the meaning of its outputs. They are part of the
@@ -117,6 +117,10 @@ class TrainableHead(Head, ABC):
             config: configuration of the run.
             g2d: model whose features the head reads.
         """
+
+
+class TrainableHead(RunHead):
+    """A head that a fine-tuning trains together with others, on the labels of the data sets."""
 
     def targets(self, truth: Batch) -> Any:  # noqa: ARG002 - for subclasses
         """Return what the head learns from a batch, beyond what the batch holds; None if nothing.

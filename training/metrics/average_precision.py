@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from radiograph.postprocess.boxes import pairwise_iou
 from training.metrics.arrays import BoolArray, Counts, Float64Array, finite, once
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from radiograph.postprocess.boxes import pairwise_iou
 from training.metrics.arrays import BoolArray, Float64Array, finite
 

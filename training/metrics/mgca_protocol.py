@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from training.metrics import BoxesOfImage, dice
 from training.metrics.arrays import BoolArray
 

@@ -9,16 +9,18 @@ import segmentation_models_pytorch as smp
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.model import EncoderConfig
 from training.model.tensor_files import read_tensors
+from training.model.upsampled_convolution import convolve_upsampled
 from training.model.weight_sources import check_encoder, weights_file
-from training.refusal import RunRefused
+from training.refusal import WeightsRefused
 
 _KEY = "model.encoder.weights"
-_CLASSIFIER = re.compile(r"^classifier|(^|\.)fc\.(weight|bias)$")
+_CLASSIFIER = re.compile(r"^classifier|(^|[._])fc\.(weight|bias)$")
 """Names of the tensors of a classification head, which the encoder does not have."""
 
 
@@ -82,7 +84,7 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
         names = [name for name in source if not _CLASSIFIER.search(name)]
         tensors = [source[name] for name in names]
     if [tuple(t.shape) for t in tensors] != [tuple(t.shape) for t in state.values()]:
-        raise RunRefused(f"{_KEY}: {path.name} does not hold the weights of this encoder")
+        raise WeightsRefused(f"{_KEY}: {path.name} does not hold the weights of this encoder")
     encoder.load_state_dict(dict(zip(state, tensors, strict=True)))
 
 
@@ -91,10 +93,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise RunRefused(f"{_KEY}: {path} is no file of tensors, or is cut off") from error
+            raise WeightsRefused(f"{_KEY}: {path} is no file of tensors, or is cut off") from error
     found = read_tensors(path, _KEY)
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise RunRefused(f"{_KEY}: {path} is not a state dict of tensors")
+        raise WeightsRefused(f"{_KEY}: {path} is not a state dict of tensors")
     return found
 
 
@@ -151,9 +153,32 @@ def run_decoder(
     decoded: dict[int, Tensor] = {}
     for i, block in enumerate(unet.decoder.blocks):
         side = (sides[0] >> (4 - i), sides[1] >> (4 - i))
-        x = block(x, *side, skip_connection=skips[i] if i < len(skips) else None)
+        x = _run_block(block, x, side, skips[i] if i < len(skips) else None)
         decoded[16 >> i] = x
     return decoded
+
+
+def _run_block(
+    block: UnetDecoderBlock, x: Tensor, sides: tuple[int, int], skip: Tensor | None
+) -> Tensor:
+    """Return the output of one block of the decoder, B x c x H x W.
+
+    Training on processors takes the shorter way to the same result. Below full precision it does so
+    where the map is larger than its number of channels, because the way of deep maps is in full
+    precision. Evaluation and the exported graph run the block itself.
+    """
+    small = (x.shape[-2], x.shape[-1])
+    doubled = sides == (2 * small[0], 2 * small[1])
+    wide = small[0] * small[1] > x.shape[1]
+    short = block.training and x.device.type == "cpu"
+    if not (doubled and short and (wide or not torch.is_autocast_enabled("cpu"))):
+        output: Tensor = block(x, *sides, skip_connection=skip)
+        return output
+    convolution, *rest = block.conv1
+    x = convolve_upsampled(x, skip, convolution.weight)
+    for layer in (*rest, block.conv2, block.attention2):
+        x = layer(x)
+    return x
 
 
 def restart_decoder(decoder: nn.Module) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from training.refusal import RunRefused
+from training.refusal import WeightsRefused
 
 UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
@@ -29,8 +29,8 @@ def read_tensors(path: Path, key: str, *, mmap: bool = False) -> Any:
     """
     if not path.is_file():
         found = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise RunRefused(f"{key}: {path} {found}")
+        raise WeightsRefused(f"{key}: {path} {found}")
     try:
         return torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
     except UNREADABLE as error:
-        raise RunRefused(f"{key}: {path} is no file of tensors, or is cut off") from error
+        raise WeightsRefused(f"{key}: {path} is no file of tensors, or is cut off") from error

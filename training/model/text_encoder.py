@@ -16,7 +16,7 @@ from transformers.utils import logging as progress
 from training.config.model import TextConfig
 from training.model.tensor_files import UNREADABLE
 from training.model.weight_sources import text_source
-from training.refusal import RunRefused
+from training.refusal import RunRefused, WeightsRefused
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _loading(config: TextConfig) -> Iterator[None]:
     try:
         yield
     except (*UNREADABLE, SafetensorError) as error:
-        raise RunRefused(
+        raise WeightsRefused(
             f"model.text.name: {config.name} cannot be loaded as a BERT with a fast tokenizer"
             f" ({type(error).__name__}: {error})"
         ) from error

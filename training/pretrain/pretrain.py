@@ -16,19 +16,20 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from training.config.pretrain import PretrainConfig
-from training.data.batches.augment import augment
-from training.data.batches.row_groups import balanced_order, members_of
-from training.data.batches.sampler import (
+from training.data.augmentation.augment import augment
+from training.data.batches.statements import draw, facts_of, truth_table
+from training.data.cache.cache import Cache
+from training.data.cache.enough_rows import check_enough
+from training.data.cache.row_counts import count_rows, write_counts
+from training.data.rows.reader import Row
+from training.data.sampling.row_groups import balanced_order, members_of
+from training.data.sampling.sampler import (
     MicroBatchIndex,
     Sampler,
     share,
     steps_per_epoch,
     window_of,
 )
-from training.data.batches.statements import draw, facts_of, truth_table
-from training.data.cache.cache import Cache
-from training.data.cache.enough_rows import check_enough
-from training.data.rows.reader import Row
 from training.data.shards.open_rows import open_rows
 from training.data.text.synthetic_reports import report, text_ids
 from training.data.text.token_lengths import token_counts
@@ -260,6 +261,7 @@ def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     task = prepare_task(config, fabric, cache_folder, out)
     if fabric.is_global_zero:
         write_silent(task.silent, out)
+        write_counts(out, count_rows(task.cache))
     trainer.train(config, fabric, task, out, task.selector(fabric))
     return out / CHECKPOINT
 

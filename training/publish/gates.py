@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from radiograph.errors import PublishRefused
-from radiograph.manifest import HeadSpec, Metric
-from training.evaluation.assessment import Assessment, RunFolder, heads_without_figure
+from radiograph.manifest import HeadSpec, Metric, Precision, VariantSpec
+from training.evaluation.assessment import Assessment, RunFolder, digest_of, heads_without_figure
 from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
 from training.export.parity import difference, onnx_outputs
@@ -34,6 +34,7 @@ NEVER_GATES = frozenset(
         "bias",
         "found",
         "not found",
+        "false alarms",
         "false boxes",
         "pointing, where found",
         "box recall at iou 0.3",
@@ -68,7 +69,7 @@ def _head_of(metric: Metric, heads: Mapping[str, HeadSpec]) -> str | None:
     fitting = {
         name: {label.name for label in head.labels}
         for name, head in heads.items()
-        if head.kind is metric.task and (head.method is None or f"({head.method})" in metric.metric)
+        if head.kind == metric.task and (head.method is None or f"({head.method})" in metric.metric)
     }
     named = [name for name, labels in fitting.items() if metric.label in labels]
     return next(iter([*named, *fitting]), None)  # a metric over all labels fits by its kind alone
@@ -125,17 +126,30 @@ def refuse_without_figures(heads: Iterable[str], metrics: Sequence[Metric]) -> N
         raise PublishRefused(f"no figure was measured for the heads: {', '.join(without)}")
 
 
-def refuse_other_golden(folder: Path) -> None:
-    """Run the golden inputs of an export through ONNX Runtime.
+def refuse_other_golden(exported: ExportedRun) -> None:
+    """Run the golden inputs of an export and of its variants through ONNX Runtime.
 
     Raises:
         PublishRefused: an output differs from the recorded one.
     """
-    with np.load(folder / "golden.npz", allow_pickle=False) as golden:
+    with np.load(exported.folder / "golden.npz", allow_pickle=False) as golden:
         recorded = dict(golden)
-    for output, value in onnx_outputs(folder, recorded).items():
+    for output, value in onnx_outputs(exported.folder, recorded).items():
         if not difference(output, recorded[output], value) <= GOLDEN_TOLERANCE:
             raise PublishRefused(f"golden output {output} differs")
+    for precision, variant in exported.variants.items():
+        _refuse_other_variant(exported.folder, precision, variant)
+
+
+def _refuse_other_variant(folder: Path, precision: Precision, variant: VariantSpec) -> None:
+    """Run the golden inputs of a variant; its maps were not recorded, as the manifest says."""
+    with np.load(folder / variant.golden.file, allow_pickle=False) as golden:
+        recorded = dict(golden)
+    for output, value in onnx_outputs(folder, recorded, variant.trunk).items():
+        if output.startswith("trunk.") and value.ndim > 2:
+            continue
+        if not np.abs(recorded[output] - value).max() <= variant.golden.tolerance:
+            raise PublishRefused(f"golden output {output} of {precision} differs")
 
 
 def refuse_stale(
@@ -153,3 +167,8 @@ def refuse_stale(
                 f"{run.path} has other weights now than those of its last `g2d {command}`: "
                 f"g2d {command} {run.path}"
             )
+    if exported.variants and exported.heads != digest_of(assessment.heads):
+        raise PublishRefused(
+            f"{run.path} was evaluated again since its variants were measured: "
+            f"g2d export {run.path} with --{' --'.join(exported.variants)}"
+        )

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
-from radiograph.manifest import HeadSpec, Label, Provenance, Task
+from radiograph.manifest import CHECK, HeadSpec, Label, Precision, Provenance, Task, VariantSpec
+from training.export.variants.drift import by_metric, mean_loss
 
 IMPORTED = "imported weights"
 """Name of the line of the data that names an imported checkpoint."""
@@ -24,6 +25,10 @@ _CANNOT_GROUND = {
 - Zero-shot grounding (`method=zero_shot`) is reported as measured; where that is little, it is
   far from the paper's figures.""",
 }
+_CANNOT_CHECK = """\
+- Such pictures get warnings from the pixels, as far as the figures of the checks go. A heart on
+  the right of the body looks like a mirrored picture. The checks of inverted and turned pictures
+  were trained on changed copies of the radiographs above."""
 _MARKS = re.compile(r"([\\|`*<\[])")
 """Characters that end a cell, or begin code, emphasis, HTML or a link."""
 
@@ -34,6 +39,7 @@ def model_card(
     licence: str,
     heads: Mapping[str, HeadSpec],
     provenance: Provenance,
+    variants: Mapping[Precision, VariantSpec] | None = None,
 ) -> str:
     """Return the card as Markdown.
 
@@ -43,6 +49,7 @@ def model_card(
         licence: licence of the weights.
         heads: heads by name.
         provenance: data, configurations and metrics.
+        variants: trunks in other precisions; none by default.
     """
     lines = [
         f"# {name}",
@@ -64,6 +71,7 @@ def model_card(
         *_metric_rows(provenance),
         "",
         *_accepted(provenance),
+        *_variants(variants or {}),
         "## What it cannot do",
         "",
         _CANNOT,
@@ -121,6 +129,8 @@ def _cannot(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
     for method, words in _CANNOT_GROUND.items():
         if any(head.method == method for head in heads.values()):
             yield words
+    if any(head.kind == CHECK for head in heads.values()):
+        yield _CANNOT_CHECK
     withheld = [
         f"{escaped(label.name)} (`{name}`)"
         for name, head in heads.items()
@@ -162,6 +172,37 @@ def _accepted(provenance: Provenance) -> Iterator[str]:
         yield ""
 
 
+def _variants(variants: Mapping[Precision, VariantSpec]) -> Iterator[str]:
+    """Yield the section about trunks in other precisions: what each loses, by metric."""
+    if not variants:
+        return
+    yield "## Variants"
+    yield ""
+    yield (
+        "The trunk in other precisions, measured on `split = valid` beside float32. The mean is "
+        "over data sets and labels, weighted by their numbers of images; `manifest.json` has every "
+        "figure. A negative loss is a gain."
+    )
+    yield ""
+    yield "| variant | head | metric | mean loss | largest loss | figures | same decisions |"
+    yield "|---|---|---|---|---|---|---|"
+    for precision, variant in variants.items():
+        yield from _loss_rows(precision, variant)
+    yield ""
+    yield from (f"- {name}: {escaped(each.calibration)}." for name, each in variants.items())
+    yield ""
+
+
+def _loss_rows(precision: Precision, variant: VariantSpec) -> Iterator[str]:
+    """Yield a row for each metric of each head."""
+    for (head, metric), drifts in by_metric(variant.drift).items():
+        largest = max(drift.float32 - drift.value for drift in drifts)
+        yield (
+            f"| {precision} | {head} | {metric} | {mean_loss(drifts):.4f} | {largest:.4f} "
+            f"| {len(drifts)} | {variant.same_decisions[head or '']:.4f} |"
+        )
+
+
 def _data_rows(provenance: Provenance) -> Iterator[str]:
     for use in provenance.data:
         counts = " | ".join(str(use.rows.get(split, 0)) for split in ("train", "valid", "test"))
@@ -178,7 +219,7 @@ def _head_rows(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
             detail += f"; temperature {head.temperature:.3g}"
         rule = escaped(head.threshold_rule)
         cleaned = "".join(f" {_cleaning(label)}" for label in head.labels if label.clean)
-        yield f"- `{name}` ({head.kind.value}): {detail}. Thresholds: {rule}.{cleaned}"
+        yield f"- `{name}` ({head.kind}): {detail}. Thresholds: {rule}.{cleaned}"
 
 
 def _metric_rows(provenance: Provenance) -> Iterator[str]:
@@ -186,7 +227,7 @@ def _metric_rows(provenance: Provenance) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for m in provenance.metrics:
         yield (
-            f"| {escaped(m.data)} | {m.head or m.task.value} | {escaped(m.label)} | {m.metric} "
+            f"| {escaped(m.data)} | {m.head or m.task} | {escaped(m.label)} | {m.metric} "
             f"| {m.value:.3f} "
             f"| {m.low:.3f} to {m.high:.3f} | {m.n} |"
         )

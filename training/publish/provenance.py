@@ -1,6 +1,7 @@
 """Provenance of a version: commit, configurations, data, licences and imported weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import yaml
 
@@ -10,13 +11,15 @@ from training.config.pretrain import PretrainConfig
 from training.data.cache.row_counts import RowCounts, TableCounts
 from training.data.catalog import title_of
 from training.evaluation.assessment import Assessment
-from training.evaluation.trained_model import PastRun, TrainedModel
+from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
+from training.finetune.past_runs import PastRun
 from training.git_commit import current_commit
 from training.publish.model_card import IMPORTED
 
 LICENCE = "Apache-2.0"
 IMPORTED_LICENCE = "that of the checkpoint that was imported"
+UNCOUNTED = "not recorded by the run that read it"
 SYNTHETIC = "synthetic sentences made from the class labels"
 
 
@@ -33,7 +36,7 @@ def provenance_of(
         model: the run.
         assessment: its evaluation.
         exported: its export.
-        counts: radiographs that it read.
+        counts: radiographs that it and the runs before it read.
         accepted: descriptions of the metrics that are worse than before and accepted.
     """
     return Provenance(
@@ -42,6 +45,7 @@ def provenance_of(
         data=(
             *imported_weights(model.runs),
             *_data_uses(model.config, counts, assessment.measured),
+            *_uncounted(model.runs, counts),
         ),
         metrics=assessment.metrics,
         accepted=accepted,
@@ -96,6 +100,27 @@ def _data_uses(
             )
         )
     return uses
+
+
+def _uncounted(runs: Sequence[PastRun], counts: RowCounts) -> list[DataUse]:
+    """Return the data sets of earlier runs that did not count their radiographs.
+
+    What the manifest of an imported version says of them is taken over.
+    """
+    configs = {name: run.config for run in runs for name in run.config.data.tables}
+    said = {use.name: use for run in runs for use in run.data}
+    titles = [title_of(config.data, n) for n, config in configs.items() if n not in counts.tables]
+    uncounted = (DataUse(name=t, licence=UNCOUNTED, rows={}, note=UNCOUNTED) for t in titles)
+    return [said.get(use.name, use) for use in uncounted]
+
+
+def earlier_folders(runs: Sequence[PastRun]) -> Iterator[Path]:
+    """Yield the folders of the runs whose checkpoints the runs of a model started from."""
+    for run in runs:
+        if isinstance(run.config, FinetuneConfig):
+            for checkpoint in (run.config.pretrained, run.config.start_from):
+                if checkpoint is not None:
+                    yield checkpoint.parent
 
 
 def _note(table: TableCounts) -> str:

@@ -8,6 +8,7 @@ A service that has the version loaded then loads the head alone.
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -18,7 +19,7 @@ import torch
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric, ModelManifest, Provenance
 from radiograph.repository.head_publishing import CARD_NAME, GOLDEN_NAME, NewHead, publish_head
-from radiograph.repository.repository import Repository
+from radiograph.repository.opening import open_current
 from training.evaluation.assessment import RunFolder, read_assessment
 from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
@@ -33,6 +34,7 @@ from training.publish.gates import (
     refuse_worse,
     with_heads,
 )
+from training.publish.golden_recording import record_answers
 from training.publish.model_card import model_card
 from training.publish.provenance import configurations
 
@@ -83,7 +85,7 @@ def publish_one_head(
     if head not in assessment.heads:
         raise PublishRefused(f"the run has no head {head}: {', '.join(assessment.heads)}")
     refuse_stale(model, run, assessment, exported)
-    repository = Repository(target.models)
+    repository = open_current(target.models)
     number = repository.resolve(target.name, target.base)
     base = repository.load_manifest(target.name, number)
     golden = repository.folder(target.name, number) / base.golden.file
@@ -114,9 +116,9 @@ def publish_one_head(
         )
         (stage / CARD_NAME).write_text(card)
         new, alias = NewHead(target.head, published, stage), target.alias or None
-        return publish_head(
-            repository, target.name, new, base=number, provenance=provenance, alias=alias
-        )
+        publish_on = partial(publish_head, base=number, provenance=provenance, alias=alias)
+        record = partial(record_answers, preprocess=base.preprocess)
+        return publish_on(repository, target.name, new, record=record)
 
 
 def _refuse_other_trunk(folder: Path, base: ModelManifest, golden: Path, head: HeadSpec) -> None:

@@ -6,7 +6,8 @@
 
 The gates: evaluation and export are of the weights that the run has now; every head has a figure;
 no label is in two heads of a kind; every ONNX output equals PyTorch's within 1e-4 (see
-`training.export.parity`); the golden outputs are reproduced; and no metric is below the interval of
+`training.export.parity`); the golden outputs are
+reproduced, by each variant too; and no metric is below the interval of
 the version in `stable`.
 """
 
@@ -15,8 +16,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from radiograph.errors import ModelNotFound
+from radiograph.errors import ModelNotFound, PublishRefused
+from radiograph.golden_answers import ANSWERS_NAME
 from radiograph.manifest import (
+    CHECK,
     GoldenSpec,
     HeadSpec,
     Metric,
@@ -28,7 +31,9 @@ from radiograph.manifest import (
     TrunkSpec,
 )
 from radiograph.repository.head_publishing import refuse_repeated_labels
+from radiograph.repository.opening import open_current
 from radiograph.repository.repository import Repository, digest_files
+from training.data.cache.row_counts import with_earlier
 from training.evaluation.assessment import Assessment, RunFolder, read_assessment, read_counts
 from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
@@ -40,8 +45,9 @@ from training.publish.gates import (
     refuse_worse,
     with_heads,
 )
+from training.publish.golden_recording import record_answers
 from training.publish.model_card import model_card
-from training.publish.provenance import licence_of, provenance_of
+from training.publish.provenance import earlier_folders, licence_of, provenance_of
 
 ANSWERS = {
     Task.CLASSIFY: "labels",
@@ -82,16 +88,21 @@ def publish(
     assessment = read_assessment(run)
     refuse_stale(model, run, assessment, exported)
     refuse_repeated_labels(assessment.heads)
-    repository = Repository(models)
+    if all(head.kind == CHECK for head in assessment.heads.values()):
+        raise PublishRefused("the run answers no task: add its checks to a version with --head")
+    repository = open_current(models)
     metrics = with_heads(assessment.metrics, assessment.heads)
     refuse_without_figures(assessment.heads, metrics)
     accepted = refuse_worse(metrics, _metrics_in_stable(repository, name), accept)
-    refuse_other_golden(exported.folder)
-    provenance = provenance_of(model, assessment, exported, read_counts(run), accepted)
+    refuse_other_golden(exported)
+    counts = with_earlier(read_counts(run), earlier_folders(model.runs))
+    provenance = provenance_of(model, assessment, exported, counts, accepted)
     stage = _stage(run, exported)
     licence = licence_of(model.runs)
-    card = model_card(name, intended_use(assessment.heads), licence, assessment.heads, provenance)
+    use = intended_use(assessment.heads)
+    card = model_card(name, use, licence, assessment.heads, provenance, exported.variants)
     (stage / "MODEL_CARD.md").write_text(card)
+    record_answers(stage, assessment.heads, model.config.preprocess)
 
     def build(number: int) -> ModelManifest:
         return _manifest(model, assessment, exported, provenance, stage, (name, number))
@@ -165,7 +176,8 @@ def _manifest(
             threshold=assessment.out_of_domain_threshold,
             threshold_rule=assessment.out_of_domain_rule,
         ),
-        golden=GoldenSpec(file="golden.npz", tolerance=GOLDEN_TOLERANCE),
+        golden=GoldenSpec(file="golden.npz", tolerance=GOLDEN_TOLERANCE, answers=ANSWERS_NAME),
+        variants=exported.variants,
         files=digest_files(stage),
         provenance=provenance,
     )

@@ -1,12 +1,8 @@
-"""From the cache to training batches.
+"""From the cache to training batches: images and the targets of the heads.
 
-row_selection     rows of a fine-tuning, and how often each is shown
-row_groups        shares of groups of rows in an epoch
-sampler           rows of each step
 collate           images and targets of the heads
-region_targets lung_regions       targets of phrases
-augment warp      random changes of images, masks and boxes
-appearance        random differences between hospitals, devices and exports
-draws             random numbers for each image
+region_targets lung_regions presence_balance      targets of phrases
+statements        short sentences about the images of a batch
+known_labels      whether the data tell about every label that a run learns
 prefetch          loading ahead in threads
 """

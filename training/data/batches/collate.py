@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from training.config.augmentation import Augmentation
-from training.data.batches.augment import Geometry, augment, draw_geometry, works_on_host
+from training.data.annotations.mask_planes import IGNORE, place_of
+from training.data.augmentation.augment import Geometry, augment, draw_geometry, works_on_host
 from training.data.cache.cache import Cache
 from training.data.cache.sample_index import Sample
-from training.data.rows.mask_planes import IGNORE, place_of
 
 
 @dataclass(frozen=True)

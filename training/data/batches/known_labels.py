@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from radiograph.terminology import Code
+from radiograph.terminology.codes import Code
 from training.config.finetune import FinetuneConfig
 from training.config.run import DataConfig
+from training.data.annotations.masks import LUNGS
 from training.data.cache.build import selected_rows
 from training.data.catalog import open_table
-from training.data.rows.masks import LUNGS
 from training.data.rows.reader import Row
 from training.refusal import RunRefused
 

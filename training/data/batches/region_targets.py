@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.data.annotations.masks import LUNGS
 from training.data.batches.collate import Batch, DrawnBoxes
 from training.data.batches.lung_regions import Lungs
 from training.data.cache.sample_index import Sample
-from training.data.rows.masks import LUNGS
 from training.data.rows.reader import Row
 from training.data.text.grounding_phrases import REGION_WORDINGS, Phrase
 
@@ -52,14 +52,14 @@ class RegionTargets:
         maps: B x P x h x w in {0, 1}.
         weight: B x P x h x w in {0, 1}, 0 where the map is not known.
         presence: B x P in {0, 1}, 1 if the image shows the concept of the phrase.
-        presence_known: B x P in {0, 1}.
+        presence_weight: B x P, 0 where the presence is not known.
         anatomical: P in {0, 1}, 1 for phrases about anatomy, 0 for all others.
     """
 
     maps: Tensor
     weight: Tensor
     presence: Tensor
-    presence_known: Tensor
+    presence_weight: Tensor
     anatomical: Tensor
 
 

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from training.config.description import ORGANS
 from training.config.pretrain import SentenceConfig
+from training.data.annotations.mask_planes import place_of
+from training.data.annotations.masks import LUNGS
 from training.data.cache.cache import Cache
-from training.data.rows.mask_planes import place_of
-from training.data.rows.masks import LUNGS
 
 _ZONES = ("upper", "middle", "lower")
 _SHARE_OF_ZONE = 0.25

@@ -5,5 +5,6 @@ build          selection of rows, chunks, manifest of the rows left out
 worker_pool    processes that render chunks and survive crashing decoders
 chunks render  rows -> files of chunks; one row -> pixels, mask bits and boxes
 assemble       files of chunks -> one array
-sample_index   Sample and its index on disk;  atomic_write: files that are complete or absent
+sample_index   Sample and its index on disk
+row_counts enough_rows      numbers of radiographs and texts; whether they are enough for a batch
 """

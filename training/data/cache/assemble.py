@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.cache.atomic_write import write_atomically
+from training.atomic_write import write_atomically
+from training.data.annotations.mask_planes import plane_count, repack
 from training.data.cache.chunks import ChunkRecord, chunk_path
-from training.data.rows.mask_planes import plane_count, repack
 from training.progress import track
 
 CHUNKS = "chunks"

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.run import DataConfig
+from training.data.annotations.mask_planes import plane_count
 from training.data.cache.build import MANIFEST, build, tidy
 from training.data.cache.sample_index import Sample, Samples
 from training.data.catalog import open_table
-from training.data.rows.mask_planes import plane_count
 
 _VERSION = 3
 """Version of the layout, of its contents and of the report rules; a new one builds new caches."""

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from radiograph.preprocess import PreprocessSpec
+from training.atomic_write import write_atomically
 from training.config.run import Protocol
-from training.data.cache.atomic_write import write_atomically
+from training.data.annotations.masks import structures_of
 from training.data.cache.render import LeftOut, Rendered, render
 from training.data.cache.sample_index import Sample
 from training.data.catalog import open_reader
-from training.data.rows.masks import structures_of
 from training.data.rows.reader import Reader, Row
 
 cached_reader = cache(open_reader)

@@ -14,7 +14,7 @@ from training.data.cache.cache import is_built
 from training.data.cache.render import LeftOut
 from training.data.catalog import open_table
 from training.data.rows.reader import Row
-from training.refusal import RunRefused
+from training.refusal import DataRefused, RunRefused
 
 
 def check_tables(config: DataConfig) -> None:
@@ -26,7 +26,7 @@ def check_tables(config: DataConfig) -> None:
     """
     if not config.root.is_dir():
         found = "is a file" if config.root.exists() else "does not exist"
-        raise RunRefused(f"data.root: {config.root} {found}; give a folder with --data")
+        raise DataRefused(f"data.root: {config.root} {found}; give a folder with --data")
     for name in config.tables:
         open_table(config, name)
 

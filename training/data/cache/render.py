@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.errors import InputError
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.limits import as_malformed_input
 from radiograph.preprocess import PreprocessSpec, to_grid
 from radiograph.readers.read import read as read_radiograph
+from training.data.annotations.masks import mask_planes
+from training.data.annotations.shapes import check_box
 from training.data.cache.sample_index import Sample
 from training.data.rows.dataset_files import AnnotationRefused, PathRefused
-from training.data.rows.masks import mask_planes
 from training.data.rows.reader import Reader, Row
 
 
@@ -68,19 +69,25 @@ def render(
         if not row.view and any(w.startswith("lateral_view") for w in radiograph.warnings):
             return LeftOut(row.table, row.image, "lateral view", "the DICOM header says so")
         planes, known = mask_planes(reader, row, geometry, structures)
+        boxes = tuple(_boxes(row, geometry))
     except InputError as error:
         reason = f"unreadable ({type(error).__name__})"
         return LeftOut(row.table, row.image, reason, str(error), of_file=True)
     except OSError as error:
         return LeftOut(row.table, row.image, *_reason_and_detail(error), of_file=True)
-    sample = Sample(row, frozenset(known), tuple(_boxes(row, geometry)))
+    sample = Sample(row, frozenset(known), boxes)
     # Rounded to the nearest of 256 levels; astype alone would truncate.
     return Rendered(sample, (grid * 255 + 0.5).astype(np.uint8), planes if planes.any() else None)
 
 
 def _boxes(row: Row, geometry: Geometry) -> Iterator[tuple[str, Box]]:
-    """Yield the names and boxes on the grid, without what a crop removes."""
+    """Yield the names and boxes on the grid, without what a crop removes.
+
+    Raises:
+        AnnotationRefused: a box lies outside the image, or is given as fractions of its sides.
+    """
     for name, box in row.boxes:
+        check_box(box, geometry.rows, geometry.columns)
         x0, y0, x1, y1 = geometry.box_to_grid(box)
         if geometry.field is not None:
             right, bottom = geometry.left + geometry.width, geometry.top + geometry.height

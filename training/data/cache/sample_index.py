@@ -15,8 +15,8 @@ from typing import overload
 import numpy as np
 from pydantic import TypeAdapter
 
-from radiograph.geometry import Box
-from training.data.cache.atomic_write import write_atomically
+from radiograph.geometry.geometry import Box
+from training.atomic_write import write_atomically
 from training.data.rows.reader import Row
 
 

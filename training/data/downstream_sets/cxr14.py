@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from training.config.run import Protocol
 from training.data.rows import dataset_files
 from training.data.rows.reader import Row

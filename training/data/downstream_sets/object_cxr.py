@@ -27,7 +27,8 @@ from PIL import ExifTags, Image
 
 from radiograph.limits import as_malformed_input
 from training.config.run import Protocol
-from training.data.rows import dataset_files, shapes
+from training.data.annotations import shapes
+from training.data.rows import dataset_files
 from training.data.rows.reader import Row
 from training.data.rows.splits import hold_out
 

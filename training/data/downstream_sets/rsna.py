@@ -27,9 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from training.config.run import Protocol
-from training.data.rows import dataset_files, shapes
+from training.data.annotations import shapes
+from training.data.rows import dataset_files
 from training.data.rows.reader import Row
 from training.data.rows.splits import in_thirds
 

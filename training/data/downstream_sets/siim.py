@@ -29,7 +29,8 @@ from pathlib import Path
 import numpy as np
 
 from training.config.run import Protocol
-from training.data.rows import dataset_files, shapes, siim_rle
+from training.data.annotations import shapes, siim_rle
+from training.data.rows import dataset_files
 from training.data.rows.reader import Row
 from training.data.rows.splits import in_thirds
 

@@ -5,30 +5,36 @@
         ...          PNG, JPEG or DICOM files, at the paths that `image` gives, relative to here
 
 `text` is a report as it was written, or any other text: a text without section headers is taken
-whole. `split` is train, valid (or validate, val) or test. A row without one joins the other rows of
-its patient, or is assigned by a hash of the patient (90 / 5 / 5 %). A patient whose rows are in
-several splits is left out, because training rows would otherwise be tested on.
+whole. `split` is train, valid (or validation, val) or test. A row without one joins the other rows
+of its patient, or is assigned by a hash of the patient (90 / 5 / 5 %). A patient whose rows are in
+several splits is left out, because training rows would otherwise be tested on. A row with a split
+and without a patient counts as a patient of its own.
 
 Optional columns: view (PA, AP, L, ...), sex, age, labels ("|"-separated), licence, licence_class
 (open or noncommercial; noncommercial, the stricter, by default); lung_mask, class_masks, boxes and
-extra, as `training.data.rows.radiograph_table` has them. A row with a label, a mask or a box needs
-no text. `pairs.yaml` beside the table describes labels, masks and boxes
+extra, as `training.data.tables.radiograph_table` has them. A row with a label, a mask or a box
+needs no text. `pairs.yaml` beside the table describes labels, masks and boxes
 (`training.config.description`).
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.rows import annotation_columns, dataset_files
-from training.data.rows.annotation_columns import NOTHING
+from training.data.rows import dataset_files
 from training.data.rows.reader import Row
-from training.data.rows.splits import split_of
+from training.data.rows.splits import (
+    SEVERAL,
+    named_split,
+    reason_without_split,
+    split_of,
+    splits_of_patients,
+)
+from training.data.tables import annotation_columns
+from training.data.tables.annotation_columns import NOTHING
 from training.data.text.report_cleaning import reason_too_short
 from training.data.text.report_sections import any_text
 
 _SOURCE = "you: one line an image, with the columns image, text, patient and split"
-_SPLITS = {"train": "train", "valid": "valid", "validate": "valid", "val": "valid", "test": "test"}
-_SEVERAL = "several"
 
 
 class ImageTextCsv:
@@ -51,7 +57,8 @@ class ImageTextCsv:
         for line in self._lines():
             text, patient = any_text(line["text"]), line["patient"]
             made = split_of(patient) if patient else ""
-            split = given.get(patient) or _SPLITS.get(line.get("split", "").lower()) or made
+            name = line.get("split", "")
+            split = given.get(patient) or named_split(name) or made
             annotations = annotation_columns.parse(line)
             found, labels = annotations or NOTHING, annotation_columns.labels(line)
             annotated = labels or line.get("lung_mask") or found != NOTHING
@@ -59,8 +66,8 @@ class ImageTextCsv:
             yield Row(
                 table=self.name,
                 image=line["image"],
-                patient_id=patient,
-                split="" if split == _SEVERAL else split,
+                patient_id=patient or line["image"],
+                split="" if split == SEVERAL else split,
                 text=text,
                 labels=labels,
                 view=line.get("view", ""),
@@ -73,7 +80,7 @@ class ImageTextCsv:
                 boxes=found.boxes,
                 answers=found.answers,
                 extra=found.extra,
-                left_out=_split_reason(line, split)
+                left_out=reason_without_split(name, split)
                 or reason
                 or ("" if annotated and not line["text"] else reason_too_short(text, line["text"])),
             )
@@ -82,13 +89,9 @@ class ImageTextCsv:
         return dataset_files.records(self.csv, ("image", "text", "patient"))
 
     def _splits_of_patients(self) -> dict[str, str]:
-        """Return patient -> split of the rows that have one, or `several` if they differ."""
-        given: dict[str, str] = {}
-        for line in self._lines():
-            split, patient = _SPLITS.get(line.get("split", "").lower()), line["patient"]
-            if split and patient:
-                given[patient] = split if given.get(patient, split) == split else _SEVERAL
-        return given
+        """Return patient -> split of the rows that have one, or `SEVERAL` if they differ."""
+        lines = self._lines()
+        return splits_of_patients((line["patient"], line.get("split", "")) for line in lines)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of one image."""
@@ -97,12 +100,3 @@ class ImageTextCsv:
     def fingerprint(self) -> bytes:
         """Return the digest of the table."""
         return dataset_files.digest(self.csv)
-
-
-def _split_reason(line: dict[str, str], split: str) -> str:
-    stated = line.get("split", "")
-    if stated and stated.lower() not in _SPLITS:
-        return "unknown split"
-    if split == _SEVERAL:
-        return "patient in several splits"
-    return "" if split else "neither patient nor split"

@@ -5,6 +5,7 @@ a.csv, a.csv.gz                   `table`, `records`: one dict for each line
 a path given by a table           `inside`: refused if it leaves the folder
 """
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -14,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO, cast
 
 _FIELD_LIMIT = 4 * 2**20
+_DELIMITERS = (",", ";", "\t")
+"""Separators of fields; the first one with which the header has the required columns is used."""
 
 
 class MissingData(FileNotFoundError):
@@ -88,8 +91,9 @@ def required_folder(folder: Path, name: str, source: str) -> Path:
 def records(path: Path, needed: Sequence[str], *, strip: bool = True) -> Iterator[dict[str, str]]:
     """Yield the lines of a CSV, gzipped or not, as dicts; missing fields are empty.
 
-    Fields are UTF-8, with or without a byte order mark; a field that is not is read as
-    Windows-1252.
+    Fields are UTF-8, with or without a byte order mark, or UTF-16 with one; a field that is neither
+    is read as Windows-1252. They are separated by commas, or else by semicolons or tabs, as
+    spreadsheet programs write them.
 
     Args:
         path: path of the CSV.
@@ -97,18 +101,21 @@ def records(path: Path, needed: Sequence[str], *, strip: bool = True) -> Iterato
         strip: remove the spaces around fields.
 
     Raises:
-        DataError: a required column is missing, or the file is truncated or is not a CSV.
+        DataError: a required column is missing or is there twice, a line has more fields than the
+            header, or the file is truncated or is not a CSV.
     """
     csv.field_size_limit(_FIELD_LIMIT)
     reader: csv.DictReader[str] | None = None
     try:
         with _open(path) as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, delimiter=_delimiter(file, needed))
             names = {key: key.strip() for key in reader.fieldnames or ()}
-            _check_columns(path, tuple(names.values()), needed)
+            _check_columns(path, [key.strip() for key in reader.fieldnames or ()], needed)
             for line in reader:
+                if any(line.pop(None, ())):  # the key of the surplus
+                    raise csv.Error("it has more fields than the header; quote text with commas")
                 yield {names[key]: _text(line[key], strip) for key in names}
-    except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (csv.Error, EOFError, UnicodeError, gzip.BadGzipFile, zlib.error) as error:
         line_number = reader.line_num if reader else 0
         raise DataError(f"{path} cannot be read after line {line_number}: {error}") from error
 
@@ -128,8 +135,23 @@ def lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
+def _delimiter(file: TextIO, needed: Sequence[str]) -> str:
+    """Return the separator with which the first line has the needed columns, else a comma."""
+    header = file.readline()
+    file.seek(0)
+    for delimiter in _DELIMITERS:
+        names = {name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])}
+        if names.issuperset(needed):
+            return delimiter
+    return _DELIMITERS[0]
+
+
 def _open(path: Path) -> TextIO:
-    encoding, errors = "utf-8-sig", "surrogateescape"
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        start = file.read(2)
+    wide = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding, errors = ("utf-16", "strict") if wide else ("utf-8-sig", "surrogateescape")
     if path.suffix == ".gz":
         # gzip.open is typed as a union; with mode "rt" it returns a text file.
         return cast(TextIO, gzip.open(path, "rt", encoding=encoding, errors=errors, newline=""))
@@ -140,6 +162,8 @@ def _check_columns(path: Path, present: Sequence[str], needed: Sequence[str]) ->
     if missing := [name for name in needed if name not in present]:
         names = ", ".join(missing)
         raise DataError(f"{path} has no column {names}; its columns are: {', '.join(present)}")
+    if twice := [name for name in dict.fromkeys(present) if name and present.count(name) > 1]:
+        raise DataError(f"{path} has the column {twice[0]} twice")
 
 
 def _text(value: str | None, strip: bool) -> str:
@@ -169,6 +193,8 @@ def inside(folder: Path, path: str) -> Path:
         PathRefused: the path is empty or absolute, or contains `..`, a backslash or a NUL.
     """
     parts = PurePosixPath(path).parts
+    if "\\" in path and ".." not in path:
+        raise PathRefused("the path has a backslash; folders are separated by /")
     if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
         raise PathRefused("the path leads out of the data set")
     return folder.joinpath(*parts)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Row:
         extra: further facts that the data set gives, as text.
         left_out: reason why the data set excludes the row, or "".
 
-    A reader spells labels, masks and boxes as the data set does. `training.data.rows.described`
+    A reader spells labels, masks and boxes as the data set does. `training.data.tables.described`
     then gives masks and boxes the names of the description of the data set, and adds what
     follows from it:
 

@@ -23,15 +23,22 @@ class Selection:
         self._protocol = data.protocol
         self._seen: set[tuple[str, str]] = set()
 
-    def reason_left_out(self, row: Row) -> str:
-        """Return why the run does not use a row, or "" if it does."""
+    def reason_left_out(self, row: Row, *, lateral: bool = False) -> str:
+        """Return why the run does not use a row, or "" if it does.
+
+        Args:
+            row: the row.
+            lateral: True if the run also uses lateral views.
+        """
         if row.licence_class not in self._licences:
             return f"licence class {row.licence_class}"
         if not self._share_alike and is_share_alike(row.licence):
             return "share-alike licence"
         # Under a published protocol an image may be in several splits.
         key = row.image, "" if self._protocol == "sound" else row.split
-        reason = row.reason_left_out or ("listed twice" if key in self._seen else "")
+        reason = row.left_out if lateral else row.reason_left_out
+        if not reason and key in self._seen:
+            reason = "listed twice"
         if not reason:
             self._seen.add(key)
         return reason

@@ -1,17 +1,59 @@
 """Rules that split a data set into training, validation and test rows.
 
 split_of             90 / 5 / 5 % of the patients, for data sets without an official split
+named_split          split by the name that a table gives it;  splits_of_patients: of whole patients
 patients_for         whole patients who together have a given number of images
 hold_out, in_thirds  the draw of scikit-learn with random_state=0, as published scripts make it
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from training.data.rows.dataset_files import DataError
 
 _VALID, _TEST = 0.05, 0.05
+_NAMES = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validate", "validation", "val"),
+    "test": ("test", "testing"),
+}
+_SPLIT_OF_NAME = {name: split for split, names in _NAMES.items() for name in names}
+SEVERAL = "several"
+"""Stands for the split of a patient whose rows are in several."""
+
+
+def named_split(name: str) -> str:
+    """Return the split that a table calls by a name in any case, such as `Val`, or ""."""
+    return _SPLIT_OF_NAME.get(name.strip().lower(), "")
+
+
+def splits_of_patients(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return patient -> split of the rows that have one, or `SEVERAL` if they differ.
+
+    Args:
+        rows: patient and name of the split of each row; rows without a patient are passed over.
+    """
+    given: dict[str, str] = {}
+    for patient, name in rows:
+        split = named_split(name)
+        if split and patient:
+            given[patient] = split if given.get(patient, split) == split else SEVERAL
+    return given
+
+
+def reason_without_split(name: str, split: str) -> str:
+    """Return why a row is in no split, or "".
+
+    Args:
+        name: name of the split that the table gives.
+        split: split of the row or of its patient, `SEVERAL`, or "" if it is in none.
+    """
+    if name and not named_split(name):
+        return "unknown split"
+    if split == SEVERAL:
+        return "patient in several splits"
+    return "" if split else "neither patient nor split"
 
 
 def split_of(patient: str) -> str:

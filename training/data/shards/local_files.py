@@ -17,7 +17,7 @@ from pathlib import Path
 
 from training.data.shards.manifest import StoredFile
 from training.data.shards.store import NotStored, Store
-from training.refusal import RunRefused
+from training.refusal import DataRefused, RunRefused
 
 
 class LocalFiles:
@@ -104,7 +104,7 @@ class LocalFiles:
         except NotStored:
             raise self._refusal(file, "is missing") from None
         except OSError as error:
-            raise RunRefused(f"{self.folder}: {error.strerror}") from None
+            raise DataRefused(f"{self.folder}: {error.strerror}") from None
         finally:
             partial.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ from radiograph.preprocess import PreprocessSpec
 from radiograph.strict_model import StrictModel
 from training.config.files import describe_error
 from training.config.run import DataConfig
-from training.refusal import RunRefused
+from training.refusal import DataRefused, RunRefused
 
 MANIFEST = "shards.json"
 """Name of the manifest."""
@@ -123,4 +123,4 @@ def parse_manifest(content: bytes, address: str) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         reason = describe_error(error)
-        raise RunRefused(f"data.shards: {address}: {MANIFEST} is unusable: {reason}") from None
+        raise DataRefused(f"data.shards: {address}: {MANIFEST} is unusable: {reason}") from None

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.run import BaseRunConfig, DataConfig
+from training.data.annotations.mask_planes import plane_count
 from training.data.cache.cache import Cache, open_cache
 from training.data.cache.sample_index import Samples
-from training.data.rows.mask_planes import plane_count
 from training.data.shards.local_files import LocalFiles
 from training.data.shards.manifest import MANIFEST, PLACES, Manifest, parse_manifest
 from training.data.shards.store import NotStored, Store, open_store
-from training.refusal import RunRefused
+from training.refusal import DataRefused
 
 _OPEN = 256
 """Number of shards that a process keeps mapped; a map takes a file descriptor."""
@@ -92,7 +92,7 @@ def check_shards(config: DataConfig, spec: PreprocessSpec) -> Manifest:
     address = str(config.shards)
     manifest = read_manifest(open_store(address), address)
     if manifest is None:
-        raise RunRefused(
+        raise DataRefused(
             f"data.shards: {address} holds no complete shards; write them with g2d prepare --shards"
         )
     manifest.check_selection(address, config, spec)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from training.refusal import RunRefused
+from training.refusal import DataRefused
 
 _ATTEMPTS, _CONNECT_S = 5, 10.0
 """Attempts of each request to a store, with growing pauses, and seconds to connect."""
@@ -69,7 +69,7 @@ class FolderStore:
         except FileNotFoundError:
             raise NotStored(name) from None
         except OSError as error:
-            raise RunRefused(f"data.shards: {self.folder}: {error.strerror}") from None
+            raise DataRefused(f"data.shards: {self.folder}: {error.strerror}") from None
 
     def put(self, path: Path, name: str) -> None:
         """Copy a file into the folder."""
@@ -79,7 +79,7 @@ class FolderStore:
             shutil.copyfile(path, partial)
             partial.replace(self.folder / name)
         except OSError as error:
-            raise RunRefused(f"data.shards: {self.folder}: {error.strerror}") from None
+            raise DataRefused(f"data.shards: {self.folder}: {error.strerror}") from None
         finally:
             partial.unlink(missing_ok=True)
 
@@ -132,7 +132,7 @@ class S3Store:
             # A failed upload wraps the answer of the store.
             cause = error.__context__ if isinstance(error, Boto3Error) else error
             if not isinstance(cause, ClientError):
-                raise RunRefused(
+                raise DataRefused(
                     f"data.shards: {self._address} cannot be used ({type(error).__name__}); the"
                     " environment gives credentials and endpoint (AWS_PROFILE, AWS_ENDPOINT_URL,"
                     " ...)"
@@ -140,7 +140,7 @@ class S3Store:
             code = str(cause.response.get("Error", {}).get("Code", "unknown"))
             if code in {"404", "NoSuchKey"}:
                 raise NotStored(name) from None
-            raise RunRefused(f"data.shards: {self._address} answers {code} for {name}") from None
+            raise DataRefused(f"data.shards: {self._address} answers {code} for {name}") from None
 
 
 def open_store(address: str) -> Store:

@@ -1,4 +1,5 @@
 """Evaluators of the heads: figures are kept image by image, images are not.
 
-Prediction --add--> classification | segmentation | detection | grounding --metrics--> Metric
+Prediction --add--> classification | segmentation | detection | grounding
+    --figures--> Figure --metric--> Metric
 """

@@ -1,16 +1,16 @@
 """Error of the cardiothoracic ratio that is measured in the served masks.
 
-set's own value, else that of the true masks --minus--> served value --ImageMean--> metrics
+set's own value, else that of the true masks --minus--> served value --ImageMean--> figures
 """
 
 from collections.abc import Iterator, Mapping
 from math import isfinite
 
-from radiograph.geometry import Box
-from radiograph.manifest import Metric, Task
+from radiograph.geometry.geometry import Box
+from radiograph.manifest import Task
 from radiograph.postprocess.boxes import bounds
 from radiograph.postprocess.measurements import CARDIOTHORACIC_RATIO, cardiothoracic_ratio
-from training.evaluation.evaluators.estimates import ImageMean, Quantity
+from training.evaluation.evaluators.estimates import Figure, ImageMean, Quantity
 from training.evaluation.predictions import Prediction
 
 OWN_VALUE = "ctr_from_masks"
@@ -45,11 +45,11 @@ class RatioFigures:
             self._means["absolute error"].add(prediction, abs(found - true))
             self._means["bias"].add(prediction, found - true)
 
-    def metrics(self) -> Iterator[Metric]:
+    def figures(self) -> Iterator[Figure]:
         """Yield the figures; none if the ratio is known of no image."""
         for metric, mean in self._means.items():
             if mean.values:
-                yield mean.metric(Quantity(self._data, Task.SEGMENT, CARDIOTHORACIC_RATIO, metric))
+                yield mean.figure(Quantity(self._data, Task.SEGMENT, CARDIOTHORACIC_RATIO, metric))
 
 
 def _true_ratio(prediction: Prediction) -> float | None:

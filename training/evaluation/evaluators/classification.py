@@ -1,6 +1,6 @@
 """Evaluation of findings: ranking, and the quality of the chosen thresholds and temperature.
 
-probabilities of labelled images --add--> of_one_label, of_all_labels --estimate--> metrics
+probabilities of labelled images --add--> of_one_label, of_all_labels --> figures
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.manifest import Metric, Task
+from radiograph.manifest import Task
 from radiograph.postprocess import heads
-from training.evaluation.evaluators.estimates import ALL_LABELS, Quantity, estimate
+from training.evaluation.evaluators.estimates import ALL_LABELS, Evaluator, Figure, Quantity
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
     Ranked,
@@ -27,7 +27,7 @@ from training.metrics.arrays import BoolArray, Float64Array
 Statistics = dict[str, Statistic]
 
 
-class ClassificationEvaluator:
+class ClassificationEvaluator(Evaluator):
     """Calibrated probabilities of every finding, and the truth where it is known."""
 
     def __init__(self, head: EvaluatedHead, data: str) -> None:
@@ -47,8 +47,8 @@ class ClassificationEvaluator:
         self._scores.append([finding.probability for finding in found])
         self._truths.append(known)
 
-    def metrics(self) -> Iterator[Metric]:
-        """Yield the metrics of each label, then those of all together."""
+    def figures(self) -> Iterator[Figure]:
+        """Yield the figures of each label, then those of all together."""
         if not self._patients:
             return
         names = [label.name for label in self._head.spec.labels]
@@ -61,10 +61,10 @@ class ClassificationEvaluator:
             each = of_one_label(scores[rows, k], positive[rows, k], label.threshold, label.name)
             patients = [self._patients[i] for i in rows]
             for name, statistic in each.items():
-                yield estimate(patients, statistic, self._quantity(label.name, name))
+                yield Figure(self._quantity(label.name, name), patients, statistic)
         exclusive = self._head.model.config.exclusive
         for name, statistic in of_all_labels(scores, known, positive, exclusive=exclusive).items():
-            yield estimate(self._patients, statistic, self._quantity(ALL_LABELS, name))
+            yield Figure(self._quantity(ALL_LABELS, name), self._patients, statistic)
 
     def _quantity(self, label: str, metric: str) -> Quantity:
         return Quantity(self._data, Task.CLASSIFY, label, metric)

@@ -1,15 +1,15 @@
 """Evaluation of boxes: average precision over the images whose boxes are known.
 
-boxes of each image --add--> matched once for each label --estimate--> metrics
+boxes of each image --add--> matched once for each label --> figures
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from radiograph.geometry import Box
-from radiograph.manifest import Metric, Task
+from radiograph.geometry.geometry import Box
+from radiograph.manifest import Task
 from training.config.description import ORGANS
-from training.evaluation.evaluators.estimates import ALL_LABELS, Quantity, estimate
+from training.evaluation.evaluators.estimates import ALL_LABELS, Evaluator, Figure, Quantity
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import MAP_IOUS, BoxesOfImage, Counts, Matched, match
 from training.metrics.average_precision import Interpolation
@@ -22,7 +22,7 @@ _FAR_PX = 1e6
 """Distance that is larger than any image."""
 
 
-class DetectionEvaluator:
+class DetectionEvaluator(Evaluator):
     """`ap50`, and `map` over IoU 0.40 to 0.75, both by all-point interpolation.
 
     Findings also have `found at iou 0.3`, the share of the true boxes that are found with at most
@@ -51,13 +51,13 @@ class DetectionEvaluator:
             self._findings.append(_together(findings))
             self._patients_of_findings.append(prediction.row.patient_id)
 
-    def metrics(self) -> Iterator[Metric]:
-        """Yield the metrics of each label."""
+    def figures(self) -> Iterator[Figure]:
+        """Yield the figures of each label."""
         for label, boxes in self._boxes.items():
             patients, quantity = self._patients[label], partial(Quantity, self._data, Task.DETECT)
             matched = match(boxes)
-            yield estimate(patients, partial(_at_50, matched), quantity(label, "ap50"))
-            yield estimate(patients, partial(_mean, matched), quantity(label, "map"))
+            yield Figure(quantity(label, "ap50"), patients, partial(_at_50, matched))
+            yield Figure(quantity(label, "map"), patients, partial(_mean, matched))
             if label not in ORGANS:
                 yield _found(boxes, patients, quantity(label, FOUND))
             if self._head.model.config.data.protocol == "mgca":
@@ -65,7 +65,7 @@ class DetectionEvaluator:
                 matched = match(list(kept.values()))
                 mean = partial(_mean, matched, interpolation="coco")
                 counted = [patients[n] for n in kept]
-                yield estimate(counted, mean, quantity(label, "map" + SUFFIX))
+                yield Figure(quantity(label, "map" + SUFFIX), counted, mean)
         if any(boxes.truth for boxes in self._findings):
             every = Quantity(self._data, Task.DETECT, ALL_LABELS, FOUND)
             yield _found(self._findings, self._patients_of_findings, every)
@@ -89,9 +89,9 @@ def _moved(boxes: Sequence[Box], number: int) -> tuple[Box, ...]:
     return tuple((x0 + far, y0, x1 + far, y1) for x0, y0, x1, y1 in boxes)
 
 
-def _found(boxes: Sequence[BoxesOfImage], patients: Sequence[str], quantity: Quantity) -> Metric:
+def _found(boxes: Sequence[BoxesOfImage], patients: Sequence[str], quantity: Quantity) -> Figure:
     matched = match(boxes, (FOUND_IOU,))
-    return estimate(patients, partial(_recall, matched), quantity)
+    return Figure(quantity, patients, partial(_recall, matched))
 
 
 def _recall(matched: Matched, counts: Counts) -> float:

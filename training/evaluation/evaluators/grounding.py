@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from radiograph.manifest import Metric, Task
+from radiograph.manifest import Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
 from radiograph.postprocess.grounding import Grounding
-from training.evaluation.evaluators.estimates import ImageMean, Quantity, estimate
+from training.evaluation.evaluators.estimates import Evaluator, Figure, ImageMean, Quantity
 from training.evaluation.evaluators.phrases import PhraseFigures
-from training.evaluation.phrase_questions import Questionnaire
-from training.evaluation.phrase_regions import ORGANS, TARGETS, TrueRegion, region_of
+from training.evaluation.phrases.questions import Questionnaire
+from training.evaluation.phrases.regions import ORGANS, TARGETS, TrueRegion, region_of
 from training.evaluation.predictions import EvaluatedHead, Prediction
 from training.metrics import (
     Ranked,
@@ -63,7 +63,7 @@ def region_figures(
     }
 
 
-class GroundingEvaluator:
+class GroundingEvaluator(Evaluator):
     """Metrics of one ground head on one data set."""
 
     def __init__(
@@ -158,18 +158,18 @@ class GroundingEvaluator:
         for metric, value in figures.items():
             self._keep(prediction, concept, metric, value)
 
-    def metrics(self) -> Iterator[Metric]:
+    def figures(self) -> Iterator[Figure]:
         """Yield every figure; its name ends in the method of the head."""
         method = self._head.spec.method or ""
         for (label, metric), mean in self._means.items():
-            yield mean.metric(self._quantity(label, f"{metric} ({method})"))
+            yield mean.figure(self._quantity(label, f"{metric} ({method})"))
         for concept, scored in self._similarities.items():
             scores = np.array([similarity for _, similarity, _ in scored])
             ranked = Ranked(scores, np.array([present for *_, present in scored]), concept)
             quantity = self._quantity(concept, f"auroc ({method})")
-            yield estimate([patient for patient, *_ in scored], ranked.area, quantity)
+            yield Figure(quantity, [patient for patient, *_ in scored], ranked.area)
         if self._decisions is not None:
-            yield from self._decisions.metrics()
+            yield from self._decisions.figures()
 
     def _quantity(self, label: str, metric: str) -> Quantity:
         return Quantity(self._data, Task.GROUND, label, metric)

@@ -9,12 +9,12 @@ from functools import partial
 
 import numpy as np
 
-from radiograph.manifest import Metric, Task
+from radiograph.manifest import Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.grounding import Grounding
-from training.evaluation.evaluators.estimates import ImageMean, Quantity, estimate
-from training.evaluation.phrase_questions import Questionnaire
-from training.evaluation.phrase_regions import (
+from training.evaluation.evaluators.estimates import Figure, ImageMean, Quantity
+from training.evaluation.phrases.questions import Questionnaire
+from training.evaluation.phrases.regions import (
     FOUND_IOU,
     TARGETS,
     TrueRegion,
@@ -97,18 +97,18 @@ class PhraseFigures:
     def _keep(self, prediction: Prediction, label: str, metric: str, value: float) -> None:
         self._means.setdefault((label, metric), ImageMean()).add(prediction, value)
 
-    def metrics(self) -> Iterator[Metric]:
+    def figures(self) -> Iterator[Figure]:
         """Yield every figure; its name ends in the method of the head."""
         for (label, metric), mean in self._means.items():
-            yield mean.metric(self._quantity(label, metric))
+            yield mean.figure(self._quantity(label, metric))
         if self._scored:
             patients = [patient for patient, *_ in self._scored]
             scores = np.array([score for _, score, _ in self._scored])
             present = np.array([shown for *_, shown in self._scored])
             ranked = Ranked(scores, present, EVERY_PHRASE)
-            yield estimate(patients, ranked.area, self._quantity(EVERY_PHRASE, "presence auroc"))
+            yield Figure(self._quantity(EVERY_PHRASE, "presence auroc"), patients, ranked.area)
             error = partial(calibration_error, scores, present)
-            yield estimate(patients, error, self._quantity(EVERY_PHRASE, "presence ece"))
+            yield Figure(self._quantity(EVERY_PHRASE, "presence ece"), patients, error)
 
     def _quantity(self, label: str, metric: str) -> Quantity:
         named = f"{metric} ({self._head.spec.method})"

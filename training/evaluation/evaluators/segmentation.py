@@ -1,24 +1,25 @@
 """Evaluation of masks: Dice and IoU of each image in source pixels.
 
-masks of each image --add--> one value per image --ImageMean--> metrics
+masks of each image --add--> one value per image --ImageMean--> figures
 """
 
 from collections.abc import Iterator
+from functools import partial
 
-from radiograph.manifest import Metric, Task
+from radiograph.manifest import Task
 from radiograph.postprocess import heads
-from training.data.rows.masks import LUNGS
+from training.data.annotations.masks import LUNGS
 from training.evaluation.evaluators.cardiothoracic import RatioFigures
-from training.evaluation.evaluators.estimates import ImageMean, Quantity, point_estimate
+from training.evaluation.evaluators.estimates import Evaluator, Figure, ImageMean, Quantity
 from training.evaluation.predictions import EvaluatedHead, Prediction
-from training.metrics import dice, mask_iou
+from training.metrics import Counts, dice, mask_iou
 from training.metrics.arrays import FloatArray
 from training.metrics.mgca_protocol import SUFFIX, grid_dice, mean_of_batches
 
 PRESENT = "dice, where present"
 
 
-class SegmentationEvaluator:
+class SegmentationEvaluator(Evaluator):
     """Dice and IoU of each structure that is annotated.
 
     `dice` and `iou` count every annotated image; an image without the structure counts as 1 or 0
@@ -33,7 +34,7 @@ class SegmentationEvaluator:
         self._head = head.with_withheld
         self._data = data
         self._means: dict[tuple[str, str], ImageMean] = {}
-        self._published: dict[str, list[float]] = {}
+        self._published: dict[str, ImageMean] = {}
 
     def add(self, prediction: Prediction) -> None:
         """Keep the figures of one radiograph, if it has a mask."""
@@ -64,17 +65,24 @@ class SegmentationEvaluator:
         for label, grid in zip(self._head.spec.labels, logits, strict=True):
             if label.name in prediction.masks:
                 value = grid_dice(grid, prediction.masks[label.name], prediction.geometry)
-                self._published.setdefault(label.name, []).append(value)
+                self._published.setdefault(label.name, ImageMean()).add(prediction, value)
 
-    def metrics(self) -> Iterator[Metric]:
-        """Yield the metrics of each structure."""
+    def figures(self) -> Iterator[Figure]:
+        """Yield the figures of each structure."""
         for (label, metric), mean in self._means.items():
             if metric != PRESENT or len(mean.values) < len(self._means[label, "dice"].values):
-                yield mean.metric(self._quantity(label, metric))
-        for label, values in self._published.items():
-            value = mean_of_batches(values, self._head.model.config.batch_size)
-            yield point_estimate(value, len(values), self._quantity(label, "dice" + SUFFIX))
-        yield from self._ratio.metrics()
+                yield mean.figure(self._quantity(label, metric))
+        for label, each in self._published.items():
+            value = mean_of_batches(each.values, self._head.model.config.batch_size)
+            # a mean of batches cannot be resampled by patient: its interval is the figure alone
+            quantity = self._quantity(label, "dice" + SUFFIX)
+            yield Figure(quantity, each.patients, partial(_always, value))
+        yield from self._ratio.figures()
 
     def _quantity(self, label: str, metric: str) -> Quantity:
         return Quantity(self._data, Task.SEGMENT, label, metric)
+
+
+def _always(value: float, _counts: Counts) -> float:
+    """Return the value for any resample."""
+    return value

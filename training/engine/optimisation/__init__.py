@@ -1,0 +1,1 @@
+"""Optimiser, learning rate, clipping and scaling of gradients, and their precision."""

@@ -1,0 +1,1 @@
+"""Phrases whose answer is known for a radiograph: what they ask, and where it is."""

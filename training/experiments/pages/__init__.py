@@ -1,0 +1,1 @@
+"""Pages of experiment tables: our figures beside published ones, as Markdown and CSV."""

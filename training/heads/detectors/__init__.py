@@ -1,0 +1,1 @@
+"""Detection heads: one file per head, with its network, targets and losses."""
