@@ -60,12 +60,12 @@ def synthetic_jpeg(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def synthetic_dicom(rows: int = 2500, columns: int = 2048) -> bytes:
-    """Return an uncompressed 12-bit DX object."""
+def synthetic_dicom(rows: int = 2500, columns: int = 2048, seed: int = 0) -> bytes:
+    """Return an uncompressed 12-bit DX object; each seed gives another one."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    meta.MediaStorageSOPInstanceUID = UID("1.2.826.0.1.3680043.8.498.2")
+    meta.MediaStorageSOPInstanceUID = UID(f"1.2.826.0.1.3680043.8.498.{seed + 2}")
     dataset = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID = meta.MediaStorageSOPClassUID
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
@@ -74,7 +74,7 @@ def synthetic_dicom(rows: int = 2500, columns: int = 2048) -> bytes:
     dataset.Rows, dataset.Columns, dataset.PixelSpacing = rows, columns, [0.168, 0.168]
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
     dataset.PixelRepresentation = 0
-    dataset.PixelData = _chest(rows, columns, 0).astype(np.uint16).tobytes()
+    dataset.PixelData = _chest(rows, columns, seed).astype(np.uint16).tobytes()
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import checks, machine, report
 from bench import options as command_line
 from bench.inputs import Inputs, prepare
+from bench.reporting import checks, machine, report
 from bench.scenarios import (
     comparison,
     decoding,
@@ -198,7 +198,7 @@ def _draw(picture: Path, figures: Figures) -> bool:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(figures, file)
         file.flush()
-        command = [python, "-m", "bench.plot", file.name, str(picture.resolve())]
+        command = [python, "-m", "bench.reporting.plot", file.name, str(picture.resolve())]
         return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.checks import Check
+from bench.reporting.checks import Check
 
 Device = Literal["cuda", "cpu"]
 

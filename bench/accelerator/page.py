@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from bench.report import HELD, table
+from bench.reporting.report import HELD, table
 
 _TEMPLATE = Path(__file__).with_name("page.md")
 

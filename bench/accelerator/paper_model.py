@@ -17,9 +17,13 @@ from bench.pretraining.report_texts import declared_texts
 from training.config.files import load
 from training.config.pretrain import PretrainConfig
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _REPORTS = 800
+
+
+def precisions(options: Options) -> tuple[str, ...]:
+    """Return the precisions that the trainer has on a device; 16-mixed works on CUDA only."""
+    return ("32-true", "bf16-mixed", *(("16-mixed",) if options.device == "cuda" else ()))
 
 
 def reports(options: Options) -> list[str]:

@@ -64,7 +64,7 @@ def _draw(root: Path, number: int, rng: np.random.Generator) -> dict[str, str]:
     split = "train" if number % 4 < 3 else ("valid" if number % 8 == 3 else "test")
     return dict.fromkeys(_COLUMNS, "") | {
         "image": image,
-        "patient_id": str(number // 2 if split == "train" else number),
+        "patient_id": f"{split} {number // 2 if split == 'train' else number}",
         "split": split,
         "text": "There is a nodule in the right lung." if centres else "The lungs are clear.",
         "labels": FINDING if centres else "No Finding",

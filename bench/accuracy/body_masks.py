@@ -2,7 +2,7 @@
 
     python -m bench.accuracy.body_masks --data ../shared/data
 
-For each set and rule, as the cache has the images and as the augmentation of `small_pretrain`
+For each set and rule, as the cache has the images and as the augmentation of `shipped_pretrain`
 changes them: the share of the lung pixels inside the mask (median and 10th percentile over the
 images), the share of the image inside, and the share of the left lung that the pseudo mask covers
 if the attention is exactly that lung. The row `none` is the pseudo mask without a body mask.
@@ -22,10 +22,10 @@ from radiograph.preprocess import PreprocessSpec
 from training.config.augmentation import Augmentation, AugmentConfig, NoAugmentConfig
 from training.config.pretrain import BodyRule
 from training.config.run import DataConfig
-from training.data.batches.augment import augment
+from training.data.annotations.masks import LUNGS
+from training.data.augmentation.augment import augment
 from training.data.batches.collate import structure
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.masks import LUNGS
 from training.losses.body_mask import body_mask
 from training.losses.pseudo_mask import pseudo_mask
 

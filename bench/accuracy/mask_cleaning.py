@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import HeadSpec, MaskCleaning, ModelManifest, Task
 from radiograph.postprocess.boxes import bounds, iou
 from radiograph.postprocess.components import find_components

@@ -18,7 +18,7 @@ fitted on the training split, and measured on the chosen one.
 import argparse
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from radiograph.errors import InputError
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.manifest import ModelManifest, Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.boxes import iou
@@ -108,7 +108,9 @@ class Version:
 
 def main() -> None:
     """Measure and print."""
-    options = _options()
+    parsed = parser(__doc__ or "")
+    parsed.add_argument("--probe", action="store_true", help="tell the sets apart by the features")
+    options = parsed.parse_args()
     version = Version(options.models_dir, options.model, options.version)
     print(f"{version.manifest.name}/{version.manifest.version}, split {options.split}\n")
     print("| set | figure | label | value | n |\n|---|---|---|---|---|")
@@ -162,13 +164,25 @@ def measure(version: Version, row: Row, reader: Reader, figures: Figures) -> Non
             figures.means["pointing", label].append(float(inside))
             figures.means["pointing", ALL].append(float(inside))
     found = heads.detect(specs[detect], _first(raw[detect]), geometry)
+    _compare_boxes(found, boxes, figures, normal=row.normal)
+    _compare_decisions(version, tensor, picture, figures)
+
+
+def _compare_boxes(
+    found: Sequence[heads.Detection],
+    boxes: Mapping[str, Sequence[Box]],
+    figures: Figures,
+    *,
+    normal: bool | None,
+) -> None:
+    """Add the boxes that are found, and those that are false where all boxes are known."""
     for label, of_label in boxes.items():
         mine = [each.box for each in found if each.name == label]
         for box in of_label:
             hit = float(any(iou(box, each) >= FOUND_IOU for each in mine))
             figures.means["boxes found", label].append(hit)
             figures.means["boxes found", ALL].append(hit)
-    if boxes or row.normal:
+    if boxes or normal:
         false = [
             each
             for each in found
@@ -176,6 +190,10 @@ def measure(version: Version, row: Row, reader: Reader, figures: Figures) -> Non
             and not any(iou(box, each.box) >= FOUND_IOU for box in boxes.get(each.name, []))
         ]
         figures.means["false boxes for each radiograph", ALL].append(float(len(false)))
+
+
+def _compare_decisions(version: Version, tensor: Floats, picture: bytes, figures: Figures) -> None:
+    """Add the decisions on findings that stay under each harmless change of the picture."""
     before = version.positive(tensor)
     for change, changed in CHANGES.items():
         after = version.positive(version.read(changed(picture))[0])
@@ -287,8 +305,9 @@ CHANGES: dict[str, Change] = {
 """Changes that alter no finding."""
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return the options of a measurement of a version on annotated radiographs."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="repository")
     parser.add_argument("--model", default="g2d-cxr", help="name of the model")
@@ -296,8 +315,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--split", default="test", help="split that is measured")
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="data sets")
     parser.add_argument("--limit", type=int, help="largest number of radiographs of each set")
-    parser.add_argument("--probe", action="store_true", help="tell the sets apart by the features")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ from litdata import StreamingDataset
 
 from radiograph.preprocess import PreprocessSpec
 from training.config.run import DataConfig
-from training.data.batches.sampler import MicroBatchIndex, Sampler, Window, window_of
 from training.data.cache.cache import Cache, Masks
 from training.data.cache.sample_index import Sample, Samples, write_samples
 from training.data.rows.reader import Row
+from training.data.sampling.sampler import MicroBatchIndex, Sampler, Window, window_of
 from training.data.shards.open_rows import open_shards
 from training.data.shards.write import SHARD_BYTES, write_shards
 from training.data.text.synthetic_reports import report

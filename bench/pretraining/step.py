@@ -40,7 +40,7 @@ from training.engine import trainer
 from training.engine.checkpoint import Plan
 from training.engine.distributed import launch
 from training.engine.history import History
-from training.engine.optimiser import set_up
+from training.engine.optimisation.optimiser import set_up
 from training.model.text_encoder import build_tokenizer
 from training.model.weight_sources import text_source
 from training.pretrain.objective import Pretraining

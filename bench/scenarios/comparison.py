@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.load.generator import Load, generate
 from bench.load.statistics import Ratio, Summary, ratio, summarise
-from bench.report import BARE, BATCH, BEST, CUT, DECODING, LANES, LOOPS, OURS, SINGLE
+from bench.reporting.report import BARE, BATCH, BEST, CUT, DECODING, LANES, LOOPS, OURS, SINGLE
 from bench.scenarios.bare_runtime import BareRuntime
 from bench.servers import subjects
 from bench.servers.ours import Ours

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import checks
+from bench.reporting import checks
 from radiograph.preprocess import PreprocessSpec
 from radiograph.readers.read import UNKNOWN, read
 from service.decoding.decode import DecodeRequest, decode

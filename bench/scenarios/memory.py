@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.checks import Check, at_most, none_of
 from bench.load.generator import GeneratorProcess, Load
 from bench.load.statistics import growth
+from bench.reporting.checks import Check, at_most, none_of
 from bench.servers.ours import ALL_TASKS, TASKS, targets
 from bench.servers.process import Server
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.checks import Check, at_least, at_most, none_of, not_measured
 from bench.load.generator import GeneratorProcess, Load, Target, generate
 from bench.load.statistics import Outcome, Summary, percentile, summarise
+from bench.reporting.checks import Check, at_least, at_most, none_of, not_measured
 from bench.servers.ours import LIVE, targets
 
 PROBES_IN_1_S = 20.0

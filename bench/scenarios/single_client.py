@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.checks import Check, at_most
+from bench.reporting.checks import Check, at_most
 from bench.scenarios.timed_client import Client, Sample, median_overhead_ms, median_total_ms
 from bench.servers.ours import ALL_TASKS, TASKS, WITHOUT_PHRASE
 

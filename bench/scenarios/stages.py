@@ -11,7 +11,7 @@ import numpy as np
 from imagecodecs import deflate_encode
 from PIL import Image
 
-from bench.checks import Check, at_most
+from bench.reporting.checks import Check, at_most
 from bench.scenarios.timed_client import COLUMNS, Client, row
 from bench.servers.ours import ALL_TASKS, TASKS, Ours
 from bench.servers.process import serving

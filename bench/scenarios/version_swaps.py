@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.checks import Check, at_most, none_of, not_measured
 from bench.load.generator import GeneratorProcess, Load, identity_of
 from bench.load.statistics import Outcome, percentile
+from bench.reporting.checks import Check, at_most, none_of, not_measured
 from bench.scenarios.memory import FLAT_PERCENT, flat
 from bench.servers.ours import Ours, targets
 from bench.servers.process import Server, serving
@@ -85,6 +85,8 @@ def two_versions(source: Path, root: Path) -> str:
     repository.publish(manifest.name, stage, lambda number: _numbered(manifest, number), ALIAS)
     with (stage / manifest.trunk.file).open("ab") as trunk:
         trunk.write(_COMMENT)
+    if manifest.golden.answers is not None:
+        (stage / manifest.golden.answers).unlink()
     files = digest_files(stage)
     moved = _moved(manifest).model_copy(update={"files": files})
     repository.publish(manifest.name, stage, lambda number: _numbered(moved, number))
@@ -97,15 +99,21 @@ def _numbered(manifest: ModelManifest, number: int) -> ModelManifest:
 
 
 def _moved(manifest: ModelManifest) -> ModelManifest:
-    """Return the version with every classification threshold moved by `MARGIN`."""
+    """Return the version with the threshold of every finding that it answers moved by `MARGIN`.
+
+    It has no golden answers, which hold the decisions of the version that was published.
+    """
     heads = dict(manifest.heads)
     for name, head in manifest.heads_for(Task.CLASSIFY).items():
         labels = tuple(
-            label.model_copy(update={"threshold": abs(label.threshold - MARGIN)})
+            label
+            if label.withheld
+            else label.model_copy(update={"threshold": abs(label.threshold - MARGIN)})
             for label in head.labels
         )
         heads[name] = head.model_copy(update={"labels": labels})
-    return manifest.model_copy(update={"heads": heads})
+    golden = manifest.golden.model_copy(update={"answers": None})
+    return manifest.model_copy(update={"heads": heads, "golden": golden})
 
 
 class Switch:
@@ -275,7 +283,12 @@ def identities(root: Path, model: str) -> frozenset[str]:
     found = set()
     for version in repository.versions(model):
         heads = repository.load_manifest(model, version).heads_for(Task.CLASSIFY).values()
-        thresholds = {label.name: label.threshold for head in heads for label in head.labels}
+        thresholds = {
+            label.name: label.threshold
+            for head in heads
+            for label in head.labels
+            if not label.withheld
+        }
         named = f"{model}/{version}"
         digest = repository.digest(model, version)
         found.add(identity_of(named, named, digest, thresholds))

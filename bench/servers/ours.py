@@ -46,7 +46,7 @@ class Ours:
     python: str = sys.executable
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def start(self, models_dir: Path | None = None, **settings: str) -> Server:
+    def start(self, models_dir: Path | None = None, /, **settings: str) -> Server:
         """Start the service on a free port, optionally with another repository or more settings."""
         port = free_port()
         environment = {

@@ -12,8 +12,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.load.http1 import HOST
 
@@ -101,15 +102,23 @@ class Server:
 
     def pss_mib(self) -> float:
         """Return the memory (PSS) of the server and its children; shared pages count once."""
+        return self._sum(lambda process: process.memory_full_info().pss) / MIB
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that the server and its present children have used so far."""
+        return self._sum(lambda process: sum(process.cpu_times()[:2]))  # user and system
+
+    def _sum(self, measure: Callable[[Any], float]) -> float:
+        """Return the sum of a measurement over the server and its children."""
         import psutil  # not in the environments of the peers, which import this module too
 
-        total = 0
+        total = 0.0
         with contextlib.suppress(psutil.NoSuchProcess):
             parent = psutil.Process(self._process.pid)
             for process in (parent, *parent.children(recursive=True)):
                 with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    total += process.memory_full_info().pss
-        return total / MIB
+                    total += measure(process)
+        return total
 
     def tail(self, lines: int = 3) -> str:
         """Return the last lines of the server's output."""

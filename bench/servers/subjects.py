@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.load.generator import Load, Target, generate
 from bench.load.statistics import summarise
-from bench.report import LITSERVE, MLSERVER, OURS, TORCH, TORCH_ENCODER
+from bench.reporting.report import LITSERVE, MLSERVER, OURS, TORCH, TORCH_ENCODER
 from bench.servers.ours import Ours, targets
 from bench.servers.process import ROOT, CannotStart, Server, free_port
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.accelerator.findings import Findings, Options, Table
 from bench.accelerator.paper_model import configure, reports, save_text_encoder
-from bench.checks import Check, at_most
+from bench.reporting.checks import Check, at_most
 from training.config.pretrain import BodyRule, Threshold, Upsampling
 from training.losses.pseudo_mask import pseudo_mask
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize

@@ -4,8 +4,8 @@ from torch._dynamo.utils import counters
 
 from bench.accelerator.findings import Findings, Options, Table
 from bench.accelerator.paper_model import configure, reports
-from bench.checks import Check
 from bench.pretraining.step import Ours, make_cache
+from bench.reporting.checks import Check
 
 _RECOMPILATIONS = 3
 """Graphs that may be compiled after the first steps: the length of the reports varies."""

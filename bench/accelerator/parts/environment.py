@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bench.accelerator.findings import Findings, Options, Table
-from bench.checks import Check, at_most, not_measured
+from bench.reporting.checks import Check, at_most, not_measured
 
 _MIB = 2**20
 _SIDE = 64

@@ -6,8 +6,8 @@ from pathlib import Path
 from bench.accelerator.findings import Findings, Options, Table
 from bench.accelerator.paper_model import configure, no_waiting
 from bench.accelerator.synthetic_set import FINDING, NAME, STRUCTURES, write_set
-from bench.checks import Check
 from bench.pretraining.step import FewSteps
+from bench.reporting.checks import Check
 from training.config.finetune import FinetuneConfig
 from training.data.cache.cache import open_cache
 from training.engine.distributed import launch

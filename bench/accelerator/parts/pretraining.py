@@ -1,12 +1,12 @@
-"""Pre-training at the paper's batch: speed, memory and waits at three precisions."""
+"""Pre-training at the paper's batch: speed, memory and waits at every precision."""
 
 import torch
 
 from bench.accelerator.findings import Findings, Options, Table
-from bench.accelerator.paper_model import PRECISIONS, configure, no_waiting, reports
-from bench.checks import Check
+from bench.accelerator.paper_model import configure, no_waiting, precisions, reports
 from bench.pretraining.released_loop import ReleasedLoop
 from bench.pretraining.step import Ours, Round, make_cache, released_round
+from bench.reporting.checks import Check
 from training.data.cache.cache import Cache
 from training.model.text_encoder import build_tokenizer
 from training.pretrain.objective import Pretraining
@@ -23,7 +23,7 @@ def measure(options: Options) -> Findings:
     """
     cache = make_cache(options.work, reports(options))
     checks, rows = [], []
-    for precision in PRECISIONS:
+    for precision in precisions(options):
         released, their_memory = _released(options, precision, cache)
         ours = Ours(configure(options, precision, "frozen_text_gb=100"), cache, options.work)
         loops = [("released", released, their_memory)]

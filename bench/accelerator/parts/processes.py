@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from bench.accelerator.findings import Findings, Options, Skipped
-from bench.checks import at_most
+from bench.reporting.checks import at_most
 from training.losses.contrastive import contrastive_loss
 
 _ROWS, _DIM, _PROCESSES = 16, 128, 2

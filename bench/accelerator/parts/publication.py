@@ -6,7 +6,7 @@ import time
 from bench.accelerator.findings import Findings, Options, Table
 from bench.accelerator.parts.finetuning import HEADS, fine_tuning
 from bench.accelerator.synthetic_set import write_set
-from bench.checks import at_most
+from bench.reporting.checks import at_most
 from radiograph.repository.repository import Repository
 from service.backends.golden import replay
 from service.backends.ort.backend import OrtBackend

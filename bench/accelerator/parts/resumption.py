@@ -1,4 +1,4 @@
-"""A run in half precision: killed after a checkpoint, resumed, and compared with a whole one.
+"""A run, in half precision on a GPU: killed after a checkpoint, resumed, compared with a whole one.
 
 g2d pretrain --kill--> last.ckpt --g2d pretrain--> history   ==   history of an unbroken run
 """
@@ -14,10 +14,11 @@ from pathlib import Path
 import yaml
 
 from bench.accelerator.findings import Findings, Options, Table
-from bench.accelerator.paper_model import configure
+from bench.accelerator.paper_model import configure, precisions
 from bench.accelerator.synthetic_set import NAME, write_set
-from bench.checks import at_most
+from bench.reporting.checks import at_most
 from bench.servers.process import ROOT
+from training.config.pretrain import PretrainConfig
 
 _GAP = 0.02
 """Largest relative difference of a loss: sums on a GPU have no fixed order, and half precision
@@ -30,7 +31,7 @@ def measure(options: Options) -> Findings:
     write_set(options.work / "data", count=48)
     config = configure(
         options,
-        "16-mixed",
+        precisions(options)[-1],
         f"data.root={options.work / 'data'}",
         f"data.tables=[{NAME}]",
         "epochs=2",
@@ -39,8 +40,7 @@ def measure(options: Options) -> Findings:
         "engine.log_every=1",
         "engine.bucket=0",
     )
-    path = options.work / "run.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True)))
+    path = write_configuration(config, options.work / "run.yaml")
     whole, broken = options.work / "whole", options.work / "broken"
     _wait(_start(path, whole, options), whole)
     _kill_after_a_checkpoint(_start(path, broken, options), broken)
@@ -54,6 +54,12 @@ def measure(options: Options) -> Findings:
         [at_most("losses of the resumed run", gap, _GAP, "", note)],
         [Table("Total loss", ["step", "unbroken", "killed and resumed"], rows)],
     )
+
+
+def write_configuration(config: PretrainConfig, path: Path) -> Path:
+    """Write a configuration whole; a key that is left out, such as null, would have its default."""
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path
 
 
 def _start(config: Path, out: Path, options: Options) -> subprocess.Popen[bytes]:

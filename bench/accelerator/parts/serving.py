@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.accelerator.findings import Findings, Options, Skipped, Table
-from bench.checks import Check, at_most
 from bench.inputs import prepare
 from bench.load.statistics import percentile
+from bench.reporting.checks import Check, at_most
 from bench.scenarios import version_swaps
 from bench.scenarios.timed_client import Client
 from bench.servers.ours import ALL_TASKS, TASKS, Ours

@@ -1,6 +1,6 @@
 """Plot throughput and latency of a run.
 
-.venv/bench-plot/bin/python -m bench.plot figures.json picture.svg
+.venv/bench-plot/bin/python -m bench.reporting.plot figures.json picture.svg
 """
 
 import argparse
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.report import LOOPS, OURS
+from bench.reporting.report import LOOPS, OURS
 
 OTHERS, BARE_COLOUR, OUR_COLOUR = "#9aa5b1", "#d8dde3", "#1f6feb"
 

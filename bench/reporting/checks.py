@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.report import BEST, TORCH
+from bench.reporting.report import BEST, TORCH
 
 
 @dataclass(frozen=True)

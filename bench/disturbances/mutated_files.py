@@ -1,10 +1,13 @@
 """Mutated files: the service answers each with 200 or 4xx, never with 5xx, and stays alive.
 
-    python -m bench.scenarios.mutated_files --count 20000
+    python -m bench.disturbances.mutated_files --count 20000
+
+A file that is refused for load (503) is sent again, as a client would.
 
 Seed files are small radiographs in every format and transfer syntax that is read. Each file that is
 sent is one of them with one to four random mutations: bytes flipped, zeroed, removed, inserted,
-repeated or cut off. `--seed` starts the random numbers, so that a run can be repeated. Files that
+repeated or cut off. Half of the PNG files get the right checksums again, without which a reader
+looks no further. `--seed` starts the random numbers, so that a run can be repeated. Files that
 are answered with 5xx are written to `--keep`.
 """
 
@@ -13,9 +16,12 @@ import http.client
 import random
 import sys
 import threading
+import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 
@@ -33,7 +39,9 @@ from bench.servers.process import serving
 
 ROWS, COLUMNS = 96, 80
 CLIENTS = 4
+_RETRIES, _RETRY_AFTER_S = 10, 1.0
 Samples = NDArray[np.uint16]
+_PNG, _PNG_SIGNATURE = "image/png", b"\x89PNG\r\n\x1a\n"
 _NATIVE = (
     uid.ImplicitVRLittleEndian,
     uid.ExplicitVRLittleEndian,
@@ -76,7 +84,7 @@ def seeds() -> list[Seed]:
     y, x = np.mgrid[:ROWS, :COLUMNS]
     samples = ((y * 31 + x * 17) % 4096).astype(np.uint16)
     eight_bits = (samples >> 4).astype(np.uint8)
-    found = [Seed("image/png", _picture(image, "PNG")) for image in _pngs(samples, eight_bits)]
+    found = [Seed(_PNG, _picture(image, "PNG")) for image in _pngs(samples, eight_bits)]
     gray = Image.fromarray(eight_bits)
     found += [Seed("image/jpeg", _picture(gray, "JPEG", progressive=p)) for p in (False, True)]
     found += [Seed("application/dicom", file) for file in _dicoms(samples, eight_bits)]
@@ -91,7 +99,21 @@ def mutated(count: int, seed: int) -> Iterator[Seed]:
         data = file.data
         for _ in range(random_numbers.randint(1, 4)):
             data = random_numbers.choice(_MUTATIONS)(data, random_numbers)
+        if file.media_type == _PNG and random_numbers.random() < 0.5:
+            data = with_checksums(data)
         yield Seed(file.media_type, data)
+
+
+def with_checksums(png: bytes) -> bytes:
+    """Return a file with the right checksum in each chunk of PNG that is whole."""
+    found, start = bytearray(png), len(_PNG_SIGNATURE)
+    while start + 12 <= len(found):
+        end = start + 8 + int.from_bytes(found[start : start + 4])
+        if end + 4 > len(found):
+            break
+        found[end : end + 4] = zlib.crc32(found[start + 4 : end]).to_bytes(4)
+        start = end + 4
+    return bytes(found)
 
 
 def _flip(data: bytes, r: random.Random) -> bytes:
@@ -174,6 +196,11 @@ class _Run:
             if file is None:
                 return
             status = _post(self.port, path, file.media_type, file.data)
+            for _ in range(_RETRIES):
+                if status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    break
+                time.sleep(_RETRY_AFTER_S)
+                status = _post(self.port, path, file.media_type, file.data)
             with self._lock:
                 self.statuses[status] += 1
                 if status >= 500 and self.keep is not None:
