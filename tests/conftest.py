@@ -1,13 +1,38 @@
-"""Fixtures that every part of the tests may use."""
+"""Fixtures that every part of the tests may use.
 
+The environment is set before any library that reads it is imported: processes that test at the
+same time, and those that they start, compute with one thread each. Threads of several processes
+that wait for each other in loops would take the cores from those that compute.
+"""
+
+import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
 from tests.builders.models import tiny_version
 
-pytest_plugins = ["tests.fixtures.service", "tests.fixtures.jobs", "tests.fixtures.training"]
+pytest_plugins = [
+    "tests.fixtures.service",
+    "tests.fixtures.jobs",
+    "tests.fixtures.training",
+    "tests.fixtures.page",
+]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of later collections of garbage.
+
+    The modules of all tests hold more than half a million objects. Every full collection would
+    visit them, and an application of the service asks for two.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

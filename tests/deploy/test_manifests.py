@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from service.auth.access import check_exposure
 from service.settings import OPTIONS, PREFIX, Settings
 from tests.builders.deploy import kustomize, promql
 from tests.builders.deploy.kustomize import Manifest
@@ -261,7 +262,10 @@ def test_jobs_are_off_or_on_a_volume_that_outlives_the_pod(overlay: str) -> None
     if not any(component.startswith("jobs") for component in OWN.get(overlay, ("", []))[1]):
         assert folder is None
         return
-    (volume,) = (found for found in pod["volumes"] if found["name"] == places[str(folder)])
+    assert folder is not None
+    # A folder of its own in the volume: the volume itself belongs to root, and is refused.
+    name = places[str(folder.parent)]
+    (volume,) = (found for found in pod["volumes"] if found["name"] == name)
     assert volume["persistentVolumeClaim"] == {"claimName": "g2d-jobs"}
     assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
 
@@ -368,3 +372,19 @@ def test_kubectl_builds_the_same_manifests(overlay: str, tmp_path: Path) -> None
     ours = overlay not in OWN
     folder = DEPLOY / "overlays" / overlay if ours else write_own(tmp_path.resolve(), overlay)
     assert sorted(as_kubectl_writes(folder), key=key) == sorted(BUILT[overlay], key=key)
+
+
+@pytest.mark.parametrize("overlay", ALL)
+def test_clients_and_the_scraper_need_keys_from_secrets(overlay: str) -> None:
+    given = {name: value for name, value in environment(overlay).items() if value}
+    settings = Settings.from_environment(given)
+    check_exposure(settings)
+    assert not settings.security.allow_anonymous
+    (mount,) = (found for found in container(overlay)["volumeMounts"] if found["name"] == "keys")
+    assert Path(mount["mountPath"]) == Path(given["G2D_KEYS_FILE"]).parent
+    assert mount["readOnly"]
+    pod = one(overlay, "Deployment")["spec"]["template"]["spec"]
+    (volume,) = (found for found in pod["volumes"] if found["name"] == "keys")
+    assert "optional" not in volume["secret"]
+    (endpoint,) = one(overlay, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["authorization"]["credentials"]["key"] == "token"

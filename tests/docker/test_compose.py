@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from service.auth.access import check_exposure
+from service.errors import InvalidSettings
 from service.settings import OPTIONS, PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ def test_one_service_starts_by_itself() -> None:
 def test_the_profiles_are_those_that_are_documented() -> None:
     profiles = {profile for service in SERVICES.values() for profile in service.get("profiles", ())}
     text = (ROOT / "docker-compose.yml").read_text()
-    assert profiles == {"gpu", "triton", "observability", "training"}
+    assert profiles == {"gpu", "triton", "observability", "pacs", "training"}
     assert all(f"--profile {profile} " in text for profile in profiles)
 
 
@@ -67,7 +69,8 @@ def test_what_a_service_mounts_exists(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_service_refers_to_exists(name: str) -> None:
     service = SERVICES[name]
-    assert set(service.get("networks", ())) <= {*COMPOSE["networks"], "default"}
+    # podman-compose knows no `default` network that is not declared.
+    assert set(service.get("networks", ())) <= set(COMPOSE["networks"])
     assert set(service.get("depends_on", ())) <= set(SERVICES)
     if "build" in service:
         assert (ROOT / service["build"]["dockerfile"]).is_file()
@@ -80,6 +83,26 @@ def test_a_service_that_listens_is_confined(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
     assert service["mem_limit"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_loosens_the_default_confinement_of_the_engine(name: str) -> None:
+    service = SERVICES[name]
+    loosening = {"privileged", "cap_add", "pid", "ipc", "network_mode", "userns_mode", "devices"}
+    assert loosening & service.keys() == set()
+    options = service["security_opt"]
+    assert not any("unconfined" in option or "label" in option for option in options)
+    assert "/var/run/docker.sock" not in str(service.get("volumes", ()))
+
+
+@pytest.mark.parametrize("name", ["ohif", "orthanc", "service", "training"])
+def test_an_image_ends_as_a_user_without_privileges(name: str) -> None:
+    text = (ROOT / f"docker/{name}.Dockerfile").read_text()
+    users = re.findall(r"^USER (\d+):(\d+)$", text, re.MULTILINE)
+    assert users
+    assert all(int(part) >= 10_000 for part in users[-1])
+    assert "sudo" not in text
+    assert not re.search(r"chmod .*(\+s|[2467]7\d\d)", text)
 
 
 def environment(name: str) -> dict[str, str]:
@@ -101,6 +124,7 @@ def test_the_environment_consists_of_valid_settings(name: str) -> None:
     assert {key.removeprefix(PREFIX).lower() for key in given} <= OPTIONS.keys()
     settings = Settings.from_environment(given)
     assert settings.security.admin_token is None
+    check_exposure(settings)
     gib = int(SERVICES[name]["mem_limit"].removesuffix("g"))
     assert settings.decoding.memory_bytes <= gib * 1024**3 / 2
 
@@ -118,6 +142,31 @@ def test_jobs_are_on_a_volume_of_the_service_that_its_user_owns() -> None:
     assert len(names) == len(OURS)
 
 
+def test_an_audit_log_is_on_a_volume_of_the_service_and_kept_on_request() -> None:
+    sources, writers = set(), set()
+    for name in OURS:
+        source, mode = mounted(name)["/srv/g2d/audit"]
+        assert (source in COMPOSE["volumes"], mode) == (True, "")
+        given = environment(name)
+        assert not Settings.from_environment(given).audit.enabled
+        file = {"G2D_AUDIT_FILE": "/srv/g2d/audit/audit.sqlite"}
+        assert Settings.from_environment(given | file).audit.enabled
+        sources.add(source)
+        writers.add(given["G2D_AUDIT_WRITER"])
+    assert re.search(r"--mode 0700 .*/srv/g2d/audit\b", DOCKERFILE)
+    assert (len(sources), len(writers)) == (len(OURS), len(OURS))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_keys_are_in_a_volume_and_asked_for_on_request(name: str) -> None:
+    assert mounted(name)["/srv/g2d/keys"] == ("keys", "")
+    assert re.search(r"--mode 0700 .*/srv/g2d/keys\b", DOCKERFILE)
+    given = environment(name) | {"G2D_ALLOW_ANONYMOUS": "false"}
+    with pytest.raises(InvalidSettings, match="G2D_ALLOW_ANONYMOUS"):
+        check_exposure(Settings.from_environment(given))
+    check_exposure(Settings.from_environment(given | {"G2D_KEYS_FILE": "/srv/g2d/keys/keys.json"}))
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_models_are_read_only_and_changes_are_off_by_default(name: str) -> None:
     assert mounted(name)["/srv/g2d/models"] == ("./models", "ro")
@@ -125,7 +174,7 @@ def test_models_are_read_only_and_changes_are_off_by_default(name: str) -> None:
     assert SERVICES[name]["environment"]["G2D_ADMIN_TOKEN"] == "${G2D_ADMIN_TOKEN:-}"
 
 
-@pytest.mark.parametrize("extra", ["otel", "postgres"])
+@pytest.mark.parametrize("extra", ["dicom-results", "otel", "postgres"])
 @pytest.mark.parametrize("runtime", ["serve", "gpu", "triton"])
 def test_the_pins_of_an_extra_agree_with_those_of_the_image(runtime: str, extra: str) -> None:
     def pins(name: str) -> dict[str, str]:
@@ -133,6 +182,7 @@ def test_the_pins_of_an_extra_agree_with_those_of_the_image(runtime: str, extra:
         return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE))
 
     image, more = pins(runtime), pins(extra)
-    assert {"otel": "opentelemetry-sdk", "postgres": "psycopg"}[extra] in more
+    brought = {"dicom-results": "highdicom", "otel": "opentelemetry-sdk", "postgres": "psycopg"}
+    assert brought[extra] in more
     assert {name for name in image.keys() & more if image[name] != more[name]} == set()
     assert f"constraints/{extra}.txt" in DOCKERFILE

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from radiograph.repository.repository import Repository
 from service.api.app import create_app
 from service.api.http.problems import INVALID_PARAMETERS, KINDS
 from service.api.schemas.inference import (
@@ -17,7 +18,8 @@ from service.api.schemas.inference import (
 )
 from service.settings import Settings
 
-TEXT = (Path(__file__).parents[2] / "docs/api.md").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/api.md").read_text()
 
 
 def test_every_problem_is_listed_with_its_status() -> None:
@@ -33,6 +35,15 @@ def test_every_endpoint_is_listed() -> None:
     paths = set(create_app(Settings.of()).openapi()["paths"])
     unprefixed = {path for path in paths if f"/v1{path}" in paths}
     assert listed - {"/", "/docs", "/openapi.json"} == paths - unprefixed
+
+
+def test_examples_are_those_of_the_stable_version() -> None:
+    repository = Repository(ROOT / "models")
+    number = repository.resolve("g2d-cxr", "stable")
+    _, _, section = TEXT.partition("\n### classify\n")
+    shown = re.findall(r'"version": (\d+),\n  "digest": "(\w+)"', section)[0]
+    answer = "run python -m tests.builders.docs.api_examples"
+    assert shown == (str(number), repository.digest("g2d-cxr", number)), answer
 
 
 @pytest.mark.parametrize(

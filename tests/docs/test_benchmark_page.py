@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench import report
+from bench.reporting import report
 
 DOCS = Path(__file__).parents[2] / "docs"
 

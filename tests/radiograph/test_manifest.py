@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from radiograph.errors import InvalidVersion
-from radiograph.manifest import HeadSpec, MaskCleaning, ModelManifest, PhraseRule, Task
+from radiograph.manifest import CHECK, HeadSpec, MaskCleaning, ModelManifest, PhraseRule, Task
 from tests.builders.models.small_version import fields
 
 DIGEST = "0" * 64
@@ -208,11 +209,16 @@ def test_only_masks_can_be_cleaned() -> None:
         read(heads={"findings": head})
 
 
-def test_the_shipped_version_has_no_cleaning() -> None:
-    path = Path("models/g2d-cxr/3/manifest.json")
+def test_the_shipped_version_is_read_without_loss_and_cleans_its_masks() -> None:
+    (path,) = Path("models/g2d-cxr").glob("*/manifest.json")
     text = path.read_text()
-    assert ModelManifest.from_json(text).to_json().encode() == text.encode()
-    assert '"clean"' not in text
+    manifest = ModelManifest.from_json(text)
+    assert manifest.to_json().encode() == text.encode()
+    masks = [
+        label for head in manifest.heads.values() if head.kind == "segment" for label in head.labels
+    ]
+    assert {label.name for label in masks} == {"Left lung", "Right lung", "Heart"}
+    assert all(label.clean is not None and label.clean.largest == 1 for label in masks)
 
 
 INT8 = {"trunk": "int8.onnx", "golden": {"file": "int8.npz", "tolerance": 0.1}, "calibration": ""}
@@ -276,6 +282,38 @@ def test_a_manifest_file_is_read_as_bytes(tmp_path: Path) -> None:
     assert ModelManifest.from_json(path.read_bytes()) == read()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mean", -5),
+        ("mean", 1.01),
+        ("mean", float("nan")),
+        ("std", 1e-308),
+        ("std", 0.009),
+        ("std", 11),
+        ("std", float("inf")),
+        ("low_percentile", -0.1),
+        ("high_percentile", float("nan")),
+    ],
+)
+def test_preprocessing_that_makes_no_sense_is_refused(field: str, value: float) -> None:
+    with pytest.raises(InvalidVersion, match=rf"preprocess\.{field}"):
+        read(preprocess={field: value})
+
+
+@pytest.mark.parametrize("value", [0, 1e-308, 1e-4, 1001, float("inf"), float("nan")])
+def test_a_temperature_that_makes_no_sense_is_refused(value: float) -> None:
+    head = {
+        "kind": "classify",
+        "file": "trunk.onnx",
+        "inputs": ["global_features"],
+        "labels": [{"name": "x"}],
+        "temperature": value,
+    }
+    with pytest.raises(InvalidVersion, match=r"heads\.findings\.temperature"):
+        read(heads={"findings": head})
+
+
 RULE = {"scale": 1.5, "offset": -0.5, "threshold": 0.4, "box_threshold": 0.3}
 
 
@@ -311,3 +349,14 @@ def test_only_a_ground_head_has_a_phrase_rule_and_none_is_written_without() -> N
     other = {**head, "kind": "classify", "method": None, "labels": [{"name": "x"}]}
     with pytest.raises(ValueError, match="only a ground head can have a phrase rule"):
         HeadSpec.model_validate({**other, "phrase_rule": RULE})
+
+
+def test_a_check_head_has_checks_as_labels_and_is_no_task() -> None:
+    keys = {"kind": "check", "file": "heads/checks.onnx", "inputs": ["encoder_32"]}
+    head = HeadSpec.model_validate(keys | {"labels": [{"name": "mirrored"}]})
+    assert head.kind == CHECK
+    assert head.outputs == {"logits"}
+    with pytest.raises(ValidationError, match="labels of a check head are lateral, mirrored"):
+        HeadSpec.model_validate(keys | {"labels": [{"name": "blurred"}]})
+    with pytest.raises(ValidationError, match="labels"):
+        HeadSpec.model_validate(keys)

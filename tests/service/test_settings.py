@@ -66,6 +66,10 @@ def test_an_unknown_name_is_an_error() -> None:
         ("G2D_WATCH_INTERVAL_S", "nan"),
         ("G2D_WATCH_INTERVAL_S", "inf"),
         ("G2D_TRITON_URL", "http://127.0.0.1:8000"),
+        ("G2D_DICOM_RESULTS_SEGMENTATION_TYPE", "FRACTIONAL"),
+        ("G2D_DICOM_RESULTS_TIME_ZONE", "Europe/Atlantis"),
+        ("G2D_DICOM_RESULTS_SERIES_NUMBER", "0"),
+        ("G2D_DICOM_RESULTS_SERIES_PREFIX", "a\\b"),
     ],
 )
 def test_an_invalid_value_is_reported_under_its_variable(name: str, value: str) -> None:

@@ -10,8 +10,13 @@ import pytest
 
 from bench.accelerator import child, page, run
 from bench.accelerator.findings import Findings, Options, Skipped
-from bench.checks import at_most
+from bench.accelerator.paper_model import configure, precisions
+from bench.accelerator.parts.resumption import write_configuration
+from bench.reporting.checks import at_most
 from bench.servers.process import ROOT
+from training.config.files import load
+from training.config.pretrain import PretrainConfig
+from training.engine.distributed import check_devices
 
 
 def _options(work: Path, device: str = "cpu") -> Options:
@@ -115,3 +120,18 @@ def test_a_skip_inside_a_part_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("bench.accelerator.parts.environment.measure", skip)
     found = child.outcome("environment", _options(tmp_path))
     assert found == {"status": "skipped", "reason": "one GPU, two are needed"}
+
+
+def test_the_parts_train_at_the_precisions_that_the_device_has(tmp_path: Path) -> None:
+    assert precisions(_options(tmp_path, "cuda"))[-1] == "16-mixed"
+    options = _options(tmp_path)
+    for precision in precisions(options):
+        config = configure(options, precision)
+        check_devices(config.engine, config.precision)
+
+
+def test_the_resumed_run_has_random_weights_as_the_other_parts_do(tmp_path: Path) -> None:
+    config = configure(_options(tmp_path), "32-true")
+    read = load(str(write_configuration(config, tmp_path / "run.yaml")), PretrainConfig)
+    assert read.model.encoder.weights is None
+    assert read == config

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.accelerator.synthetic_set import FINDING, NAME, STRUCTURES, write_set
-from training.data.rows.radiograph_table import RadiographTable
+from training.data.tables.radiograph_table import RadiographTable
 
 
 def test_every_row_has_masks_and_every_other_one_a_nodule_inside_the_right_lung(

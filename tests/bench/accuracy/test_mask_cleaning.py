@@ -15,7 +15,7 @@ from bench.accuracy.mask_cleaning import (
     islands,
     row,
 )
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import HeadSpec, Label, MaskCleaning, Task
 from tests.builders.training import tiny_runs
 

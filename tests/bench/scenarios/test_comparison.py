@@ -1,4 +1,4 @@
-from bench.report import BARE, BATCH, LANES, SINGLE
+from bench.reporting.report import BARE, BATCH, LANES, SINGLE
 from bench.scenarios.comparison import Record, best_of
 
 

@@ -3,7 +3,8 @@
 from prometheus_client import Metric
 from promql_parser import AggregateExpr, Expr, VectorSelector, parse, walk
 
-from service.observability.metrics import Metrics
+from service.observability.metrics.gateway_metrics import GatewayMetrics
+from service.observability.metrics.service_metrics import Metrics
 
 SCRAPED = {"up", "scrape_duration_seconds"}
 """Metrics that Prometheus adds for each target."""
@@ -31,11 +32,11 @@ def read_by(text: str) -> tuple[set[str], set[str]]:
 
 
 def exported() -> tuple[set[str], set[str]]:
-    """Return the names of all samples that the service may export, and of their labels."""
-    observer = filled()
+    """Return the names of all samples that service and gateway may export, and of their labels."""
     names: set[str] = set()
     labels: set[str] = set()
-    for family in observer.registry.collect():
+    families = [*filled().registry.collect(), *filled_gateway().registry.collect()]
+    for family in families:
         names |= samples_of(family)
         labels |= {label for sample in family.samples for label in sample.labels}
     return names, labels
@@ -53,13 +54,17 @@ def filled() -> Metrics:
     observer.arrived()
     observer.answered("/v1/segment", 200, 0.1, "tiny/1")
     observer.problem("overloaded")
+    observer.wrong_token("expired", "r-1")
+    observer.api_key("revoked", "k1", "ward")
     observer.stage("trunk", 0.1)
     observer.batch("tiny/1", 4, 0.1)
     observer.queue("segment", 3)
     observer.dropped("deadline")
     observer.shed("queue")
+    observer.connection_closed("silent")
     observer.decoder_lost("crash")
     observer.version("tiny", 1, "ready")
+    observer.version_refused("tiny", 1, "altered")
     observer.variant_refused("tiny/1", "int8")
     observer.alias("tiny", "stable", 1)
     observer.shadow("tiny/1", {"findings.logits": 0.01})
@@ -67,4 +72,21 @@ def filled() -> Metrics:
     observer.scores("tiny/1", {"Lung opacity": 0.7})
     observer.job("accepted", 3)
     observer.job_item("succeeded", 0.1)
+    observer.job_orphans("body", 0)
+    observer.audit_entries("written", 2)
+    observer.audit_failing(False)
+    observer.models_store_failing(False)
+    observer.audit_messages("sent", 1)
     return observer
+
+
+def filled_gateway() -> GatewayMetrics:
+    """Return metrics of the gateway in which every event has been recorded once."""
+    metrics = GatewayMetrics()
+    metrics.association("accepted")
+    metrics.received("taken")
+    metrics.analysis("done", 0.1)
+    metrics.delivery("pacs", "sent")
+    metrics.workitem("ris", "completed")
+    metrics.journal({"done": 1}, {("pacs", "done"): 1}, {("ris", "completed"): 1})
+    return metrics

@@ -16,7 +16,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from training.config.pretrain import PretrainConfig
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.engine import seeding, trainer
 from training.engine.distributed import launch
 from training.pretrain.pretrain import Pairs, PretrainTask, prepare_task

@@ -11,10 +11,10 @@ from lightning.fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from training.config.engine import EngineConfig, OptimiserConfig
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.checkpoint import CHECKPOINT, Plan, read_checkpoint
 from training.engine.history import HISTORY
-from training.engine.optimiser import set_up
+from training.engine.optimisation.optimiser import set_up
 from training.engine.seeding import seed_everything
 from training.engine.trainer import Task, Trainer
 

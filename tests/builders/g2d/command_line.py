@@ -12,9 +12,9 @@ def g2d(*arguments: str, models: Path | None = None) -> Result:
     return CliRunner().invoke(app, list(arguments), env=environment)
 
 
-def failed(result: Result, message: str) -> None:
-    """Check that the command failed with status 2 and one line on standard error."""
-    assert result.exit_code == 2
+def failed(result: Result, message: str, code: int = 2) -> None:
+    """Check that the command failed with an exit code and one line on standard error."""
+    assert result.exit_code == code
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("g2d: error: ")

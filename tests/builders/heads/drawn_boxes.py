@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.heads import detect
 from training.config.augmentation import NoAugmentConfig

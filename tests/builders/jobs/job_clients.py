@@ -18,11 +18,13 @@ async def accepted(
     return response.headers["location"]
 
 
-async def finished(client: httpx.AsyncClient, address: str) -> dict[str, Any]:
+async def finished(
+    client: httpx.AsyncClient, address: str, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Wait until a job is finished and return it."""
     async with asyncio.timeout(WAIT_S):
         while True:
-            response = await client.get(address)
+            response = await client.get(address, headers=headers)
             assert response.status_code == 200, response.text
             job: dict[str, Any] = response.json()
             if job["state"] == "finished":

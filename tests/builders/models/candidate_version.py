@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from radiograph.manifest import HeadSpec
+from radiograph.repository.integrity.version_files import digest_files
 from radiograph.repository.repository import Repository
-from radiograph.repository.version_files import digest_files
 from tests.builders.models import tiny_version
 from tests.builders.models.tiny_version import CELLS, HEADS
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -83,9 +84,41 @@ def change_golden_shape(root: Path, version: int) -> None:
     arrays["findings.logits"] = arrays["findings.logits"][:, :1]
     np.savez(folder / "golden.npz", **arrays)
     manifest = json.loads((folder / "manifest.json").read_text())
-    digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
-    manifest["files"]["golden.npz"] = digest
+    manifest["files"]["golden.npz"] = digest_of(folder / "golden.npz")
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    pin_anew(root, version)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def pin_anew(root: Path, version: int) -> None:
+    """Replace the pin of a version by the digest that it has now."""
+    index = root / "tiny/index.json"
+    pins = json.loads(index.read_text())
+    pins["digests"][str(version)] = digest_of(root / f"tiny/{version}/manifest.json")
+    index.write_text(json.dumps(pins))
+
+
+def edit_manifest(root: Path, version: int, edit: Callable[[Any], None]) -> None:
+    """Edit the manifest of a version as JSON, and pin it anew."""
+    path = root / f"tiny/{version}/manifest.json"
+    manifest = json.loads(path.read_text())
+    edit(manifest)
+    path.write_text(json.dumps(manifest))
+    pin_anew(root, version)
+
+
+def find_everything(root: Path, version: int) -> None:
+    """Set every threshold in the manifest to 0, so that every finding is positive."""
+    path = root / f"tiny/{version}/manifest.json"
+    manifest = json.loads(path.read_text())
+    for head in manifest["heads"].values():
+        for label in head["labels"]:
+            label["threshold"] = 0.0
+    path.write_text(json.dumps(manifest))
 
 
 def truncate_manifest(root: Path, version: int) -> None:
@@ -101,6 +134,7 @@ DAMAGES: dict[str, Damage] = {
     "removed": remove,
     "without trunk": remove_trunk,
     "wrong shape": change_golden_shape,
+    "other thresholds": find_everything,
     "half a manifest": truncate_manifest,
     "a link": add_link,
 }

@@ -46,5 +46,6 @@ def race(code: str, arguments: Sequence[Sequence[object]]) -> list[str]:
 
 
 def visible(folder: Path) -> list[str]:
-    """List a folder without its hidden lock files."""
-    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+    """List a folder without its hidden lock files and its index."""
+    names = (path.name for path in folder.iterdir())
+    return sorted(name for name in names if not name.endswith(".lock") and name != "index.json")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radiograph.manifest import ModelManifest
-from radiograph.repository.version_files import digest_files
+from radiograph.repository.integrity.version_files import digest_files
 
 GRAPH = bytes.fromhex("0808 3a03 1201 67")
 """ModelProto: ir_version (field 1) = 8, graph (field 7) = {name (field 2): "g"}."""

@@ -41,12 +41,13 @@ from radiograph.manifest import (
 )
 from radiograph.preprocess import PreprocessSpec
 from radiograph.repository.repository import Repository
-from radiograph.terminology import code_of
+from radiograph.terminology.codes import code_of
 
 NAME = "tiny"
 SIZE_PX = 64
 CELLS = 8
 MAX_TOKENS = 12
+PREPROCESS = PreprocessSpec(size_px=SIZE_PX, low_percentile=0, high_percentile=100)
 OUT_OF_DOMAIN = 0.6
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "bright", "dark", "left", "right")
 _FIRST_WORD = 4
@@ -65,6 +66,7 @@ def publish(
     clean: MaskCleaning | None = None,
     preprocess: PreprocessSpec | None = None,
     variants: Mapping[Precision, VariantSpec] | None = None,
+    golden_spec: GoldenSpec | None = None,
 ) -> int:
     """Publish one more version of the tiny model.
 
@@ -77,6 +79,7 @@ def publish(
         clean: cleaning of both masks, or None.
         preprocess: preprocessing other than that of `manifest`, of `SIZE_PX` pixels.
         variants: trunks in another precision, whose files `change` writes; none by default.
+        golden_spec: golden outputs other than those of `manifest`.
     """
     with TemporaryDirectory() as temporary:
         stage = Path(temporary)
@@ -87,7 +90,7 @@ def publish(
 
         def numbered(number: int) -> ModelManifest:
             made = manifest(name, number, digests, tolerance, clean)
-            given = {"preprocess": preprocess, "variants": variants}
+            given = {"preprocess": preprocess, "variants": variants, "golden": golden_spec}
             return made.model_copy(update={k: v for k, v in given.items() if v is not None})
 
         return Repository(root).publish(name, stage, numbered, alias)
@@ -120,7 +123,7 @@ def manifest(
         created="2026-01-01T00:00:00Z",
         intended_use="tests",
         licence="Apache-2.0",
-        preprocess=PreprocessSpec(size_px=SIZE_PX, low_percentile=0, high_percentile=100),
+        preprocess=PREPROCESS,
         trunk=TrunkSpec(file="trunk.onnx", outputs=TRUNK_OUTPUTS),
         text=TextSpec(file="text.onnx", tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
         heads={**HEADS, "anatomy": anatomy.model_copy(update={"labels": labels})},
@@ -142,14 +145,14 @@ def golden(folder: Path, trunk: str = "trunk.onnx") -> Arrays:
         "input_ids": ids,
         "attention_mask": (ids != 0).astype(np.int64),
     }
-    features = _run(folder / trunk, {"image": arrays["image"]})
+    features = run_graph(folder / trunk, {"image": arrays["image"]})
     arrays |= {f"trunk.{name}": value for name, value in features.items()}
     text = {name: arrays[name] for name in ("input_ids", "attention_mask")}
-    phrases = _run(folder / "text.onnx", text)
+    phrases = run_graph(folder / "text.onnx", text)
     arrays |= {f"text.{name}": value for name, value in phrases.items()}
     for name, head in HEADS.items():
         given = {item: (features | phrases)[item] for item in head.inputs}
-        raw = _run(folder / head.file, given)
+        raw = run_graph(folder / head.file, given)
         arrays |= {f"{name}.{output}": value for output, value in raw.items()}
     return arrays
 
@@ -372,7 +375,7 @@ def _tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _run(path: Path, feeds: Arrays) -> Arrays:
+def run_graph(path: Path, feeds: Arrays) -> Arrays:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))

@@ -28,7 +28,9 @@ class Exchange:
         path: path with an optional query.
         chunks: body in pieces.
         headers: headers in addition to the default ones.
+        extensions: what the server offers.
         ends: the body ends after the last chunk; otherwise the client stalls.
+        client: address of the client.
         leave: event that closes the connection.
         reply: response so far.
     """
@@ -37,7 +39,9 @@ class Exchange:
     path: str
     chunks: Iterable[bytes] = (b"",)
     headers: dict[str, str] = field(default_factory=dict)
+    extensions: dict[str, Any] = field(default_factory=dict)
     ends: bool = True
+    client: str = "127.0.0.1"
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     reply: Reply = field(default_factory=Reply)
 
@@ -84,6 +88,7 @@ class Exchange:
             "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-            "client": ("127.0.0.1", 1),
+            "client": (self.client, 1),
+            "extensions": self.extensions,
             "server": ("g2d", 80),
         }

@@ -69,5 +69,8 @@ class FakeBackend:
         }
         return BackendOutputs({"global_features": features["global_features"]}, outputs)
 
+    def release_memory(self) -> None:
+        self.calls.append(("release_memory", 0))
+
     def close(self) -> None:
         self.closed = True

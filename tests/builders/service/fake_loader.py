@@ -12,7 +12,7 @@ from service.backends.base import Backend
 from service.inference.analysis import Analysis
 from service.inference.results import ModelIdentity
 from service.observability.observer import NULL_OBSERVER, Observer
-from service.registry.loader import OpenVersion, VersionLoader
+from service.registry.loading.loader import OpenVersion, VersionLoader
 from service.registry.registry import ModelRegistry
 from service.registry.state import LoadedVersion
 from service.settings import LimitSettings, Settings

@@ -5,13 +5,14 @@ Decoder processes of tests run it by its name.
 
 import hashlib
 import os
+import signal
 import socket
 from pathlib import Path
 
 import numpy as np
 
 from radiograph.errors import WrongModality
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from service.decoding.decode import DecodedImage, DecodeRequest, ImageFacts
 
 _kept: list[bytes] = []
@@ -28,12 +29,16 @@ def read(request: DecodeRequest) -> DecodedImage:
             os.abort()
         case b"exit":
             os._exit(0)
+        case b"killed":
+            _die_once(Path(rest.decode()))
         case b"loop":
             while True:
                 pass
         case b"allocate":
             while True:
                 _kept.append(b"x" * 2**24)
+        case b"open":
+            _calls = _opened()
         case b"work":
             blocks = [b"x" * 10_000_000 for _ in range(5)]  # as much as for a file of 5 MP
             del blocks
@@ -58,6 +63,27 @@ def read(request: DecodeRequest) -> DecodedImage:
     size = request.spec.size_px
     tensor = np.zeros((1, size, size), np.float32)
     return DecodedImage(tensor, Geometry.fit(1, _calls, size), facts, None, {})
+
+
+def _die_once(mark: Path) -> None:
+    """Die as if killed from outside, unless a process did so before and left the mark."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _opened() -> int:
+    """Open files until the system refuses one, and return how many that were."""
+    opened: list[int] = []
+    try:
+        while len(opened) < 100_000:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return len(opened)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return len(opened)
 
 
 def _forge(message: bytes) -> None:

@@ -6,7 +6,7 @@ from radiograph.repository.repository import Repository
 from service.backends.base import BackendFactory
 from service.backends.factory import backend_factory
 from service.observability.observer import NULL_OBSERVER, Observer
-from service.registry.loader import VersionLoader
+from service.registry.loading.loader import VersionLoader
 from service.registry.registry import ModelRegistry
 from service.registry.state import State
 from service.settings import Settings

@@ -11,17 +11,21 @@ class VersionLog(NullObserver):
     Attributes:
         versions: (version, state), in the order of the changes.
         moves: (alias, version that answers from now on).
-        freed, moved: released once for each version freed, and for each move of an alias.
+        began, freed, moved: released once for each load that begins, each version freed, and
+            each move of an alias.
     """
 
     def __init__(self) -> None:
         self.versions: list[tuple[int, str]] = []
         self.moves: list[tuple[str, int]] = []
+        self.began = threading.Semaphore(0)
         self.freed = threading.Semaphore(0)
         self.moved = threading.Semaphore(0)
 
     def version(self, model: str, version: int, state: str) -> None:
         self.versions.append((version, str(state)))
+        if state == "loading":
+            self.began.release()
         if state == "freed":
             self.freed.release()
 

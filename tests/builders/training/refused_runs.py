@@ -41,10 +41,12 @@ class Workplace:
         usual = ["--out", str(self.out), "--cache", str(self.cache)]
         return g2d(kind, str(config), *usual, *options)
 
-    def refuses(self, message: str, config: Path, *options: str, kind: str = "pretrain") -> None:
-        """Check that a run fails in one line and that nothing was created."""
+    def refuses(
+        self, message: str, config: Path, *options: str, kind: str = "pretrain", code: int = 2
+    ) -> None:
+        """Check that a run fails in one line with an exit code, and that nothing was created."""
         before = sorted(self.folder.rglob("*"))
-        failed(self.start(config, *options, kind=kind), message)
+        failed(self.start(config, *options, kind=kind), message, code)
         assert sorted(self.folder.rglob("*")) == before
 
 

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, PhraseRule, Task
 from training.data.rows.reader import Row
 from training.evaluation.predictions import EvaluatedHead, Prediction

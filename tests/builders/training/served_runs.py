@@ -20,7 +20,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from g2d.cli import app as commands
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import HeadSpec, MaskCleaning, ModelManifest
 from radiograph.postprocess import heads
 from radiograph.postprocess.activations import sigmoid
@@ -59,7 +59,7 @@ def train_all(folder: Path, text_encoder: Path) -> dict[str, Path]:
     clean = {"Left lung": MaskCleaning(largest=1, fill_holes=True)}
     rows = tiny_runs.write_kermany(data, count=14, heart=True)
     base = base.model_copy(update={"data": rows, "clean": clean})
-    _split(data / "kermany_224.csv", train=6, valid=4)
+    split(data / "kermany_224.csv", train=6, valid=4)
     done = _train(base, folder / "base", folder / "cache")
     nothing = {"findings": (), "masks": (), "boxes": (), "clean": {}, "regions": False}
     onto_base = nothing | {"start_from": done, "freeze_trunk": True, "seed": 9}
@@ -86,7 +86,7 @@ def _train(config: FinetuneConfig, folder: Path, cache: Path) -> Path:
     return checkpoint
 
 
-def _split(table: Path, train: int, valid: int) -> None:
+def split(table: Path, train: int, valid: int) -> None:
     """Split a table: the first rows for training, the next for validation, the rest to test."""
     header, *lines = table.read_text().splitlines()
     splits = ["train"] * train + ["valid"] * valid + ["test"] * (len(lines) - train - valid)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from radiograph.postprocess.boxes import areas, bounds, iou, pairwise_iou, suppress_overlapping
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import MaskCleaning
 from radiograph.postprocess.components import (
     clean_map,

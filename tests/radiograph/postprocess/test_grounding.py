@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
-from radiograph.geometry import Field, Geometry
+from radiograph.geometry.geometry import Field, Geometry
+from radiograph.geometry.orientation import Orientation
 from radiograph.manifest import HeadSpec, PhraseRule, Task
-from radiograph.orientation import Orientation
 from radiograph.postprocess.grounding import Grounding
 from radiograph.postprocess.heads import ground
 

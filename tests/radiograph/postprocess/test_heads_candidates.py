@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from radiograph.manifest import HeadSpec, Label
 from radiograph.postprocess.heads import MAX_CANDIDATES, Outputs, detect
 

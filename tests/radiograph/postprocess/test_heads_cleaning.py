@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import HeadSpec, Label, MaskCleaning, Task
 from radiograph.postprocess.heads import segment
 

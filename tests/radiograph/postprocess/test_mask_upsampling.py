@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.postprocess.mask_upsampling import threshold_at_source
 
 SIDES = st.integers(1, 400)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from radiograph.geometry import Box, Field, Geometry
-from radiograph.orientation import Orientation
+from radiograph.geometry.geometry import Box, Field, Geometry
+from radiograph.geometry.orientation import Orientation
 from radiograph.postprocess.boxes import bounds
 from radiograph.postprocess.heads import Mask
 from radiograph.postprocess.measurements import Measurement, cardiothoracic_ratio, measure

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from radiograph.geometry import Field
+from radiograph.geometry.geometry import Field
 from radiograph.preprocess.exposed_field import exposed_field
 
 WHOLE = Field(0, 0, 100, 80)

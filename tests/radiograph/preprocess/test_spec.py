@@ -3,8 +3,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from radiograph.geometry import Field, Geometry
-from radiograph.orientation import UPRIGHT, Orientation
+from radiograph.geometry.geometry import Field, Geometry
+from radiograph.geometry.orientation import UPRIGHT, Orientation
 from radiograph.preprocess import PreprocessSpec, place
 
 

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
+from radiograph.geometry.orientation import Orientation
 from radiograph.image import IDENTITY, DisplayTable, Radiograph
-from radiograph.orientation import Orientation
 from radiograph.preprocess import PreprocessSpec, to_grid, version_1
 
 SHAPES = [(1, 1), (1, 700), (700, 1), (30, 40), (224, 224), (701, 499), (1300, 1100)]

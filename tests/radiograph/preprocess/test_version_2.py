@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.image import DisplayTable, Radiograph
-from radiograph.orientation import Orientation
-from radiograph.preprocess import PreprocessSpec, preprocess, to_grid, to_input
+from radiograph.geometry.orientation import Orientation
+from radiograph.geometry.shutter import Shutter
+from radiograph.image import IDENTITY, DisplayTable, Radiograph
+from radiograph.preprocess import PreprocessSpec, preprocess, to_grid, to_input, version_2
 from radiograph.readers import dicom as reader
-from radiograph.shutter import Shutter
 from tests.builders.files.dicom_files import dicom
 
 SPEC = PreprocessSpec(version=2)
@@ -338,3 +338,49 @@ def test_padding_with_more_bits_than_are_stored_is_no_bright_tissue() -> None:
     grid, _ = to_grid(image, SMALL)
     alone, _ = to_grid(reader.read(dicom(picture, BitsStored=12)), SMALL)
     assert np.abs(grid - alone)[:, 32:-4].max() < 0.1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_samples_that_are_not_reduced_are_looked_up_as_means_of_one_sample_are(
+    kind: type[np.uint8 | np.uint16],
+) -> None:
+    entries = 2 ** (8 * np.dtype(kind).itemsize)
+    values = np.random.default_rng(0)
+    table = values.integers(0, 65536, entries).astype(np.uint16)
+    samples: NDArray[Any] = values.integers(0, entries, (217, 190)).astype(kind)
+    ones = np.ones(samples.shape, dtype=np.float32)
+    means = version_2._brightness_of_means(table, samples.astype(np.uint32), ones)
+    whole = DisplayTable(table, np.zeros(entries, dtype=np.bool_))
+    assert np.array_equal(version_2._brightness_of_samples(whole, samples), means)
+    assert means[3, 5] == table[samples[3, 5]]
+
+
+def test_samples_that_are_brightness_themselves_need_no_table() -> None:
+    samples = np.random.default_rng(0).integers(0, 65536, (217, 190)).astype(np.uint16)
+    copied = DisplayTable(IDENTITY.brightness.copy(), IDENTITY.padding.copy())
+    by_table = version_2._brightness_of_samples(copied, samples)
+    assert np.array_equal(version_2._brightness_of_samples(IDENTITY, samples), by_table)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS, ids=lambda o: o.name)
+@pytest.mark.parametrize("padding", [-1, 3000], ids=["no padding", "padding"])
+def test_a_part_that_needs_no_finer_reduction_is_not_reduced_again(
+    monkeypatch: pytest.MonkeyPatch, orientation: Orientation, padding: int
+) -> None:
+    upright = np.pad(smooth(463, 371), ((16, 9), (8, 0)))
+    table = DisplayTable(DisplayTable.linear(4096).brightness, np.arange(4096) == padding)
+    stored = np.ascontiguousarray(orientation.turn_back(upright))
+    image = radiograph(stored, table=table, orientation=orientation)
+    reductions: list[Any] = []
+    reduce = version_2._reduce
+
+    def counted(*arguments: Any) -> Any:
+        reductions.append(reduce(*arguments))
+        return reductions[-1]
+
+    monkeypatch.setattr(version_2, "_reduce", counted)
+    made = to_input(image, CROPPED)
+    assert len(reductions) == 1
+    assert made.geometry.field is not None
+    monkeypatch.setattr(version_2, "_cropped", lambda _reduced, _blocks, *rest: reduce(*rest))
+    assert np.array_equal(made.grid, to_input(image, CROPPED).grid)

@@ -67,7 +67,7 @@ def test_other_modalities_are_refused(modality: str) -> None:
     refused(WrongModality, changed(Modality=modality))
 
 
-@pytest.mark.parametrize("modality", [None, "", "OT"])
+@pytest.mark.parametrize("modality", [None, "", "OT", "DR"])
 def test_a_secondary_capture_of_no_stated_modality_needs_other_evidence(
     modality: str | None,
 ) -> None:
@@ -86,7 +86,7 @@ RADIOGRAPH_CLASSES = [
 ]
 
 
-@pytest.mark.parametrize("modality", [None, "", "OT", "ot", "UNKNOWN"])
+@pytest.mark.parametrize("modality", [None, "", "OT", "ot", "UNKNOWN", "DR"])
 @pytest.mark.parametrize("sop_class", RADIOGRAPH_CLASSES)
 def test_the_sop_class_stands_in_for_the_modality(modality: str | None, sop_class: str) -> None:
     bare = {"BodyPartExamined": None, "ViewPosition": None}

@@ -1,3 +1,4 @@
+import contextlib
 import logging
 import struct
 import warnings
@@ -54,6 +55,28 @@ def refused(error: type[InputError], file: bytes, **limits: int) -> str:
 
 def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
     return struct.pack("<HH2sHI", group, number, vr, 0, len(value)) + value
+
+
+@pytest.mark.parametrize(
+    ("group", "number", "vr"),
+    [
+        (0x0008, 0x0005, b"UN"),  # Specific Character Set, which pydicom reads while it parses
+        (0x0008, 0x0008, b"UT"),  # Image Type
+        (0x0018, 0x0015, b"UN"),  # Body Part Examined
+        (0x0018, 0x5101, b"UT"),  # View Position
+        (0x0028, 0x0010, b"UN"),  # Rows
+        (0x0028, 0x3010, b"OB"),  # VOI LUT Sequence
+        (0x0054, 0x0220, b"SQ"),  # View Code Sequence
+    ],
+)
+def test_a_value_of_megabytes_is_read_or_refused(group: int, number: int, vr: bytes) -> None:
+    tag = struct.pack("<HH", group, number)
+    head, rest = META, PLAIN[len(META) :]
+    # In the place of the element, or before the next one, so that tags stay in order.
+    places = [rest.find(tag)] if tag in rest else [rest.index(b"\x28\x00\x02\x00")]
+    file = head + rest[: places[0]] + element(group, number, vr, b"CHEST\\" * 400_000)
+    with contextlib.suppress(InputError):
+        reader.read(file + rest[places[0] :])
 
 
 def test_a_deflate_bomb_is_refused_while_it_is_small() -> None:

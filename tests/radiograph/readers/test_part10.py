@@ -47,6 +47,17 @@ def test_a_file_without_preamble_is_parsed() -> None:
     assert header.word("Rows") == 48
 
 
+@pytest.mark.parametrize(
+    "transfer_syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian]
+)
+def test_large_pixel_data_are_not_copied(transfer_syntax: str) -> None:
+    stored = ramp(1024, 1024)
+    file = dicom(stored, transfer_syntax)
+    found = reader.read(file)
+    assert np.array_equal(found.samples, stored)
+    assert np.shares_memory(found.samples, np.frombuffer(file, dtype=np.uint8))
+
+
 def test_an_explicit_file_that_claims_to_be_implicit_is_read() -> None:
     file = dicom(ramp(), uid.ExplicitVRLittleEndian)
     claimed = file.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0", 1)

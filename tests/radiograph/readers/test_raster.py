@@ -14,6 +14,7 @@ from radiograph.errors import (
     ColourImage,
     EmptyInput,
     InputError,
+    InputTooCostly,
     InputTooLarge,
     MultiFrameImage,
     UndecodablePixels,
@@ -240,6 +241,18 @@ def test_a_flood_of_jpeg_scans_is_refused() -> None:
     assert raster.read(data).rows == 12
     last_scan = data[data.rindex(b"\xff\xda") : -2]
     refused(InputTooLarge, data[:-2] + last_scan * 100 + data[-2:])
+
+
+@pytest.mark.parametrize("between", [b"", b"garbage"])
+def test_scans_are_bounded_by_the_size_of_the_picture(between: bytes) -> None:
+    data = gray("JPEG", progressive=True)
+    frame = data.index(b"\xff\xc2") + 5
+    large = data[:frame] + struct.pack(">HH", 8000, 8000) + data[frame + 4 :]
+    last_scan = between + data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(InputTooCostly, match="scans of 8000 x 8000 pixels"):
+        raster.read(large[:-2] + last_scan * 20 + large[-2:])
+    with pytest.raises(UndecodablePixels, match="contradict"):  # a small one may have as many
+        raster.read(data[:-2] + last_scan[len(between) :] * 20 + data[-2:])
 
 
 def test_more_image_data_than_the_header_says_are_not_inflated() -> None:

@@ -10,8 +10,8 @@ import pytest
 from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused
 from radiograph.manifest import GoldenSpec, HeadSpec, ModelManifest, VariantSpec
 from radiograph.repository.head_publishing import NewHead, publish_head
+from radiograph.repository.integrity.version_files import digest_files, write_file
 from radiograph.repository.repository import Repository
-from radiograph.repository.version_files import digest_files, write_file
 from tests.builders.models import small_version
 from tests.builders.models.small_version import GRAPH, NAME
 

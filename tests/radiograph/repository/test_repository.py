@@ -117,7 +117,7 @@ def test_a_manifest_behind_a_link_is_not_read(
 def test_a_manifest_over_the_size_limit_is_not_read(
     repository: Repository, version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("radiograph.repository.version_files.MAX_JSON_BYTES", 100)
+    monkeypatch.setattr("radiograph.repository.integrity.version_files.MAX_JSON_BYTES", 100)
     with pytest.raises(InvalidVersion, match="larger than 100 bytes"):
         repository.load_manifest(NAME, 1)
 

@@ -71,6 +71,14 @@ async def test_a_body_that_never_ends_is_408(start: Start) -> None:
     assert (reply.status, slug(reply.body)) == (408, "body-timeout")
 
 
+async def test_a_body_that_is_late_is_408_and_not_a_late_answer(start: Start) -> None:
+    async with start(body_timeout_s=60, request_timeout_s=0.05) as (app, _):
+        exchange = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)
+        asyncio.get_running_loop().call_later(0.2, exchange.leave.set)
+        reply = await exchange.run()
+    assert (reply.status, slug(reply.body)) == (408, "body-timeout")
+
+
 async def test_a_slow_upload_takes_no_place(start: Start, rectangle_dicom: bytes) -> None:
     async with start(workers=1, waiting=0) as (app, _):
         slow = Exchange(app, "/segment", [b"x"], {"content-length": "9"}, ends=False)

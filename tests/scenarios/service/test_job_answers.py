@@ -49,17 +49,36 @@ async def test_a_study_exported_from_a_pacs_is_read_in_any_folders(
 async def test_a_form_may_have_several_files_and_a_zip_file(
     client: httpx.AsyncClient,
 ) -> None:
-    inner = zip_file({"readme.txt": b"-", "2.dcm": THREE[2]})
-    files = [("0.dcm", THREE[0]), ("1.dcm", THREE[1]), ("all.zip", inner)]
+    inner = zip_file({"readme.txt": b"-", "IM2.dcm": THREE[2]})
+    files = [("IM0.dcm", THREE[0]), ("IM1.dcm", THREE[1]), ("all.zip", inner)]
     body, headers = form(files, ["bright"])
     address = await accepted(client, body, headers, "?tasks=ground")
     items = await results(client, address)
     assert [(item["label"], item["position"]) for item in items] == [
-        ("0.dcm", 1),
-        ("1.dcm", 2),
-        ("2.dcm", 4),
+        ("IM0.dcm", 1),
+        ("IM1.dcm", 2),
+        ("IM2.dcm", 4),
     ]
     assert {item["result"]["phrases"][0]["phrase"] for item in items} == {"bright"}
+
+
+@pytest.mark.parametrize(
+    ("names", "keep", "labels", "identified_by"),
+    [
+        (["IM1", "IM2"], False, ["IM1", "IM2"], "label"),
+        (["IM1", "a/IM1"], False, ["IM1", "IM1"], "position"),
+        (["IM1", "4711.dcm"], False, ["IM1", None], "position"),
+        (["4711", "4712"], True, ["4711", "4712"], "label"),
+    ],
+)
+async def test_a_job_says_how_its_items_are_told_apart(
+    start: Start, names: list[str], labels: list[str | None], identified_by: str, *, keep: bool
+) -> None:
+    async with start(jobs_numeric_labels=keep) as (_, client):
+        body = zip_file(zip(names, THREE[:2], strict=True))
+        address = await accepted(client, body, ZIP, "?tasks=classify")
+        assert [item["label"] for item in await results(client, address)] == labels
+        assert (await client.get(address)).json()["identified_by"] == identified_by
 
 
 async def test_a_study_in_the_form_of_stow_rs_is_read(client: httpx.AsyncClient) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families as parse
 from pydantic import ValidationError
 
-from radiograph.geometry import Geometry
+from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import HeadSpec, Label, Task
 from radiograph.postprocess import heads
 from radiograph.preprocess import PreprocessSpec
@@ -17,7 +17,7 @@ from service.decoding.decode import ImageFacts
 from service.encoders import json_encoder as json_answer
 from service.encoders import overlay_encoder
 from service.inference.results import AnalysisResult, ModelIdentity
-from service.observability.metrics import Metrics
+from service.observability.metrics.service_metrics import Metrics
 
 ODD = (
     'quote " and \\ backslash',

@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from radiograph.orientation import Orientation
+from radiograph.geometry.orientation import Orientation
 from radiograph.preprocess import PreprocessSpec
 from service.encoders import coco_rle
 from tests.builders.files import sample_files

@@ -1,39 +1,38 @@
-"""Patient data appears only in answers: never in logs, metrics, traces or problems."""
+"""Patient data appears only in answers: never in logs, metrics, traces, problems or audit log."""
 
-import io
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from service.errors import BackendFailure
 from service.observability.logs import JsonFormatter
-from service.observability.metrics import Metrics
-from service.observability.otel import Otel
-from tests.builders.files import sample_files
+from service.observability.tracing.otel import Otel
 from tests.builders.jobs import job_bodies, job_clients
 from tests.builders.models import tiny_version
 from tests.builders.service.admin_calls import ADMIN, TOKEN
-from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS, Start
-
-PATIENT = "Quisquilia^Xanthippe"
-PATIENT_ID = "PID90210ZQ"
-UID = "1.2.840.99999.424242.777"
-PHRASE = "bright zebrafinch"
-SECRETS = ("quisquilia", "xanthippe", "pid90210zq", "424242", "zebrafinch")
+from tests.builders.service.planted_names import (
+    BODIES,
+    PATIENT,
+    PATIENT_ID,
+    PHRASE,
+    SECRETS,
+    Outputs,
+    watched,
+)
+from tests.fixtures.service import Start
 
 DICOM = "application/dicom"
 TASKS = ("classify", "segment", "detect", "ground", "analyze")
@@ -42,35 +41,9 @@ TASKS = ("classify", "segment", "detect", "ground", "analyze")
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-@dataclass
-class Outputs:
-    """Every output of a service except for its answers."""
-
-    log: io.StringIO = field(default_factory=io.StringIO)
-    spans: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
-    metrics: Metrics = field(default_factory=Metrics)
-    problems: list[str] = field(default_factory=list)
-
-    def everything(self) -> str:
-        texts = [span.to_json() for span in self.spans.get_finished_spans()]
-        texts += [
-            self.metrics.render(accept)[0].decode()
-            for accept in ("", "application/openmetrics-text")
-        ]
-        return "\n".join([*texts, *self.problems, self.log.getvalue()]).lower()
-
-    def leaks(self) -> list[str]:
-        """Return the lines that contain patient data."""
-        return [
-            line
-            for line in self.everything().splitlines()
-            if any(secret in line for secret in SECRETS)
-        ]
-
-
 @pytest.fixture
-def outputs() -> Iterator[Outputs]:
-    outputs, root = Outputs(), logging.getLogger()
+def outputs(tmp_path: Path) -> Iterator[Outputs]:
+    outputs, root = Outputs(audit=tmp_path / "audit.sqlite"), logging.getLogger()
     handler, level = logging.StreamHandler(outputs.log), root.level
     handler.setFormatter(JsonFormatter())
     root.addHandler(handler)
@@ -80,48 +53,6 @@ def outputs() -> Iterator[Outputs]:
     logging.captureWarnings(capture=False)
     root.setLevel(level)
     root.removeHandler(handler)
-
-
-def file(**elements: Any) -> bytes:
-    pixels = sample_files.bright_rectangle(ROWS, COLUMNS, RECTANGLE)
-    identity = {
-        "PatientName": PATIENT,
-        "PatientID": PATIENT_ID,
-        "PatientComments": PHRASE,
-        "StudyInstanceUID": UID,
-        "SeriesInstanceUID": UID,
-        "SOPInstanceUID": UID,
-    }
-    return sample_files.dicom_file(pixels, **(identity | elements))
-
-
-def by_hand(old: bytes, new: bytes, **elements: Any) -> bytes:
-    """Return a file with a value of the same length that pydicom would not write."""
-    data = file(**elements)
-    assert old in data
-    return data.replace(old, new.ljust(len(old))[: len(old)])
-
-
-BODIES = {
-    "sound": file(),
-    "cut short": file()[:-5000],
-    "cut in the header": file()[:700],
-    "name as modality": file(Modality=PATIENT_ID),
-    "name as view": file(ViewPosition=PATIENT_ID),
-    "name as body part": file(BodyPartExamined=PATIENT_ID),
-    "name as photometric interpretation": file(PhotometricInterpretation=PATIENT_ID),
-    "identifier as class": file(SOPClassUID=UID),
-    "name as image type": file(ImageType=[PATIENT_ID, "ZEBRAFINCH"]),
-    "name as annotation": file(BurnedInAnnotation=PATIENT_ID),
-    "name as spacing": by_hand(b"1.11111", b"Xanthip", PixelSpacing="1.11111\\1.11111"),
-    "name as window": by_hand(b"12345678", b"Xanthippe", WindowCenter="12345678", WindowWidth="5"),
-    "name as transfer syntax": by_hand(b"1.2.840.10008.1.2.1\0", b"1.2.840.424242.2.2.1\0"),
-    "name as file's identifier": by_hand(b"1.2.826.0.1.3680043.8.498.1", b"Xanthippe"),
-    "name as identifier": by_hand(UID.encode(), PATIENT.encode()),
-    "no pixels": file(PixelData=b""),
-    "only text": PATIENT.encode() * 50,
-    "png with a comment": b"\x89PNG\r\n\x1a\n" + PATIENT.encode(),
-}
 
 
 async def send(client: httpx.AsyncClient, outputs: Outputs, path: str, **request: Any) -> int:
@@ -136,7 +67,7 @@ async def send(client: httpx.AsyncClient, outputs: Outputs, path: str, **request
 async def test_files_are_not_quoted(start: Start, outputs: Outputs) -> None:
     statuses = set()
     tracing = Otel(SimpleSpanProcessor(outputs.spans))
-    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
+    async with start(**watched(outputs, tracing)) as (_, client):
         for task in TASKS:
             for body in BODIES.values():
                 path = f"/v1/{task}?phrase={PHRASE}" if task in TASKS[3:] else f"/{task}"
@@ -144,6 +75,7 @@ async def test_files_are_not_quoted(start: Start, outputs: Outputs) -> None:
     assert {200, 400, 415, 422} <= statuses
     assert not {status for status in statuses if status >= 500}
     assert outputs.leaks() == []
+    assert outputs.audited("infer") == len(TASKS) * len(BODIES)
 
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -183,7 +115,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 async def test_headers_queries_and_forms_are_not_quoted(start: Start, outputs: Outputs) -> None:
     tracing = Otel(SimpleSpanProcessor(outputs.spans))
-    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
+    async with start(**watched(outputs, tracing)) as (_, client):
         for task in TASKS:
             for request in REQUESTS.values():
                 await send(client, outputs, f"/{task}", content=BODIES["sound"], **request)
@@ -192,21 +124,27 @@ async def test_headers_queries_and_forms_are_not_quoted(start: Start, outputs: O
     assert outputs.leaks() == []
 
 
-async def test_paths_are_not_quoted(start: Start, outputs: Outputs) -> None:
+PATHS = (
+    f"/{PATIENT}",
+    f"/v1/models/{PATIENT}",
+    f"/health/{PATIENT}",
+    f"/metrics?name={PATIENT}",
+    f"/openapi.json?name={PATIENT}",
+)
+
+
+async def test_no_endpoint_quotes_its_path_or_body(start: Start, outputs: Outputs) -> None:
     tracing = Otel(SimpleSpanProcessor(outputs.spans))
-    paths = (
-        f"/{PATIENT}",
-        f"/v1/models/{PATIENT}",
-        f"/v1/models/{PATIENT_ID}/versions/{UID}",
-        f"/v1/jobs/{PATIENT_ID}",
-        f"/health/{PATIENT}",
-        f"/metrics?name={PATIENT}",
-        f"/openapi.json?name={PATIENT}",
-    )
-    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
-        for path in paths:
+    begin = watched(outputs, tracing) | {"admin_token": TOKEN}
+    async with start(**begin) as (app, client):
+        documented = [re.sub(r"{\w+}", PATIENT_ID, path) for path in app.openapi()["paths"]]
+        assert len(documented) > 15
+        for path in (*documented, *PATHS):
             for method in ("GET", "POST", "PUT", "DELETE"):
-                await send(client, outputs, path, method=method, content=b"{}")
+                for kind in (DICOM, "application/json"):
+                    body = BODIES["sound" if kind == DICOM else "only text"]
+                    headers = ADMIN | {"content-type": kind, "if-match": PATIENT_ID}
+                    await send(client, outputs, path, method=method, content=body, headers=headers)
     assert outputs.leaks() == []
 
 
@@ -235,7 +173,7 @@ async def test_jobs_are_not_quoted(start: Start, outputs: Outputs) -> None:
     tracing = Otel(SimpleSpanProcessor(outputs.spans))
     form, form_headers = job_bodies.form([(f"{PATIENT}.dcm", BODIES["sound"])], [PHRASE])
     asked = f"?tasks=segment,ground&phrase={PHRASE}"
-    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
+    async with start(**watched(outputs, tracing)) as (_, client):
         addresses = [
             await job_clients.accepted(client, ARCHIVE, KEYED, asked),
             await job_clients.accepted(client, form, form_headers, "?tasks=ground"),
@@ -252,6 +190,7 @@ async def test_jobs_are_not_quoted(start: Start, outputs: Outputs) -> None:
             await send(client, outputs, address, method="DELETE")
     outputs.problems.append(json.dumps(jobs))
     assert "job finished" in outputs.log.getvalue()
+    assert outputs.audited("infer-job-item") == jobs[0]["items"]["total"] + 1
     assert outputs.leaks() == []
     # The identifier of a job is a secret: it grants access to the job.
     assert not [job for job in jobs if job["id"] in outputs.log.getvalue()]
@@ -272,7 +211,7 @@ async def test_administrative_changes_are_not_quoted(
 ) -> None:
     own = shutil.copytree(tiny_models, tmp_path / "models")
     tracing = Otel(SimpleSpanProcessor(outputs.spans))
-    begin = {"observer": outputs.metrics, "tracing": tracing, "admin_token": TOKEN}
+    begin = watched(outputs, tracing) | {"admin_token": TOKEN}
     statuses = set()
     async with start(models_dir=own, **begin) as (_, client):
         for change in CHANGES.values():
@@ -303,7 +242,7 @@ async def test_internal_errors_are_not_quoted(
 
     monkeypatch.setattr("service.encoders.json_encoder.encode", fail)
     tracing = Otel(SimpleSpanProcessor(outputs.spans))
-    async with start(observer=outputs.metrics, tracing=tracing) as (_, client):
+    async with start(**watched(outputs, tracing)) as (_, client):
         assert await send(client, outputs, "/segment", content=BODIES["sound"]) == 500
     assert "error" in outputs.log.getvalue()
     assert outputs.leaks() == []
@@ -361,6 +300,7 @@ def test_the_output_of_a_running_service_has_no_patient_data(
         "G2D_JOBS_DIR": str(tmp_path / "jobs"),
         "G2D_JOBS_MIN_FREE_BYTES": "0",
         "G2D_THREADS": "1",
+        "G2D_AUDIT_FILE": str(tmp_path / "audit.sqlite"),
     }
     command = [sys.executable, "-m", "g2d", "serve", "--port", str(port)]
     with subprocess.Popen(

@@ -106,6 +106,19 @@ def test_a_running_request_is_answered_after_the_signal_to_stop(
     assert server.process.wait(60) in (0, -signal.SIGTERM)
 
 
+def test_an_endless_header_is_refused(server: Server) -> None:
+    server.log("Uvicorn running")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nX-Long: " + b"x" * 200_000)
+        with connection.makefile("rb") as answer:
+            assert answer.readline() == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+            assert b'"urn:g2d:problem:request-header-fields-too-large"' in answer.read()
+    with server.connect() as other:
+        other.request("HEAD", "/health/live")
+        response = other.getresponse()
+        assert (response.status, response.read()) == (200, b"")
+
+
 def test_a_client_that_sends_too_much_receives_the_reason(server: Server) -> None:
     server.log("Uvicorn running")
     with server.connect() as connection:

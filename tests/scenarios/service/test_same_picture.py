@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.pixels.encoders.base import RLELosslessEncoder
 
+from radiograph.geometry.orientation import Orientation
 from radiograph.manifest import Task
-from radiograph.orientation import Orientation
 from radiograph.repository.repository import Repository
 from service.backends.factory import backend_factory
 from service.inference.analysis import Analysis
 from service.inference.results import AnalysisResult
 from service.inference.types import AnalysisRequest
-from service.registry.loader import VersionLoader
+from service.registry.loading.loader import VersionLoader
 from service.settings import Settings
 from tests.builders.files import dicom_files
 
@@ -95,9 +95,13 @@ def analysis() -> Iterator[Analysis]:
 
 @pytest.fixture(scope="module")
 def upright() -> Pixels:
-    """The phantom as stored values of 12 bits."""
+    """The phantom as stored values of 12 bits.
+
+    Its outermost columns are left out: they are nearly as dark as a border, so that the noise of a
+    lossy syntax decides whether the preprocessing cuts two of them off.
+    """
     phantom = runpy.run_path(str(ROOT / "docs/example.py"))["phantom"]()
-    return np.asarray(phantom, dtype=np.uint16) * 16
+    return np.ascontiguousarray(np.asarray(phantom, dtype=np.uint16)[:, 20:-20] * 16)
 
 
 def file_of(stored: Pixels, syntax: str, photometric: str, directions: str) -> bytes:
@@ -132,7 +136,7 @@ def test_masks_and_scores_do_not_depend_on_how_a_picture_is_stored(
     plain = file_of(upright, uid.ExplicitVRLittleEndian, "MONOCHROME2", "L\\F")
     expected = analysis.run_here(QUESTION, plain)
     assert expected.masks is not None
-    assert [mask.name for mask in expected.masks] == ["Left lung", "Right lung"]
+    assert [mask.name for mask in expected.masks] == ["Left lung", "Right lung", "Heart"]
     for photometric, directions in product(("MONOCHROME1", "MONOCHROME2"), DIRECTIONS):
         orientation = Orientation.from_directions(directions.split("\\"))
         assert orientation is not None

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from radiograph.orientation import Orientation
+from radiograph.geometry.orientation import Orientation
 from service.encoders import coco_rle
 from tests.builders.files import sample_files
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS

@@ -28,16 +28,16 @@ from training.data.cache.cache import open_cache
 from training.engine import seeding
 from training.engine.checkpoint import read_checkpoint
 from training.evaluation.assessment import Assessment, RunFolder
-from training.evaluation.calibration import calibrate
-from training.evaluation.ood_statistics import statistics
+from training.evaluation.calibration.calibrate import calibrate
+from training.evaluation.calibration.ood_statistics import statistics
 from training.evaluation.predictions import predict_split
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.export.onnx_export import ExportedRun, export
 from training.export.parity import TOLERANCE, run_graph
 from training.finetune.finetune import FinetuneTask, finetune
 from training.finetune.initial_weights import load_pretrained
-from training.heads.fcos import FcosHead
-from training.heads.yolo import YoloHead
+from training.heads.detectors.fcos import FcosHead
+from training.heads.detectors.yolo import YoloHead
 from training.publish.publish_head import Target, publish_one_head
 from training.publish.publish_version import publish
 

@@ -10,10 +10,11 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.decoder_runs import cache_of, changed, decoder_config
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
-from training.data.batches.row_selection import training_pool
+from training.data.sampling.row_selection import training_pool
 from training.engine.checkpoint import read_checkpoint
-from training.evaluation.trained_model import PastRun, never_aligned
+from training.evaluation.trained_model import never_aligned
 from training.finetune.finetune import finetune
+from training.finetune.past_runs import PastRun
 
 ENCODER, DECODER = "g2d.img_model.encoder.", "g2d.img_model.decoder."
 

@@ -15,8 +15,9 @@ from training.checkpoint_conversion.layout import Layout
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.engine.checkpoint import read_checkpoint
-from training.evaluation.trained_model import PastRun, load_run, never_aligned
+from training.evaluation.trained_model import load_run, never_aligned
 from training.finetune.finetune import finetune
+from training.finetune.past_runs import PastRun
 from training.publish.provenance import LICENCE, imported_weights, licence_of
 
 
@@ -47,7 +48,7 @@ def test_an_encoder_alone_is_refused_for_zero_shot(text_encoder: Path, tmp_path:
     with pytest.raises(TaskNotOffered, match=message):
         load_run(checkpoint.parent)
     result = CliRunner().invoke(app, ["evaluate", str(checkpoint.parent)])
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert message in result.stderr.splitlines()[-1]
 
 

@@ -14,7 +14,7 @@ from tests.builders.training import tiny_runs
 from training.config.finetune import FinetuneConfig
 from training.engine.checkpoint import read_checkpoint
 from training.engine.seeding import seed_everything
-from training.evaluation.calibration import calibrate
+from training.evaluation.calibration.calibrate import calibrate
 from training.evaluation.predictions import predict_split
 from training.evaluation.trained_model import load_run
 from training.export.onnx_export import export

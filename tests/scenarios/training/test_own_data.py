@@ -99,7 +99,7 @@ async def test_own_labels_masks_and_boxes_are_served(run: Path, tmp_path: Path) 
         set_thresholds(
             run, head, [widest_gap(each, low, high) for each in seen.probabilities(head)]
         )
-    g2d("publish", run, "--models", tmp_path / "models", "--name", "tiny")
+    g2d("publish", run, "--models-dir", tmp_path / "models", "--model", "tiny")
     async with running(tmp_path / "models", tmp_path / "jobs") as service:
         await asyncio.to_thread(service.moves.until, "tiny", 1)
         version = service.repository.load_manifest("tiny", 1)
@@ -117,7 +117,7 @@ async def test_own_labels_masks_and_boxes_are_served(run: Path, tmp_path: Path) 
 
 
 def test_the_card_counts_each_image_that_was_used_once(run: Path, tmp_path: Path) -> None:
-    g2d("publish", run, "--models", tmp_path / "models", "--name", "tiny", "--alias", "")
+    g2d("publish", run, "--models-dir", tmp_path / "models", "--model", "tiny", "--alias", "")
     card = (tmp_path / "models/tiny/1/MODEL_CARD.md").read_text()
     assert "| Our hospital | not stated | 6 | 4 | 4 |" in card
     assert "0 with text of the data set, 8 with synthetic sentences" in card
@@ -170,7 +170,7 @@ def test_a_head_without_a_figure_is_not_evaluated(text_encoder: Path, tmp_path: 
     assert _finetune(_configuration(tmp_path, text_encoder, **both), tmp_path).exit_code == 0
     table.write_text("\n".join(x for x in lines if ",test," not in x) + "\n")
     done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "run")])
-    assert done.exit_code == 2
+    assert done.exit_code == 3
     assert "findings (Tuberculosis); boxes (Nodule)" in done.stderr
     assert not (tmp_path / "run/assessment.json").exists()
 
@@ -179,7 +179,7 @@ def test_a_hostile_description_is_refused_in_one_line(text_encoder: Path, tmp_pa
     _write(tmp_path / "data")
     (tmp_path / "data/pairs.yaml").write_text("findings: {Tuberculosis: {label: tb}}")
     done = _finetune(_configuration(tmp_path, text_encoder), tmp_path)
-    assert done.exit_code == 2
+    assert done.exit_code == 3
     assert "findings.Tuberculosis.label: Extra inputs are not permitted" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 

@@ -14,6 +14,7 @@ from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.finetune import FinetuneConfig
 from training.config.pretrain import PretrainConfig
 from training.config.run import DataConfig
+from training.data.cache.row_counts import ROWS
 from training.engine.checkpoint import read_checkpoint
 from training.engine.history import TIMES
 from training.evaluation.trained_model import load_run
@@ -58,6 +59,7 @@ def test_radiographs_without_any_text_are_left_out_counted_and_named(
     one = config.model_copy(update={"data": data, "epochs": 1})
     pretrain(one, tmp_path / "run", tmp_path / "cache")
     named = (tmp_path / "run" / SILENT).read_text().splitlines()
+    assert (tmp_path / "run" / ROWS).is_file()
     assert named == ["table,image", f"mute,{names[8]}", f"mute,{names[9]}"]
     assert "neither report nor known label: 2" in capsys.readouterr().out
 

@@ -62,7 +62,7 @@ def models(trained: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def publish(run: Path, models: Path, *more: str, name: str = "tiny") -> None:
-    g2d("publish", run, "--models", models, "--name", name, *more)
+    g2d("publish", run, "--models-dir", models, "--model", name, *more)
 
 
 def manifest(service: Running, version: int, name: str = "tiny") -> ModelManifest:
@@ -204,7 +204,7 @@ def test_a_head_that_reads_missing_features_is_refused_by_their_names(
     publish(trained["second"], models)
     for head, missing in (("anatomy", "decoder_1"), ("similarity", "phrase_features")):
         run = trained["base"]
-        told = refused("publish", run, "--models", models, "--name", "tiny", "--head", head)
+        told = refused("publish", run, "--models-dir", models, "--model", "tiny", "--head", head)
         assert missing in told
         assert "tiny/1 does not give" in told
     assert Repository(models).versions("tiny") == [1]
@@ -230,12 +230,12 @@ def test_an_export_or_evaluation_of_other_weights_is_refused(
     for other, command in (("export/export.json", "export"), ("assessment.json", "evaluate")):
         kept = (run / other).read_text()
         shutil.copy(trained["new_mask"] / other, run / other)
-        told = refused("publish", run, "--models", tmp_path / "models")
+        told = refused("publish", run, "--models-dir", tmp_path / "models")
         assert f"g2d {command} {run}" in told
         changed = json.loads(kept)
         del changed["weights"]
         (run / other).write_text(json.dumps(changed))
-        assert f"g2d {command}" in refused("publish", run, "--models", tmp_path / "models")
+        assert f"g2d {command}" in refused("publish", run, "--models-dir", tmp_path / "models")
         (run / other).write_text(kept)
     assert not (tmp_path / "models").exists()
 
@@ -243,5 +243,5 @@ def test_an_export_or_evaluation_of_other_weights_is_refused(
 def refused(*arguments: object) -> str:
     """Run a command, which must be refused, and return its message."""
     done = CliRunner().invoke(commands, [str(each) for each in arguments])
-    assert done.exit_code == 2, done.output
+    assert done.exit_code == 4, done.output
     return " ".join(done.output.split())

@@ -11,10 +11,10 @@ import torch
 
 from tests.builders.distributed.started_runs import start_pair_run
 from tests.builders.distributed.torchrun import torchrun
+from tests.builders.files.s3_server import ADDRESS, s3_server
 from tests.builders.g2d.command_line import failed, g2d
 from tests.builders.training import tiny_runs
 from tests.builders.training.refused_runs import Workplace, workplace
-from tests.builders.training.s3_server import ADDRESS, s3_server
 from tests.builders.training.sharded_sets import SPEC, ShardedSet, sharded
 from training.config.engine import EngineConfig
 from training.config.pretrain import PretrainConfig
@@ -107,7 +107,8 @@ def test_shards_are_prepared_and_take_the_place_of_the_data_sets(
     shutil.move(at.folder / "data", at.folder / "elsewhere")
     named = ("--set", f"data.shards={address}")
     at.refuses("preprocess.size_px: 64", at.pretraining, *named, "--set", "preprocess.size_px=96")
-    at.refuses("no complete shards", at.pretraining, "--set", f"data.shards={tmp_path / 'none'}")
+    none = ("--set", f"data.shards={tmp_path / 'none'}")
+    at.refuses("no complete shards", at.pretraining, *none, code=3)
     trained = at.start(at.pretraining, *named, "--set", "epochs=1")
     assert trained.exit_code == 0, trained.output
     shutil.move(at.folder / "elsewhere", at.folder / "data")  # its tables tell the labels
@@ -118,18 +119,18 @@ def test_shards_are_prepared_and_take_the_place_of_the_data_sets(
 
 
 @pytest.mark.parametrize(
-    ("address", "message"),
+    ("address", "message", "code"),
     [
-        ("s3://key:hush@bucket/set", "--shards: the address of shards holds no credentials"),
-        ("ftp://host/set", "--shards: shards are in a folder or at s3://bucket/path"),
-        ("s3://no-such-bucket/set", "s3://no-such-bucket/set answers NoSuchBucket for probe"),
-        ("/proc/set", "data.shards: /proc/set: "),
+        ("s3://key:hush@bucket/set", "--shards: the address of shards holds no credentials", 2),
+        ("ftp://host/set", "--shards: shards are in a folder or at s3://bucket/path", 2),
+        ("s3://no-such-bucket/set", "s3://no-such-bucket/set answers NoSuchBucket for probe", 3),
+        ("/proc/set", "data.shards: /proc/set: ", 3),
     ],
 )
 def test_unusable_addresses_are_refused_before_a_cache_is_built(
-    at: Workplace, address: str, message: str
+    at: Workplace, address: str, message: str, code: int
 ) -> None:
     result = g2d(*_prepare(at, "--shards", address))
-    failed(result, message)
+    failed(result, message, code)
     assert "hush" not in result.output
     assert not at.cache.exists()

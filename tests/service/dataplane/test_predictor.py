@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -14,6 +14,7 @@ from service.deadline import Deadline
 from service.encoders.picture_formats import PNG
 from service.errors import DeadlineExceeded
 from service.observability.observer import NullObserver
+from tests.builders.service.dicom_results import source
 from tests.builders.service.gate import Gate, build
 from tests.fixtures.service import Start
 
@@ -79,6 +80,21 @@ async def test_an_overlay_is_the_prediction_or_beside_it(
     assert (alone.media_type, alone.overlay) == ("image/png", None)
     assert beside.media_type == "application/json"
     assert beside.overlay == alone.data
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap"])
+async def test_the_objects_beside_it_are_those_of_the_query(
+    start: Start, kind: Literal["binary", "labelmap"]
+) -> None:
+    pytest.importorskip("highdicom")
+    query = PredictionQuery((Task.SEGMENT,), objects=("seg",), segmentation=kind)
+    async with start() as (app, _):
+        predict = app.state.components.predictor.predict
+        beside = await predict(Upload(source(), DICOM), query, objects=True)
+        alone = await predict(Upload(source(), DICOM), query, "application/dicom")
+    (made,) = beside.objects
+    assert made.data == alone.data
+    assert beside.media_type == "application/json"
 
 
 async def test_calls_without_a_request_use_a_queue_of_their_own(

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from radiograph.errors import InputTooLarge, MalformedInput
-from radiograph.geometry import Field, Geometry
+from radiograph.geometry.geometry import Field, Geometry
+from radiograph.geometry.orientation import Orientation
 from radiograph.limits import Limits
-from radiograph.orientation import Orientation
 from radiograph.preprocess import PreprocessSpec, place
 from radiograph.readers.read import DICOM
-from service.decoding.decode import DecodedImage, DecodeRequest, ImageFacts
+from service.decoding.decode import DecodedImage, DecodeRequest, DisplayedPixels, ImageFacts
 from service.decoding.memory_file import MemoryFile
 from service.decoding.messages import (
     FailureMessage,
@@ -41,7 +41,7 @@ FACTS = ImageFacts(
     warnings=("lateral view", "\u00e9"),
 )
 REQUEST = DecodeRequest(
-    b"file", DICOM, PreprocessSpec(size_px=SIZE), Limits(max_pixels=10_000), preview_px=6
+    b"file", DICOM, PreprocessSpec(size_px=SIZE), Limits(max_pixels=10_000), 6, pixels_px=8
 )
 DECODED = DecodedImage(
     np.linspace(-1, 1, SIZE * SIZE, dtype=np.float32).reshape(1, SIZE, SIZE),
@@ -49,6 +49,7 @@ DECODED = DecodedImage(
     FACTS,
     np.arange(24, dtype=np.uint8).reshape(6, 4),
     {"read": 1.5, "preprocess": 0.25},
+    DisplayedPixels(np.arange(40, dtype=np.uint16).reshape(8, 5) * 1500, 100.5, 60000.0),
 )
 
 
@@ -88,6 +89,10 @@ def test_an_image_arrives_as_it_was_decoded(memory: MemoryFile) -> None:
     assert found.preview is not None
     assert DECODED.preview is not None
     np.testing.assert_array_equal(found.preview, DECODED.preview)
+    assert found.displayed is not None
+    assert DECODED.displayed is not None
+    np.testing.assert_array_equal(found.displayed.pixels, DECODED.displayed.pixels)
+    assert (found.displayed.black, found.displayed.white) == (100.5, 60000.0)
 
 
 CROPPED_SPEC = PreprocessSpec(version=2, size_px=SIZE, crop="exposed_field")
@@ -198,7 +203,7 @@ def test_wrong_fields_are_refused(memory: MemoryFile, fields: dict[str, Any]) ->
         read(message, memory)
 
 
-@pytest.mark.parametrize("field", ["kind", "facts", "preview_shape", "timings_ms"])
+@pytest.mark.parametrize("field", ["kind", "facts", "preview_shape", "displayed", "timings_ms"])
 def test_a_missing_field_is_refused(memory: MemoryFile, field: str) -> None:
     message = image(memory)
     del message[field]
@@ -240,10 +245,30 @@ def test_a_tensor_that_is_not_finite_is_refused(memory: MemoryFile, value: float
         read(message, memory)
 
 
-def test_a_preview_that_was_not_requested_is_refused(memory: MemoryFile) -> None:
-    request = DecodeRequest(REQUEST.data, REQUEST.media_type, REQUEST.spec, REQUEST.limits)
+@pytest.mark.parametrize("picture", ["preview_px", "pixels_px"])
+def test_a_picture_that_was_not_requested_is_refused(memory: MemoryFile, picture: str) -> None:
+    absent: dict[str, Any] = {picture: None}
+    request = replace(REQUEST, **absent)
     with pytest.raises(InvalidMessage, match="not requested"):
         ImageMessage.write(DECODED, memory).read(request, memory)
+
+
+@pytest.mark.parametrize(
+    "displayed",
+    [
+        None,
+        {"shape": [9, 5], "black": 0.0, "white": 1.0},  # 8 pixels at most were requested
+        {"shape": [0, 5], "black": 0.0, "white": 1.0},
+        {"shape": [8, 5], "black": -1.0, "white": 1.0},
+        {"shape": [8, 5], "black": 0.0, "white": 65536.0},
+        {"shape": [8, 5], "black": 0.0},
+        {"shape": [8, 8], "black": 0.0, "white": 1.0},  # more than the memory file holds
+        [8, 5],
+    ],
+)
+def test_displayed_pixels_that_do_not_fit_are_refused(memory: MemoryFile, displayed: Any) -> None:
+    with pytest.raises(InvalidMessage):
+        read(image(memory) | {"displayed": displayed}, memory)
 
 
 @pytest.mark.parametrize("pid", [0, -1, "1", None, 1.5])

@@ -1,5 +1,6 @@
 """A file that crashes, hangs or exhausts its decoder costs no other file an error."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -9,29 +10,30 @@ import pytest
 
 from radiograph.errors import MalformedInput
 from service.deadline import Deadline
-from service.errors import ClientGone, DeadlineExceeded
+from service.decoding.forkserver import ForkServer
+from service.errors import ClientGone, DeadlineExceeded, Overloaded
 from service.settings import MIB
 from tests.builders.service.hostile_pool import ask, hostile, request_for
 
 
 @pytest.mark.parametrize(
-    ("data", "settings", "reason", "message"),
+    ("data", "settings", "reasons", "message"),
     [
-        (b"abort", {}, "crash", "decoder process stopped"),
-        (b"exit", {}, "crash", "decoder process stopped"),
-        (b"loop", {"timeout_s": 0.2}, "timeout", "longer than allowed"),
-        (b"allocate", {"memory_bytes": 64 * MIB}, "memory", "more memory than allowed"),
+        (b"abort", {}, ["crash"] * 2, "2 decoder processes stopped"),
+        (b"exit", {}, ["crash"] * 2, "2 decoder processes stopped"),
+        (b"loop", {"timeout_s": 0.2}, ["timeout"], "longer than allowed"),
+        (b"allocate", {"memory_bytes": 64 * MIB}, ["memory"], "more memory than allowed"),
     ],
 )
 def test_a_file_that_ruins_its_decoder_is_refused_and_the_next_is_decoded(
-    data: bytes, settings: dict[str, Any], reason: str, message: str
+    data: bytes, settings: dict[str, Any], reasons: list[str], message: str
 ) -> None:
     with hostile(**settings) as (decoders, losses):
         before = ask(decoders, b"hello")
         with pytest.raises(MalformedInput, match=message):
             ask(decoders, data)
         after = ask(decoders, b"hello")
-    assert losses.reasons == [reason]
+    assert losses.reasons == reasons
     assert (before[0] != after[0], before[2] == after[2]) == (True, True)
 
 
@@ -43,7 +45,33 @@ def test_files_beside_one_that_crashes_are_decoded() -> None:
     assert [isinstance(error, MalformedInput) for error in outcomes] == [
         name == b"abort" for name in names
     ]
-    assert losses.reasons == ["crash"] * 8
+    assert losses.reasons == ["crash"] * 16
+
+
+def test_a_file_whose_decoder_is_killed_from_outside_is_decoded_by_another(tmp_path: Path) -> None:
+    with hostile() as (decoders, losses):
+        killed = ask(decoders, b"hello")[0]
+        assert ask(decoders, b"killed " + str(tmp_path / "mark").encode())[0] != killed
+    assert losses.reasons == ["crash"]
+
+
+def test_a_service_that_cannot_start_decoders_is_overloaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(ForkServer, "fork", refused)
+    with hostile() as (decoders, _), pytest.raises(Overloaded, match="no decoder process"):
+        ask(decoders, b"hello")
+
+
+def test_a_client_with_one_file_does_not_wait_for_all_files_of_another() -> None:
+    with hostile() as (decoders, _), decoders._jobs._changed:
+        many = [decoders.submit(request_for(b"many"), Deadline(60), "a") for _ in range(9)]
+        one = decoders.submit(request_for(b"one"), Deadline(60), "b")
+    assert one.result(60).image.columns == 2  # the second file of this decoder
+    assert many[-1].result(60).image.columns == 10
 
 
 def test_the_deadline_of_the_request_is_told_apart_from_the_limit_on_decoding() -> None:
@@ -86,3 +114,10 @@ def test_no_thread_outlives_the_pool() -> None:
     with hostile(workers=3) as (decoders, _):
         ask(decoders, b"hello")
     assert threading.enumerate() == before
+
+
+def test_a_decoder_opens_only_as_many_files_as_it_may() -> None:
+    with hostile(open_files=40) as (decoders, losses):
+        _, opened, _ = ask(decoders, b"open")
+    assert 20 < opened < 40
+    assert losses.reasons == []

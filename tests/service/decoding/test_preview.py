@@ -1,4 +1,4 @@
-"""The preview shows the image with the black and the white that the model sees."""
+"""The preview shows what the model sees; a viewer gets the pixels as the file displays them."""
 
 import numpy as np
 import pytest
@@ -43,3 +43,26 @@ def test_the_preview_of_a_flat_image_has_the_brightness_that_is_declared() -> No
     shown = decode(DecodeRequest(data, UNKNOWN, PreprocessSpec(), preview_px=10)).preview
     assert shown is not None
     assert (shown == round(3000 / 4095 * 255)).all()
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_viewer_gets_the_displayed_pixels_and_the_window_of_the_model(inverted: bool) -> None:
+    stored, name = (4095 - PIXELS, "MONOCHROME1") if inverted else (PIXELS, "MONOCHROME2")
+    data = sample_files.dicom_file(stored, name)
+    spec = PreprocessSpec(size_px=64, low_percentile=0, high_percentile=100)
+    shown = decode(DecodeRequest(data, UNKNOWN, spec, pixels_px=160)).displayed
+    assert shown is not None
+    assert shown.pixels.dtype == np.uint16
+    np.testing.assert_allclose(shown.pixels, PIXELS.astype(float) / 4095 * 65535, atol=1)
+    assert 0 <= shown.black < 1000
+    assert 64_500 < shown.white <= 65535
+
+
+def test_pixels_of_a_viewer_are_reduced_by_averaging_areas() -> None:
+    data = sample_files.png_file(PIXELS)
+    request = DecodeRequest(data, UNKNOWN, PreprocessSpec(size_px=64), pixels_px=80)
+    shown = decode(request).displayed
+    assert shown is not None
+    assert shown.pixels.shape == (80, 60)
+    areas = PIXELS.reshape(80, 2, 60, 2).mean((1, 3))
+    np.testing.assert_allclose(shown.pixels, areas / PIXELS.max() * shown.pixels.max(), atol=40)

@@ -13,7 +13,7 @@ from PIL import Image
 from radiograph.postprocess.grounding import Grounding, PhraseBox, Presence
 from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement
-from radiograph.terminology import Code
+from radiograph.terminology.codes import Code
 from service.encoders.json_encoder import HeatmapEncoding, encode
 from service.inference.results import Notice, OutOfDistributionScore
 from tests.builders.service.results import result

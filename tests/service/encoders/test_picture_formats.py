@@ -42,7 +42,14 @@ def test_a_kept_png_is_converted_as_if_it_were_encoded_anew(media_type: str) -> 
 
 @pytest.mark.parametrize(
     ("suffix", "media_type"),
-    [(".png", PNG), (".jpg", JPEG), (".JPEG", JPEG), (".webp", WEBP), ("", PNG), (".tif", PNG)],
+    [(".png", PNG), (".jpg", JPEG), (".JPEG", JPEG), (".webp", WEBP)],
 )
 def test_a_file_name_suffix_chooses_the_format(suffix: str, media_type: str) -> None:
     assert picture_formats.of_suffix(suffix) is FORMATS[media_type]
+
+
+def test_a_suffix_that_cannot_be_written_has_no_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert picture_formats.of_suffix(".tif") is None
+    assert picture_formats.of_suffix("") is None
+    monkeypatch.setattr(features, "check", lambda name: name != "webp")
+    assert picture_formats.of_suffix(".webp") is None

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import OutOfDomainSpec
-from service.inference.out_of_distribution import OutOfDistributionDetector, notices
-from service.inference.results import Notice, OutOfDistributionScore
+from service.inference.out_of_distribution import OutOfDistributionDetector
+from service.inference.results import OutOfDistributionScore
 
 SPEC = OutOfDomainSpec(file="statistics.npz", threshold=1.5, threshold_rule="made up")
 
@@ -84,17 +84,3 @@ def test_statistics_that_do_not_fit_are_an_error_of_the_version(
     np.savez(tmp_path / SPEC.file, **arrays)  # type: ignore[arg-type] # numpy's stub
     with pytest.raises(InvalidVersion, match=reason):
         OutOfDistributionDetector.load(tmp_path, SPEC)
-
-
-def test_the_warnings_of_the_reader_keep_their_codes() -> None:
-    assert notices(("presentation_lut: ignored", "No code here"), None) == (
-        Notice("presentation_lut", "ignored"),
-        Notice("image", "No code here"),
-    )
-
-
-def test_an_image_outside_of_the_distribution_adds_a_warning() -> None:
-    (notice,) = notices((), OutOfDistributionScore(2.0, 1.5))
-    assert notice.code == "out_of_domain"
-    assert "score 2.00, threshold 1.50" in notice.message
-    assert notices((), OutOfDistributionScore(1.0, 1.5)) == ()

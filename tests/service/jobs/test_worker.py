@@ -1,6 +1,7 @@
 """The job worker: retries, failures, leases, and a stop in the middle of an item."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,23 +12,33 @@ import pytest
 
 from radiograph.errors import MalformedInput, RadiographError
 from service.api.http.problems import describe_error
-from service.dataplane.predictor import JSON, EncodedPrediction
-from service.errors import BackendFailure, NotReady, Overloaded
+from service.dataplane.predictor import EncodedPrediction
+from service.dataplane.response_encoding import JSON
+from service.errors import (
+    BackendFailure,
+    DecodersLost,
+    JobsUnavailable,
+    NotReady,
+    Overloaded,
+    StorageFull,
+)
 from service.inference.results import ModelIdentity
+from service.jobs.clock_watch import ClockWatch
 from service.jobs.item_predictor import ItemPredictor
 from service.jobs.job import Contents, Job, JobQuery, JobState, Piece
-from service.jobs.storage.database import Database
+from service.jobs.storage.schema import PURPOSE
 from service.jobs.storage.spool import Spool
 from service.jobs.storage.store import Store
 from service.jobs.thread_pool import JobThreads
 from service.jobs.worker import JobWorker, WorkerTiming
 from service.observability.observer import NullObserver
 from service.settings import Settings
+from service.storage.database import Database
 from tests.service.jobs.storage.test_store import new
 
 IN_FLIGHT = 2
 SETTINGS = Settings.of(jobs_in_flight=IN_FLIGHT, jobs_attempts=3, max_body_bytes=1024)
-TIMING = WorkerTiming(poll_s=0.01, backoff_s=0.0)
+TIMING = WorkerTiming(poll_s=0.01, backoff_s=0.0, storage_s=0.01)
 Act = Callable[[bytes], Awaitable[None]]
 
 
@@ -37,9 +48,13 @@ class RecordingObserver(NullObserver):
 
     jobs: list[tuple[str, int]] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
+    orphans: dict[str, int] = field(default_factory=dict)
 
     def job(self, change: str, items: int) -> None:
         self.jobs.append((change, items))
+
+    def job_orphans(self, kind: str, count: int) -> None:
+        self.orphans[kind] = count
 
     def job_item(self, outcome: str, seconds: float) -> None:
         self.outcomes.append(outcome)
@@ -108,13 +123,16 @@ async def bench(
     timing: WorkerTiming = TIMING,
     *,
     lease_s: float = 100,
+    keep_s: float = 1000,
+    clocks: ClockWatch | None = None,
 ) -> AsyncIterator[Bench]:
-    store = Store(Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}", 8), lease_s, 1000)
+    store = Store(Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}", 8, PURPOSE), lease_s, keep_s)
     spool, threads, observer = Spool(tmp_path, 0), JobThreads(8), RecordingObserver()
     store.prepare()
     spool.prepare()
+    predictor = ScriptedPredictor(act)
     worker = JobWorker(
-        store, spool, ScriptedPredictor(act), describe_error, settings, threads, observer, timing
+        store, spool, predictor, describe_error, settings, threads, observer, timing, clocks
     )
     made = Bench(store, spool, worker, observer)
     working = asyncio.create_task(worker.run())
@@ -128,7 +146,14 @@ async def bench(
 
 
 @pytest.mark.parametrize(
-    "error", [Overloaded("x"), NotReady("x"), BackendFailure("x"), RuntimeError("Doe^Jane")]
+    "error",
+    [
+        Overloaded("x"),
+        NotReady("x"),
+        BackendFailure("x"),
+        DecodersLost("x"),
+        RuntimeError("Doe^Jane"),
+    ],
 )
 async def test_an_error_of_the_service_is_retried(
     tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture
@@ -200,7 +225,7 @@ async def test_an_item_that_ends_the_process_in_every_attempt_fails(tmp_path: Pa
     async with bench(
         tmp_path, act, SETTINGS.changed(jobs_attempts=1), replace(TIMING, poll_s=1000)
     ) as made:
-        lost = Store(Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}", 1), -1.0, 1000)
+        lost = Store(Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}", 1, PURPOSE), -1.0, 1000)
         await asyncio.sleep(0.05)  # the worker has found nothing and waits to be woken
         made.store.accept(new("job", 1))
         assert lost.claim() is not None
@@ -251,7 +276,69 @@ async def test_orphaned_bodies_are_removed_and_bodies_of_open_jobs_are_kept(tmp_
         made.spool.keep(lost, "lost")
         lost.file.close()
         half.file.close()
-        made.spool.sweep(1000, made.store.is_open)
+        made.spool.sweep(1000, made.store.open_jobs())
         assert len(bodies(tmp_path)) == 3
-        made.spool.sweep(-1000, made.store.is_open)
+        made.spool.sweep(-1000, made.store.open_jobs())
         assert bodies(tmp_path) == ["job.body"]
+
+
+async def answered(_: bytes) -> None:
+    """Answer any file."""
+
+
+@pytest.mark.parametrize("error", [StorageFull("x"), JobsUnavailable("x")])
+@pytest.mark.parametrize("call", ["succeed", "fail", "retry"])
+async def test_an_outcome_that_cannot_be_stored_is_kept_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception
+) -> None:
+    acts, failures = 0, [error, error, error]
+
+    async def act(_: bytes) -> None:
+        nonlocal acts
+        acts += 1
+        if call == "fail" or (call == "retry" and acts == 1):
+            raise MalformedInput("x") if call == "fail" else Overloaded("x")
+
+    def failing(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return stored(*arguments)
+
+    async with bench(tmp_path, act) as made:
+        stored = getattr(made.store, call)
+        monkeypatch.setattr(made.store, call, failing)
+        made.accept([b"x"])
+        job = await made.finished()
+        (item,) = made.store.items("job", 0, 1, None)
+    assert (failures, acts, item.attempts) == ([], *((2, 2) if call == "retry" else (1, 1)))
+    assert (job.counts.succeeded, job.counts.failed) == ((0, 1) if call == "fail" else (1, 0))
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_jobs_expire_only_by_clocks_that_are_trusted(
+    tmp_path: Path, *, trusted: bool
+) -> None:
+    clocks = ClockWatch(0.0 if trusted else 3600.0)
+    async with bench(tmp_path, answered, keep_s=-1, clocks=clocks) as made:
+        made.accept([b"x"])
+        await made.finished()
+        made.worker.sweep()
+        assert len(made.store.latest(1)) == (0 if trusted else 1)
+    assert (("deleted", 1) in made.observer.jobs) == trusted
+
+
+async def test_orphans_are_counted_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def never(_: bytes) -> None:
+        await asyncio.Event().wait()
+
+    async with bench(tmp_path, never, timing=replace(TIMING, stop_s=0.0)) as made:
+        made.accept([b"x"])
+        made.worker.sweep()
+        assert made.observer.orphans == {"body": 0, "job": 0}
+        (tmp_path / "job.body").rename(tmp_path / "other.body")
+        os.utime(tmp_path / "other.body", (0, 0))
+        made.worker.sweep()
+        assert made.observer.orphans == {"body": 1, "job": 1}
+    assert "1 files without a job, 1 jobs without their files" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 from radiograph.repository.repository import Repository
 from service.observability.observer import NULL_OBSERVER
 from service.registry.alias_resolver import AliasResolver, DesiredState, next_table
-from service.registry.loaded_versions import LoadedVersions
+from service.registry.loading.loaded_versions import LoadedVersions
 from service.registry.state import RoutingTable, State
 from service.settings import ModelSettings
 from tests.builders.service.fake_loader import fake_version, publish

@@ -8,7 +8,7 @@ import pytest
 from radiograph.errors import InvalidVersion
 from radiograph.repository.repository import Repository
 from service.errors import BackendUnavailable
-from service.registry.loaded_versions import fingerprint
+from service.registry.loading.loaded_versions import fingerprint
 from service.registry.lookup import VersionLookup
 from service.registry.reconciler import Reconciler
 from service.registry.state import State

@@ -50,6 +50,32 @@ def test_throughput_is_the_time_between_completions_without_idle_time() -> None:
     assert throughput.seconds_per_request == 2
 
 
+async def test_a_client_with_less_than_its_share_finds_a_permit(refusals: RefusalLog) -> None:
+    admission = build(refusals, permits=4)
+    for _ in range(4):
+        admission.acquire(Deadline(9), "a", client="many")
+    with pytest.raises(Overloaded):
+        admission.acquire(Deadline(9), "a", client="many")
+    with admission.acquire(Deadline(9), "a", client="one"):
+        with pytest.raises(Overloaded):
+            admission.acquire(Deadline(9), "a", client="one")
+        with pytest.raises(Overloaded):
+            admission.acquire(Deadline(9), "a", client="another")
+    admission.acquire(Deadline(9), "a", client="another")
+
+
+async def test_a_client_does_not_wait_for_all_requests_of_another(refusals: RefusalLog) -> None:
+    admission = build(refusals, permits=9, max_wait_s=5)
+    admission.throughput.record(started=0, completed=1)
+    for _ in range(6):
+        admission.acquire(Deadline(9), "a", client="many")
+    assert (admission.expected_wait_s("many"), admission.expected_wait_s("one")) == (6, 1)
+    with pytest.raises(Overloaded, match=r"about 6\.0 s"):
+        admission.check(Deadline(9), "many")
+    admission.acquire(Deadline(9), "a", client="one")
+    assert admission.expected_wait_s("one") == 3
+
+
 async def test_requests_beyond_the_permits_are_refused(refusals: RefusalLog) -> None:
     admission = build(refusals, permits=2)
     with admission.acquire(Deadline(9), "a"), admission.acquire(Deadline(9), "a"):

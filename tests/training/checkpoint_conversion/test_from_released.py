@@ -180,7 +180,7 @@ def test_the_command_names_each_misfit_on_a_line_and_the_file_on_the_last(
     (tmp_path / "model.yaml").write_text(config.model_dump_json())
     arguments = ["import-checkpoint", str(file), "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(app, [*arguments, "--config", str(tmp_path / "model.yaml")])
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert result.stdout == ""
     *_, misfit, last = result.stderr.splitlines()  # before them, the text encoder's progress
     assert misfit == "  fc.bias: in the file, but not in the model"

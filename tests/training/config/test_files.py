@@ -54,13 +54,16 @@ def test_g2d_paper_has_the_values_of_the_paper() -> None:
 
 
 def test_the_organs_of_the_shipped_model_are_in_one_piece() -> None:
-    run = load("small_finetune", FinetuneConfig)
+    run = load("shipped_finetune", FinetuneConfig)
     assert set(run.clean) == set(run.masks)
     assert {(c.largest, c.min_share, c.fill_holes) for c in run.clean.values()} == {(1, 0, True)}
 
 
 def test_a_run_without_cleaning_is_written_as_before() -> None:
-    run = load("small_phrases", FinetuneConfig)
+    data = {"root": "data", "tables": ["t"]}
+    run = FinetuneConfig.model_validate(
+        {"kind": "finetune", "epochs": 1, "batch_size": 2, "data": data, "findings": ["Pneumonia"]}
+    )
     assert run.clean == {}
     assert "clean" not in run.model_dump_json()
 
@@ -124,7 +127,7 @@ def test_another_kind_of_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_configuration_names_the_shipped_ones() -> None:
-    with pytest.raises(FileNotFoundError, match="g2d_paper"):
+    with pytest.raises(RunRefused, match="g2d_paper"):
         find("no_such_run")
 
 

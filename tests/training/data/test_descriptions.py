@@ -2,10 +2,10 @@
 
 import pytest
 
-from radiograph.terminology import code_of
+from radiograph.terminology.codes import code_of
 from training.config.description import Description
 from training.data.catalog import READERS
-from training.data.rows.described import SHIPPED, read_description
+from training.data.tables.described import SHIPPED, read_description
 
 DESCRIPTIONS = {path.stem: read_description(path) for path in SHIPPED.glob("*.yaml")}
 WITHOUT_A_CODE = {

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from tests.builders.engine.killing import killed_at_its_first_checkpoint
 from training.config.engine import EngineConfig, OptimiserConfig
 from training.config.finetune import ChooseConfig
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.checkpoint import CHECKPOINT, Plan, preferred_checkpoint, read_checkpoint
 from training.engine.model_selection import BEST, BestValidation, ModelSelector
-from training.engine.optimiser import set_up
+from training.engine.optimisation.optimiser import set_up
 from training.engine.trainer import Trainer
 
 STILL = EngineConfig(accelerator="cpu", workers=0, loggers=())

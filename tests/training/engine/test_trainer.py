@@ -18,7 +18,7 @@ from tests.builders.engine.tiny_engine import (
     train,
     train_task,
 )
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.checkpoint import CHECKPOINT
 from training.engine.history import HISTORY
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from radiograph.manifest import HeadSpec, Label, MaskCleaning, Metric
 from radiograph.postprocess import heads
-from training.evaluation.calibration import calibrate
+from training.evaluation.calibration.calibrate import calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel, load_run

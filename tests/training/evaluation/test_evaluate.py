@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from radiograph.errors import InvalidVersion
-from radiograph.manifest import HeadSpec, Metric, Task
+from radiograph.manifest import HeadKind, HeadSpec, Metric, Task
 from training.data.text.grounding_phrases import HELD_OUT
-from training.evaluation.calibration import calibrate
+from training.evaluation.calibration.calibrate import calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel
@@ -31,7 +31,7 @@ def test_every_metric_lies_in_its_interval(
 
 
 def test_every_head_has_its_metrics(measured: tuple[Metric, ...]) -> None:
-    named: dict[tuple[Task, str], set[str]] = {}
+    named: dict[tuple[HeadKind, str], set[str]] = {}
     for m in measured:
         named.setdefault((m.task, m.label), set()).add(m.metric)
     assert named[Task.CLASSIFY, "Pneumonia"] == {
@@ -68,6 +68,8 @@ def test_the_published_metrics_are_added_under_their_protocol_alone(
         ("Left lung", "dice (mgca)"),
         ("Right lung", "dice (mgca)"),
     }
+    of_batches = [m for m in both if m.metric == "dice (mgca)"]
+    assert all(m.low == m.value == m.high and m.n == 8 for m in of_batches)
 
 
 def test_predictions_need_not_be_kept_to_evaluate(

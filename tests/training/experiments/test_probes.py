@@ -11,10 +11,10 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.experiments import ProbeConfig, Task
 from training.config.model import EncoderConfig
+from training.data.annotations.mask_planes import IGNORE
+from training.data.annotations.masks import LUNGS
 from training.data.cache.cache import Cache, open_cache
 from training.data.rows.dataset_files import DataError
-from training.data.rows.mask_planes import IGNORE
-from training.data.rows.masks import LUNGS
 from training.experiments import probes
 from training.experiments.probes import (
     AnnotatedFeatures,

@@ -18,8 +18,8 @@ from training.config.experiments import TablesConfig
 from training.config.pretrain import ImportedConfig
 from training.engine import trainer
 from training.experiments import run as running
+from training.experiments.pages.render import markdown, table_entries
 from training.experiments.plan import Cell, TableJob, cells, finetuning
-from training.experiments.render import markdown, table_entries
 from training.experiments.result_store import Result, ResultFolder, sha256
 from training.experiments.run import (
     Failed,

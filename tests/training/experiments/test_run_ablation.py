@@ -9,7 +9,14 @@ from tests.builders.engine.killing import killed_at_its_first_checkpoint
 from tests.builders.training import tiny_tables
 from training.config.experiments import DecoderStart, TablesConfig
 from training.data.cache.cache import open_cache
-from training.experiments.plan import Cell, TableJob, arm_pretraining, cells, probed_tasks
+from training.experiments.plan import (
+    Cell,
+    TableJob,
+    TableRequest,
+    arm_pretraining,
+    cells,
+    probed_tasks,
+)
 from training.experiments.probes import EncodedTables, build_probe, probe_decoder, probe_linear
 from training.experiments.result_store import Result, ResultFolder, sha256
 from training.experiments.run import Missing, run, undone
@@ -138,6 +145,20 @@ def test_each_seed_has_an_arm_of_its_own(job: TableJob) -> None:
     assert (first.seed, second.seed) == (0, 1)
     folder = ResultFolder(Path("out"))
     assert folder.pretraining("pseudo", 0) != folder.pretraining("pseudo", 1)
+
+
+def test_an_answer_without_training_belongs_to_the_seed_of_its_pretraining(job: TableJob) -> None:
+    keys = tiny_tables.ablation()
+    keys["recipes"] = {}
+    keys["tasks"] = {"where": {"data": tiny_tables.SET, "title": "Lungs", "kind": "ground"}}
+    keys["tables"]["ablation"] = {
+        "title": "Phrases", "seeds": [3, 5],
+        "rows": {"pseudo": {"title": "pseudo", "of": "pseudo"}},
+        "columns": {"cnr": {"task": "where", "metric": "cnr", "title": "CNR"}},
+    }  # fmt: skip
+    asked = replace(job, config=TablesConfig.model_validate(keys))
+    found = cells(replace(asked, request=TableRequest("ablation")))
+    assert [cell.name for cell in found] == ["where-pseudo-sound-s3", "where-pseudo-sound-s5"]
 
 
 def test_a_data_set_that_is_missing_is_named(job: TableJob, tmp_path: Path) -> None:

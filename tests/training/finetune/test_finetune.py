@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tests.builders.training.decoder_runs import UNCHANGED, cache_of, changed, decoder_config
 from training.config.finetune import FinetuneConfig
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.seeding import seed_everything
 from training.finetune import finetune as finetune_module
 from training.finetune.finetune import FinetuneTask, finetune

@@ -14,7 +14,7 @@ from training.config.finetune import FinetuneConfig
 from training.engine.checkpoint import read_checkpoint
 from training.engine.seeding import seed_everything
 from training.finetune.finetune import finetune
-from training.finetune.initial_weights import load_pretrained
+from training.finetune.initial_weights import load_pretrained, repeated_rows
 from training.model.attention_pool import resized_positions
 
 ENCODER, DECODER = "g2d.img_model.encoder.", "g2d.img_model.decoder."
@@ -74,3 +74,14 @@ def test_a_fine_tuning_of_another_size_is_trained_further_but_not_resumed(
     finetune(config, run, tmp_path / "cache")
     with pytest.raises(ValueError, match="run of another configuration"):
         finetune(changed(config, preprocess=PreprocessSpec(size_px=96)), run, tmp_path / "cache")
+
+
+def test_a_run_that_would_repeat_the_batches_of_its_start_is_told(
+    config: FinetuneConfig, tmp_path: Path
+) -> None:
+    """The loss of such a run falls because it has seen its images, in the same augmentation."""
+    start = finetune(config, tmp_path / "first", tmp_path / "cache")
+    again = changed(config, start_from=start)
+    assert "repeats its batches" in (repeated_rows(again) or "")
+    assert repeated_rows(changed(again, seed=config.seed + 1)) is None
+    assert repeated_rows(config) is None

@@ -14,7 +14,7 @@ from training.data.cache.cache import open_cache
 from training.engine.checkpoint import Plan
 from training.engine.distributed import launch
 from training.engine.history import History
-from training.engine.optimiser import set_up
+from training.engine.optimisation.optimiser import set_up
 from training.engine.trainer import Trainer, batches_from
 from training.finetune.finetune import FinetuneTask
 

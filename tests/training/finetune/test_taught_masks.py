@@ -14,8 +14,8 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import SIZE_PX, png, record
 from training.config.finetune import TeacherConfig
 from training.config.run import DataConfig
+from training.data.annotations.mask_planes import IGNORE, place_of
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.mask_planes import IGNORE, place_of
 from training.finetune import taught_masks
 from training.finetune.taught_masks import with_taught_masks
 
@@ -124,5 +124,5 @@ def test_a_teacher_is_an_earlier_fine_tuning(
     before = [sample.known for sample in cache.samples]
     taught = with_taught_masks(cache, config.model_copy(update={"run": finetuned}), seed=0)
     assert [sample.known for sample in taught.samples][:2] == before[:2]
-    with pytest.raises(ValueError, match="no fine-tuning"):
+    with pytest.raises(ValueError, match="that of a finetune run belongs"):
         with_taught_masks(cache, config.model_copy(update={"run": pretrained_step}), seed=0)

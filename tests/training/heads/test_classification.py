@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.builders.training.decoder_runs import UNCHANGED, cache_of, changed, decoder_config
 from training.config.finetune import FinetuneConfig
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.finetune.finetune import FinetuneTask
 from training.heads.classification import one_against_rest
 

@@ -5,20 +5,21 @@ from typing import cast
 import pytest
 from torch import nn
 
-from radiograph.manifest import MaskCleaning, Task
+from radiograph.manifest import CHECK, MaskCleaning, Task
 from training.config.finetune import Detector, FinetuneConfig
 from training.config.run import DataConfig
-from training.heads.centre import CentreHead
+from training.heads.checks import ChecksHead
 from training.heads.classification import ClassifyHead
-from training.heads.fcos import FcosHead
+from training.heads.detectors.centre import CentreHead
+from training.heads.detectors.fcos import FcosHead
+from training.heads.detectors.yolo import YoloHead
 from training.heads.grounding import RegionsHead
-from training.heads.head import TrainableHead
+from training.heads.head import RunHead, TrainableHead
 from training.heads.registry import HEADS, build_heads
 from training.heads.segmentation import SegmentHead
-from training.heads.yolo import YoloHead
 from training.model.g2d import G2D
 
-EVERY_HEAD = {ClassifyHead, SegmentHead, CentreHead, FcosHead, YoloHead, RegionsHead}
+EVERY_HEAD = {ClassifyHead, SegmentHead, CentreHead, FcosHead, YoloHead, RegionsHead, ChecksHead}
 
 
 def config_of(**changes: object) -> FinetuneConfig:
@@ -28,7 +29,7 @@ def config_of(**changes: object) -> FinetuneConfig:
     return FinetuneConfig.model_validate(keys | changes)
 
 
-def requested(config: FinetuneConfig) -> list[type[TrainableHead]]:
+def requested(config: FinetuneConfig) -> list[type[RunHead]]:
     return [head for head in HEADS if head.requested(config)]
 
 
@@ -45,7 +46,7 @@ def test_every_head_of_the_package_is_found_once() -> None:
 
 
 def test_heads_are_in_the_order_of_their_tasks() -> None:
-    order = [list(Task).index(head.kind) for head in HEADS]
+    order = [[*Task, CHECK].index(head.kind) for head in HEADS]
     assert order == sorted(order)
 
 

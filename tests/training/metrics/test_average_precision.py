@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from training.metrics import (
     MAP_IOUS,
     BoxesOfImage,

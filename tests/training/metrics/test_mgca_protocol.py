@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from radiograph.geometry import Box, Geometry
+from radiograph.geometry.geometry import Box, Geometry
 from training.metrics import BoxesOfImage, dice, match
 from training.metrics.arrays import once
 from training.metrics.mgca_protocol import grid_dice, mean_of_batches, on_grid, published_boxes

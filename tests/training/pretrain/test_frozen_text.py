@@ -13,7 +13,7 @@ from tests.builders.training import tiny_objective, tiny_runs
 from training.config.engine import EngineConfig
 from training.config.model import TextConfig
 from training.config.pretrain import PretrainConfig
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.checkpoint import CHECKPOINT
 from training.engine.distributed import launch
 from training.model.text_encoder import TextEncoder, build_tokenizer, tokenize
@@ -195,7 +195,7 @@ def test_a_resumed_run_keeps_the_text_of_its_checkpoint_if_the_encoder_has_chang
     own = text.model_copy(update={"name": str(shutil.copytree(text.name, tmp_path / "bert"))})
     first = _task(own, tmp_path, TEXTS)
     changed = TextEncoder(own).bert
-    next(changed.encoder.layer[0].parameters()).data[0] += 1
+    changed.encoder.layer[0].output.LayerNorm.bias.data[0] += 1
     changed.save_pretrained(own.name)
     (tmp_path / "run").mkdir()
     saved = {"model": first.module.state_dict(), "config": first.config.model_dump_json()}

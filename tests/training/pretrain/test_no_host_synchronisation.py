@@ -12,7 +12,7 @@ from tests.builders.training.no_waiting import Waited, no_waiting
 from tests.builders.training.tiny_objective import batch, config_of
 from training.config.augmentation import AugmentConfig, PaperAugmentConfig, ReleasedAugmentConfig
 from training.config.pretrain import SentenceConfig, Threshold
-from training.data.batches.augment import augment
+from training.data.augmentation.augment import augment
 from training.model.text_encoder import Tokens
 from training.pretrain.objective import Pretraining, Statements
 

@@ -12,8 +12,8 @@ from tests.builders.training.tiny_objective import batch, config_of
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.config.files import load
 from training.config.pretrain import PretrainConfig, SentenceConfig
-from training.data.batches.sampler import MicroBatchIndex
 from training.data.cache.cache import open_cache
+from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.seeding import seed_everything
 from training.model.text_encoder import Tokens, build_tokenizer, tokenize
 from training.pretrain.objective import Pretraining, Statements

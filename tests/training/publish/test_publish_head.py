@@ -1,7 +1,9 @@
 """Publication of one head onto a version that exists."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -62,7 +64,10 @@ def test_a_head_is_published_onto_a_version_and_its_trunk_stays(
     labels = [label.name for label in after.heads["more_findings"].labels]
     assert labels == ["Bacterial pneumonia"]
     assert after.files["trunk.onnx"] == before.files["trunk.onnx"]
-    refuse_other_golden(repository.folder("tiny", number))
+    published = repository.folder("tiny", number)
+    refuse_other_golden(replace(read_export(folder), folder=published))
+    with np.load(published / str(after.golden.answers), allow_pickle=False) as answers:
+        assert "more_findings.probabilities" in answers.files
     assert "more_findings_2_finetune.yaml" in after.provenance.configuration
 
 

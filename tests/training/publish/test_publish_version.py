@@ -1,5 +1,6 @@
 """Publication of a run as a version, and what refuses it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from radiograph.errors import PublishRefused
 from radiograph.repository.repository import Repository
 from tests.builders.training.evaluated_runs import metric_of, with_figures, write_evaluated
-from training.evaluation.assessment import RunFolder, read_assessment
+from training.data.cache.row_counts import RowCounts, write_counts
+from training.evaluation.assessment import RunFolder, read_assessment, read_counts
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.export.onnx_export import ExportedRun, read_export
 from training.finetune.finetune import finetune
@@ -50,6 +52,26 @@ def test_a_version_records_its_provenance(
     card = (repository.folder("tiny", number) / "MODEL_CARD.md").read_text()
     assert "0.900 | 0.850 to 1.000" in card
     assert "1_finetune.yaml" in card
+
+
+def test_data_sets_of_earlier_runs_are_named(
+    model: TrainedModel, run: RunFolder, tmp_path: Path
+) -> None:
+    """The pre-training read two sets, and counted one of them."""
+    last = model.runs[-1]
+    data = last.config.data.model_copy(update={"tables": ("counted", "uncounted")})
+    earlier = replace(last, config=last.config.model_copy(update={"data": data}))
+    started = tmp_path / "earlier" / "last.ckpt"
+    config = last.config.model_copy(update={"start_from": started})
+    counts = read_counts(run)
+    (tiny,) = counts.tables.values()
+    write_counts(started.parent, RowCounts(tables={"counted": tiny}, left_out={}))
+    chain = replace(model, runs=(earlier, replace(last, config=config)))
+    number = _publish(chain, run, read_export(run), tmp_path / "models")
+    manifest = Repository(tmp_path / "models").load_manifest("tiny", number)
+    names = {use.name: use.rows for use in manifest.provenance.data}
+    assert names["counted"] == {"train": 8}
+    assert names["uncounted"] == {}
 
 
 def test_a_run_that_was_not_evaluated_or_exported_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import pytest
 from pydicom import uid
 
 from radiograph.errors import UndecodablePixels, UnsupportedEncoding
-from radiograph.readers.codecs import jpeg, jpeg2000, jpeg_ls, jpeg_markers
+from radiograph.readers.codecs import jpeg2000, jpeg_ls
 from radiograph.readers.codecs.frame import FrameHeader
+from radiograph.readers.codecs.jpeg import decode as jpeg
+from radiograph.readers.codecs.jpeg import markers as jpeg_markers
 from radiograph.readers.codecs.transfer_syntaxes import JPEG_2000, JPEG_LS
 
 PICTURE = np.arange(6 * 9, dtype=np.uint16).reshape(6, 9)

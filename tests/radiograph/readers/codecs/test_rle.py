@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,50 @@ FRAME = encode(WORDS)
 
 
 def test_bytes_behind_the_last_segment_do_no_harm() -> None:
-    for tail in (b"", b"\0", b"\0" * 3, b"\0" * 60):
+    fillers = [filler * length for filler in (b"\0", b"\xff") for length in (1, 3, 60, 100, 4099)]
+    for tail in (b"", *fillers, b"\0" + b"\xff" * 101 + b"\0"):
         samples = rle.decode(FRAME + tail, 160, 144, 16).samples
         assert np.array_equal(samples, WORDS)
+
+
+def test_a_picture_that_ends_like_its_filler_keeps_its_last_samples() -> None:
+    words = WORDS.copy()
+    words[-1, -7:] = 0
+    words[-1, -9:-7] = 0xFF
+    for tail in (b"\0" * 200, b"\xff" * 201):
+        assert np.array_equal(rle.decode(encode(words) + tail, 160, 144, 16).samples, words)
+
+
+def test_data_behind_the_last_segment_are_taken_for_damage() -> None:
+    for tail in (b"\x00\x07" * 9, b"\0" * 50 + b"\x07" + b"\0" * 50, FRAME):
+        with pytest.raises(UndecodablePixels):
+            rle.decode(FRAME + tail, 160, 144, 16)
+
+
+def test_an_altered_run_is_not_made_up_for_by_what_follows() -> None:
+    # A run that is longer by one leaves data of the picture behind its end, which are no filler.
+    _, _, last = struct.unpack_from("<3I", FRAME)
+    longer = bytearray(FRAME)
+    assert longer[last] > 129
+    longer[last] -= 1
+    for tail in (b"", b"\0" * 100):
+        with pytest.raises(UndecodablePixels):
+            rle.decode(bytes(longer) + tail, 160, 144, 16)
+
+
+@pytest.mark.parametrize("count", [0, 16, 2**32 - 1])
+@pytest.mark.parametrize("offset", [0, 64, 2**32 - 1])
+def test_headers_that_lie_about_the_last_segment_are_refused(count: int, offset: int) -> None:
+    header = struct.pack("<16I", count, *[offset] * 15)
+    for body in (b"", b"\x80" * 5_000, b"\0" * 5_000):
+        with pytest.raises(UndecodablePixels):
+            rle.decode(header + body, 160, 144, 16)
+
+
+def test_more_runs_than_are_walked_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rle, "_MAX_RUNS", 3)
+    with pytest.raises(UndecodablePixels):
+        rle.decode(FRAME + b"\0" * 100, 160, 144, 16)
 
 
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.9])

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from radiograph.geometry.shutter import Shutter
 from radiograph.preprocess import PreprocessSpec, preprocess
 from radiograph.readers import dicom as reader
-from radiograph.shutter import Shutter
 from tests.builders.files import dicom_files as files
 from tests.builders.files.dicom_files import codes, ramp
 

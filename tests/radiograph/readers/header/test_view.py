@@ -115,7 +115,14 @@ def test_a_view_position_with_two_views_contradicts_itself(view: Any) -> None:
 
 @pytest.mark.parametrize(
     ("view", "position"),
-    [("LATERAL (L)", "LATERAL L"), ("P.A.", "PA"), ("AP_SUPINE", "AP_SUPINE"), ("pa", "PA")],
+    [
+        ("LATERAL (L)", "LATERAL L"),
+        ("P.A.", "PA"),
+        ("AP_SUPINE", "AP_SUPINE"),
+        ("pa", "PA"),
+        ("Postero-Anterior", "POSTEROANTERIOR"),
+        ("ANTERO.POSTERIOR", "ANTEROPOSTERIOR"),
+    ],
 )
 def test_the_view_position_is_returned_as_a_code_string(view: str, position: str) -> None:
     assert radiograph(ViewPosition=view).view_position == position
@@ -253,3 +260,9 @@ def test_a_hostile_description_is_read_in_bounds() -> None:
     assert warned(SeriesDescription="LAT" * 20_000) == []
     many = Sequence([item(CodeValue="399182000", CodeMeaning="x") for _ in range(1000)])
     assert warned(ViewCodeSequence=many) == UNUSUAL
+
+
+def test_a_compound_word_is_heard_against_another_source() -> None:
+    assert warned(ViewPosition="POSTERO-ANTERIOR") == []
+    assert warned(ViewPosition="Postero-Anterior", SeriesDescription="LATERAL") == CONTRADICTORY
+    assert warned(ViewPosition="POSTERO-LATERAL") == LATERAL

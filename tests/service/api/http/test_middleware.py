@@ -2,10 +2,18 @@
 
 import logging
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
+
+from service.api.http import problems
+from service.api.http.middleware import CUT, RequestContextMiddleware
+from service.errors import JobNotFound
+from tests.builders.service.asgi import Exchange
 
 DICOM = {"content-type": "application/dicom"}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -32,6 +40,37 @@ async def test_an_invalid_request_id_is_replaced(client: httpx.AsyncClient, give
 async def test_a_malformed_trace_is_not_passed_on(client: httpx.AsyncClient) -> None:
     response = await client.get("/health/live", headers={"traceparent": "00-zz"})
     assert "traceparent" not in response.headers
+
+
+async def broken_off(error: Exception) -> AsyncIterator[bytes]:
+    """Yield the beginning of a response, and fail."""
+    yield b'{"items":['
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "logged"),
+    [
+        (JobNotFound("gone"), "job-not-found", []),
+        (KeyError("Doe"), "internal-error", ["g2d.problems"]),
+    ],
+)
+async def test_a_response_that_fails_in_the_middle_is_cut(
+    error: Exception, kind: str, logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI()
+    problems.install(app)
+    app.add_middleware(RequestContextMiddleware)
+    app.add_api_route("/stream", lambda: StreamingResponse(broken_off(error)), methods=["POST"])
+    cut: list[bool] = []
+    exchange = Exchange(app, "/stream", extensions={CUT: {"cut": lambda: cut.append(True)}})
+    with caplog.at_level(logging.INFO):
+        reply = await exchange.run()
+    assert (reply.status, reply.body, cut) == (200, b'{"items":[', [True])
+    *others, line = caplog.records
+    assert vars(line)["fields"]["problem"] == kind
+    assert [record.name for record in others] == logged
+    assert "Doe" not in caplog.text
 
 
 async def test_a_request_has_one_log_line_without_its_phrase(

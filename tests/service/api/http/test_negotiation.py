@@ -5,6 +5,8 @@ from PIL import features
 from starlette.exceptions import HTTPException
 
 from service.api.http.negotiation import negotiate
+from service.dataplane.response_encoding import DICOM, RELATED
+from service.dicom_results import kinds
 from service.encoders import picture_formats
 
 
@@ -35,6 +37,31 @@ def test_accept_chooses_the_format(accept: str | None, expected: str) -> None:
     assert negotiate(accept) == expected
 
 
+OFFERED = ("text/plain", "text/csv; header=present", "text/csv; header=absent")
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("text/csv", OFFERED[1]),
+        ("text/csv; header=absent", OFFERED[2]),
+        ('TEXT/CSV;Header="Absent"', OFFERED[2]),
+        ("text/csv; charset=utf-8; header=absent", OFFERED[2]),
+        ("text/csv; header=absent; q=0.5, text/csv", OFFERED[1]),
+        ("text/csv; header=present; q=0.1, text/csv; q=0.5", OFFERED[2]),
+        ("text/plain; header=absent", OFFERED[0]),  # a parameter that this format does not have
+    ],
+)
+def test_a_parameter_of_the_range_chooses_among_formats(accept: str, expected: str) -> None:
+    assert negotiate(accept, OFFERED) == expected
+
+
+def test_a_parameter_that_no_format_has_is_406() -> None:
+    with pytest.raises(HTTPException) as caught:
+        negotiate("text/csv; header=maybe", OFFERED)
+    assert caught.value.status_code == 406
+
+
 def test_a_picture_that_pillow_cannot_write_is_not_offered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -51,10 +78,45 @@ def test_a_picture_that_pillow_cannot_write_is_not_offered(
 
 
 @pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/dicom", DICOM),
+        ('multipart/related; type="application/dicom"', RELATED),
+        ("multipart/related; TYPE=application/dicom; transfer-syntax=*", RELATED),
+        ("multipart/related", RELATED),
+        ("application/*", "application/json"),
+        ("application/dicom, multipart/related;q=0.9", DICOM),
+    ],
+)
+def test_dicom_objects_are_accepted(accept: str, expected: str) -> None:
+    assert negotiate(accept, ("application/json", "image/png", DICOM, RELATED)) == expected
+
+
+@pytest.mark.parametrize("accept", ["application/dicom", "multipart/related"])
+def test_the_missing_extra_is_named(accept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "is_installed", lambda: False)
+    with pytest.raises(HTTPException) as caught:
+        negotiate(accept, ("application/json",))
+    assert caught.value.status_code == 406
+    assert "extra `dicom-results`" in caught.value.detail
+
+
+@pytest.mark.parametrize(
     "accept",
-    ["application/dicom", 'multipart/related; type="application/dicom"', "*/*;q=0", ";;;", ","],
+    ["text/html", 'multipart/related; type="application/json"', "*/*;q=0", ";;;", ","],
 )
 def test_an_accept_header_without_a_match_is_406(accept: str) -> None:
     with pytest.raises(HTTPException) as caught:
         negotiate(accept)
     assert caught.value.status_code == 406
+
+
+def test_a_header_that_repeats_or_is_too_long_to_be_kept_is_read_alike() -> None:
+    padding = ", ".join(["text/html"] * 28)  # below the number of elements that are read
+    for _ in range(2):
+        assert negotiate("image/webp") == "image/webp"
+        assert negotiate(f"{padding}, image/webp") == "image/webp"
+        assert negotiate("text/csv", OFFERED) == OFFERED[1]
+        for nothing in ("text/html", padding):
+            with pytest.raises(HTTPException, match="the response can be one of"):
+                negotiate(nothing)

@@ -8,8 +8,19 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
-from radiograph.errors import InputError, MalformedInput, RadiographError, UnusableImage
+from radiograph.errors import (
+    AlteredVersion,
+    InputError,
+    InvalidVersion,
+    MalformedInput,
+    RadiographError,
+    UnloadableVersion,
+    UnsignedVersion,
+    UnusableImage,
+)
 from service.api.http import problems
 from service.api.schemas.problems import Problem
 from tests.builders.files import sample_files
@@ -81,6 +92,7 @@ async def test_errors_of_the_framework_are_problems(client: httpx.AsyncClient) -
         ("/ground?phrase=left&method=magic", "query.method"),
         ("/analyze?tasks=segment,levitate", "query.tasks"),
         ("/analyze?tasks=", "query.tasks"),
+        ("/analyze?tasks=segment&tasks=levitate", "query.tasks"),
     ],
 )
 async def test_an_invalid_parameter_is_named(
@@ -91,9 +103,7 @@ async def test_an_invalid_parameter_is_named(
     assert body["errors"][0]["where"] == where
 
 
-@pytest.mark.parametrize(
-    "accept", ["text/html", "application/dicom", "image/avif;q=1", "image/png;q=0"]
-)
+@pytest.mark.parametrize("accept", ["text/html", "text/csv", "image/avif;q=1", "image/png;q=0"])
 async def test_an_unsupported_format_is_406(
     client: httpx.AsyncClient, rectangle_dicom: bytes, accept: str
 ) -> None:
@@ -294,3 +304,22 @@ async def test_a_truncated_file_is_never_a_5xx(
             "/segment", content=cut, headers={"content-type": "application/octet-stream"}
         )
         assert response.status_code < 500, response.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (UnusableImage("x"), 422, "unusable-image"),
+        (InvalidVersion("x"), 500, "invalid-version"),
+        (AlteredVersion("x"), 500, "altered-version"),
+        (UnsignedVersion("x"), 500, "unsigned-version"),
+        (UnloadableVersion("x"), 500, "unloadable-version"),
+        (HTTPException(406), 406, "not-acceptable"),
+        (RequestValidationError([]), 422, "invalid-parameters"),
+        (KeyError("x"), 500, "internal-error"),
+    ],
+)
+def test_the_outcome_of_an_error_is_that_of_its_answer(
+    error: Exception, status: int, slug: str
+) -> None:
+    assert problems.outcome_of(error) == (status, f"urn:g2d:problem:{slug}")

@@ -1,5 +1,6 @@
 """Administration: authorised, conditional changes of aliases and of the canary share."""
 
+import errno
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -92,6 +93,24 @@ async def test_a_change_without_a_precondition_is_428(admin: httpx.AsyncClient, 
     assert pointed(root) == 1
 
 
+@pytest.mark.parametrize(
+    ("none_match", "status", "slug"),
+    [("*", 412, "alias-conflict"), ('"7"', 400, "malformed-input")],
+)
+async def test_both_preconditions_at_once_move_nothing(
+    admin: httpx.AsyncClient, root: Path, none_match: str, status: int, slug: str
+) -> None:
+    check(await put(admin, if_match='"1"', if_none_match=none_match), status, slug)
+    assert pointed(root) == 1
+
+
+async def test_a_member_that_is_given_twice_is_422(admin: httpx.AsyncClient, root: Path) -> None:
+    headers = ADMIN | {"if-match": '"1"', "content-type": "application/json"}
+    body = b'{"version": 1, "version": 2}'
+    check(await admin.put(STABLE, content=body, headers=headers), 422, "invalid-parameters")
+    assert pointed(root) == 1
+
+
 async def test_a_new_alias_is_created_once(admin: httpx.AsyncClient) -> None:
     path, headers = "/v1/models/tiny/aliases/canary", ADMIN | {"if-none-match": "*"}
     check(await admin.get(path), 404, "model-not-found")
@@ -149,6 +168,20 @@ async def test_invalid_aliases_are_a_problem_with_the_reason(
     for response in (await admin.get(STABLE), await put(admin, if_match='"1"')):
         check(response, 409, "version-refused")
         assert "aliases.json" in response.json()["detail"]
+
+
+async def test_a_full_models_directory_is_507_and_leaves_no_file(
+    admin: httpx.AsyncClient, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = sorted(path.name for path in (root / "tiny").iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        check(await put(admin, if_match='"1"'), 507, "storage-full")
+    assert (await admin.get(STABLE)).json()["answering"] == 1
+    assert {path.name for path in (root / "tiny").iterdir()} <= {*before, ".aliases.lock"}
 
 
 async def test_a_read_only_models_directory_is_a_problem(

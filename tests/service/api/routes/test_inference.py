@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -307,3 +308,54 @@ async def test_an_unknown_form_of_run_lengths_is_refused(
 ) -> None:
     response = await client.post(f"/{query}", content=rectangle_dicom, headers=DICOM)
     assert response.status_code == 422
+
+
+async def form_of(response: httpx.Response) -> dict[str, bytes]:
+    """Return the parts of a `multipart/form-data` answer."""
+    assert response.status_code == 200, response.text
+    boundary = response.headers["content-type"].partition("boundary=")[2]
+    parts = response.content.split(f"--{boundary}".encode())[1:-1]
+    found = {}
+    for part in parts:
+        head, _, data = part.partition(b"\r\n\r\n")
+        found[head.split(b'name="')[1].split(b'"')[0].decode()] = data[:-2]
+    return found
+
+
+async def test_a_viewer_gets_answer_and_pixels_in_one_response(
+    client: httpx.AsyncClient, rectangle_dicom: bytes
+) -> None:
+    headers = DICOM | {"accept": "multipart/form-data"}
+    response = await client.post("/v1/analyze", content=rectangle_dicom, headers=headers)
+    form = await form_of(response)
+    inference.AnalyzeAnswer.model_validate_json(form["answer"], strict=False)
+    display = json.loads(form["display"])
+    assert (display["rows"], display["columns"]) == (ROWS, COLUMNS)
+    pixels = np.frombuffer(form["pixels"], "<u2").reshape(ROWS, COLUMNS)
+    x0, y0, x1, y1 = RECTANGLE
+    assert (pixels[y0:y1, x0:x1] == 65535).all()
+    assert pixels.sum(dtype=np.int64) == 65535 * (x1 - x0) * (y1 - y0)
+
+
+async def test_the_pixels_of_a_viewer_have_a_largest_side(
+    start: Start, rectangle_dicom: bytes
+) -> None:
+    headers = DICOM | {"accept": "multipart/form-data"}
+    async with start(pixels_side_px=100) as (_, client):
+        for query, side in (("", 100), ("?pixels_side_px=80", 80)):
+            path = f"/v1/analyze{query}"
+            response = await client.post(path, content=rectangle_dicom, headers=headers)
+            assert json.loads((await form_of(response))["display"])["rows"] == side
+        too_large = await client.post(
+            "/v1/analyze?pixels_side_px=101", content=rectangle_dicom, headers=headers
+        )
+        assert too_large.status_code == 422
+        assert too_large.json()["errors"][0]["where"] == "query.pixels_side_px"
+
+
+async def test_only_analyze_answers_with_pixels(
+    client: httpx.AsyncClient, rectangle_dicom: bytes
+) -> None:
+    headers = DICOM | {"accept": "multipart/form-data"}
+    refused = await client.post("/v1/segment", content=rectangle_dicom, headers=headers)
+    assert refused.status_code == 406

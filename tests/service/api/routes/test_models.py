@@ -35,3 +35,11 @@ async def test_a_model_or_version_that_is_not_served_is_404(
 ) -> None:
     response = await client.get(path)
     check(response, 404, "model-not-found")
+
+
+async def test_a_version_shows_its_card(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/models/tiny/versions/stable/card")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert response.text == "# Tiny\n\nFor tests.\n"
+    check(await client.get("/v1/models/tiny/versions/9/card"), 404, "model-not-found")

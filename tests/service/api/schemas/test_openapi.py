@@ -29,7 +29,11 @@ async def test_the_openapi_document_is_valid_and_complete(client: httpx.AsyncCli
             "image/png",
             "image/jpeg",
             "image/webp",
-        }
+            "application/fhir+json; fhirVersion=4.3",
+            "application/fhir+json; fhirVersion=5.0",
+            "application/dicom",
+            "multipart/related",
+        } | ({"multipart/form-data"} if task == "analyze" else set())
         for status in set(responses) - {"200"}:
             (media_type,) = responses[status]["content"]
             examples = responses[status]["content"][media_type]["examples"].values()
@@ -55,12 +59,24 @@ async def test_the_openapi_document_describes_jobs(client: httpx.AsyncClient) ->
     post = document["paths"]["/v1/jobs"]["post"]
     assert set(post["requestBody"]["content"]) == {
         "application/zip",
+        "application/json",
         "multipart/form-data",
         "multipart/related",
     }
-    assert {"200", "202", "400", "404", "408", "413", "415", "422", "500", "503", "507"} == set(
-        post["responses"]
-    )
+    assert {
+        "200",
+        "202",
+        "400",
+        "404",
+        "406",
+        "408",
+        "413",
+        "415",
+        "422",
+        "500",
+        "503",
+        "507",
+    } == set(post["responses"])
     assert "Idempotency-Key" in [item["name"] for item in post["parameters"]]
     results = document["paths"]["/v1/jobs/{id}/results"]["get"]["responses"]["200"]["content"]
-    assert set(results) == {"application/json", "application/x-ndjson"}
+    assert set(results) == {"application/json", "application/x-ndjson", "application/zip"}

@@ -6,9 +6,12 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.jobs.archives import zip_archive
+from service.jobs.job import Contents
 from service.jobs.storage.spool import Incoming
 from service.jobs.storage.store import Store
 from tests.builders.jobs.job_bodies import ZIP, form, radiograph, related, zip_file
@@ -89,6 +92,25 @@ async def test_an_unusable_upload_is_refused_and_leaves_no_file(
         response = await client.post(f"/v1/jobs{query}", content=body, headers=headers)
         check(response, *expected)
         assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+    assert remaining_bodies(tmp_path) == []
+
+
+async def test_archives_beyond_the_limit_of_a_job_are_not_parsed(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+
+    def counted(*arguments: Any) -> Contents:
+        parsed.append(1)
+        return read(*arguments)
+
+    read = zip_archive.read
+    monkeypatch.setattr(zip_archive, "read", counted)
+    archive = zip_file({f"IM{number}": b"" for number in range(9)})
+    body, headers = form([(f"{number}.zip", archive) for number in range(10)])
+    async with start(jobs_max_items=20) as (_, client):
+        check(await client.post("/v1/jobs", content=body, headers=headers), 413, "input-too-large")
+    assert len(parsed) == 3
     assert remaining_bodies(tmp_path) == []
 
 
@@ -176,10 +198,10 @@ async def test_a_disk_that_fills_up_is_507_and_no_job_is_half_accepted(
 
 
 def _said(call: Callable[..., None]) -> Callable[..., None]:
-    from service.jobs.storage.spool import disk_full_as_storage_full
+    from service.jobs.storage.spool import storage_errors
 
     def write(*arguments: object) -> None:
-        with disk_full_as_storage_full():
+        with storage_errors():
             call(*arguments)
 
     return write

@@ -135,7 +135,7 @@ def test_headers_that_are_too_large_or_malformed_are_refused(headers: bytes) -> 
 
 def test_a_part_may_have_the_headers_of_a_dicom_study() -> None:
     names = ("Content-Type", "Content-Location", "Content-ID", "MIME-Version", "Content-Length")
-    headers = b"".join(f"{name}: {'x' * 200}\r\n".encode() for name in names * 2)
+    headers = b"".join(f"{name}: {'x' * 200}\r\n".encode() for name in names + names[1:])
     (part,) = parts(b"--b\r\n" + headers + b"\r\nx\r\n--b--", b"b")
     assert part.data == b"x"
 

@@ -44,6 +44,42 @@ async def test_a_wrong_form_says_which_part_is_wrong(
     assert reason in detail
 
 
+PART = b"--b\r\n%b\r\n\r\nlung\r\n--b--\r\n"
+REPEATED = {
+    "disposition": b'Content-Disposition: form-data; name="phrase"\r\n'
+    b'Content-Disposition: form-data; name="file"',
+    "name": b'Content-Disposition: form-data; name="phrase"; name="file"',
+    "file name": b'Content-Disposition: form-data; name="file"; filename="1"; FileName="2"',
+    "media type": b'Content-Disposition: form-data; name="file"\r\n'
+    b"Content-Type: image/png\r\nContent-Type: image/jpeg",
+}
+
+
+@pytest.mark.parametrize("header", REPEATED.values(), ids=REPEATED)
+async def test_a_part_that_says_one_thing_twice_is_refused(
+    client: httpx.AsyncClient, header: bytes
+) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    _, detail = await problem(client, content=PART % header, headers=headers)
+    assert "repeats" in detail
+
+
+async def test_a_repeated_boundary_is_refused(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b; boundary=c"}
+    _, detail = await problem(client, content=PART % b"", headers=headers)
+    assert "repeats" in detail
+
+
+async def test_a_file_name_may_contain_what_looks_like_parameters(
+    client: httpx.AsyncClient, rectangle_png: bytes
+) -> None:
+    name = '1; name=2; name=\\"3\\".png'
+    header = b'Content-Disposition: form-data; name="file"; filename="%b"' % name.encode()
+    body = (PART % header).replace(b"lung", rectangle_png)
+    headers = {"content-type": 'multipart/form-data; boundary="b"'}
+    assert (await client.post("/segment", content=body, headers=headers)).status_code == 200
+
+
 async def test_a_broken_multipart_body_is_named_as_such(client: httpx.AsyncClient) -> None:
     headers = {"content-type": "multipart/form-data; boundary=x"}
     title, _ = await problem(client, content=b"abc", headers=headers)

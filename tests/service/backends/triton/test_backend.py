@@ -19,7 +19,7 @@ from service.backends.ort.backend import OrtBackend
 from service.backends.triton import repository_view
 from service.backends.triton.backend import TritonBackend
 from service.errors import BackendUnavailable, NotReady
-from service.registry.loader import OpenVersion, VersionLoader
+from service.registry.loading.loader import OpenVersion, VersionLoader
 from service.settings import Settings
 from tests.builders.models import tiny_version
 from tests.builders.service.ort_graphs import graph_cache

@@ -1,5 +1,6 @@
 """Names and shapes of graphs are checked before anything is rendered."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ from service.backends.triton.repository_view import render
 def test_the_name_of_a_head_cannot_choose_another_folder(
     own: Path, out: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = Repository(own).load_manifest("tiny", 1)
-    heads = {name: manifest.heads["findings"]}
-    changed = manifest.model_copy(update={"heads": heads})
-    monkeypatch.setattr(Repository, "load_manifest", lambda *_: changed)
+    verified = Repository(own).verify("tiny", 1)
+    heads = {name: verified.manifest.heads["findings"]}
+    changed = replace(verified, manifest=verified.manifest.model_copy(update={"heads": heads}))
+    monkeypatch.setattr(Repository, "verify", lambda *_: changed)
     shapes = read_arrays(own / "tiny" / "1" / "golden.npz")
     shapes[f"{name}.logits"] = shapes["findings.logits"]
     monkeypatch.setattr(graph_models, "read_arrays", lambda _: shapes)
@@ -32,8 +33,9 @@ def test_two_triton_models_with_the_same_name_are_refused(
     own: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (own / "tiny" / "1" / "manifest.json").read_text()
-    changed = ModelManifest.from_json(text.replace('"findings"', '"classify"'))
-    monkeypatch.setattr(Repository, "load_manifest", lambda *_: changed)
+    manifest = ModelManifest.from_json(text.replace('"findings"', '"classify"'))
+    changed = replace(Repository(own).verify("tiny", 1), manifest=manifest)
+    monkeypatch.setattr(Repository, "verify", lambda *_: changed)
     shapes = read_arrays(own / "tiny" / "1" / "golden.npz")
     shapes["classify.logits"] = shapes["findings.logits"]
     monkeypatch.setattr(graph_models, "read_arrays", lambda _: shapes)

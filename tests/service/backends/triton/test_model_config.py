@@ -1,5 +1,6 @@
 """Configurations describe every graph and ensemble in Triton's own terms."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import onnx
 import pytest
 from tritonclient.grpc import model_config_pb2
 
+from radiograph.manifest import HeadSpec
+from radiograph.preprocess import PreprocessSpec
 from radiograph.repository.repository import Repository
 from service.backends.triton.repository_view import render
 from tests.builders.triton.triton_repository import config
@@ -51,7 +54,8 @@ def test_every_graph_and_every_task_is_a_triton_model(tiny_models: Path, out: Pa
     assert sorted(path.name for path in out.iterdir()) == names
     for part in ENSEMBLES:
         inside = {path.name for path in (out / f"tiny-{part}").iterdir()}
-        assert inside == {"config.pbtxt", "1"}
+        labels = {"findings.labels.txt"} if "findings" in ENSEMBLES[part] else set()
+        assert inside == {"config.pbtxt", "1"} | labels
 
 
 @pytest.mark.parametrize(("part", "file"), GRAPHS.items())
@@ -145,3 +149,33 @@ def test_the_ensemble_of_a_version_gives_vectors_and_head_outputs(
     assert features == {"trunk.global_embedding", "trunk.global_features"}
     answers = set(dims(model.output)) - features
     assert answers == set(dims(config(out, "tiny-analyze").output))
+
+
+def test_an_ensemble_has_the_entries_of_its_heads_in_the_manifest(
+    tiny_models: Path, out: Path
+) -> None:
+    repository = Repository(tiny_models)
+    render(repository, out)
+    manifest = repository.load_manifest("tiny", 1)
+    values = {
+        key: value.string_value for key, value in config(out, "tiny-analyze").parameters.items()
+    }
+    assert (values["model"], values["version"]) == ("tiny", "1")
+    assert values["digest"] == repository.digest("tiny", 1)
+    assert PreprocessSpec.model_validate_json(values["preprocess"]) == manifest.preprocess
+    for head, spec in manifest.heads.items():
+        entry = json.loads(values[f"head.{head}"])
+        assert HeadSpec.model_validate({**entry, "file": spec.file}) == spec
+    single = config(out, "tiny-classify").parameters
+    assert [key for key in single if key.startswith("head.")] == ["head.findings"]
+
+
+def test_an_output_of_classification_names_the_file_of_its_labels(
+    tiny_models: Path, out: Path
+) -> None:
+    render(Repository(tiny_models), out)
+    (logits,) = config(out, "tiny-classify").output
+    assert logits.label_filename == "findings.labels.txt"
+    text = (out / "tiny-classify" / logits.label_filename).read_text()
+    assert text == "Lung opacity\nNo finding\n"
+    assert [item.label_filename for item in config(out, "tiny-segment").output] == [""]

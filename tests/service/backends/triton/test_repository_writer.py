@@ -88,7 +88,8 @@ def test_a_damaged_version_changes_nothing(own: Path, out: Path) -> None:
 def test_a_graph_that_changes_after_verification_is_not_rendered(
     own: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Repository, "verify", lambda *_: None)
+    verified = Repository(own).verify("tiny", 1)
+    monkeypatch.setattr(Repository, "verify", lambda *_: verified)
     (own / "tiny" / "1" / "trunk.onnx").write_bytes(b"another graph")
     with pytest.raises(InvalidVersion, match="changed while it was copied"):
         render(Repository(own), out)

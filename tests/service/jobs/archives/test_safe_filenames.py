@@ -1,4 +1,4 @@
-"""File names: kept if they are numbers, dropped if they could name a patient."""
+"""File names: kept if they are counters, dropped if they could name a patient or a study."""
 
 import pytest
 
@@ -9,20 +9,37 @@ from service.jobs.archives.safe_filenames import safe_filename
     "name",
     [
         "IM000001",
+        "IMG-0001-00012.dcm",
         "DICOM/PAT0/IM000001",
         "a\\b\\IMG-0001.dcm",
-        "00001.dcm",
-        "1.2.840.113619.2.5.1762583153.dcm",
         "chest_012.PNG",
         "image 3.jpeg",
     ],
 )
-def test_numbers_are_kept_without_their_folders(name: str) -> None:
+def test_counters_are_kept_without_their_folders(name: str) -> None:
     label = safe_filename(name)
     assert label is not None
     assert label == name.replace("\\", "/").rpartition("/")[2]
 
 
+NUMERIC = {
+    "number of a patient": "4711.dcm",
+    "number with zeros": "00001.png",
+    "number with separators": "12-34-56",
+    "date": "1962-03-04.dcm",
+    "UID": "1.2.840.113619.2.5.1762583153.dcm",
+    "accession number": "CR20240131.dcm",
+    "number after a word": "image-123456",
+}
+
+
+@pytest.mark.parametrize("name", NUMERIC.values(), ids=NUMERIC)
+def test_numbers_of_patients_and_studies_are_dropped_unless_asked_for(name: str) -> None:
+    assert safe_filename(name) is None
+    assert safe_filename(name, keep_numbers=True) == name
+
+
+@pytest.mark.parametrize("keep_numbers", [False, True])
 @pytest.mark.parametrize(
     "name",
     [
@@ -43,5 +60,5 @@ def test_numbers_are_kept_without_their_folders(name: str) -> None:
         "1" * 81,
     ],
 )
-def test_other_names_are_dropped(name: str) -> None:
-    assert safe_filename(name) is None
+def test_other_names_are_dropped(name: str, *, keep_numbers: bool) -> None:
+    assert safe_filename(name, keep_numbers=keep_numbers) is None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from radiograph.errors import InputError, InputTooLarge, MalformedInput, UnsupportedEncoding
 from service.jobs.archives import zip_archive
 from service.jobs.archives.inflate import inflate
+from service.jobs.archives.tally import Tally
 from service.jobs.job import Contents, Piece
 from service.jobs.storage.spool import Spool
 from service.settings import JobSettings
@@ -23,7 +24,7 @@ LIMITS = JobSettings(max_items=20, max_inflated_bytes=100_000_000)
 
 
 def read(data: bytes, limits: JobSettings = LIMITS) -> Contents:
-    return zip_archive.read(io.BytesIO(data), 0, len(data), limits)
+    return zip_archive.read(io.BytesIO(data), 0, len(data), Tally(limits))
 
 
 def bytes_of(data: bytes, piece: Piece, folder: Path) -> bytes:
@@ -49,7 +50,7 @@ def test_each_file_is_read_back_as_it_was_packed(compression: int, tmp_path: Pat
 def test_a_zip_file_behind_other_bytes_is_read_in_place(tmp_path: Path) -> None:
     inner = zip_file({"1": b"abc"})
     body = b"--boundary\r\n\r\n" + inner + b"\r\n--boundary--"
-    (piece,) = zip_archive.read(io.BytesIO(body), 14, len(inner), LIMITS).pieces
+    (piece,) = zip_archive.read(io.BytesIO(body), 14, len(inner), Tally(LIMITS)).pieces
     assert bytes_of(body, piece, tmp_path) == b"abc"
 
 
@@ -121,6 +122,24 @@ def test_more_files_than_the_limit_are_refused() -> None:
         read(zip_file({f"{number}": b"" for number in range(21)}))
 
 
+def test_the_limits_apply_to_all_archives_of_a_submission() -> None:
+    data = zip_file({str(number): b"" for number in range(9)})
+    tally = Tally(LIMITS)
+    for _ in range(2):
+        zip_archive.read(io.BytesIO(data), 0, len(data), tally)
+    assert tally.files_left == 2
+    with pytest.raises(InputTooLarge, match="at most 20 files"):
+        zip_archive.read(io.BytesIO(data), 0, len(data), tally)
+
+
+def test_bombs_that_are_small_one_by_one_are_refused_by_their_ratio() -> None:
+    data, tally = zip_file({"1": bytes(30_000_000)}), Tally(LIMITS)
+    for _ in range(2):
+        zip_archive.read(io.BytesIO(data), 0, len(data), tally)
+    with pytest.raises(InputTooLarge, match="times"):
+        zip_archive.read(io.BytesIO(data), 0, len(data), tally)
+
+
 def test_a_directory_that_would_fill_the_memory_is_refused_unread() -> None:
     end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 9, 9, 8_000_000, 0, 0)
     with pytest.raises(InputTooLarge, match="directory"):
@@ -163,9 +182,10 @@ def test_damaged_bytes_are_detected(tmp_path: Path) -> None:
         bytes_of(bytes(data), piece, tmp_path)
 
 
-def test_entries_that_share_their_bytes_are_refused() -> None:
+@pytest.mark.parametrize(("name", "size"), [("1", 1000), ("1", 0), ("1/", 0), ("1.txt", 0)])
+def test_entries_that_share_their_header_are_refused(name: str, size: int) -> None:
     """A zip bomb of overlapping files has many directory entries for one local header."""
-    data = zip_file({"1": b"x" * 1000})
+    data = zip_file({name: b"x" * size})
     start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
     directory = data[start:end] * 5
     size = len(directory)
@@ -201,6 +221,11 @@ def test_a_zip_file_with_a_changed_byte_is_read_or_refused(data: st.DataObject) 
         return
     for piece in pieces:
         assert 0 <= piece.start <= piece.start + piece.stored <= len(body)
+
+
+def test_an_empty_zip_file_has_no_files() -> None:
+    contents = read(zip_file({}))
+    assert (contents.pieces, contents.skipped) == ((), {})
 
 
 @given(st.binary(max_size=300))

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from radiograph.manifest import Task
-from service.errors import InvalidSettings, JobNotFound, JobsUnavailable, KeyReused
+from service.errors import JobNotFound, JobsUnavailable, KeyReused
 from service.jobs.job import (
     Claim,
     Completion,
@@ -23,8 +23,8 @@ from service.jobs.job import (
     Piece,
 )
 from service.jobs.storage import schema
-from service.jobs.storage.database import Database
-from service.jobs.storage.store import Store
+from service.jobs.storage.store import MAX_DELAY_S, Store
+from service.storage.database import Database
 
 QUERY = JobQuery(
     tasks=(Task.SEGMENT,),
@@ -48,7 +48,7 @@ def open_store(jobs_url: str) -> Iterator[Open]:
     made: list[Store] = []
 
     def opened(lease_s: float = LONG_S, keep_s: float = LONG_S) -> Store:
-        made.append(Store(Database(jobs_url, 8), lease_s, keep_s))
+        made.append(Store(Database(jobs_url, 8, schema.PURPOSE), lease_s, keep_s))
         made[-1].prepare()
         return made[-1]
 
@@ -147,11 +147,52 @@ def test_a_renewed_lease_keeps_its_item(open_store: Open) -> None:
 
 def test_a_retry_is_delayed_and_a_release_does_not_count_as_an_attempt(store: Store) -> None:
     store.accept(new("j", 1))
-    store.retry(claimed(store), LONG_S)
+    store.retry(claimed(store), MAX_DELAY_S)
     assert store.claim() is None
     store.accept(new("k", 1))
     store.release(claimed(store))
     assert claimed(store).attempt == 1
+
+
+def set_clock_back(jobs_url: str, days: float) -> None:
+    """Move every stored time, as if the clock had been set back since it was written."""
+    database = Database(jobs_url, 1, schema.PURPOSE)
+    items, jobs = schema.items.c, schema.jobs.c
+    with database.write() as connection:
+        seconds = days * 86_400
+        connection.execute(update(schema.items).values(due=items.due + seconds))
+        times = {name: jobs[name] + seconds for name in ("created", "served", "started")}
+        connection.execute(update(schema.jobs).values(**times))
+    database.close()
+
+
+def test_items_are_worked_on_after_the_clock_was_set_back(jobs_url: str, store: Store) -> None:
+    store.accept(new("j", 3))
+    store.retry(claimed(store), MAX_DELAY_S)
+    assert (claimed(store).number, claimed(store).number) == (2, 3)
+    set_clock_back(jobs_url, 16)
+    job = store.job("j")
+    assert [claimed(store).number for _ in range(3)] == [1, 2, 3]  # the queued, the leased
+    assert job.eta_s is None or job.eta_s >= 0
+    assert store.claim() is None
+
+
+def test_an_old_job_keeps_its_turn_after_the_clock_was_set_back(
+    jobs_url: str, store: Store
+) -> None:
+    store.accept(new("old", 2))
+    set_clock_back(jobs_url, 16)
+    store.accept(new("young", 2))
+    assert [claimed(store).job for _ in range(4)] == ["old", "young"] * 2
+
+
+def test_the_estimate_is_not_negative_after_the_clock_was_set_back(
+    jobs_url: str, store: Store
+) -> None:
+    store.accept(new("j", 2))
+    store.succeed(claimed(store), ANSWER)
+    set_clock_back(jobs_url, 16)
+    assert store.job("j").eta_s == 0.0
 
 
 def test_two_processes_never_claim_the_same_item(open_store: Open) -> None:
@@ -217,33 +258,54 @@ def test_a_job_expires_only_after_it_is_finished(open_store: Open) -> None:
     store = open_store(keep_s=-1.0)
     store.accept(new("j", 1))
     assert store.expired() == []
-    assert store.is_open("j")
+    assert store.open_jobs() == {"j"}
     store.succeed(claimed(store), ANSWER)
     assert store.expired() == ["j"]
-    assert not store.is_open("j")
+    assert store.open_jobs() == set()
+
+
+def test_the_jobs_of_one_owner_are_listed(store: Store) -> None:
+    store.accept(new("a", 1))
+    store.accept(replace(new("b", 1), owner="x" * 64))
+    assert [job.id for job in store.latest(10)] == ["a"]
+    assert [job.id for job in store.latest(10, "x" * 64)] == ["b"]
+    assert (store.owner("a"), store.owner("b"), store.job("b").owner) == (None, "x" * 64, "x" * 64)
+    assert {claim.job: claim.owner for claim in (claimed(store), claimed(store))} == {
+        "a": None,
+        "b": "x" * 64,
+    }
+    with pytest.raises(JobNotFound):
+        store.owner("c")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_database_of_an_older_version_is_upgraded_once(
+    jobs_url: str, store: Store, version: int
+) -> None:
+    store.accept(new("j", 2))
+    database = Database(jobs_url, 1, schema.PURPOSE)
+    with database.write() as connection:
+        connection.execute(text("ALTER TABLE g2d_results DROP COLUMN objects"))
+        if version == 1:
+            connection.execute(text("ALTER TABLE g2d_jobs DROP COLUMN owner"))
+        connection.execute(update(schema.schema).values(version=version))
+    database.close()
+    for name in ("k", "l"):
+        upgraded = Store(Database(jobs_url, 1, schema.PURPOSE), LONG_S, LONG_S)
+        upgraded.prepare()
+        assert (upgraded.job("j").owner, upgraded.job("j").counts.queued) == (None, 2)
+        upgraded.accept(replace(new(name, 1), owner="x" * 64))
+        assert upgraded.owner(name) == "x" * 64
+        assert upgraded.objects("j", 1) is None
+        upgraded.close()
 
 
 def test_a_database_of_another_version_is_refused(jobs_url: str, store: Store) -> None:
-    other = Database(jobs_url, 1)
-    with other.write() as connection:
-        connection.execute(update(schema.schema).values(version=2))
-    with pytest.raises(JobsUnavailable, match="schema version 2"):
-        other.prepare()
-    other.close()
-
-
-@pytest.mark.parametrize(
-    "url", ["", "nonsense", "mysql://x/y", "postgresql+nothing://x/y", "redis://x"]
-)
-def test_a_url_of_an_unsupported_database_is_refused(url: str) -> None:
-    with pytest.raises(InvalidSettings):
-        Database(url, 1)
-
-
-def test_a_database_that_does_not_answer_is_unavailable() -> None:
-    pytest.importorskip("psycopg")
-    database = Database("postgresql+psycopg://g2d:word@127.0.0.1:1/none", 1)
-    with pytest.raises(JobsUnavailable) as error:
-        database.prepare()
-    assert "word" not in str(error.value)
+    database = Database(jobs_url, 1, schema.PURPOSE)
+    with database.write() as connection:
+        connection.execute(update(schema.schema).values(version=99))
     database.close()
+    late = Store(Database(jobs_url, 1, schema.PURPOSE), LONG_S, LONG_S)
+    with pytest.raises(JobsUnavailable, match="schema version 99"):
+        late.prepare()
+    late.close()

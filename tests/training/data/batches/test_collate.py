@@ -19,7 +19,7 @@ from training.config.augmentation import (
     ReleasedAugmentConfig,
     ShiftScaleRotateConfig,
 )
-from training.data.batches.augment import augment
+from training.data.augmentation.augment import augment
 from training.data.batches.collate import Batch, load_batch
 from training.data.cache.cache import Cache, open_cache
 

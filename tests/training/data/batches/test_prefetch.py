@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.data.batches.prefetch import each_tensor, read_ahead
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 
 TURNS = [MicroBatchIndex(step) for step in range(20)]
 

@@ -15,8 +15,8 @@ from training.config.run import DataConfig
 from training.data.batches.collate import Batch, load_batch
 from training.data.batches.region_targets import RegionTargets, presence, region_targets
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.described import described, description_of
 from training.data.rows.reader import Row
+from training.data.tables.described import described, description_of
 from training.data.text.grounding_phrases import Phrase
 
 STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, noise=0)
@@ -47,7 +47,7 @@ def test_regions_come_from_masks_boxes_and_labels(cache: Cache, batch: Batch) ->
     assert targets.maps[0, 1, 3:7, 3:6].all()
     assert not targets.maps[:, 2].any()
     assert targets.presence.tolist() == [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
-    assert targets.presence_known.tolist() == [[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
+    assert targets.presence_weight.tolist() == [[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
     assert targets.weight[0, 3].max() == 0.0
     assert targets.weight[1, 3].min() == 1.0
 
@@ -93,7 +93,7 @@ def test_a_side_of_a_finding_has_the_boxes_of_that_side(tmp_path: Path) -> None:
 def test_a_finding_on_the_other_side_is_not_there(tmp_path: Path) -> None:
     one = [{"label": "Effusion", "xyxy": [8, 32, 24, 56]}]
     targets = _targets(_boxed(tmp_path, boxes=one), Phrase("effusion", "Effusion", "left"))
-    assert (targets.presence.item(), targets.presence_known.item()) == (0, 1)
+    assert (targets.presence.item(), targets.presence_weight.item()) == (0, 1)
     assert (targets.maps.max().item(), targets.weight.min().item()) == (0, 1)
 
 
@@ -123,14 +123,14 @@ def test_a_zone_has_the_boxes_whose_centres_are_in_that_third(
 
 def test_a_zone_of_lungs_that_are_not_known_is_not_known(tmp_path: Path) -> None:
     targets = _targets(_boxed(tmp_path), Phrase("effusion", "Effusion", "right", "lower"))
-    assert targets.presence_known.item() == 0
+    assert targets.presence_weight.item() == 0
     assert targets.weight.max() == 0
 
 
 def test_a_finding_without_a_box_is_somewhere(tmp_path: Path) -> None:
     phrases = Phrase("effusion", "Effusion"), Phrase("left effusion", "Effusion", "left")
     targets = _targets(_boxed(tmp_path, boxes=[]), *phrases)
-    assert targets.presence_known.tolist() == [[1, 0]]
+    assert targets.presence_weight.tolist() == [[1, 0]]
     assert targets.weight.max() == 0
 
 
@@ -138,7 +138,7 @@ def test_a_finding_that_is_absent_has_an_empty_map_on_either_side(tmp_path: Path
     targets = _targets(
         _boxed(tmp_path), Phrase("mass", "Mass"), Phrase("left mass", "Mass", "left")
     )
-    assert targets.presence_known.tolist() == [[1, 1]]
+    assert targets.presence_weight.tolist() == [[1, 1]]
     assert (targets.maps.max().item(), targets.weight.min().item()) == (0, 1)
 
 
@@ -153,7 +153,7 @@ def test_the_heart_is_its_mask_where_it_is_annotated(tmp_path: Path) -> None:
     targets = _targets(cache, Phrase("heart", "heart"), Phrase("big heart", "Cardiomegaly"))
     assert targets.maps[0, 0, 7:12, 6:11].all()
     assert targets.maps.sum() == 25
-    assert targets.presence_known.tolist() == [[1, 0]]  # a heart of unknown size
+    assert targets.presence_weight.tolist() == [[1, 0]]  # a heart of unknown size
 
 
 def _row(table: str, *labels: str) -> Row:

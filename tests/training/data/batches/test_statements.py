@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from training.config.augmentation import (
     Augmentation,
     AugmentConfig,
@@ -14,7 +14,7 @@ from training.config.augmentation import (
     ReleasedAugmentConfig,
 )
 from training.config.pretrain import SentenceConfig
-from training.data.batches.augment import augment
+from training.data.augmentation.augment import augment
 from training.data.batches.statements import Facts, Statement, draw, mask_boxes, places, truth_table
 
 IMAGE = np.full((120, 160), 200, dtype=np.uint8)

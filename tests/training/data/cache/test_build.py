@@ -258,6 +258,6 @@ def test_the_command_counts_splits_and_reasons_and_names_the_manifest(tmp_path: 
 def test_the_command_names_missing_files(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     result = CliRunner().invoke(app, ["prepare", _yaml(tmp_path, ["mimic_cxr_jpg"])])
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "no mimic-cxr-2.0.0-metadata.csv" in result.stderr
     assert "physionet.org/content/mimic-cxr-jpg" in result.stderr

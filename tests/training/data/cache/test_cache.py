@@ -11,9 +11,9 @@ from tests.builders.training import tiny_runs
 from tests.builders.training.cached_pixels import pixels
 from tests.builders.training.tiny_runs import SIZE_PX, picture, png, record
 from training.config.run import DataConfig
+from training.data.annotations.mask_planes import IGNORE, place_of
 from training.data.cache import cache as cache_module
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.mask_planes import IGNORE, place_of
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)
 NAME = "covid_cxr"

@@ -10,8 +10,8 @@ from radiograph.preprocess import PreprocessSpec
 from tests.builders.training import tiny_runs
 from tests.builders.training.tiny_runs import png, record
 from training.config.run import DataConfig
+from training.data.annotations.mask_planes import place_of
 from training.data.cache.cache import Cache, open_cache
-from training.data.rows.mask_planes import place_of
 
 NAME = "covid_cxr"
 FIELD = (24, 40, 104, 136)
@@ -88,3 +88,29 @@ def test_boxes_are_clipped_to_the_field_that_fills_the_square(
 
 def test_caches_of_different_preprocessing_are_kept_apart(data: DataConfig, tmp_path: Path) -> None:
     assert len({cached(data, spec, tmp_path).folder for spec in SPECS}) == 3
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"boxes": [{"label": "Pneumonia", "xyxy": [0.1, 0.1, 0.4, 0.5]}]}, "a box is given in"),
+        ({"boxes": [{"label": "Pneumonia", "xyxy": [200, 10, 210, 20]}]}, "a box lies outside"),
+        ({"class_masks": {"Consolidation": f"{NAME}/ones.png"}}, "a mask has other values"),
+        ({"class_masks": {"Consolidation": f"{NAME}/turned.png"}}, "a mask has another aspect"),
+    ],
+)
+def test_annotations_of_another_image_are_left_out_with_the_reason(
+    cells: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    files = {
+        f"{NAME}/a.png": png(drawn(BRIGHT, 200)),
+        f"{NAME}/b.png": png(drawn(FIELD, 200)),
+        f"{NAME}/ones.png": png(drawn(BRIGHT, 1)),
+        f"{NAME}/turned.png": png(np.ascontiguousarray(drawn(BRIGHT, 255).T)),
+    }
+    lines = [record(f"{NAME}/a.png", **cells), record(f"{NAME}/b.png")]
+    tiny_runs.write_table(tmp_path / "data", NAME, lines, files, tar=False)
+    cache = cached(DataConfig(root=tmp_path / "data", tables=(NAME,)), SPECS[0], tmp_path)
+    assert [sample.row.image for sample in cache.samples] == [f"{NAME}/b.png"]
+    ((left_out, count),) = cache.left_out.items()
+    assert (left_out.startswith(reason), count) == (True, 1)

@@ -18,9 +18,9 @@ from tests.builders.datasets.opened_sets import (
     whole_batch,
 )
 from tests.builders.datasets.tiny_downstream import large_dicom, write_siim
+from training.data.annotations.masks import read_mask
 from training.data.catalog import open_reader
 from training.data.rows.dataset_files import DataError
-from training.data.rows.masks import read_mask
 
 ESCAPE = "../../../etc/passwd"
 

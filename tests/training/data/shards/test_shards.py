@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders.training.s3_server import ADDRESS, SECRETS, s3_server
+from tests.builders.files.s3_server import ADDRESS, SECRETS, s3_server
 from tests.builders.training.sharded_sets import (
     SPEC,
     ShardedSet,

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from training.config.model import TextConfig
-from training.data.batches.sampler import MicroBatchIndex
+from training.data.sampling.sampler import MicroBatchIndex
 from training.data.text.token_lengths import token_counts
 from training.model.text_encoder import build_tokenizer
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from radiograph.geometry import Box
+from radiograph.geometry.geometry import Box
 from training.evaluation.evaluators.cardiothoracic import RatioFigures
 from training.evaluation.predictions import Prediction
 
@@ -20,7 +20,7 @@ def figures(*pairs: tuple[Prediction, dict[str, Box | None]]) -> dict[str, float
     kept = RatioFigures("set")
     for prediction, served in pairs:
         kept.add(prediction, served)
-    found = list(kept.metrics())
+    found = [figure.metric() for figure in kept.figures()]
     assert {(m.data, m.label) for m in found} <= {("set", "Cardiothoracic ratio")}
     return {metric.metric: metric.value for metric in found}
 

@@ -39,7 +39,8 @@ def test_a_box_counts_for_its_own_finding(
     head.model = evaluated_run  # type: ignore[attr-defined]
     evaluator = DetectionEvaluator(head, "t")  # type: ignore[arg-type]
     evaluator.add(predictions[0])
-    found = {m.label: m.value for m in evaluator.metrics() if m.metric == FOUND}
+    metrics = [figure.metric() for figure in evaluator.figures()]
+    found = {m.label: m.value for m in metrics if m.metric == FOUND}
     assert found == {
         "Mass": 0.5,
         ALL_LABELS: 0.5,

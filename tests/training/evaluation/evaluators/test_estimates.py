@@ -8,7 +8,6 @@ from training.evaluation.evaluators.estimates import (
     ImageMean,
     Quantity,
     estimate,
-    point_estimate,
 )
 from training.evaluation.predictions import Prediction
 
@@ -32,16 +31,11 @@ def test_an_interval_that_is_not_defined_is_the_figure_itself() -> None:
     assert (metric.low, metric.value, metric.high) == (0.25, 0.25, 0.25)
 
 
-def test_a_figure_without_resamples_is_its_own_interval() -> None:
-    metric = point_estimate(0.123456, 7, DICE)
-    assert (metric.low, metric.value, metric.high, metric.n) == (0.1235, 0.1235, 0.1235, 7)
-
-
 def test_images_without_a_value_do_not_count(predictions: list[Prediction]) -> None:
     mean = ImageMean()
     for prediction, value in zip(predictions, [0.5, float("nan"), 0.75, 1.0], strict=False):
         mean.add(prediction, value)
-    metric = mean.metric(DICE)
+    metric = mean.figure(DICE).metric()
     assert (metric.value, metric.n) == (0.75, 3)
     assert metric.low == pytest.approx(0.5, abs=0.26)
-    assert np.isnan(ImageMean().metric(DICE).value)
+    assert np.isnan(ImageMean().figure(DICE).metric().value)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders.training.tiny_runs import SIZE_PX
 from training.evaluation.evaluators.grounding import region_figures
-from training.evaluation.phrase_regions import true_region
+from training.evaluation.phrases.regions import true_region
 from training.evaluation.predictions import Prediction
 
 

@@ -6,7 +6,7 @@ import pytest
 from radiograph.manifest import PhraseRule
 from tests.builders.training.scripted_phrases import ScriptedHead, heat, radiograph
 from training.evaluation.evaluators.phrases import PhraseFigures
-from training.evaluation.phrase_questions import Questionnaire
+from training.evaluation.phrases.questions import Questionnaire
 from training.evaluation.predictions import Prediction
 from training.metrics.arrays import FloatArray
 
@@ -21,7 +21,7 @@ def figures(
 ) -> dict[tuple[str, str], float]:
     kept = PhraseFigures(ScriptedHead.of({prediction.row.image: answers}, RULE), "set", QUESTIONS)
     kept.add(prediction)
-    found = list(kept.metrics())
+    found = [figure.metric() for figure in kept.figures()]
     assert all(metric.metric.endswith(" (aligned)") for metric in found)
     return {(m.label, m.metric.removesuffix(" (aligned)")): m.value for m in found}
 

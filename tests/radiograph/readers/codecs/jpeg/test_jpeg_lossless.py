@@ -1,0 +1,62 @@
+import imagecodecs
+import numpy as np
+import pytest
+
+from radiograph.readers.codecs.jpeg import decode as jpeg
+from radiograph.readers.codecs.jpeg.lossless import decode_and_prove
+from radiograph.readers.codecs.jpeg.markers import parse
+from tests.builders.files.codestreams import picture, zeroed
+from tests.builders.files.dicom_files import codes
+
+SHAPES = [(50, 40), (33, 17), (1, 9), (2, 300)]
+
+
+def encode(words: np.ndarray, predictor: int = 1, bits: int = 12) -> bytes:
+    stream = imagecodecs.jpeg8_encode(words, lossless=True, predictor=predictor, bitspersample=bits)
+    return bytes(stream)
+
+
+STREAM = encode(picture())
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("bits", [9, 12, 15, 16])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_sound_scan_is_proven_whole(predictor: int, bits: int, shape: tuple[int, int]) -> None:
+    words = picture(*shape, top=2**bits - 1)
+    samples, whole = decode_and_prove(imagecodecs, parse(encode(words, predictor, bits)))
+    assert np.array_equal(samples, words)
+    assert whole is True
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (1, 1)])
+def test_a_picture_of_a_few_columns_is_not_proven(shape: tuple[int, int]) -> None:
+    words = picture(*shape)
+    samples, whole = decode_and_prove(imagecodecs, parse(encode(words)))
+    assert np.array_equal(samples, words)
+    assert whole is None
+
+
+@pytest.mark.parametrize("extra", range(1, 8))
+def test_bytes_that_libjpeg_holds_in_its_buffer_are_a_warning(extra: int) -> None:
+    words, left_over = picture(), b"\x35\x5a\x1c\x77\x29\x4e\x63"[:extra]
+    frame = jpeg.decode(parse(STREAM[:-2] + left_over + STREAM[-2:]))
+    assert np.array_equal(frame.samples, words)
+    assert codes(frame.warnings) == ["damaged_pixel_data"]
+
+
+@pytest.mark.parametrize("damage", [lambda stream: stream[:-3] + stream[-2:], zeroed])
+def test_a_damaged_scan_is_not_whole(damage: object) -> None:
+    assert callable(damage)
+    assert decode_and_prove(imagecodecs, parse(damage(STREAM)))[1] is False
+
+
+def test_most_random_bytes_in_a_scan_are_noticed() -> None:
+    """A decoder that finds its place again after as many samples has nothing to notice."""
+    random = np.random.default_rng(0)
+    noticed = 0
+    for at in random.integers(len(STREAM) // 4, len(STREAM) * 3 // 4, 40):
+        noise = random.integers(0, 255, 64, dtype=np.uint8).tobytes()  # no FF
+        stream = STREAM[:at] + noise + STREAM[at + 64 :]
+        noticed += decode_and_prove(imagecodecs, parse(stream))[1] is False
+    assert noticed >= 30
