@@ -1,14 +1,20 @@
 """Draw a phantom: a synthetic image with the layout of a frontal chest radiograph.
 
-    python docs/example.py phantom.png
+    .venv/serve/bin/python docs/example.py phantom.png
 
 The examples of the documentation use it in place of the radiograph of a patient.
 """
 
 import sys
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+try:
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFilter
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{error.name} is not installed for {sys.executable}. After `make serve`, run:\n"
+        "    .venv/serve/bin/python docs/example.py phantom.png"
+    )
 
 
 def phantom(rows: int = 640, columns: int = 600) -> Image.Image:
@@ -32,4 +38,6 @@ def phantom(rows: int = 640, columns: int = 600) -> Image.Image:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("name the file to write, such as phantom.png")
     phantom().save(sys.argv[1])
