@@ -1,10 +1,10 @@
 """The command line: its sub-commands, and how failures are reported.
 
-    g2d NAME ... -> Commands.get_command -> import g2d.<module> -> its function
+    g2d NAME ... -> Commands.get_command -> import g2d.commands.<module> -> its function
 
 The module of a sub-command is imported when the command is called or its help is shown. An error
-that the project raises on purpose is reported in one line on standard error with exit status 2,
-as a wrong command line is; any other exception is a defect and keeps its traceback.
+that the project raises on purpose is reported in one line on standard error with an exit code of
+its kind (`g2d.failures`); any other exception is a defect and keeps its traceback.
 """
 
 import importlib
@@ -15,32 +15,45 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from g2d.failures import USAGE, exit_code, reason, report
 from radiograph.errors import RadiographError
 
 DISTRIBUTION = "g2d-radiograph"
 
 COMMANDS = {
-    "serve": "g2d.serve:serve",
-    "predict": "g2d.predict:predict",
-    "models": "g2d.models:app",
-    "prepare": "g2d.training:prepare",
-    "pretrain": "g2d.training:pretrain",
-    "finetune": "g2d.training:finetune",
-    "ablation": "g2d.experiments:ablation",
-    "table": "g2d.experiments:table",
-    "evaluate": "g2d.training:evaluate",
-    "zero-shot": "g2d.zero_shot:zero_shot",
-    "export": "g2d.training:export",
-    "publish": "g2d.training:publish",
-    "import-checkpoint": "g2d.checkpoints:import_checkpoint",
-    "export-checkpoint": "g2d.checkpoints:export_checkpoint",
+    "serve": "g2d.commands.service.serve:serve",
+    "predict": "g2d.commands.predict.predict:predict",
+    "models": "g2d.commands.models.models:app",
+    "keys": "g2d.commands.service.keys:app",
+    "audit": "g2d.commands.service.audit:app",
+    "gateway": "g2d.commands.service.gateway:app",
+    "deidentify": "g2d.commands.deidentify:deidentify",
+    "prepare": "g2d.commands.training.training:prepare",
+    "pretrain": "g2d.commands.training.training:pretrain",
+    "finetune": "g2d.commands.training.training:finetune",
+    "ablation": "g2d.commands.training.experiments:ablation",
+    "table": "g2d.commands.training.experiments:table",
+    "evaluate": "g2d.commands.training.training:evaluate",
+    "zero-shot": "g2d.commands.training.zero_shot:zero_shot",
+    "export": "g2d.commands.training.training:export",
+    "publish": "g2d.commands.training.publishing:publish",
+    "import-version": "g2d.commands.training.checkpoints:import_version",
+    "import-checkpoint": "g2d.commands.training.checkpoints:import_checkpoint",
+    "export-checkpoint": "g2d.commands.training.checkpoints:export_checkpoint",
 }
 """Module and attribute (a function or a `typer.Typer`) of each sub-command, in help order."""
+
+OF_TABLES = ("table", "ablation")
+"""Commands that refuse with one exit code, because the others tell what became of the cells."""
 
 EXTRAS = {
     "onnxruntime": "serve",
     "fastapi": "serve",
+    "httpx": "client",
+    "jwt": "serve",
     "prometheus_client": "serve",
+    "pynetdicom": "gateway",
+    "sqlalchemy": "serve",
     "uvicorn": "serve",
     "tokenizers": "serve",
     "tritonclient": "triton",
@@ -50,6 +63,7 @@ EXTRAS = {
     "boto3": "shards",
     "botocore": "shards",
     "litdata": "shards",
+    "mlflow": "mlflow",
     "safetensors": "train",
     "scipy": "train",
     "segmentation_models_pytorch": "train",
@@ -65,6 +79,15 @@ EXTRAS = {
 """Extra of this distribution that installs each package that a sub-command may lack."""
 
 
+EARLIER_OPTIONS = {
+    "keys": {"--file": "--keys-file"},
+    "models triton": {"--name": "--model"},
+    "models verify": {"--key": "--trusted-keys"},
+    "publish": {"--models": "--models-dir", "--name": "--model", "--sign": "--key"},
+}
+"""Options that had another name, which is accepted still, by sub-command."""
+
+
 class Commands(TyperGroup):
     """Group of sub-commands that are imported on demand; errors are reported in one line."""
 
@@ -77,6 +100,11 @@ class Commands(TyperGroup):
         place = COMMANDS.get(cmd_name)
         return None if place is None or not _installed(place) else _load(cmd_name, place)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the sub-command and its arguments, with the present names of its options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, _with_present_names(name or "", rest)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the sub-command.
 
@@ -88,20 +116,26 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # the reader of our output is gone; typer handles it
             raise
         except (RadiographError, OSError) as error:
-            raise _report(str(error) or type(error).__name__) from error
+            report(reason(error))
+            of_tables = ctx.invoked_subcommand in OF_TABLES
+            raise typer.Exit(USAGE if of_tables else exit_code(error)) from error
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in EXTRAS:
                 raise
             extra = f"pip install '{DISTRIBUTION}[{EXTRAS[package]}]'"
-            raise _report(f"this command needs {package}: {extra}") from error
+            report(f"this command needs {package}: {extra}")
+            raise typer.Exit(USAGE) from error
 
 
-def _report(message: str) -> typer.Exit:
-    """Print a message as one line on standard error and return the exit to raise."""
-    line = " ".join(message.split())
-    typer.echo(f"g2d: error: {line}", err=True)
-    return typer.Exit(2)
+def _with_present_names(command: str, arguments: list[str]) -> list[str]:
+    """Replace earlier names of options, up to `--`, after which there are no options."""
+    inner = " ".join([command, *arguments[:1]])
+    names = EARLIER_OPTIONS.get(command, {}) | EARLIER_OPTIONS.get(inner, {})
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument.partition("=") for argument in arguments[:end]]
+    present = [f"{names.get(name, name)}{equals}{value}" for name, equals, value in options]
+    return [*present, *arguments[end:]]
 
 
 def _installed(place: str) -> bool:
@@ -167,12 +201,12 @@ def main(
 
     \b
     Train and publish a version:
-      g2d prepare small_pretrain
-      g2d pretrain small_pretrain
-      g2d finetune small_finetune
-      g2d evaluate runs/small_finetune
-      g2d export runs/small_finetune
-      g2d publish runs/small_finetune
+      g2d prepare shipped_pretrain
+      g2d pretrain shipped_pretrain
+      g2d finetune shipped_finetune
+      g2d evaluate runs/shipped_finetune
+      g2d export runs/shipped_finetune
+      g2d publish runs/shipped_finetune
 
     Run `g2d COMMAND --help` for the options and examples of a command.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are

@@ -1,9 +1,17 @@
-"""`g2d import-checkpoint` and `g2d export-checkpoint`: checkpoints of the released G2D code."""
+"""Weights from elsewhere as runs, and runs for elsewhere.
+
+`g2d import-version`: a published version; `g2d import-checkpoint` and `g2d export-checkpoint`:
+checkpoints of the released G2D code.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from g2d.commands.models.models import READ_DIR, ModelsDir, Name, Reference
+from g2d.failures import RefusedCommand
+from radiograph.repository.opening import open_current
 
 
 def import_checkpoint(
@@ -48,6 +56,34 @@ def import_checkpoint(
         typer.echo("Images and text are not aligned: zero-shot evaluation refuses this run.")
 
 
+def import_version(
+    name: Name,
+    reference: Reference,
+    out: Annotated[Path, typer.Option(help="Folder of the new run, such as runs/NAME.")],
+    models_dir: ModelsDir = READ_DIR,
+) -> None:
+    """Import a published version as a run, to train it further on other data.
+
+    \b
+    g2d import-version g2d-cxr stable --out runs/shipped
+    g2d finetune my.yaml            where my.yaml has
+                                    pretrained: runs/shipped/pretrained/last.ckpt
+                                    start_from: runs/shipped/last.ckpt
+
+    The run must give the golden outputs of the version. Weights that the version does not hold,
+    such as those of the pseudo-segmentation, start anew.
+    """  # noqa: D301 - as above
+    from training.version_import.import_version import import_version as run
+
+    repository = open_current(models_dir)
+    done = run(repository, name, repository.resolve(name, reference), out)
+    typer.echo(f"{done.checkpoint}: within {done.difference:.1g} of the golden outputs")
+    if done.pretrained is not None:
+        typer.echo(f"{done.pretrained}: its trunk, for `pretrained`")
+    if done.fresh:
+        typer.echo(f"not in the version, random: {', '.join(done.fresh)}")
+
+
 def export_checkpoint(
     run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
     out: Annotated[Path, typer.Option(help="File to write: .pth or .safetensors.")],
@@ -66,6 +102,8 @@ def export_checkpoint(
     """  # noqa: D301 - as above
     from training.checkpoint_conversion.to_released import export_checkpoint as write
 
+    if out.suffix not in (".pth", ".safetensors"):
+        raise RefusedCommand(f"--out {out}: a checkpoint is a .pth or .safetensors file")
     done = write(run, out, layout)
     typer.echo(f"{out}: {layout} layout, {done.tensors} tensors")
     if done.left_out:

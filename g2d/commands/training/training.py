@@ -1,4 +1,4 @@
-"""Sub-commands of training: prepare, pretrain, finetune, evaluate, export, publish."""
+"""Sub-commands of training: prepare, pretrain, finetune, evaluate, export."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from radiograph.manifest import Precision
     from training.data.cache.cache import Cache as RadiographCache
 
 Config = Annotated[str, typer.Argument(help="YAML file, or name of a shipped configuration.")]
@@ -27,6 +28,61 @@ Data = Annotated[
     Path | None, typer.Option(help="Folder of the data sets. Default: that of the configuration.")
 ]
 DEFAULT_WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+Workers = Annotated[
+    int, typer.Option(min=0, help="Number of worker processes; 0 works in this process.")
+]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--again", help="Rebuild the cache, for example after files were added or changed."
+    ),
+]
+Folders = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the data sets, or of the one that is named."),
+]
+Split = Annotated[
+    Literal["sound", "mgca"],
+    typer.Option(help="Split: ours (sound) or the published one (mgca); for data sets only."),
+]
+Side = Annotated[
+    int,
+    typer.Option(min=32, max=2048, help="Side of the cached images in pixels; for data sets only."),
+]
+Shards = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or s3://bucket/path to which the cache is also written, as shards for"
+        " runs on several nodes (data.shards)."
+    ),
+]
+WholeTrunk = Annotated[
+    bool,
+    typer.Option(
+        "--whole-trunk",
+        help="Keep feature maps that no head of the run reads, for later heads.",
+    ),
+]
+Int8 = Annotated[
+    bool,
+    typer.Option("--int8", help="Write the trunk in int8 too, a variant for processors."),
+]
+Float16 = Annotated[
+    bool,
+    typer.Option("--float16", help="Write the trunk in float16 too, a variant for GPUs."),
+]
+CalibrationCount = Annotated[
+    int,
+    typer.Option(min=1, help="Number of training images that set the ranges of int8."),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Largest number of validation images of each data set that measure a variant."
+        " Default: all.",
+    ),
+]
 
 
 def prepare(
@@ -34,42 +90,18 @@ def prepare(
         str, typer.Argument(help="YAML file, or name of a shipped configuration or of a data set.")
     ],
     cache: Cache = DEFAULT_CACHE,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Number of worker processes; 0 works in this process.")
-    ] = DEFAULT_WORKERS,
-    again: Annotated[
-        bool,
-        typer.Option(
-            "--again", help="Rebuild the cache, for example after files were added or changed."
-        ),
-    ] = False,
+    workers: Workers = DEFAULT_WORKERS,
+    again: Again = False,
     changes: Changes = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data sets, or of the one that is named."),
-    ] = None,
-    protocol: Annotated[
-        Literal["sound", "mgca"],
-        typer.Option(help="Split: ours (sound) or the published one (mgca); for data sets only."),
-    ] = "sound",
-    size: Annotated[
-        int,
-        typer.Option(
-            min=32, max=2048, help="Side of the cached images in pixels; for data sets only."
-        ),
-    ] = 224,
-    shards: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder or s3://bucket/path to which the cache is also written, as shards for"
-            " runs on several nodes (data.shards)."
-        ),
-    ] = None,
+    data: Folders = None,
+    protocol: Split = "sound",
+    size: Side = 224,
+    shards: Shards = None,
 ) -> None:
     """Preprocess radiographs and cache them for training.
 
     \b
-    g2d prepare small_pretrain
+    g2d prepare shipped_pretrain
     g2d prepare mimic.yaml --workers 32
     g2d prepare rsna --data /data/rsna
     g2d prepare siim --data /data --protocol mgca --size 224
@@ -132,7 +164,7 @@ def pretrain(
     Image-report contrast and pseudo segmentation are trained in parallel.
 
     \b
-    g2d pretrain small_pretrain      takes about 20 minutes on two CPU cores
+    g2d pretrain shipped_pretrain    takes about 25 minutes on two CPU cores
     g2d pretrain g2d_paper           the recipe of the paper, for GPUs
     g2d pretrain g2d_paper --data /data
     g2d pretrain g2d_paper --set threshold=gmm --out runs/gmm
@@ -159,9 +191,9 @@ def finetune(
     A head predicts findings, masks, boxes or regions of phrases.
 
     \b
-    g2d finetune small_finetune      takes about 75 minutes on two CPU cores
-    g2d finetune small_finetune --data /data
-    g2d finetune small_finetune --set pretrained=runs/gmm/last.ckpt --out runs/gmm_heads
+    g2d finetune shipped_finetune    takes about 25 minutes on two CPU cores
+    g2d finetune shipped_finetune --data /data
+    g2d finetune shipped_finetune --set pretrained=runs/gmm/last.ckpt --out runs/gmm_heads
 
     If the command is interrupted, run it again to continue from the last checkpoint.
     """  # noqa: D301 - as above
@@ -207,16 +239,16 @@ def evaluate(
     intervals.
 
     \b
-    g2d evaluate runs/small_finetune
-    g2d evaluate runs/small_finetune --split valid
-    g2d evaluate runs/small_finetune --threshold sensitivity:0.95
-    g2d evaluate runs/small_pretrain          measures its zero-shot grounding only
+    g2d evaluate runs/shipped_checks
+    g2d evaluate runs/shipped_checks --split valid
+    g2d evaluate runs/shipped_checks --threshold sensitivity:0.95
+    g2d evaluate runs/shipped_pretrain          measures its zero-shot grounding only
 
     Writes assessment.json and statistics.npz into the folder of the run. With a split other than
     test it only prints, and does not use the held-out phrases.
     """  # noqa: D301 - as above
     from training.evaluation.assessment import RunFolder, assess, measure
-    from training.evaluation.calibration import ThresholdRule
+    from training.evaluation.calibration.calibrate import ThresholdRule
     from training.evaluation.trained_model import load_run, never_aligned
 
     rule = replace(ThresholdRule.parse(threshold), least_auroc=least_auroc)
@@ -234,25 +266,27 @@ def evaluate(
 
 def export(
     run: Run,
-    whole_trunk: Annotated[
-        bool,
-        typer.Option(
-            "--whole-trunk",
-            help="Keep feature maps that no head of the run reads, for later heads.",
-        ),
-    ] = False,
+    whole_trunk: WholeTrunk = False,
+    int8: Int8 = False,
+    float16: Float16 = False,
+    images: CalibrationCount = 200,
+    limit: Limit = None,
 ) -> None:
     """Export a run to ONNX and compare it with PyTorch.
 
     A difference above 1e-4 is refused.
 
     \b
-    g2d export runs/small_finetune
+    g2d export runs/shipped_checks
+    g2d export runs/shipped_checks --int8
 
     Writes runs/NAME/export, without the text encoder if no head reads phrases, and without the
     decoder if the heads read the encoder only. For every output it prints the difference that is
     checked (of probabilities for logits, relative for features above 1) and that of the raw
     values.
+
+    A variant is measured on the validation split beside float32, with the thresholds of the last
+    `g2d evaluate`, and is written only if no figure is worse (docs/versions.md, Variants).
     """  # noqa: D301 - as above
     import shutil
     from dataclasses import replace
@@ -261,69 +295,19 @@ def export(
     from training.evaluation.trained_model import load_run
     from training.export.onnx_export import export as run_export
     from training.export.onnx_export import write_export
+    from training.export.variants.variants import VariantPlan, VariantWriter
 
-    folder = RunFolder(run).export
-    shutil.rmtree(folder, ignore_errors=True)
-    exported = run_export(replace(load_run(run), whole_trunk=whole_trunk), folder)
+    folder, model = RunFolder(run), replace(load_run(run), whole_trunk=whole_trunk)
+    wanted: dict[Precision, bool] = {"int8": int8, "float16": float16}
+    plan = VariantPlan(tuple(name for name, asked in wanted.items() if asked), images, limit)
+    variants = VariantWriter.prepare(model, folder, plan) if plan.precisions else None
+    shutil.rmtree(folder.export, ignore_errors=True)
+    exported = run_export(model, folder.export)
     write_export(exported)
     for output, value in exported.parity.items():
         typer.echo(f"{output:28} {value:.1e}  raw {exported.raw[output]:.1e}")
-
-
-def publish(
-    run: Run,
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "g2d-cxr",
-    models: Annotated[Path, typer.Option(help="Folder of the model repository.")] = Path("models"),
-    alias: Annotated[
-        str, typer.Option(help="Alias to point to the new version; '' for none.")
-    ] = "stable",
-    accept: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Metric that may be worse than in stable; it is named in the model card."
-        ),
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(help="Publish this head only, added to the version given by --base."),
-    ] = None,
-    head_as: Annotated[
-        str | None,
-        typer.Option(
-            "--as", help="Name of the head in the new version. Default: the value of --head."
-        ),
-    ] = None,
-    base: Annotated[
-        str, typer.Option(help="Version to which --head is added, by number or alias.")
-    ] = "stable",
-) -> None:
-    """Publish a run as the next version of a model.
-
-    The run must have been evaluated and exported. It is refused if a check fails, such as a
-    metric that is worse than that of the stable version.
-
-    \b
-    g2d evaluate runs/small_finetune && g2d export runs/small_finetune
-    g2d publish runs/small_finetune --alias canary
-    g2d publish runs/new_finding --head findings --as new_finding
-
-    The version appears completely or not at all. `g2d models rollback` undoes the change of the
-    alias.
-    """  # noqa: D301 - as above
-    from training.evaluation.assessment import RunFolder
-    from training.evaluation.trained_model import load_run
-    from training.export.onnx_export import read_export
-    from training.publish.publish_head import Target, publish_one_head
-    from training.publish.publish_version import publish as run_publish
-
-    folder, model = RunFolder(run), load_run(run)
-    exported = read_export(folder)
-    if head is None:
-        number = run_publish(model, folder, exported, models, name, alias, accept or ())
-    else:
-        target = Target(models, name, base, head_as or head, alias, tuple(accept or ()))
-        number = publish_one_head(model, folder, exported, head, target)
-    typer.echo(f"{name} version {number}" + (f", alias {alias}" if alias else ""))
+    for line in variants.write(exported) if variants is not None else ():
+        typer.echo(line)
 
 
 def _folder(config: str) -> Path:

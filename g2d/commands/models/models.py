@@ -1,21 +1,27 @@
 """`g2d models`: inspect the model repository, change its aliases, render it for Triton.
 
-list | show | verify | alias | rollback -> radiograph.repository.repository
+list | show | verify | pin | alias | rollback -> radiograph.repository.repository
+         keygen | sign -> g2d.commands.models.model_signing
+                upload -> g2d.commands.models.model_store
                 verify -> service.backends.golden with ONNX Runtime, where it is installed
-                triton -> service.backends.triton.repository_view (no runtime and no client needed)
+                triton -> g2d.commands.models.model_triton
 """
 
-import functools
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from g2d.commands.models.model_signing import keygen, sign
+from g2d.commands.models.model_store import upload
+from g2d.commands.models.model_triton import triton
 from radiograph.errors import InvalidVersion, ModelNotFound, RadiographError
 from radiograph.manifest import ModelManifest
+from radiograph.repository.integrity.signatures import SignaturePolicy, TrustedKeys
+from radiograph.repository.opening import open_current
 from radiograph.repository.repository import DEFAULT_ALIAS, Repository
+from radiograph.repository.shipped import default_models_dir
 
 app = typer.Typer(
     add_completion=False,
@@ -27,15 +33,28 @@ app = typer.Typer(
     g2d models list                      list all versions and the aliases that point to them
     g2d models show g2d-cxr              show tasks, labels, data and metrics of `stable`
     g2d models verify                    verify all files and replay the golden outputs
+    g2d models pin                       record the digests of versions that have no pin yet
+    g2d models keygen publisher.key      make a key pair that signs versions
+    g2d models sign g2d-cxr 3 --key publisher.key
     g2d models alias g2d-cxr stable 3    serve version 3; a running service picks it up
     g2d models rollback g2d-cxr          point `stable` back to its previous version
+    g2d models upload models --models-dir s3://bucket/models
     g2d models triton --out triton       render the models for a Triton server
     """,
 )
 
+app.command()(keygen)
+app.command()(sign)
+app.command()(upload)
+app.command()(triton)
+
 ModelsDir = Annotated[
     Path,
-    typer.Option("--models-dir", envvar="G2D_MODELS_DIR", help="Folder of the model repository."),
+    typer.Option(
+        "--models-dir",
+        envvar="G2D_MODELS_DIR",
+        help="Folder of the model repository, or s3://BUCKET/PREFIX.",
+    ),
 ]
 Name = Annotated[str, typer.Argument(help="Name of the model, such as g2d-cxr.")]
 Reference = Annotated[str, typer.Argument(help="Version number or alias.")]
@@ -48,10 +67,13 @@ Expected = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 DEFAULT_DIR = Path("models")
+"""Folder whose aliases are changed, where none is named: never that of an installed package."""
+READ_DIR = default_models_dir()
+"""Folder that is read, where none is named."""
 
 
 @app.command("list")
-def list_versions(models_dir: ModelsDir = DEFAULT_DIR, as_json: AsJson = False) -> None:
+def list_versions(models_dir: ModelsDir = READ_DIR, as_json: AsJson = False) -> None:
     """List all versions with their aliases and tasks.
 
     A version whose manifest is invalid is listed with the reason.
@@ -60,7 +82,7 @@ def list_versions(models_dir: ModelsDir = DEFAULT_DIR, as_json: AsJson = False) 
     g2d models list
     g2d models list --json | jq '.[] | select(.aliases | index("stable"))'
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    repository = Repository(models_dir)
+    repository = open_current(models_dir)
     rows = [
         row
         for name in repository.names()
@@ -80,7 +102,7 @@ def list_versions(models_dir: ModelsDir = DEFAULT_DIR, as_json: AsJson = False) 
 def show(
     name: Name,
     reference: Reference = DEFAULT_ALIAS,
-    models_dir: ModelsDir = DEFAULT_DIR,
+    models_dir: ModelsDir = READ_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show tasks, labels, data and metrics of a version.
@@ -89,7 +111,7 @@ def show(
     g2d models show g2d-cxr
     g2d models show g2d-cxr 3 --json
     """  # noqa: D301 - as above
-    repository = Repository(models_dir)
+    repository = open_current(models_dir)
     version = repository.resolve(name, reference)
     manifest = repository.load_manifest(name, version)
     if as_json:
@@ -109,23 +131,30 @@ def verify(
     reference: Annotated[
         str | None, typer.Argument(help="Version number or alias. Default: all versions.")
     ] = None,
-    models_dir: ModelsDir = DEFAULT_DIR,
+    models_dir: ModelsDir = READ_DIR,
     golden: Annotated[
         bool, typer.Option(help="Replay the golden outputs as well as checking the digests.")
     ] = True,
+    trusted_keys: Annotated[
+        Path | None,
+        typer.Option(help="File of public keys; a version must be signed by one of them."),
+    ] = None,
 ) -> None:
     """Verify the files and outputs of versions.
 
-    Every file is compared with its digest in the manifest, then the golden outputs are replayed.
+    The manifest is compared with the digest that was pinned when the version was published, every
+    file with its digest in the manifest, then the golden outputs are replayed.
     The replay needs ONNX Runtime (extra `serve` or `gpu`). Without it, only the digests are
-    checked and the output says so. The exit status is 2 if a version fails verification.
+    checked and the output says so. The exit code is 4 if a version fails verification.
 
     \b
     g2d models verify
     g2d models verify g2d-cxr canary
     g2d models verify g2d-cxr 3 --no-golden
+    g2d models verify g2d-cxr 3 --trusted-keys publisher.key.pub
     """  # noqa: D301 - as above
-    repository = Repository(models_dir)
+    policy = None if trusted_keys is None else SignaturePolicy(TrustedKeys.read(trusted_keys))
+    repository = open_current(models_dir, policy)
     failed = 0
     chosen = _chosen(repository, name, reference)
     for model, version in chosen:
@@ -136,6 +165,32 @@ def verify(
             typer.echo(f"{error}", err=True)
     if failed:
         raise InvalidVersion(f"{failed} of {len(chosen)} versions failed verification")
+
+
+@app.command()
+def pin(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the model. Default: all models.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Argument(help="Version number or alias. Default: all versions.")
+    ] = None,
+    models_dir: ModelsDir = DEFAULT_DIR,
+) -> None:
+    """Pin the digests of versions that were published without one.
+
+    Publishing pins the digest of a version in the file index.json of the model, and a version with
+    another digest is refused from then on. This command does the same for older versions, after
+    their files are verified. A pin that exists is never changed.
+
+    \b
+    g2d models pin
+    g2d models pin g2d-cxr 3
+    """  # noqa: D301 - as above
+    repository = open_current(models_dir)
+    for model, version in _chosen(repository, name, reference):
+        new = repository.pin(model, version)
+        typer.echo(f"{model}/{version}: {'pinned' if new else 'was pinned already'}")
 
 
 @app.command()
@@ -154,7 +209,7 @@ def alias(
     g2d models alias g2d-cxr canary 4
     g2d models alias g2d-cxr stable 4 --expected 3
     """  # noqa: D301 - as above
-    repository = Repository(models_dir)
+    repository = open_current(models_dir)
     repository.verify(name, version)
     repository.set_alias(name, alias, version, expected)
     typer.echo(f"{name}: {alias} -> {version}")
@@ -175,63 +230,8 @@ def rollback(
     g2d models rollback g2d-cxr
     g2d models rollback g2d-cxr canary --expected 4
     """  # noqa: D301 - as above
-    version = Repository(models_dir).rollback(name, alias, expected)
+    version = open_current(models_dir).rollback(name, alias, expected)
     typer.echo(f"{name}: {alias} -> {version}")
-
-
-@app.command()
-def triton(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", file_okay=False, help="Folder of the Triton model repository to write."
-        ),
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the model. Default: all models.")
-    ] = None,
-    models_dir: ModelsDir = DEFAULT_DIR,
-    previous: Annotated[
-        bool,
-        typer.Option("--previous", help="Render the versions that a roll-back would restore too."),
-    ] = False,
-    watch: Annotated[
-        float | None,
-        typer.Option(
-            min=0.1, help="Keep running and check for changes at this interval in seconds."
-        ),
-    ] = None,
-) -> None:
-    """Render the aliased versions as a Triton model repository.
-
-    Trunk, text encoder and heads become models for the ONNX Runtime backend of Triton, and each
-    task becomes an ensemble: NAME-TASK for `stable`, NAME-ALIAS-TASK for any other alias, and
-    NAME-analyze for all tasks at once. After a change of an alias, run the command again, or use
-    --watch, and reload Triton; unchanged models are left as they are. A service with
-    G2D_BACKEND=triton reloads Triton by itself.
-
-    \b
-    g2d models triton --out /srv/g2d/triton
-    g2d models triton --out triton --name g2d-cxr
-    g2d models triton --out triton --previous --watch 2
-    """  # noqa: D301 - as above
-    from service.backends.triton import (
-        repository_view,  # imports the service, for this sub-command only
-    )
-
-    repository = Repository(models_dir)
-    if watch is None:
-        for model in repository_view.render(repository, out, name, previous=previous):
-            typer.echo(model)
-        return
-    pause = functools.partial(_pause, watch)
-    for models in repository_view.follow(repository, out, name, pause, previous=previous):
-        typer.echo(f"rendered {' '.join(models)}")
-
-
-def _pause(seconds: float) -> bool:
-    time.sleep(seconds)
-    return True
 
 
 def _aliases(repository: Repository, name: str) -> dict[str, int]:
@@ -283,7 +283,7 @@ def _description(manifest: ModelManifest) -> list[str]:
     lines += [f"trained   commit {manifest.provenance.commit[:12]}"]
     for name, head in manifest.heads.items():
         labels = ", ".join(label.name for label in head.labels) or f"any phrase ({head.method})"
-        lines.append(f"head      {name} ({head.kind.value}): {labels}")
+        lines.append(f"head      {name} ({head.kind}): {labels}")
     for use in manifest.provenance.data:
         rows = ", ".join(f"{count} {split}" for split, count in use.rows.items())
         lines.append(f"data      {use.name} ({use.licence}): {rows}")
@@ -302,30 +302,41 @@ def _chosen(
     names = repository.names() if name is None else [name]
     chosen = [(model, version) for model in names for version in repository.versions(model)]
     if not chosen:
-        raise ModelNotFound(f"nothing to verify in {repository.root.resolve()}")
+        raise ModelNotFound("nothing to verify", repository.root.absolute())
     return chosen
 
 
 def _verify(repository: Repository, name: str, version: int, golden: bool) -> str:
     """Verify one version and return a description of what was checked."""
-    repository.verify(name, version)
+    verified = repository.verify(name, version)
+    manifest, digests = verified.manifest, "digests match"
+    if not verified.pinned:
+        digests = "digests match, but that of the manifest is not pinned"
+    if repository.policy is not None:
+        digests = f"signature valid; {digests}"
     if not golden:
-        return "digests match"
-    manifest = repository.load_manifest(name, version)
+        return digests
     try:
-        difference = _replay(repository.folder(name, version), manifest)
+        difference, answers = _replay(verified.folder, manifest)
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        return "digests match; golden outputs not replayed, because ONNX Runtime is not installed"
+        return f"{digests}; golden outputs not replayed, because ONNX Runtime is not installed"
     except InvalidVersion as error:
         raise InvalidVersion(f"{name}/{version}: {error}") from error
     tolerance = manifest.golden.tolerance
-    return f"digests match; golden outputs within {difference:.1e} (allowed {tolerance:.1e})"
+    outputs = f"golden outputs within {difference:.1e} (allowed {tolerance:.1e})"
+    replayed = "golden answers equal" if answers else "no golden answers"
+    return f"{digests}; {outputs}; {replayed}"
 
 
-def _replay(folder: Path, manifest: ModelManifest) -> float:
-    """Return the largest difference of the golden outputs on the CPU of this machine."""
+def _replay(folder: Path, manifest: ModelManifest) -> tuple[float, bool]:
+    """Replay golden outputs and answers on the CPU of this machine.
+
+    Returns:
+        difference: largest difference of an output.
+        answers: whether the version has golden answers.
+    """
     from service.backends import golden  # imports the service, for this sub-command only
     from service.backends.ort.backend import OrtBackend
     from service.backends.ort.graph import GraphCache
@@ -335,6 +346,7 @@ def _replay(folder: Path, manifest: ModelManifest) -> float:
     graphs = GraphCache(OrtOptions(RuntimeSettings()))
     backend = OrtBackend(folder, manifest, graphs)
     try:
-        return golden.replay(backend, manifest, folder)
+        difference = golden.replay(backend, manifest, folder)
+        return difference, golden.replay_answers(backend, manifest, folder)
     finally:
         backend.close()

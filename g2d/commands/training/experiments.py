@@ -1,12 +1,14 @@
 """`g2d table` and `g2d ablation`: tables with our figures beside the published ones."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from g2d.failures import RefusedCommand
 from radiograph.errors import RadiographError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from training.experiments.result_store import ResultFolder
 
 
-COLLECTIONS = {"open": "tables_open", "ablation": "ablation"}
+COLLECTIONS = {"open": "tables_open", "ablation": "ablation", "grounding": "grounding"}
 """Name that stands for every table of a configuration -> that configuration."""
 STUCK, FAILED = 3, 4
 """Exit statuses: nothing that is missing can be computed here; a cell failed."""
@@ -24,8 +26,8 @@ STUCK, FAILED = 3, 4
 Number = Annotated[
     str,
     typer.Argument(
-        help="Table of the paper: 1, 2a, 2b, 3, 4, 5, 7 or 8; open, for the open data sets; or "
-        "ablation."
+        help="Table of the paper: 1, 2a, 2b, 3, 4, 5, 7 or 8; open, for the open data sets; "
+        "ablation; or grounding."
     ),
 ]
 Data = Annotated[
@@ -64,7 +66,7 @@ Devices = Annotated[
 Recipes = Annotated[
     str | None,
     typer.Option(
-        help="YAML file, or name of a shipped one. Default: tables, tables_open or ablation."
+        help="YAML file, or name of a shipped one. Default: tables, or that of the table."
     ),
 ]
 Config = Annotated[str, typer.Argument(help="YAML file, or name of a shipped configuration.")]
@@ -113,7 +115,7 @@ def table(
     picture: Picture = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Fill a table of the G2D paper, of the open data sets, or of the ablation.
+    """Fill a table of the G2D paper, of the open data sets, or of an ablation.
 
     Trains and measures the cells that are missing, then prints the whole table.
 
@@ -123,6 +125,7 @@ def table(
     g2d table 4 --data /data --pretrained runs/g2d_paper/last.ckpt --fraction 0.01 --only rsna
     g2d table open --seeds 0,1,2 --no-keep-weights --write docs/results.md
     g2d table ablation --write docs/ablation.md
+    g2d table grounding --write docs/ablation.md
 
     A missing data set is named in the table, and a cell that fails is recorded there; neither
     stops the other cells. If the command is interrupted, run it again to continue; failed cells
@@ -134,33 +137,23 @@ def table(
                  3 results are missing, and none of them can be computed here
                  4 a cell failed
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
-    from training.config.files import describe_error
-    from training.experiments.plan import PRETRAINED, TableRequest
     from training.experiments.result_store import ResultFolder
 
-    protocols: tuple[Protocol, ...]
-    protocols = ("sound", "mgca") if protocol == "both" else (protocol,)
-    fractions, sets = tuple(fraction or ()), tuple(only or ())
-    request = TableRequest(number, fractions, _seeds(seeds), protocols, detector, sets)
+    request = _request(number, fraction, seeds, protocol, detector, only)
     named = recipes or COLLECTIONS.get(number, "tables")
     folder = ResultFolder(out or Path("runs") / Path(named).stem)
-    checkpoints = _checkpoints(arm or ()) | ({PRETRAINED: pretrained} if pretrained else {})
     total = Filled()
-    try:
-        for job in _jobs(named, request, checkpoints, data, devices):
+    with _described():
+        jobs = list(_jobs(named, request, _checkpoints(arm or (), pretrained), data, devices))
+        _check_outputs(jobs, write, picture)
+        for job in jobs:
             if dry_run:
                 total += _survey(job, folder)
                 continue
-            found = Filled()
-            if table_only:
-                folder.check(job.claim)
-            else:
-                found = _fill(job, folder.path, cache, keep_weights=keep_weights)
+            found = _check(job, folder) if table_only else _fill(job, folder, cache, keep_weights)
             total += found
             _render(job, folder, found.reasons, write)
             _draw(job, folder, cache, picture)
-    except ValueError as error:
-        raise RadiographError("; ".join(describe_error(error).splitlines())) from error
     if total.status:
         raise typer.Exit(total.status)
 
@@ -215,6 +208,25 @@ def _jobs(
         yield job
 
 
+def _check_outputs(jobs: "Sequence[TableJob]", page: Path | None, picture: Path | None) -> None:
+    """Refuse a page or a picture that could not be written, before hours of work.
+
+    Raises:
+        RefusedCommand: the picture is no PNG file, or has no folder.
+        FileNotFoundError: the page does not exist.
+        ValueError: the page lacks the markers of a table.
+    """
+    from training.experiments.pages.markdown import markers, require_markers
+
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise RefusedCommand(f"--picture {picture}: the picture is a .png file")
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise RefusedCommand(f"--picture {picture}: the folder does not exist")
+    if page is not None:
+        for job in jobs:
+            require_markers(page, markers(f"table {job.request.table}"))
+
+
 @dataclass
 class Filled:
     """Cells that a command met without a result, by their outcome.
@@ -243,12 +255,18 @@ class Filled:
         return STUCK if self.reasons and not self.ready else 0
 
 
-def _fill(job: "TableJob", out: Path, cache: Path, *, keep_weights: bool) -> Filled:
+def _check(job: "TableJob", folder: "ResultFolder") -> Filled:
+    """Check that the results are those of this table, and compute nothing."""
+    folder.check(job.claim)
+    return Filled()
+
+
+def _fill(job: "TableJob", folder: "ResultFolder", cache: Path, keep_weights: bool) -> Filled:
     """Compute the missing cells, and print the outcome of each."""
     from training.experiments.run import Failed, Missing, run
 
     total = Filled()
-    for found in run(job, out, cache, keep_weights=keep_weights):
+    for found in run(job, folder.path, cache, keep_weights=keep_weights):
         if isinstance(found, Missing):
             total.reasons[found.cell] = said = found.reason
         elif isinstance(found, Failed):
@@ -277,8 +295,8 @@ def _render(
     job: "TableJob", folder: "ResultFolder", reasons: "dict[Cell, str]", page: Path | None
 ) -> None:
     """Write the table as CSV and Markdown, and print it or put it into a page."""
-    from training.experiments.markdown import markers, rewrite
-    from training.experiments.render import as_csv, markdown, table_entries
+    from training.experiments.pages.markdown import markers, rewrite
+    from training.experiments.pages.render import as_csv, markdown, table_entries
     from training.experiments.result_store import write_whole
     from training.experiments.run import is_first
 
@@ -296,11 +314,45 @@ def _render(
 
 def _draw(job: "TableJob", folder: "ResultFolder", cache: Path, picture: Path | None) -> None:
     """Write the picture in the first of several processes, if one is requested."""
-    from training.experiments.paired_differences import draw
+    from training.experiments.pages.paired_differences import draw
     from training.experiments.run import is_first
 
     if picture is not None and is_first():
         draw(job, folder, cache, picture)
+
+
+@contextmanager
+def _described() -> Iterator[None]:
+    """Describe a value that is refused in one line.
+
+    Raises:
+        RadiographError: the value, and the reason.
+    """
+    from training.config.files import describe_error
+
+    try:
+        yield
+    except ValueError as error:
+        raise RadiographError("; ".join(describe_error(error).splitlines())) from error
+
+
+def _request(
+    number: str,
+    fractions: Sequence[float] | None,
+    seeds: str | None,
+    protocol: Protocols,
+    detector: Detectors,
+    only: Sequence[str] | None,
+) -> "TableRequest":
+    """Return the table that the options ask for."""
+    from training.experiments.plan import TableRequest
+
+    protocols: tuple[Protocol, ...]
+    protocols = ("sound", "mgca") if protocol == "both" else (protocol,)
+    restricted = tuple(only or ())
+    return TableRequest(
+        number, tuple(fractions or ()), _seeds(seeds), protocols, detector, restricted
+    )
 
 
 def _seeds(text: str | None) -> tuple[int, ...]:
@@ -316,12 +368,14 @@ def _seeds(text: str | None) -> tuple[int, ...]:
     return found
 
 
-def _checkpoints(arms: Sequence[str]) -> dict[str, Path]:
-    """Parse NAME=CHECKPOINT of each arm."""
+def _checkpoints(arms: Sequence[str], pretrained: Path | None) -> dict[str, Path]:
+    """Parse NAME=CHECKPOINT of each arm, and add the pre-training if it is given."""
+    from training.experiments.plan import PRETRAINED
+
     found = {}
     for text in arms:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
             raise typer.BadParameter(f"--arm {text} is not of the form NAME=CHECKPOINT")
         found[name] = Path(path)
-    return found
+    return found | ({PRETRAINED: pretrained} if pretrained else {})

@@ -38,7 +38,7 @@ def zero_shot(
     Findings are classified, or located in the image, by text prompts only.
 
     \b
-    g2d zero-shot runs/small_pretrain --data ../shared/data --table nih_subset
+    g2d zero-shot runs/shipped_pretrain --data ../shared/data --table nih_subset
     g2d zero-shot runs/g2d_paper --data /data --table siim --task ground
     g2d zero-shot runs/g2d_paper --data /data --table rsna --protocol mgca
 
@@ -46,8 +46,8 @@ def zero_shot(
     95 % intervals over patients.
     """  # noqa: D301 - \b keeps the lines of a paragraph as they are
     from training.evaluation.trained_model import load_run
-    from training.evaluation.zero_shot_classification import classify, prepare
-    from training.evaluation.zero_shot_grounding import ground
+    from training.evaluation.zero_shot.classification import classify, prepare
+    from training.evaluation.zero_shot.grounding import ground
 
     model = prepare(load_run(run), data, table, protocol.value)
     answer = classify(model) if task is Asked.CLASSIFY else ground(model)

@@ -1,0 +1,1 @@
+"""`g2d models`: the model repository."""

@@ -1,0 +1,1 @@
+"""`g2d predict`: what it reads, and what it writes."""

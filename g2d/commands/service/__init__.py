@@ -1,0 +1,1 @@
+"""Commands of whoever runs the service: the service, its keys, its audit log, the gateway."""

@@ -1,0 +1,1 @@
+"""Commands from data set to published version, which need the training code."""
