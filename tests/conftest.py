@@ -25,6 +25,30 @@ pytest_plugins = [
 ]
 
 
+PROGRAMS = (
+    "tests/docker",
+    "tests/docs",
+    "tests/g2d",
+    "tests/scenarios",
+    "tests/service/api/pages",
+    "tests/service/api/server",
+    "tests/service/backends/triton",
+    "tests/service/gateway",
+)
+"""Tests that run browsers, servers and other programs as processes of their own."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Repeat a failed test once where other programs take part, which the machine may hold up.
+
+    The closing lines of pytest name each repeated test: each is a fault to be mended.
+    """
+    folders = [config.rootpath / folder for folder in PROGRAMS]
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in folders):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def pytest_collection_finish() -> None:
     """Leave what was imported out of later collections of garbage.
 

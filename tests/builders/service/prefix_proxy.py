@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -33,17 +33,19 @@ def below(address: str, prefix: str) -> Iterator[tuple[str, list[str]]]:
             }
             headers |= {"X-Forwarded-Prefix": prefix, "X-Forwarded-For": self.client_address[0]}
             connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
-            connection.request(self.command, self.path.removeprefix(prefix) or "/", body, headers)
-            response = connection.getresponse()
-            data = response.read()
+            with closing(connection):
+                path = self.path.removeprefix(prefix) or "/"
+                connection.request(self.command, path, body, headers)
+                response = connection.getresponse()
+                data = response.read()
             self.send_response(response.status)
             for name, value in response.getheaders():
                 if name.lower() not in _HOP | {"content-length"}:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-            connection.close()
+            with suppress(ConnectionError):  # a browser that leaves a page hears no more of it
+                self.end_headers()
+                self.wfile.write(data)
 
         do_GET = do_POST = do_PUT = do_DELETE = forward  # noqa: N815 - as the base class names them
 

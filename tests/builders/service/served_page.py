@@ -78,11 +78,14 @@ def running(
     }
     command = [sys.executable, "-m", "g2d", "serve", "--port", str(port)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        reader, ready = _read_log(process, versions)
         try:
-            _wait_until_ready(process, versions)
+            if not ready.wait(_READY_S):
+                raise RuntimeError("the service is not ready")
             yield Served(f"http://127.0.0.1:{port}", process)
         finally:
             process.kill()
+            reader.join()  # it reads to the end before the log is closed
 
 
 def free_port() -> int:
@@ -93,10 +96,12 @@ def free_port() -> int:
         return port
 
 
-def _wait_until_ready(process: "subprocess.Popen[str]", versions: int) -> None:
-    """Read the log until the service listens and its versions are loaded; a thread reads on."""
+def _read_log(
+    process: "subprocess.Popen[str]", versions: int
+) -> tuple[threading.Thread, threading.Event]:
+    """Read the log to its end in a thread; the event says that all versions are loaded."""
     assert process.stderr is not None
-    stream, done = process.stderr, threading.Event()
+    stream, ready = process.stderr, threading.Event()
     awaited = ["Uvicorn running", *["is ready after"] * versions]
 
     def read() -> None:
@@ -105,8 +110,8 @@ def _wait_until_ready(process: "subprocess.Popen[str]", versions: int) -> None:
             for text in [text for text in awaited if text in message][:1]:
                 awaited.remove(text)
             if not awaited:
-                done.set()
+                ready.set()
 
-    threading.Thread(target=read, daemon=True).start()
-    if not done.wait(_READY_S):
-        raise RuntimeError("the service is not ready")
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader, ready
