@@ -84,7 +84,7 @@ class ResponseEncodings:
 
     Args:
         limits: largest sides of pictures, and bounds on files.
-        options: choices of the site about DICOM objects.
+        options: choices of the site about DICOM objects; that about sides is for FHIR as well.
     """
 
     def __init__(self, limits: LimitSettings, options: DicomResultOptions) -> None:
@@ -122,7 +122,7 @@ class ResponseEncodings:
         if response_format == WITH_PIXELS:
             return self._with_pixels(query, json)
         if response_format in fhir.MEDIA_TYPES:
-            return ResponseEncoding(response_format, _fhir(response_format))
+            return ResponseEncoding(response_format, self._fhir(response_format))
         return ResponseEncoding(
             response_format,
             lambda result, _: overlay_encoder.encode(result, response_format),
@@ -185,6 +185,17 @@ class ResponseEncodings:
             options = replace(options, segmentation_type=_SEGMENTATION_TYPES[query.segmentation])
         return writer.write_for(result, upload.data, selected, options, self._limits.image)
 
+    def _fhir(self, media_type: str) -> Encode:
+        """Return the encoder of a release of FHIR."""
+        release = fhir.MEDIA_TYPES[media_type]
+
+        def encode(result: AnalysisResult, upload: Upload) -> bytes:
+            coded_sides = self._options.codes_sides(result.image.laterality)
+            sha256 = hashlib.sha256(upload.data).hexdigest()
+            return fhir.encode(result, sha256, release, coded_sides=coded_sides)
+
+        return encode
+
     def _with_pixels(self, query: PredictionQuery, json: Encode) -> ResponseEncoding:
         boundary = uuid.uuid4().hex
         largest = self._limits.pixels_side_px
@@ -213,13 +224,3 @@ def _draws(query: PredictionQuery) -> bool:
 def _json(query: PredictionQuery, request_id: str) -> Encode:
     """Return the encoder of JSON."""
     return lambda result, _: json_encoder.encode(result, request_id, query.heatmap, query.rle)
-
-
-def _fhir(media_type: str) -> Encode:
-    """Return the encoder of a release of FHIR."""
-    release = fhir.MEDIA_TYPES[media_type]
-
-    def encode(result: AnalysisResult, upload: Upload) -> bytes:
-        return fhir.encode(result, hashlib.sha256(upload.data).hexdigest(), release)
-
-    return encode

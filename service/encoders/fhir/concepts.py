@@ -1,11 +1,13 @@
 """Concepts that the resources are coded with.
 
 Codes of findings and structures come from the manifest (`radiograph.terminology.codes`). A scheme
-without a known URI in FHIR, and a side that is not known, are given as text alone. What no
-standard has a code for is coded in systems of our own, `urn:g2d:fhir:...`.
+without a known URI in FHIR, and a side that the site does not code, are given as text alone. What
+no standard has a code for is coded in systems of our own, `urn:g2d:fhir:...`.
 
 Source: DICOM PS3.16 for DCM and SNOMED CT codes, FHIR R4B "Code Systems" for the URIs.
 """
+
+from dataclasses import dataclass
 
 from radiograph.image import Laterality
 from radiograph.terminology.codes import Code, has_side
@@ -44,6 +46,8 @@ BOX = _concept(OURS, "bounding-box", "Bounding box in source pixels, [x0, y0, x1
 SCORE = _concept(OURS, "score", "Score of the detector")
 SIMILARITY = _concept(OURS, "similarity", "Similarity of image and phrase")
 LATERALITY = _concept(OURS, "laterality-evidence", "Evidence for the side")
+AGREEMENT = _concept(OURS, "agreement", "Agreement of the analysis of changed views of the image")
+RANGE = _concept(OURS, "range", "Range of the probability over changed views of the image")
 DISTANCE = _concept(OURS, "distance", "Distance from the training images")
 SEGMENTED = _concept(OURS, "segmented-region", "Segmented region")
 DETECTED = _concept(OURS, "detected-region", "Detected region")
@@ -52,17 +56,29 @@ CAUTION = _concept(OURS, "caution", "Reason for caution")
 OUT_OF_DOMAIN = _concept(OURS, "out-of-domain", "Unlike the training images")
 
 
-def named(name: str, code: Code | None, laterality: Laterality = "asserted") -> CodeableConcept:
+@dataclass(frozen=True)
+class Side:
+    """What is known of the sides of an image.
+
+    Attributes:
+        evidence: evidence for the side that a name states.
+        coded: whether the site codes sides with this evidence; otherwise they are text.
+    """
+
+    evidence: Laterality
+    coded: bool
+
+
+def named(name: str, code: Code | None, side: Side | None = None) -> CodeableConcept:
     """Return the concept of a finding or structure.
 
     Args:
         name: its name in the manifest.
         code: its code there, or None.
-        laterality: evidence for the side that the name may state; a side that the header does not
-            assert is text and not coded.
+        side: evidence for the side that the name may state; None if it can state none.
     """
-    if has_side(name) and laterality != "asserted":
-        return CodeableConcept(text=f"{name} (side {laterality})")
+    if side is not None and not side.coded and has_side(name):
+        return CodeableConcept(text=f"{name} (side {side.evidence})")
     if code is None or code.scheme not in SYSTEMS:
         return CodeableConcept(text=name)
     return _concept(SYSTEMS[code.scheme], code.value, code.meaning, name)

@@ -55,7 +55,12 @@ _DISCLAIMER = "Preliminary automated analysis that no physician has confirmed."
 
 
 def encode(
-    result: AnalysisResult, input_sha256: str, release: Release, issued: datetime | None = None
+    result: AnalysisResult,
+    input_sha256: str,
+    release: Release,
+    issued: datetime | None = None,
+    *,
+    coded_sides: bool,
 ) -> bytes:
     """Encode a result as the JSON of a Bundle.
 
@@ -64,8 +69,9 @@ def encode(
         input_sha256: SHA-256 of the file, in hexadecimal.
         release: release of FHIR.
         issued: time of the answer, with its zone; now by default.
+        coded_sides: code left and right; otherwise they are text.
     """
-    document = _Document(result, input_sha256, release, issued or datetime.now(UTC))
+    document = _Document(result, input_sha256, release, issued or datetime.now(UTC), coded_sides)
     return document.bundle().json_bytes()
 
 
@@ -77,6 +83,7 @@ class _Document:
     input_sha256: str
     release: Release
     issued: datetime
+    coded_sides: bool
 
     def bundle(self) -> Bundle:
         """Return report, observations and device, each with the address of its identifier."""
@@ -98,7 +105,9 @@ class _Document:
         """Return the identifier of a part of the document."""
         model = self.result.model
         seed = (self.input_sha256, model.name, str(model.version), model.digest, model.variant)
-        return _derived(self.release, *seed, *parts)
+        sides = ("sides",) if self.coded_sides else ()
+        uncertain = () if self.result.uncertainty is None else ("uncertainty",)
+        return _derived(self.release, *seed, *sides, *uncertain, *parts)
 
     @cached_property
     def _device(self) -> Device:
@@ -145,7 +154,7 @@ class _Document:
                 **self._context,
                 **fields,
             )
-            for name, fields in statements(self.result)
+            for name, fields in statements(self.result, coded_sides=self.coded_sides)
         )
 
     def _report(

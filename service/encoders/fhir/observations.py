@@ -7,54 +7,88 @@ Grounding    code: phrase                value: the phrase           similarity,
 Measurement  code: what was measured     value: the number
 Notice       code: caution               value: the warning
 distance from the training images        value: the number           threshold
+
+Where uncertainty was asked for, findings, masks, detections and phrases have it as components.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
 from radiograph.geometry.geometry import Box
-from radiograph.image import Laterality
+from radiograph.manifest import Task
 from radiograph.postprocess.grounding import Grounding
 from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import NO_UNIT, Measurement
+from radiograph.postprocess.uncertainty import Uncertainty
 from radiograph.terminology.codes import has_side
 from service.encoders.fhir import concepts
+from service.encoders.fhir.concepts import Side
 from service.encoders.fhir.resources import (
     Annotation,
     CodeableConcept,
     Component,
     Quantity,
+    Range,
 )
 from service.inference.results import AnalysisResult, Notice, OutOfDistributionScore
 
+T = TypeVar("T")
 Fields = Mapping[str, Any]
 """Fields of an Observation that its statement determines."""
 Statement = tuple[tuple[str, ...], Fields]
 """Name of a statement, which detections of one kind share, and its fields."""
 
 
-def statements(result: AnalysisResult) -> Iterator[Statement]:
-    """Yield every statement of a result, in the order of its JSON."""
-    side = result.image.laterality
+def statements(result: AnalysisResult, *, coded_sides: bool) -> Iterator[Statement]:
+    """Yield every statement of a result, in the order of its JSON.
+
+    Args:
+        result: the result.
+        coded_sides: code left and right; otherwise they are text.
+    """
+    side = Side(result.image.laterality, coded_sides)
+    uncertain = result.uncertainty or {}
     if result.out_of_domain is not None:
         yield ("out_of_domain",), _distance(result.out_of_domain)
     for notice in result.warnings:
         yield ("warning", notice.code, notice.message), _caution(notice)
-    for finding in result.findings or ():
-        yield ("finding", finding.name), _finding(finding, side)
-    for mask in result.masks or ():
-        yield ("mask", mask.name), _mask(mask, side)
+    for finding, held in _paired(result.findings, uncertain.get(Task.CLASSIFY)):
+        yield ("finding", finding.name), _with(_finding(finding, side), held)
+    for mask, held in _paired(result.masks, uncertain.get(Task.SEGMENT)):
+        yield ("mask", mask.name), _with(_mask(mask, side), held)
     for measurement in result.measurements or ():
         yield ("measurement", measurement.name), _measurement(measurement)
-    for detection in result.detections or ():
-        yield ("detection", detection.name), _detection(detection, side)
-    for grounding in result.groundings or ():
-        yield ("phrase", grounding.method, grounding.phrase), _grounding(grounding, side)
+    for detection, held in _paired(result.detections, uncertain.get(Task.DETECT)):
+        yield ("detection", detection.name), _with(_detection(detection, side), held)
+    for grounding, held in _paired(result.groundings, uncertain.get(Task.GROUND)):
+        name = ("phrase", grounding.method, grounding.phrase)
+        yield name, _with(_grounding(grounding, side), held)
 
 
-def _finding(finding: Finding, side: Laterality) -> Fields:
+def _paired(
+    items: Sequence[T] | None, uncertainties: Sequence[Uncertainty] | None
+) -> Iterator[tuple[T, Uncertainty | None]]:
+    """Yield each result of a task with its uncertainty, None where none was asked for."""
+    if uncertainties is None:
+        return zip(items or (), repeat(None))
+    return zip(items or (), uncertainties, strict=True)
+
+
+def _with(fields: dict[str, Any], uncertainty: Uncertainty | None) -> Fields:
+    """Return the fields of a statement with its uncertainty as further components."""
+    if uncertainty is None:
+        return fields
+    components = [*fields["component"], _number(concepts.AGREEMENT, uncertainty.agreement)]
+    if uncertainty.low is not None and uncertainty.high is not None:
+        value = Range(low=_ratio(uncertainty.low), high=_ratio(uncertainty.high))
+        components.append(Component(code=concepts.RANGE, value_range=value))
+    return {**fields, "component": tuple(components)}
+
+
+def _finding(finding: Finding, side: Side) -> dict[str, Any]:
     return {
         "code": concepts.named(finding.name, finding.code, side),
         "value_codeable_concept": concepts.PRESENT if finding.positive else concepts.ABSENT,
@@ -66,7 +100,7 @@ def _finding(finding: Finding, side: Laterality) -> Fields:
     }
 
 
-def _mask(mask: Mask, side: Laterality) -> Fields:
+def _mask(mask: Mask, side: Side) -> dict[str, Any]:
     area = Quantity(value=mask.area_px, unit="pixels", code="{pixels}")
     if mask.area_mm2 is not None:
         area = Quantity(value=mask.area_mm2, unit="mm2", code="mm2")
@@ -82,7 +116,7 @@ def _mask(mask: Mask, side: Laterality) -> Fields:
     }
 
 
-def _detection(detection: Detection, side: Laterality) -> Fields:
+def _detection(detection: Detection, side: Side) -> dict[str, Any]:
     return {
         "code": concepts.DETECTED,
         "value_codeable_concept": concepts.named(detection.name, detection.code, side),
@@ -94,7 +128,7 @@ def _detection(detection: Detection, side: Laterality) -> Fields:
     }
 
 
-def _grounding(grounding: Grounding, side: Laterality) -> Fields:
+def _grounding(grounding: Grounding, side: Side) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "code": concepts.GROUNDED,
         "value_codeable_concept": concepts.plain(grounding.phrase),
@@ -146,16 +180,19 @@ def _interpretation(*, positive: bool) -> tuple[CodeableConcept, ...]:
 
 
 def _number(code: CodeableConcept, value: float) -> Component:
-    quantity = Quantity(value=value, unit="1", code=NO_UNIT)
-    return Component(code=code, value_quantity=quantity)
+    return Component(code=code, value_quantity=_ratio(value))
+
+
+def _ratio(value: float) -> Quantity:
+    return Quantity(value=value, unit="1", code=NO_UNIT)
 
 
 def _box(box: Box) -> Component:
     return Component(code=concepts.BOX, value_string=to_json(box).decode())
 
 
-def _evidence(name: str, side: Laterality) -> tuple[Component, ...]:
+def _evidence(name: str, side: Side) -> tuple[Component, ...]:
     """Return the evidence for the side that a name states, if it states one."""
     if not has_side(name):
         return ()
-    return (Component(code=concepts.LATERALITY, value_string=side),)
+    return (Component(code=concepts.LATERALITY, value_string=side.evidence),)

@@ -91,6 +91,13 @@ class Quantity(Element):
     code: Code
 
 
+class Range(Element):
+    """Two numbers, both included."""
+
+    low: Quantity
+    high: Quantity
+
+
 class Annotation(Element):
     """A remark."""
 
@@ -102,6 +109,7 @@ class Component(Element):
 
     code: CodeableConcept
     value_quantity: Quantity | None = None
+    value_range: Range | None = None
     value_string: Text | None = None
 
 

@@ -29,8 +29,8 @@ class DicomResultSettings(Group):
     objects of such radiographs state none either."""
     sides: Literal["asserted", "assumed"] = "asserted"
     """Code left and right only where the header states the orientation (`asserted`), or also where
-    the usual display is `assumed`, as for files that state none. A site chooses the second only if
-    all its radiographs are stored upright and not mirrored."""
+    the usual display is `assumed`, as for files that state none; in FHIR as well. A site chooses
+    the second only if all its radiographs are stored upright and not mirrored."""
     series_number: int = Field(default=9001, ge=1, le=2**31 - 100)
     """Series Number of segmentations; reports of boxes and of findings, heat maps, presentation
     states and secondary captures have the next five."""

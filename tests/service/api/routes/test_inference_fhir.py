@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.builders.files import dicom_files, sample_files
-from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
+from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS, Start
 
 DICOM = {"content-type": "application/dicom"}
 TASKS = ("classify", "segment", "detect", "ground?phrase=bright", "analyze?phrase=bright")
@@ -38,6 +38,33 @@ async def test_another_release_of_fhir_is_406(
     response = await client.post("/classify", content=rectangle_dicom, headers=headers)
     assert response.status_code == 406
     assert "fhirVersion=4.3" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("asserted", ["Left lung (side assumed)", "Right lung (side assumed)"]),
+        ("assumed", ["Left lung", "Right lung"]),
+    ],
+)
+async def test_the_site_decides_whether_an_assumed_side_is_stated(
+    start: Start, rectangle_dicom: bytes, policy: str, expected: list[str]
+) -> None:
+    headers = DICOM | {"accept": "application/fhir+json"}
+    async with start(dicom_results_sides=policy) as (_, client):
+        response = await client.post("/segment", content=rectangle_dicom, headers=headers)
+    values = [entry["resource"].get("valueCodeableConcept") for entry in response.json()["entry"]]
+    assert [value["text"] for value in values if value and "lung" in value["text"]] == expected
+
+
+async def test_a_fhir_bundle_tells_the_uncertainty_that_was_asked_for(
+    client: httpx.AsyncClient, rectangle_dicom: bytes
+) -> None:
+    headers = DICOM | {"accept": "application/fhir+json"}
+    path = "analyze?phrase=bright&uncertainty=tta"
+    response = await client.post(path, content=rectangle_dicom, headers=headers)
+    assert '"code":"agreement"' in response.text
+    assert '"valueRange"' in response.text
 
 
 async def test_a_hostile_header_does_not_break_a_fhir_bundle(client: httpx.AsyncClient) -> None:

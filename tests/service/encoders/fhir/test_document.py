@@ -12,9 +12,11 @@ from fhir.resources.bundle import Bundle as R5Bundle
 from fhir.resources.R4B.bundle import Bundle as R4BBundle
 
 from radiograph.image import Laterality
+from radiograph.manifest import Task
 from radiograph.postprocess.grounding import Grounding, PhraseBox, Presence
 from radiograph.postprocess.heads import Detection, Finding, Mask
 from radiograph.postprocess.measurements import Measurement
+from radiograph.postprocess.uncertainty import Uncertainty
 from radiograph.study import StudyIdentity
 from radiograph.terminology.codes import Code
 from service.decoding.decode import ImageFacts
@@ -74,9 +76,13 @@ def full(study: StudyIdentity | None = STUDY, laterality: Laterality = "assumed"
 
 
 def document(
-    release: Release = "4.3", answer: AnalysisResult | None = None, sha256: str = "ab" * 32
+    release: Release = "4.3",
+    answer: AnalysisResult | None = None,
+    sha256: str = "ab" * 32,
+    coded_sides: bool = False,
 ) -> dict[str, Any]:
-    text = encode(full() if answer is None else answer, sha256, release, NOON)
+    answer = full() if answer is None else answer
+    text = encode(answer, sha256, release, NOON, coded_sides=coded_sides)
     made: dict[str, Any] = json.loads(text, parse_constant=pytest.fail)
     return made
 
@@ -148,7 +154,7 @@ def test_a_finding_below_its_threshold_is_absent_and_without_a_code_is_text() ->
 
 
 def test_a_structure_has_its_area_and_box() -> None:
-    asserted = document(answer=full(laterality="asserted"))
+    asserted = document(answer=full(laterality="asserted"), coded_sides=True)
     area, box, side = observation("Left lung", asserted)["component"]
     assert (area["valueQuantity"]["value"], area["valueQuantity"]["code"]) == (4.0, "mm2")
     assert json.loads(box["valueString"]) == [0.0, 1.0, 2.0, 3.5]
@@ -158,10 +164,44 @@ def test_a_structure_has_its_area_and_box() -> None:
 
 
 @pytest.mark.parametrize("laterality", ["unknown", "assumed"])
-def test_a_side_that_is_not_known_is_not_coded(laterality: Laterality) -> None:
+def test_a_side_that_the_site_does_not_code_is_text(laterality: Laterality) -> None:
     made = document(answer=full(laterality=laterality))
     lung = observation(f"Left lung (side {laterality})", made)
     assert "coding" not in lung["valueCodeableConcept"]
+
+
+def test_a_side_that_the_site_codes_is_told_apart_from_one_that_it_does_not() -> None:
+    made = document(coded_sides=True)
+    lung = observation("Left lung", made)
+    assert lung["valueCodeableConcept"]["coding"][0]["code"] == LUNG.value
+    assert lung["component"][-1]["valueString"] == "assumed"
+    assert lung["id"] != observation("Left lung (side assumed)", document())["id"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_uncertainty_is_part_of_each_observation(release: Release) -> None:
+    held = Uncertainty(7, 0.875, 0.25, 0.75)
+    alone = Uncertainty(7, 0.875)
+    answer = replace(
+        full(),
+        uncertainty={
+            Task.CLASSIFY: (held, alone),
+            Task.SEGMENT: (alone, alone),
+            Task.DETECT: (alone, alone),
+            Task.GROUND: (alone, held),
+        },
+    )
+    made = document(release, answer)
+    assert READERS[release].model_validate_json(json.dumps(made))
+    for text in ("Effusion", "a b"):
+        agreement, span = observation(text, made)["component"][-2:]
+        assert agreement["valueQuantity"]["value"] == 0.875
+        limits = (span["valueRange"]["low"]["value"], span["valueRange"]["high"]["value"])
+        assert limits == (0.25, 0.75)
+    assert len(every("valueRange", made)) == 2
+    agreements = [item for item in every("text", made) if item.startswith("Agreement")]
+    assert len(agreements) == 8
+    assert observation("Effusion", made)["id"] != observation("Effusion", document(release))["id"]
 
 
 def test_a_measurement_has_value_unit_and_cautions() -> None:
@@ -219,7 +259,8 @@ def test_every_reference_resolves_and_every_code_has_a_system_and_a_display() ->
 
 
 def test_the_same_input_has_the_same_document_but_for_its_time() -> None:
-    later = json.loads(encode(full(), "ab" * 32, "4.3", datetime(2027, 1, 1, tzinfo=UTC)))
+    issued = datetime(2027, 1, 1, tzinfo=UTC)
+    later = json.loads(encode(full(), "ab" * 32, "4.3", issued, coded_sides=False))
     (report,) = resources("DiagnosticReport", later)
     assert later.pop("timestamp") == report.pop("issued") == "2027-01-01T00:00:00Z"
     now = document()
@@ -255,7 +296,7 @@ def test_the_conclusion_names_what_is_positive_and_every_caution() -> None:
 
 
 def test_no_control_character_reaches_the_document() -> None:
-    text = encode(full(), "ab" * 32, "4.3", NOON)
+    text = encode(full(), "ab" * 32, "4.3", NOON, coded_sides=False)
     assert not any(ord(letter) < 32 for letter in "".join(every("text", json.loads(text))))
 
 
