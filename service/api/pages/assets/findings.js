@@ -2,6 +2,7 @@
 
 import { byId, make, percent, sentence, show } from "./dom.js";
 import { colourOf } from "./colours.js";
+import { decisionHolds } from "./uncertainty.js";
 
 // Warnings after which findings and boxes are shown on request only.
 const DOUBTFUL = {
@@ -61,7 +62,7 @@ function row(item) {
     make("span", { textContent: item.name, className: item.positive ? "present" : "" }),
     make("span", { textContent: percent(item.probability), className: item.positive ? "present" : "" }),
     meter(item),
-    make("span", { className: "verdict", textContent: `${verdict} at the threshold of ${threshold}` }));
+    make("span", { className: "verdict", textContent: `${verdict} at the threshold of ${threshold}${decisionHolds(item)}` }));
 }
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -72,13 +73,15 @@ function shape(name, attributes) {
   return element;
 }
 
-// A bar of the probability with a tick at the threshold.
-function meter({ name, probability, threshold }) {
+// A bar of the probability with a tick at the threshold, and the range over changed views if it is known.
+function meter({ name, probability, threshold, uncertainty }) {
   const svg = shape("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
   svg.classList.add("meter");
   svg.append(
     shape("rect", { x: 0, y: 2, width: 100, height: 6, fill: "#2c384b" }),
     shape("rect", { x: 0, y: 2, width: 100 * probability, height: 6, fill: colourOf(name) }),
+    ...(uncertainty ? [shape("rect", {
+      x: 100 * uncertainty.low, y: 4, width: 100 * (uncertainty.high - uncertainty.low), height: 2, fill: "#ffffff", class: "range" })] : []),
     shape("rect", { x: 100 * threshold - 0.4, y: 0, width: 0.8, height: 10, fill: "#ffffff" }));
   return svg;
 }

@@ -6,6 +6,7 @@ import { colourOf, packed } from "./colours.js";
 import { percent } from "./dom.js";
 import { inBox } from "./geometry.js";
 import { decode } from "./rle.js";
+import { boxesHold, maskHolds } from "./uncertainty.js";
 
 const OPACITY = { mask: 0.25, box: 1, heat: 0.6 };
 
@@ -35,7 +36,8 @@ function maskLayer(item) {
 }
 
 function areaOf(item) {
-  return item.area_mm2 === null ? `${item.area_px} px` : `${(item.area_mm2 / 100).toFixed(1)} cm²`;
+  const area = item.area_mm2 === null ? `${item.area_px} px` : `${(item.area_mm2 / 100).toFixed(1)} cm²`;
+  return `${area}${maskHolds(item)}`;
 }
 
 // One layer for all boxes of a name.
@@ -44,7 +46,7 @@ function boxLayers(boxes) {
   return [...named].map(([name, items]) =>
     layer("box", name, {
       boxes: items.map(({ box, score }) => ({ box, label: `${name} ${percent(score)}` })),
-      note: `${items.length === 1 ? "1 box" : `${items.length} boxes`}, best ${percent(items[0].score)}`,
+      note: `${items.length === 1 ? "1 box" : `${items.length} boxes`}, best ${percent(items[0].score)}${boxesHold(items)}`,
     }));
 }
 

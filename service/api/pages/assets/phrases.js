@@ -3,6 +3,7 @@
 import { button, byId, make, percent } from "./dom.js";
 import { layerRow } from "./layer_list.js";
 import { MOST_PHRASES } from "./requests.js";
+import { decisionHolds } from "./uncertainty.js";
 
 export class Phrases {
   // `ask(phrase, method)` locates one phrase in the present image; `changed()` redraws.
@@ -77,7 +78,7 @@ export class Phrases {
         this.appearance.of(boxes).on = this.appearance.of(shown).on;
         this.callbacks.changed();
       };
-      return layerRow(shown, this.appearance, linked, verdict(item), drop);
+      return layerRow(shown, this.appearance, linked, `${verdict(item)}${decisionHolds(item)}`, drop);
     }));
   }
 }

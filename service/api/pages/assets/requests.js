@@ -33,6 +33,14 @@ export async function compareWith(file, phrases, method, version, signal) {
   return response.json();
 }
 
+// Return the answer with the uncertainty of each result, without heat maps. `tasks` may be empty for all.
+export async function assess(file, { phrases, method }, tasks, version) {
+  const query = new URLSearchParams({ uncertainty: "tta", heatmap: "none", version });
+  if (tasks) query.set("tasks", tasks);
+  if (method && phrases.length) query.set("method", method);
+  return (await post(`v1/analyze?${query}`, file, phrases, "application/json")).json();
+}
+
 export async function fetchAs(file, mediaType, phrases, signal) {
   return (await post("v1/analyze", file, phrases, mediaType, signal)).blob();
 }

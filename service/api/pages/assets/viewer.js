@@ -13,10 +13,11 @@ import { showLayers } from "./layer_list.js";
 import { Appearance, layersOf } from "./layers.js";
 import { Phrases } from "./phrases.js";
 import { dicomFiles, zip } from "./dicom_objects.js";
-import { analyse, compareWith, dicomType, fetchAs, locate, manifestOf, readyVersions } from "./requests.js";
+import { analyse, assess, compareWith, dicomType, fetchAs, locate, manifestOf, readyVersions } from "./requests.js";
 import { sampleButtons, showSamples } from "./samples.js";
 import { connectSignIn } from "./signin.js";
 import { Stage } from "./stage.js";
+import { addUncertainty } from "./uncertainty.js";
 
 class Viewer {
   constructor() {
@@ -49,6 +50,7 @@ class Viewer {
     byId("cancel").addEventListener("click", () => this.working?.controller.abort());
     byId("confirm").addEventListener("click", () => this.confirm());
     byId("all-layers").addEventListener("change", (event) => this.hideAll(!event.target.checked));
+    byId("assess").addEventListener("click", () => this.assess());
     byId("other").addEventListener("change", () => this.compare());
     byId("help").addEventListener("click", () => showHelp(this.commands));
     this.connectExports();
@@ -78,6 +80,7 @@ class Viewer {
       { keys: ["."], text: "Next radiograph", run: shown(() => this.files.step(1)) },
       { keys: ["f"], text: "Locate a phrase", run: () => byId("phrase").focus() },
       { keys: ["v"], text: "Hide or show everything that is drawn over the image", run: shown(() => this.hideAll(!this.appearance.allHidden)) },
+      { keys: ["h"], text: "Ask how far the results hold", run: shown(() => byId("assess").click()) },
       { keys: ["x"], text: "Draw the other version of a comparison", run: shown(() => this.swap()) },
       { keys: ["j"], text: "Save the answer as JSON", run: shown(() => byId("save-json").click()) },
       ...this.controls.commands(),
@@ -200,14 +203,14 @@ class Viewer {
     showFindings(null, "");
     showMeasurements(null);
     this.phrases.show([], []);
-    for (const id of ["problem", "doubt", "layers", "compare", "export", "facts", "busy"]) show(byId(id), false);
+    for (const id of ["problem", "doubt", "layers", "uncertainty", "compare", "export", "facts", "busy"]) show(byId(id), false);
     show(byId("invite"), !this.current);
   }
 
   showItem(item) {
     this.stage.setImage(item.answer.image, item.display, sidesAreKnown(item.answer));
     this.showAnswer(item);
-    show(byId("export"), true);
+    for (const id of ["uncertainty", "export"]) show(byId(id), true);
     this.attempt(() => this.offerVersions(item), true);
     this.attempt(async () => {
       const before = item.answer.phrases?.length;
@@ -270,6 +273,25 @@ class Viewer {
     this.add(item, found);
     if (item === this.current) this.showAnswer(item);
     return found[0].phrase;
+  }
+
+  // Ask how far each result of the present image holds, by one request for each method.
+  async assess() {
+    const item = this.current;
+    const asked = byId("assess");
+    asked.disabled = true;
+    byId("status").textContent = "Analysing seven changed views.";
+    await item.ended();
+    await this.attempt(async () => {
+      const [first = { phrases: [] }, ...others] = this.phrases.groups();
+      const { version } = item.answer.model;
+      addUncertainty(item.answer, await assess(item.file, first, "", version));
+      for (const group of others) addUncertainty(item.answer, await assess(item.file, group, "ground", version));
+      item.layers = layersOf(item.answer);
+      byId("status").textContent = "The results say how far they hold.";
+    });
+    asked.disabled = false;
+    if (item === this.current) this.showAnswer(item);
   }
 
   removePhrase(phrase) {

@@ -68,6 +68,31 @@ def test_one_request_answers_everything(page: Page, service: str) -> None:
     assert sent == [f"{service}/v1/analyze"]
 
 
+def test_uncertainty_is_asked_for_and_told_beside_each_result(viewer: Page) -> None:
+    for phrase in ("bright", "dark"):
+        viewer.fill("#phrase", phrase)
+        viewer.click("#locate")
+        expect(viewer.locator("#asked li", has_text=phrase)).to_be_visible()
+    assert viewer.locator(".range").count() == 0
+    sent = posts(viewer)
+    viewer.keyboard.press("Escape")
+    viewer.focus("#stage")
+    viewer.keyboard.press("h")
+    findings = viewer.locator("#findings li")
+    expect(findings.first).to_contain_text(" of 7 changed views, ")
+    assert len(sent) == 1
+    assert viewer.locator(".range").count() == findings.count()
+    assert viewer.locator("#asked li", has_text=" of 7 changed views").count() == 2
+    masks = viewer.locator("#layers li[data-layer^=mask]", has_text="with 7 changed views")
+    assert masks.count() == 2
+    expect(viewer.locator("#assess")).to_be_enabled()
+    with viewer.expect_download() as download:
+        viewer.click("#save-json")
+    answer = json.loads(Path(download.value.path()).read_text())
+    results = [*answer["findings"], *answer["masks"], *answer["boxes"], *answer["phrases"]]
+    assert {item["uncertainty"]["views"] for item in results} == {7}
+
+
 def test_pixels_of_few_images_are_kept_and_others_are_asked_for_again(
     page: Page, service: str
 ) -> None:
