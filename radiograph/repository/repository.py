@@ -19,7 +19,6 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 from radiograph.errors import InvalidVersion, ModelNotFound, PublishRefused
@@ -28,6 +27,7 @@ from radiograph.repository.aliases import AliasFile, AliasHistory
 from radiograph.repository.integrity.index import IndexFile
 from radiograph.repository.integrity.signatures import SUFFIX, SecretKey, SignaturePolicy
 from radiograph.repository.integrity.version_files import (
+    VerifiedVersion,
     check_files,
     digest_files,
     entries,
@@ -42,23 +42,6 @@ from radiograph.repository.publishing import write_version
 __all__ = ["DEFAULT_ALIAS", "Repository", "digest_files"]
 
 DEFAULT_ALIAS = "stable"
-
-
-@dataclass(frozen=True)
-class VerifiedVersion:
-    """A version whose files are those of its manifest, and whose manifest is the pinned one.
-
-    Attributes:
-        folder: folder of the version.
-        manifest: its manifest.
-        digest: SHA-256 of the manifest.
-        pinned: whether the digest is in the index; an older version may have no pin.
-    """
-
-    folder: Path
-    manifest: ModelManifest
-    digest: str
-    pinned: bool
 
 
 class Repository:

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from radiograph.errors import InvalidVersion
@@ -18,6 +19,23 @@ from radiograph.repository.integrity.onnx_external_data import refers_to_other_f
 
 MAX_JSON_BYTES = 16 * 2**20
 """Size limit of a manifest or an aliases file; a larger one is refused."""
+
+
+@dataclass(frozen=True)
+class VerifiedVersion:
+    """A version whose files are those of its manifest, and whose manifest is the pinned one.
+
+    Attributes:
+        folder: folder of the version.
+        manifest: its manifest.
+        digest: SHA-256 of the manifest.
+        pinned: whether the digest is in the index; an older version may have no pin.
+    """
+
+    folder: Path
+    manifest: ModelManifest
+    digest: str
+    pinned: bool
 
 
 def open_regular(path: Path) -> io.BufferedReader:

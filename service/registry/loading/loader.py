@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from radiograph.errors import AlteredVersion
 from radiograph.manifest import Precision
-from radiograph.repository.repository import Repository, VerifiedVersion
+from radiograph.repository.integrity.version_files import VerifiedVersion
+from radiograph.repository.repository import Repository
 from service import malloc
 from service.backends.base import Backend, BackendFactory
 from service.inference.analysis import Analysis
