@@ -79,8 +79,8 @@ def test_two_processes_have_the_losses_of_one_with_the_joined_batch(
     assert status == 0, said
     one, two = _history(tmp_path / "one"), _history(tmp_path / "two")
     assert [line["step"] for line in two] == [1, 2, 3, 4, 5, 6]
-    for alone, joined in zip(one[:2], two[:2], strict=True):
-        assert joined == pytest.approx(alone, rel=1e-4)
+    for alone, joined in zip(one[:2], two[:2], strict=True):  # as written, with five digits
+        assert joined == pytest.approx(alone, rel=5e-4)
     for alone, joined in zip(one, two, strict=True):  # AdamW makes rounding grow
         assert joined["total"] == pytest.approx(alone["total"], rel=1e-3)
     position = torch.load(tmp_path / "two" / "run" / CHECKPOINT, weights_only=True)["position"]

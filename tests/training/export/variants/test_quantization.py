@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from tests.builders.training import small_trunk
 from training.export.parity import open_graph
@@ -50,6 +50,14 @@ def test_an_int8_graph_is_within_some_steps_of_its_range(
 def test_only_the_chosen_operators_are_in_int8(quantizer: Quantizer) -> None:
     assert _weights_in_int8(quantizer.quantize(EVERY)) == 3
     assert _weights_in_int8(quantizer.quantize({"/encoder/layer/conv/Conv"})) == 1
+
+
+def test_weights_use_seven_bits_so_that_no_processor_overflows(quantizer: Quantizer) -> None:
+    graph = quantizer.quantize(EVERY).graph
+    weights = [item for item in graph.initializer if item.data_type == TensorProto.INT8]
+    largest = [int(np.abs(numpy_helper.to_array(item).astype(int)).max()) for item in weights]
+    assert len(largest) >= 3
+    assert max(largest) == 64
 
 
 def test_weights_have_a_scale_for_each_output_channel(quantizer: Quantizer) -> None:
