@@ -15,6 +15,8 @@ from training.evaluation.assessment import RunFolder, assess
 from training.evaluation.calibration.calibrate import calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.evaluators.estimates import ALL_LABELS
+from training.evaluation.evaluators.grounding import EVERY_FINDING
+from training.evaluation.phrases.regions import TARGETS
 from training.evaluation.predictions import predict_split
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.evaluation.zero_shot import classification as zero_shot_classification
@@ -27,6 +29,8 @@ _MEASURED_OTHERWISE = {True: ("dice", "map"), False: ("f1", "accuracy", "dice", 
 """True for tasks that train -> metrics that the published protocol measures in another way."""
 _JOINT_METRICS = {"auroc": "macro auroc", "accuracy": "argmax accuracy"}
 """Metric of one finding -> metric of all findings together, of tasks that train."""
+_OF_PHRASES = {*TARGETS, EVERY_FINDING}
+"""Labels of figures of phrases; those of prompts have the names of structures."""
 
 
 class NotMeasured(Exception):
@@ -54,21 +58,27 @@ def measure(
         if task.trains:
             found = assess(model, RunFolder(checkpoint.parent)).metrics
         else:
-            found = _untrained(
-                task, zero_shot_classification.prepare(model, root, task.data, cell.protocol)
-            )
+            prepared = zero_shot_classification.prepare(model, root, task.data, cell.protocol)
+            found = _untrained(task, prepared, columns)
     except (DataError, TaskNotOffered) as error:
         raise NotMeasured(str(error)) from error
     return {column.key: figure(found, task, cell, column) for column in columns}
 
 
-def _untrained(task: Task, model: TrainedModel) -> tuple[Metric, ...]:
-    """Evaluate a pre-training alone: findings by prompts, or phrases and prompts as maps."""
+def _untrained(task: Task, model: TrainedModel, columns: Sequence[Column]) -> tuple[Metric, ...]:
+    """Evaluate a pre-training alone: findings by prompts, or phrases and prompts as maps.
+
+    Prompts need a set that shows their structures; nothing asks for them where all columns are
+    about phrases.
+    """
     if task.kind == "zero_shot":
         return zero_shot_classification.classify(model).metrics
     licences = zero_shot_classification.LICENCES
     specs = calibrate(model, predict_split(model, "valid", licences))
     phrases = evaluate(model, specs, predict_split(model, "test", licences))
+    asked = {label for c in columns for label in ((c.label,) if c.label else task.labels)}
+    if asked and asked <= _OF_PHRASES:
+        return tuple(phrases)
     return (*phrases, *zero_shot_grounding.ground(model).metrics)
 
 
