@@ -36,6 +36,8 @@ def exit_code(error: RadiographError | OSError) -> int:
     match error:
         case InvalidSettings() | InvalidKeyFile() | UnusableKey() | UnusablePhrase():
             return USAGE
+        case ConnectionError():  # a registry that did not take a version
+            return SERVICE
         case InputError() | NoDicomObject() | OSError():
             return INPUT
         case ModelError():

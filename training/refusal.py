@@ -3,7 +3,8 @@
     RunRefused          the command or its configuration does not allow the run     exit code 2
     ├── DataRefused     a file or folder of data or results cannot be used          3
     ├── WeightsRefused  weights, or a checkpoint, are missing or do not fit         4
-    └── NotFinite       a loss of a training that had begun                         5
+    ├── NotFinite       a loss of a training that had begun                         5
+    └── NotRegistered   MLflow did not answer, or refused a published version       5
 
 `g2d.failures` gives each its exit code, by the errors of `radiograph` that they are.
 """
@@ -25,6 +26,10 @@ class DataRefused(RunRefused, InputError):
 
 class WeightsRefused(RunRefused, ModelError):
     """Weights, or the checkpoint of a run, are missing, cut off, or do not fit the model."""
+
+
+class NotRegistered(RunRefused, ConnectionError):
+    """MLflow did not register a version, which is published nevertheless."""
 
 
 class NotFinite(RunRefused, FloatingPointError):

@@ -50,6 +50,16 @@ class Options:
         return 1 if self.quick else 5
 
     @property
+    def side(self) -> int:
+        """Side of the images in pixels: the paper's 224."""
+        return 64 if self.quick else 224
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that a process of a part may take; a CPU shared with others takes long."""
+        return 240.0 if self.device == "cuda" else 3600.0
+
+    @property
     def accelerator(self) -> str:
         """Name of the device in `engine.accelerator`."""
         return "gpu" if self.device == "cuda" else "cpu"

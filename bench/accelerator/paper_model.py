@@ -42,7 +42,10 @@ def configure(options: Options, precision: str, *changes: str) -> PretrainConfig
     text = options.work / "bert"
     if not text.is_dir():
         save_text_encoder(text, quick=options.quick)
-    small = ["model.encoder.name=resnet18", "model.text.frozen_layers=1"] if options.quick else []
+    small = [f"preprocess.size_px={options.side}"]
+    if options.quick:
+        small += ["model.encoder.name=resnet18", "model.text.frozen_layers=1"]
+        small += ["model.encoder.decoder_channels=[16, 16, 8, 8, 8]"]
     return load(
         "g2d_paper",
         PretrainConfig,

@@ -19,14 +19,15 @@ PARTS = {
     "environment": "driver, torch and the execution provider that really computes",
     "agreement": "losses and pseudo masks are those of the CPU",
     "pretraining": "pre-training at three precisions, beside the released loop",
-    "resumption": "a run in half precision that is killed and resumed",
-    "compilation": "torch.compile, and how often it compiles again",
     "finetuning": "a step of every head, without a wait for the device",
     "publication": "evaluate, export and publish",
     "serving": "golden outputs, latency, throughput and a swap under load",
     "processes": "two processes that exchange gradients and negatives by NCCL",
+    "resumption": "a run in half precision that is killed and resumed",
+    "compilation": "torch.compile, and how often it compiles again",
 }
-"""Part -> what it proves, in the order in which they run: the cheap and telling ones first."""
+"""Part -> what it proves, in the order in which they run: the cheap and telling ones first, and
+last what may use up the time, because compiling takes minutes."""
 _ROOT = Path(__file__).resolve().parents[2]
 _QUOTED = 3
 

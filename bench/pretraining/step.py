@@ -116,6 +116,7 @@ class FewSteps:
             for step in range(self._done, plan.steps):
                 self._trainer.step(step, batches, history)
         self._done = plan.steps
+        finish(self.fabric.device)
         return clock.round(steps * self.config.batch_size, history.data_wait_s)
 
 
@@ -142,6 +143,16 @@ class Ours(FewSteps):
         self.task.kept_text = self._kept_text if kept else None
 
 
+def finish(device: torch.device) -> None:
+    """Wait until a device has done what it was given, also where waits are errors."""
+    if device.type != "cuda":
+        return
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.synchronize(device)
+    torch.cuda.set_sync_debug_mode(mode)
+
+
 def _our_round(ours: Ours, steps: int, *, kept: bool) -> Round:
     ours.read_frozen_text(kept=kept)
     return ours.round(steps)
@@ -155,16 +166,16 @@ def released_round(released: ReleasedLoop, steps: int) -> Round:
     return clock.round(steps * released.batch_size, released.data_s - before)
 
 
-def make_cache(folder: Path, texts: list[str]) -> Cache:
+def make_cache(folder: Path, texts: list[str], side: int = _SIDE) -> Cache:
     """Return a cache with one noise image for each report; the content does not affect the time."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (len(texts), _SIDE, _SIDE), dtype=np.uint8)
+    images = rng.integers(0, 256, (len(texts), side, side), dtype=np.uint8)
     rows = [
         Row("bench", f"{i}", f"{i}", "train", text, (), "PA", "", "", "", "open")
         for i, text in enumerate(texts)
     ]
     samples = [Sample(row, frozenset(), ()) for row in rows]
-    masks = Masks(folder, (len(texts), 1, _SIDE, _SIDE))
+    masks = Masks(folder, (len(texts), 1, side, side))
     return Cache(images, masks, samples, (), {}, folder)
 
 

@@ -10,7 +10,7 @@ from g2d.failures import RefusedCommand, exit_code
 from radiograph import errors
 from radiograph.errors import RadiographError
 from service import errors as service_errors
-from training.refusal import DataRefused, NotFinite, RunRefused, WeightsRefused
+from training.refusal import DataRefused, NotFinite, NotRegistered, RunRefused, WeightsRefused
 
 TEXT = (Path(__file__).parents[2] / "docs/command.md").read_text()
 
@@ -19,7 +19,7 @@ TEXT = (Path(__file__).parents[2] / "docs/command.md").read_text()
     ("error", "code"),
     [
         (RefusedCommand(), 2), (RunRefused(), 2), (RadiographError(), 2),
-        (DataRefused(), 3), (WeightsRefused(), 4), (NotFinite(), 5),
+        (DataRefused(), 3), (WeightsRefused(), 4), (NotFinite(), 5), (NotRegistered(), 5),
         (errors.UnusablePhrase(), 2), (errors.UnusableKey(), 2),
         (service_errors.InvalidSettings(), 2), (service_errors.InvalidKeyFile(), 2),
         (errors.InputError(), 3), (errors.InputTooCostly(), 3), (FileNotFoundError(), 3),

@@ -29,6 +29,7 @@ from training.engine.checkpoint import CHECKPOINT
 from training.engine.seeding import seed_everything
 from training.git_commit import current_commit
 from training.model.g2d import G2D
+from training.refusal import RunRefused
 
 UNREAD_FILE = "unread.safetensors"
 """File in the run folder with the tensors that no forward pass reads, kept for an export."""
@@ -78,12 +79,12 @@ def import_checkpoint(file: Path, config: PretrainConfig, out: Path) -> Imported
         out: folder of the run, which must be empty or not exist.
 
     Raises:
-        FileExistsError: `out` is not empty.
-        CheckpointRefused: the file is not a checkpoint, or would execute code.
+        RunRefused: `out` is not empty.
+        CheckpointRefused: the file is missing, not a checkpoint, or would execute code.
         LayoutMismatch: a name, a shape or a value does not fit; `problems` lists each.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} holds another run; choose a new --out")
+        raise RunRefused(f"{out} holds another run; choose a new --out")
     layout, state = recognise(read_state_dict(file))
     # The file holds the weights of the encoder, so none are downloaded.
     encoder = config.model.encoder.model_copy(update={"weights": None})

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from radiograph.errors import MalformedInput
 from training.model.tensor_files import UNREADABLE
+from training.refusal import WeightsRefused
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
 """Keys under which training codes store the state dict; the released code uses the first."""
@@ -25,7 +25,7 @@ MAX_DEPTH = 4
 """Largest number of wrappings; a pickle can hold a mapping that contains itself."""
 
 
-class CheckpointRefused(MalformedInput):
+class CheckpointRefused(WeightsRefused):
     """The file is not a checkpoint that can be imported; nothing was written."""
 
 
@@ -33,9 +33,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file by their names in the module that was saved.
 
     Raises:
-        CheckpointRefused: the file is not a state dict of dense tensors, or would execute code.
-        OSError: the file cannot be read.
+        CheckpointRefused: there is no such file, it is not a state dict of dense tensors, or it
+            would execute code.
     """
+    if not path.is_file():
+        found = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise CheckpointRefused(f"{path} {found}")
     loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
     state = _unwrapped(loaded, path)
     while prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in state)), None):
@@ -44,7 +47,6 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _load_safetensors(path: Path) -> object:
-    path.stat()  # a missing file is an OSError, as with the other format
     try:
         return load_file(path)
     except SafetensorError as error:

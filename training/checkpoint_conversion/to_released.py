@@ -15,6 +15,7 @@ from radiograph.errors import ModelError
 from training.checkpoint_conversion.from_released import UNREAD_FILE
 from training.checkpoint_conversion.layout import Layout, released_names
 from training.engine.checkpoint import preferred_checkpoint, read_checkpoint
+from training.refusal import RunRefused
 
 
 class NotInLayout(ModelError):
@@ -46,11 +47,11 @@ def export_checkpoint(run: Path, out: Path, layout: Layout) -> Written:
         layout: parts of the model to write.
 
     Raises:
-        FileExistsError: `out` exists.
+        RunRefused: `out` exists.
         NotInLayout: the number of attention heads does not divide the dimension.
     """
     if out.exists():
-        raise FileExistsError(f"{out} is there already; choose a new --out")
+        raise RunRefused(f"{out} is there already; choose a new --out")
     path = preferred_checkpoint(run) if run.is_dir() else run
     weights = read_checkpoint(path).weights
     ours = {k.removeprefix("g2d."): v for k, v in weights.items() if k.startswith("g2d.")}

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric
@@ -22,6 +23,8 @@ from training.evaluation.evaluate import evaluate
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel, to_device_of_run
 from training.refusal import RunRefused
+
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class Assessment(StrictModel):
@@ -168,22 +171,34 @@ def read_assessment(run: RunFolder) -> Assessment:
     """Read the assessment of a run.
 
     Raises:
-        PublishRefused: the run was not evaluated.
+        PublishRefused: the run was not evaluated, or the file is damaged.
     """
     if not run.assessment.is_file():
         raise PublishRefused(f"{run.path} was not evaluated: g2d evaluate {run.path}")
-    return Assessment.model_validate_json(run.assessment.read_text())
+    return _parsed(Assessment, run.assessment, f"g2d evaluate {run.path}")
 
 
 def read_counts(run: RunFolder) -> RowCounts:
     """Read the numbers of the radiographs that a run read.
 
     Raises:
-        PublishRefused: the run did not record them.
+        PublishRefused: the run did not record them, or the file is damaged.
     """
+    remedy = (
+        f"`g2d finetune` of its configuration with --out {run.path} writes it and trains no further"
+    )
     if not run.rows.is_file():
-        raise PublishRefused(
-            f"{run.path} has no {ROWS}: `g2d finetune` of its configuration with --out {run.path} "
-            "writes it and trains no further"
-        )
-    return RowCounts.model_validate_json(run.rows.read_text())
+        raise PublishRefused(f"{run.path} has no {ROWS}: {remedy}")
+    return _parsed(RowCounts, run.rows, remedy)
+
+
+def _parsed(kind: type[Content], file: Path, remedy: str) -> Content:
+    """Return the content of a file of a run.
+
+    Raises:
+        PublishRefused: the file is cut off, or was written by another version.
+    """
+    try:
+        return kind.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise PublishRefused(f"{file} is damaged or of another version: {remedy}") from error

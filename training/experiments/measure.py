@@ -66,20 +66,24 @@ def measure(
 
 
 def _untrained(task: Task, model: TrainedModel, columns: Sequence[Column]) -> tuple[Metric, ...]:
-    """Evaluate a pre-training alone: findings by prompts, or phrases and prompts as maps.
-
-    Prompts need a set that shows their structures; nothing asks for them where all columns are
-    about phrases.
-    """
+    """Evaluate a pre-training alone: findings by prompts, or phrases and prompts as maps."""
     if task.kind == "zero_shot":
         return zero_shot_classification.classify(model).metrics
     licences = zero_shot_classification.LICENCES
     specs = calibrate(model, predict_split(model, "valid", licences))
     phrases = evaluate(model, specs, predict_split(model, "test", licences))
-    asked = {label for c in columns for label in ((c.label,) if c.label else task.labels)}
-    if asked and asked <= _OF_PHRASES:
+    if not asks_prompts(task, columns):
         return tuple(phrases)
     return (*phrases, *zero_shot_grounding.ground(model).metrics)
+
+
+def asks_prompts(task: Task, columns: Sequence[Column]) -> bool:
+    """Return whether a column of a `ground` task is about prompts, not about phrases alone.
+
+    Prompts are measured on sets that show their structures; a set of lungs shows none.
+    """
+    asked = {label for c in columns for label in ((c.label,) if c.label else task.labels)}
+    return not asked or not asked <= _OF_PHRASES
 
 
 def figure(metrics: Sequence[Metric], task: Task, cell: Cell, column: Column) -> Measured:

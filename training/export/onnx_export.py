@@ -78,13 +78,14 @@ def export(model: TrainedModel, folder: Path, tolerance: float = TOLERANCE) -> E
     """Write the graphs and check them against PyTorch.
 
     Args:
-        model: run to export.
+        model: run to export; it is moved to the CPU.
         folder: folder that is empty or does not exist.
         tolerance: largest difference allowed.
 
     Raises:
         PublishRefused: an output differs by more than `tolerance`, or a decision differs.
     """
+    model.module.to("cpu")
     images = test_images(2, model.config.preprocess.size_px, seed=0)
     tokens = _tokens(model, _TEST_PHRASES)
     trunk_outputs = _write_graphs(model, images, tokens, folder)
@@ -246,14 +247,21 @@ def read_export(run: RunFolder) -> ExportedRun:
     """Read the export that `g2d export` wrote into a run.
 
     Raises:
-        PublishRefused: the run was not exported.
+        PublishRefused: the run was not exported, or the file is damaged.
     """
     path = run.export / "export.json"
     if not path.is_file():
         raise PublishRefused(f"{run.path} was not exported: g2d export {run.path}")
-    content = json.loads(path.read_text())
+    try:
+        return _parsed(run.export, json.loads(path.read_bytes()))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        remedy = f"g2d export {run.path}"
+        raise PublishRefused(f"{path} is damaged or of another version: {remedy}") from error
+
+
+def _parsed(folder: Path, content: dict[str, Any]) -> ExportedRun:
     return ExportedRun(
-        run.export,
+        folder,
         content["parity"],
         content["raw"],
         tuple(content["trunk_outputs"]),

@@ -41,7 +41,7 @@ from training.finetune.checks import finetune_checks
 from training.finetune.frozen_features import MAX_BYTES, EncodedRows, bytes_per_image, encode_rows
 from training.finetune.initial_weights import load_pretrained, repeated_rows
 from training.finetune.module import FinetuneBatch, Finetuning, ReportBatch
-from training.finetune.taught_masks import with_taught_masks
+from training.finetune.taught_masks import check_teacher, with_taught_masks
 from training.finetune.validation import validate
 from training.heads.head import HeadsBatch
 from training.model.text_encoder import NO_TOKENS, Tokens, build_tokenizer, tokenize
@@ -262,6 +262,8 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     fabric = launch(config.engine, config.precision, unused_weights=True)
     seed_everything(config.seed)
     module = load_pretrained(config)  # before the cache, which may take hours: it may be refused
+    if config.teacher is not None:
+        check_teacher(config.teacher.run)
     if fabric.is_global_zero and (notice := repeated_rows(config)):
         print(notice)
     with fabric.rank_zero_first():

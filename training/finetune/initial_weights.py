@@ -1,5 +1,6 @@
 """Initial weights of a fine-tuning: those of a pre-training, and of an earlier fine-tuning."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from training.finetune.module import Finetuning
 from training.finetune.past_runs import DEFAULT_TEMPERATURE, PastRun, architecture
 from training.heads.checks import ChecksHead
 from training.model.image_encoder import restart_decoder
-from training.refusal import RunRefused
+from training.refusal import RunRefused, WeightsRefused
+
+_LONGEST_LINE = 300
 
 
 def load_pretrained(config: FinetuneConfig) -> Finetuning:
@@ -69,11 +72,23 @@ def repeated_rows(config: FinetuneConfig) -> str | None:
 
 @contextmanager
 def fitting(key: str, path: Path) -> Iterator[None]:
-    """Name the key and the checkpoint when its weights do not fit the model."""
+    """Name the key and the checkpoint when its weights do not fit the model.
+
+    Raises:
+        WeightsRefused: loading the weights raised a `RuntimeError`, as PyTorch does.
+    """
     try:
         yield
     except RuntimeError as error:
-        raise RunRefused(f"{key}: {path} does not fit the model: {error}") from error
+        raise WeightsRefused(f"{key}: {path} does not fit the model: {_misfit(error)}") from error
+
+
+def _misfit(error: RuntimeError) -> str:
+    """Return the most telling line of an error of `load_state_dict`, which has one per tensor."""
+    header, *lines = (line.strip() for line in str(error).splitlines())
+    lines.sort(key=lambda line: not line.startswith("size mismatch"))
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return textwrap.shorten(lines[0] if lines else header, _LONGEST_LINE) + more
 
 
 def _load_earlier(module: Finetuning, weights: dict[str, Tensor]) -> None:
@@ -91,7 +106,7 @@ def _load_earlier(module: Finetuning, weights: dict[str, Tensor]) -> None:
     fresh = module.heads.keys() - fits - {ChecksHead.name}
     if module.config.checks is not None and fresh:
         names = ", ".join(sorted(fresh))
-        raise RunRefused(
+        raise WeightsRefused(
             f"start_from: it has no heads {names} of these labels, and only checks learn"
         )
     taken = {
@@ -101,5 +116,5 @@ def _load_earlier(module: Finetuning, weights: dict[str, Tensor]) -> None:
     }
     trunk = {key for key in state if not key.startswith("heads.")}
     if missing := sorted(trunk - taken.keys()):
-        raise RunRefused(f"start_from: its trunk is another one, without {missing[0]}")
+        raise WeightsRefused(f"start_from: its trunk is another one, without {missing[0]}")
     module.load_state_dict(taken, strict=False)

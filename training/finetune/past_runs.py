@@ -9,7 +9,7 @@ from training.config.model import ModelConfig
 from training.config.pretrain import PretrainConfig
 from training.engine.checkpoint import Checkpoint, read_run
 from training.engine.run_folder import RUN
-from training.refusal import RunRefused
+from training.refusal import WeightsRefused
 
 DEFAULT_TEMPERATURE = 0.07
 """Sigma of the contrastive loss of a run that starts without a pre-training."""
@@ -72,7 +72,7 @@ def architecture(runs: Sequence[PastRun]) -> tuple[ModelConfig, float]:
     pretrain = first if isinstance(first, PretrainConfig) else None
     model = pretrain.model if pretrain else last.model
     if model is None:
-        raise RunRefused("the run says neither `pretrained` nor `model`")
+        raise WeightsRefused("the run says neither `pretrained` nor `model`")
     encoder = model.encoder.model_copy(update={"weights": None})
     temperature = pretrain.temperature if pretrain else DEFAULT_TEMPERATURE
     return model.model_copy(update={"encoder": encoder}), temperature

@@ -31,13 +31,13 @@ from training.data.augmentation import warp
 from training.data.augmentation.augment import augment
 from training.data.cache.cache import Cache, RowArrays
 from training.data.cache.sample_index import Sample
-from training.engine.checkpoint import read_run
+from training.engine.checkpoint import Checkpoint, read_run
 from training.finetune.initial_weights import fitting
 from training.finetune.module import Finetuning
 from training.finetune.past_runs import architecture, runs_of
 from training.heads.segmentation import SegmentHead
 from training.progress import track
-from training.refusal import RunRefused
+from training.refusal import WeightsRefused
 
 BATCH = 16
 SECOND_VIEW = AugmentConfig(
@@ -95,7 +95,9 @@ def _teach(cache: Cache, config: TeacherConfig, seed: int) -> tuple[_Planes, _Kn
     teacher = _read_teacher(config.run)
     structures = [name for name in teacher.config.masks if name in cache.structures]
     if not structures:
-        raise RunRefused(f"{config.run} has no masks of structures that the data sets have")
+        raise WeightsRefused(
+            f"teacher.run: {config.run} has no masks of structures that the data sets have"
+        )
     rows = [
         i
         for i in cache.where("train")
@@ -142,10 +144,20 @@ def _read(path: Path) -> tuple[_Planes, _Known]:
     return dict(zip(rows, planes, strict=True)), known
 
 
-def _read_teacher(path: Path) -> Finetuning:
+def check_teacher(path: Path) -> tuple[Checkpoint, FinetuneConfig]:
+    """Read the checkpoint of a teacher, and its configuration.
+
+    Raises:
+        RunRefused: there is none, or it is no fine-tuning with masks.
+    """
     checkpoint, config = read_run(path, FinetuneConfig, "teacher.run")
     if not config.masks:
-        raise RunRefused(f"teacher.run: {path} is no fine-tuning with masks")
+        raise WeightsRefused(f"teacher.run: {path} is no fine-tuning with masks")
+    return checkpoint, config
+
+
+def _read_teacher(path: Path) -> Finetuning:
+    checkpoint, config = check_teacher(path)
     module = Finetuning(config, *architecture(runs_of(checkpoint, config)))
     with fitting("teacher.run", path):
         module.load_state_dict(checkpoint.weights)

@@ -211,7 +211,9 @@ class PretrainTask:
         generator = torch.Generator().manual_seed(seed)
         images = batch.images.float() / 255
         augmented = augment(images, None, self.config.augment, generator).images
-        return model(augmented, batch.tokens, batch.text_ids, index.step, batch.statements)
+        # A number that changes with each step would be compiled again.
+        step = min(index.step, self.config.decoder_loss_from_step)
+        return model(augmented, batch.tokens, batch.text_ids, step, batch.statements)
 
     def panel(self, batch: Pairs) -> Tensor | None:
         """Return image, attention, pseudo mask and prediction of the first rows."""

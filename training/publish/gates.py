@@ -6,10 +6,13 @@ Metrics of a head are compared with those of the same head, data set and label i
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import HeadSpec, Metric, Precision, VariantSpec
@@ -130,11 +133,12 @@ def refuse_other_golden(exported: ExportedRun) -> None:
     """Run the golden inputs of an export and of its variants through ONNX Runtime.
 
     Raises:
-        PublishRefused: an output differs from the recorded one.
+        PublishRefused: a file of the export is damaged, or an output differs from the recorded one.
     """
-    with np.load(exported.folder / "golden.npz", allow_pickle=False) as golden:
-        recorded = dict(golden)
-    for output, value in onnx_outputs(exported.folder, recorded).items():
+    with _damage_refused(exported.folder, "export"):
+        recorded = _arrays(exported.folder / "golden.npz")
+        outputs = onnx_outputs(exported.folder, recorded)
+    for output, value in outputs.items():
         if not difference(output, recorded[output], value) <= GOLDEN_TOLERANCE:
             raise PublishRefused(f"golden output {output} differs")
     for precision, variant in exported.variants.items():
@@ -143,13 +147,40 @@ def refuse_other_golden(exported: ExportedRun) -> None:
 
 def _refuse_other_variant(folder: Path, precision: Precision, variant: VariantSpec) -> None:
     """Run the golden inputs of a variant; its maps were not recorded, as the manifest says."""
-    with np.load(folder / variant.golden.file, allow_pickle=False) as golden:
-        recorded = dict(golden)
-    for output, value in onnx_outputs(folder, recorded, variant.trunk).items():
+    with _damage_refused(folder, "export"):
+        recorded = _arrays(folder / variant.golden.file)
+        outputs = onnx_outputs(folder, recorded, variant.trunk)
+    for output, value in outputs.items():
         if output.startswith("trunk.") and value.ndim > 2:
             continue
         if not np.abs(recorded[output] - value).max() <= variant.golden.tolerance:
             raise PublishRefused(f"golden output {output} of {precision} differs")
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return dict(file)
+
+
+def refuse_damaged_statistics(run: RunFolder) -> None:
+    """Read the statistics of the features of a run.
+
+    Raises:
+        PublishRefused: they are missing or damaged.
+    """
+    with _damage_refused(run.statistics, "evaluate"):
+        _arrays(run.statistics)
+
+
+@contextmanager
+def _damage_refused(path: Path, command: str) -> Iterator[None]:
+    """Name a file or folder of a run when it cannot be read, and the command that writes it."""
+    try:
+        yield
+    except Exception as error:  # those of ONNX Runtime and of archives have no base of their own
+        raise PublishRefused(
+            f"{path} cannot be read ({type(error).__name__}): g2d {command} {path.parent}"
+        ) from error
 
 
 def refuse_stale(

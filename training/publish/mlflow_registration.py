@@ -13,7 +13,7 @@ from typing import Any
 
 from radiograph.manifest import MANIFEST_NAME, Metric, ModelManifest
 from radiograph.repository.repository import Repository
-from training.refusal import RunRefused
+from training.refusal import NotRegistered, RunRefused
 
 _CARD = "MODEL_CARD.md"
 _VERSION, _DIGEST, _COMMIT = "g2d.version", "g2d.digest", "g2d.commit"
@@ -44,7 +44,7 @@ def register(repository: Repository, name: str, number: int, alias: str = "") ->
         The number of the version in MLflow.
 
     Raises:
-        RunRefused: MLflow did not register it. The version is published nevertheless.
+        NotRegistered: MLflow did not register it. The version is published nevertheless.
     """
     import mlflow
 
@@ -52,7 +52,7 @@ def register(repository: Repository, name: str, number: int, alias: str = "") ->
     try:
         return _register(client, repository, name, number, alias)
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise RunRefused(
+        raise NotRegistered(
             f"{name} version {number} is published, but not registered in MLflow: "
             f"{type(error).__name__}"
         ) from error

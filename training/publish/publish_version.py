@@ -39,6 +39,7 @@ from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
 from training.publish.gates import (
     GOLDEN_TOLERANCE,
+    refuse_damaged_statistics,
     refuse_other_golden,
     refuse_stale,
     refuse_without_figures,
@@ -95,6 +96,7 @@ def publish(
     refuse_without_figures(assessment.heads, metrics)
     accepted = refuse_worse(metrics, _metrics_in_stable(repository, name), accept)
     refuse_other_golden(exported)
+    refuse_damaged_statistics(run)
     counts = with_earlier(read_counts(run), earlier_folders(model.runs))
     provenance = provenance_of(model, assessment, exported, counts, accepted)
     stage = _stage(run, exported)

@@ -34,6 +34,7 @@ from training.export.stored_parameters import read_parameters
 from training.finetune.module import Finetuning
 from training.finetune.past_runs import PastRun, architecture
 from training.model.text_encoder import Tokens
+from training.refusal import RunRefused
 from training.version_import.unrecorded_graphs import recovered_parameters
 
 PRETRAINED = "pretrained"
@@ -70,13 +71,13 @@ def import_version(repository: Repository, name: str, version: int, out: Path) -
         out: folder of the run, which must be empty or not exist.
 
     Raises:
-        FileExistsError: `out` is not empty.
+        RunRefused: `out` is not empty.
         ModelNotFound, InvalidVersion: see `Repository.verify`.
         VersionNotImported: its configurations are not valid here, its graphs hold other weights
             than they describe, or the run does not give its golden outputs.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} holds another run; choose a new --out")
+        raise RunRefused(f"{out} holds another run; choose a new --out")
     verified = repository.verify(name, version)
     manifest = verified.manifest
     runs = _runs(manifest)

@@ -19,7 +19,7 @@ LOSS_GAP = 1e-3
 """Largest relative difference of a loss, after optimiser steps in float32."""
 MASK_SHARE = 1e-3
 """Largest share of pixels in which a mask differs: scores close to the threshold may cross it."""
-_STEPS, _ROWS, _SIDE = 3, 4, 224
+_STEPS, _ROWS = 3, 4
 _BODIES = (*get_args(BodyRule), None)
 _Losses = dict[str, float]
 
@@ -42,7 +42,7 @@ def measure(options: Options) -> Findings:
     note = f"{_STEPS} steps of AdamW, {_ROWS} pairs, float32, no dropout; relative difference"
     losses = at_most("losses of pre-training", max(gaps), LOSS_GAP, "", note)
     return Findings(
-        [losses, _masks(options.device)], [Table("Losses", ["step", "loss", "CPU", "device"], rows)]
+        [losses, _masks(options)], [Table("Losses", ["step", "loss", "CPU", "device"], rows)]
     )
 
 
@@ -54,7 +54,7 @@ def _losses(options: Options) -> tuple[list[_Losses], list[_Losses]]:
     module = Pretraining(config)
     texts = reports(options)[:_ROWS]
     tokens = tokenize(build_tokenizer(config.model.text), texts, config.model.text.max_tokens)
-    images = torch.rand(_ROWS, 1, _SIDE, _SIDE)
+    images = torch.rand(_ROWS, 1, options.side, options.side)
     there = copy.deepcopy(module).to(options.device)
     moved = Tokens(tokens.input_ids.to(options.device), tokens.attention_mask.to(options.device))
     return (
@@ -78,11 +78,12 @@ def _train(module: Pretraining, images: Tensor, tokens: Tokens) -> list[_Losses]
     return found
 
 
-def _masks(device: str) -> Check:
+def _masks(options: Options) -> Check:
     """Compare every kind of pseudo mask for the same scores and images."""
     generator = torch.Generator().manual_seed(0)
-    attention = torch.rand(_ROWS, 3, 7, 7, generator=generator)
-    images = torch.rand(_ROWS, 1, _SIDE, _SIDE, generator=generator)
+    side = options.side
+    attention = torch.rand(_ROWS, 3, side // 32, side // 32, generator=generator)
+    images = torch.rand(_ROWS, 1, side, side, generator=generator)
     kinds = itertools.product(
         get_args(Threshold), get_args(Upsampling), _BODIES, *[(True, False)] * 2
     )
@@ -98,7 +99,7 @@ def _masks(device: str) -> Check:
                 smooth=smooth,
                 aggregate_heads=aggregate,
             ).cpu()
-            for place in ("cpu", device)
+            for place in ("cpu", options.device)
         ]
         differs = (masks[0] - masks[1]).abs() > 1e-3
         name = f"{threshold}, {upsampling}, body {body}, smooth {smooth}, heads {aggregate}"

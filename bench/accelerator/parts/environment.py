@@ -72,6 +72,8 @@ def _runtime_computes(options: Options) -> list[Check]:
             return [not_measured(name, wanted, f"the package {package} is not installed")]
     import onnxruntime
 
+    if options.device == "cuda":
+        onnxruntime.preload_dlls()
     # A provider that cannot start is dropped in silence: the session's list tells, and
     # onnxruntime.get_available_providers() does not.
     session = onnxruntime.InferenceSession(_doubling_graph(), providers=[wanted])

@@ -7,7 +7,9 @@ container, a memory arena for each session that doubles and never shrinks, and t
 silently although a GPU was asked for.
 """
 
+import contextlib
 import functools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -86,7 +88,19 @@ def check_provider(runtime: RuntimeSettings) -> None:
     name = _PROVIDER_NAMES[runtime.provider]
     if name not in onnxruntime.get_available_providers():
         raise ProviderUnavailable(f"this build of ONNX Runtime has no {name}")
+    if runtime.provider != "cpu":
+        load_device_libraries()
     active_providers(runtime.provider, open_session(_PROBE, runtime))
+
+
+def load_device_libraries() -> None:
+    """Load the libraries of CUDA from the packages of this environment, where there are some.
+
+    ONNX Runtime finds them by itself only if the system's loader does. Complaints of the loader go
+    to standard error: the answers of a command are on standard output.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        onnxruntime.preload_dlls()
 
 
 def shrink_arena() -> None:

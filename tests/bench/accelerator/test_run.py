@@ -11,7 +11,7 @@ import pytest
 from bench.accelerator import child, page, run
 from bench.accelerator.findings import Findings, Options, Skipped
 from bench.accelerator.paper_model import configure, precisions
-from bench.accelerator.parts.resumption import write_configuration
+from bench.accelerator.parts.resumption import largest_gap, write_configuration
 from bench.reporting.checks import at_most
 from bench.servers.process import ROOT
 from training.config.files import load
@@ -128,6 +128,13 @@ def test_the_parts_train_at_the_precisions_that_the_device_has(tmp_path: Path) -
     for precision in precisions(options):
         config = configure(options, precision)
         check_devices(config.engine, config.precision)
+
+
+def test_a_step_that_both_runs_skipped_has_no_gap() -> None:
+    """The history of a step that a gradient scaler skipped has 0 as its loss."""
+    assert largest_gap([(0.0, 0.0), (2.0, 2.0)]) == 0
+    assert largest_gap([(0.0, 2.0)]) == 1
+    assert largest_gap([(2.0, 1.0)]) == 0.5
 
 
 def test_the_resumed_run_has_random_weights_as_the_other_parts_do(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Runs that cannot start: one line, an exit code of its kind, and nothing is created."""
 
+import json
 import resource
 import socket
 from collections.abc import Iterator
@@ -213,6 +214,67 @@ def test_a_checkpoint_that_is_cut_off_is_refused(
     at.out.mkdir(parents=True)
     short.rename(at.out / CHECKPOINT)
     at.refuses("last checkpoint: ", at.pretraining, code=4)
+
+
+def test_a_checkpoint_that_does_not_fit_its_configuration_is_refused(
+    trained: Workplace, at: Workplace
+) -> None:
+    state = torch.load(trained.out / CHECKPOINT, weights_only=True)
+    name = next(key for key in state["model"] if key.startswith("g2d.img_model.encoder."))
+    other = at.folder / "other.ckpt"
+    for weight, said in ((torch.zeros(3), "size mismatch for"), (None, "Missing key(s)")):
+        weights = {key: value for key, value in state["model"].items() if key != name}
+        torch.save(
+            state | {"model": weights if weight is None else weights | {name: weight}}, other
+        )
+        message = f"pretrained: {other} does not fit the model: {said}"
+        change = f"--set=pretrained={other}"
+        at.refuses(message, at.finetuning, change, kind="finetune", code=4)
+        for command in ("evaluate", "export", "publish"):
+            failed(g2d(command, str(other)), f"run: {other} does not fit the model: {said}", 4)
+
+
+@pytest.mark.parametrize("encoder", ["resnet34", "tu-resnet10t"])
+def test_an_earlier_run_of_another_trunk_is_refused(
+    finetuned: Path, at: Workplace, encoder: str
+) -> None:
+    changes = [f"start_from={finetuned}", f"model.encoder.name={encoder}"]
+    options = [f"--set={change}" for change in changes]
+    at.refuses("start_from: ", at.finetuning, *options, kind="finetune", code=4)
+
+
+def test_a_teacher_without_masks_is_refused(trained: Workplace, at: Workplace) -> None:
+    boxes = [f"--set={change}" for change in ("masks=[]", "regions=false", "boxes=[Lung opacity]")]
+    assert at.start(at.finetuning, *boxes, kind="finetune").exit_code == 0
+    run = at.out.rename(at.folder / "teacher") / CHECKPOINT
+    teacher = {"run": str(run), "tables": ["kermany_224"]}
+    change = f"--set=teacher={json.dumps(teacher)}"
+    message = f"teacher.run: {run} is no fine-tuning with masks"
+    at.refuses(message, at.finetuning, change, kind="finetune", code=4)
+    teacher["run"] = str(trained.out / CHECKPOINT)
+    change = f"--set=teacher={json.dumps(teacher)}"
+    message = "is the checkpoint of a pretrain run"
+    at.refuses(message, at.finetuning, change, kind="finetune", code=4)
+
+
+def test_a_file_that_cannot_be_imported_or_exported_is_refused(
+    trained: Workplace, at: Workplace
+) -> None:
+    ours = trained.out / CHECKPOINT
+    short = at.folder / "short.pth"
+    short.write_bytes(ours.read_bytes()[:1000])
+    new = ("--out", str(at.out))
+    failed(g2d("import-checkpoint", str(short), *new), f"{short} is not a checkpoint, or is cut", 4)
+    failed(g2d("import-checkpoint", str(at.folder / "none"), *new), "none does not exist", 4)
+    failed(g2d("import-checkpoint", str(at.folder), *new), "is a folder, not a file", 4)
+    failed(g2d("import-checkpoint", str(ours), *new), "is a checkpoint of ours", 4)
+    taken = ("--out", str(trained.out))
+    failed(g2d("import-checkpoint", str(short), *taken), "holds another run; choose a new --out", 2)
+    written = ("--out", str(at.folder / "x.pth"))
+    failed(g2d("export-checkpoint", str(short), *written), "is no file of tensors, or is cut", 4)
+    failed(g2d("export-checkpoint", str(at.out), *written), "does not exist", 4)
+    failed(g2d("export-checkpoint", str(ours), "--out", str(short)), "is there already", 2)
+    assert not at.out.exists()
 
 
 def test_tensors_that_are_no_checkpoint_are_refused(at: Workplace) -> None:

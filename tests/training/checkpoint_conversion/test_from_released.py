@@ -20,6 +20,7 @@ from training.engine.checkpoint import read_checkpoint
 from training.engine.seeding import seed_everything
 from training.model.attention_pool import resized_positions
 from training.model.g2d import G2D
+from training.refusal import RunRefused
 
 State = dict[str, Tensor]
 
@@ -166,7 +167,7 @@ def test_a_folder_that_holds_another_run_is_not_changed(
     file = released_files.save(encoder, tmp_path / "file.pth")
     (tmp_path / "run").mkdir()
     (tmp_path / "run/last.ckpt").write_text("mine")
-    with pytest.raises(FileExistsError, match="holds another run"):
+    with pytest.raises(RunRefused, match="holds another run"):
         import_checkpoint(file, config, tmp_path / "run")
     assert (tmp_path / "run/last.ckpt").read_text() == "mine"
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["last.ckpt"]
@@ -180,7 +181,7 @@ def test_the_command_names_each_misfit_on_a_line_and_the_file_on_the_last(
     (tmp_path / "model.yaml").write_text(config.model_dump_json())
     arguments = ["import-checkpoint", str(file), "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(app, [*arguments, "--config", str(tmp_path / "model.yaml")])
-    assert result.exit_code == 3
+    assert result.exit_code == 4
     assert result.stdout == ""
     *_, misfit, last = result.stderr.splitlines()  # before them, the text encoder's progress
     assert misfit == "  fc.bias: in the file, but not in the model"

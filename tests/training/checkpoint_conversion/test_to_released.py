@@ -13,6 +13,7 @@ from training.checkpoint_conversion.safe_loading import read_state_dict
 from training.checkpoint_conversion.to_released import NotInLayout, export_checkpoint
 from training.config.pretrain import PretrainConfig
 from training.engine.checkpoint import read_checkpoint
+from training.refusal import RunRefused
 
 UNREAD = {
     "pseudo_conv.weight", "pseudo_conv.bias",
@@ -68,6 +69,6 @@ def test_heads_that_do_not_divide_the_channels_cannot_be_exported_in_full(
 
 def test_an_export_overwrites_nothing(finetuned: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_text("mine")
-    with pytest.raises(FileExistsError, match="is there already"):
+    with pytest.raises(RunRefused, match="is there already"):
         export_checkpoint(finetuned, tmp_path / "mine.pth", "encoder")
     assert (tmp_path / "mine.pth").read_text() == "mine"

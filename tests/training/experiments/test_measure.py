@@ -7,7 +7,7 @@ from tests.builders.training import tiny_tables
 from training.config.experiments import Column, TablesConfig
 from training.config.experiments import Task as TableTask
 from training.config.run import Protocol
-from training.experiments.measure import NotMeasured, figure
+from training.experiments.measure import NotMeasured, asks_prompts, figure
 from training.experiments.plan import Cell
 from training.experiments.result_store import Measured
 
@@ -69,6 +69,24 @@ def test_trained_and_zero_shot_maps_have_different_metrics() -> None:
     assert _figure(metrics, trained, "pointing").value == 0.9
     assert _figure(metrics, untrained, "pointing").value == 0.1
     assert _figure(metrics, untrained, "pointing", label="Lung opacity").value == 0.3
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "prompts"),
+    [
+        (("left lung", "pneumonia"), None, False),
+        (("pneumonia",), "boxes of findings", False),
+        (("pneumonia",), "Lung opacity", True),
+        (("Pneumothorax",), None, True),
+        ((), None, True),
+    ],
+)
+def test_prompts_are_measured_only_where_a_column_is_about_them(
+    labels: tuple[str, ...], label: str | None, prompts: bool
+) -> None:
+    task = _task(*labels)
+    column = Column(task="lungs", metric="pointing", title="", label=label)
+    assert asks_prompts(task, [column]) is prompts
 
 
 def test_the_published_protocol_has_its_own_way_of_measuring() -> None:

@@ -10,7 +10,7 @@ from radiograph.repository.repository import Repository
 from tests.builders.models.small_version import NAME, fields, manifest_of, write_stage
 from training.publish import mlflow_registration
 from training.publish.mlflow_registration import check_installed, register
-from training.refusal import RunRefused
+from training.refusal import NotRegistered, RunRefused
 
 METRIC = Metric(
     data="set",
@@ -80,7 +80,7 @@ def test_a_server_that_is_gone_is_told_in_one_line(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(RunRefused, match=f"{NAME} version 1 is published, but not registered"):
+    with pytest.raises(NotRegistered, match=f"{NAME} version 1 is published, but not registered"):
         register(repository, NAME, 1)
 
 

@@ -81,6 +81,26 @@ def test_a_run_that_was_not_evaluated_or_exported_is_refused(tmp_path: Path) -> 
         read_export(RunFolder(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("assessment.json", "g2d evaluate"), ("statistics.npz", "g2d evaluate"),
+        ("rows.json", "g2d finetune"), ("export/export.json", "g2d export"),
+        ("export/golden.npz", "g2d export"), ("export/trunk.onnx", "g2d export"),
+        ("export/heads/findings.onnx", "g2d export"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_file_of_a_run_that_is_cut_off_refuses_it_and_names_the_command(
+    model: TrainedModel, run: RunFolder, file: str, command: str, left: float, tmp_path: Path
+) -> None:
+    whole = (run.path / file).read_bytes()
+    (run.path / file).write_bytes(whole[: int(left * len(whole))])
+    with pytest.raises(PublishRefused, match=f"{command}.*{run.path}"):
+        _publish(model, run, read_export(run), tmp_path / "models")
+    assert not Repository(tmp_path / "models").names()
+
+
 @pytest.mark.parametrize("head", ["findings", "boxes", "similarity"])
 def test_a_head_without_a_figure_refuses_the_run(
     model: TrainedModel, run: RunFolder, head: str, tmp_path: Path

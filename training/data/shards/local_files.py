@@ -89,8 +89,8 @@ class LocalFiles:
                 raise self._refusal(file, "was changed after it was written")
             self._verified[file.name] = found.st_mtime_ns
 
-    def _refusal(self, file: StoredFile, fault: str) -> RunRefused:
-        return RunRefused(
+    def _refusal(self, file: StoredFile, fault: str) -> DataRefused:
+        return DataRefused(
             f"data.shards: {self._address}: {file.name} {fault}; write the shards again with"
             " g2d prepare --shards --again"
         )

@@ -90,12 +90,15 @@ class FcosHead(EncoderDetector):
         levels = list(self.pyramid(named).values())
         raw = self.head(levels)
         shapes = [(int(level.shape[2]), int(level.shape[3])) for level in levels]
-        cells = [_cells(shape, stride) for shape, stride in zip(shapes, STRIDES, strict=True)]
+        device = encoder_8.device
+        cells = [
+            _cells(shape, stride, device) for shape, stride in zip(shapes, STRIDES, strict=True)
+        ]
         return FcosMaps(
             raw["cls_logits"],
             raw["bbox_regression"],
             raw["bbox_ctrness"],
-            torch.cat(cells).to(encoder_8.device, torch.float32),
+            torch.cat(cells).float(),
             tuple(len(level) for level in cells),
             (shapes[0][1] * STRIDES[0], shapes[0][0] * STRIDES[0]),
         )
@@ -175,7 +178,8 @@ def fcos_targets(
         size_px: width and height of the images.
         radius: distance in cells from its centre up to which a cell learns a box.
     """
-    levels = [_cells((size_px[1] // s, size_px[0] // s), s) for s in STRIDES]
+    host = torch.device("cpu")
+    levels = [_cells((size_px[1] // s, size_px[0] // s), s, host) for s in STRIDES]
     cells, each = torch.cat(levels).float(), [len(level) for level in levels]
     drawn = [_in_pixels(of_label, size_px) for of_label in boxes]
     matcher: Any = _Matcher(radius)
@@ -217,9 +221,13 @@ def mean_logit(one: Tensor, other: Tensor) -> Tensor:
     return half + F.softplus(-odds) + torch.log1p(half.exp())  # log s - log(1 - s)
 
 
-def _cells(shape: tuple[int, int], stride: int) -> Tensor:
-    """Return the cells of a level, row by row: N x 4, x0, y0, x1, y1 in pixels."""
-    ys, xs = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
+def _cells(shape: tuple[int, int], stride: int, device: torch.device) -> Tensor:
+    """Return the cells of a level, row by row: N x 4, x0, y0, x1, y1 in pixels.
+
+    They are made on the device: a copy from the host would wait for it.
+    """
+    rows, columns = (torch.arange(side, device=device) for side in shape)
+    ys, xs = torch.meshgrid(rows, columns, indexing="ij")
     corner = torch.stack([xs, ys], dim=2).view(-1, 2) * stride  # h x w x 2 -> N x 2
     return torch.cat([corner, corner + stride], dim=1)
 

@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from service.backends.factory import backend_factory
 from service.backends.ort.session import (
     OrtOptions,
     Session,
+    check_provider,
     open_session,
     providers,
 )
@@ -43,9 +45,28 @@ def test_a_provider_that_is_listed_but_does_not_compute_is_an_error_at_start(
         return real(model, options, providers=[CPU])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
     with pytest.raises(ProviderUnavailable, match="the session runs on"):
         backend_factory(Settings.of(provider="cuda"))
+
+
+@pytest.mark.parametrize(("provider", "loads"), [("cuda", 1), ("cpu", 0)])
+def test_libraries_of_the_device_are_loaded_and_print_no_answer(
+    provider: str,
+    loads: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("no library"))
+    active = {"cuda": CUDA, "cpu": CPU}[provider]
+    session = SimpleNamespace(get_providers=lambda: [active])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: session)
+    check_provider(RuntimeSettings(provider=provider))  # type: ignore[arg-type]
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("no library") == loads
 
 
 def test_a_provider_falls_back_on_those_after_it() -> None:
@@ -109,6 +130,7 @@ def test_a_session_takes_the_memory_that_another_one_has_left() -> None:
 FRESH_PROCESS = """
 import resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 from service.backends.ort.session import open_session, shrink_arena
 from service.settings import RuntimeSettings
