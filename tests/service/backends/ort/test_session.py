@@ -59,11 +59,11 @@ def test_libraries_of_the_device_are_loaded_and_print_no_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("no library"))
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write("no library"))
     active = {"cuda": CUDA, "cpu": CPU}[provider]
     session = SimpleNamespace(get_providers=lambda: [active])
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: session)
-    check_provider(RuntimeSettings(provider=provider))  # type: ignore[arg-type]
+    check_provider(RuntimeSettings(provider=provider))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("no library") == loads
