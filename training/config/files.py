@@ -177,7 +177,14 @@ def describe_error(error: ValueError) -> str:
 
 
 def _suggestion(found: ErrorDetails) -> str:
-    """Return the key that an unknown key was probably meant to be, as the end of a message."""
+    """Return how the value or the key was probably meant, as the end of a message."""
+    value = found["input"]
+    if found["type"] == "tuple_type" and isinstance(value, str | int | float):
+        return f"; a list is written [{value}]"
+    if found["type"] == "string_type" and isinstance(value, bool):
+        return "; YAML reads yes, no, on and off as true and false: put them in quotation marks"
+    if found["type"] == "string_type" and isinstance(value, int | float):
+        return f'; put numbers in quotation marks, as in "{value}"'
     kinds = [str(part) for part in found["loc"] if part in _SCHEMAS]
     if found["type"] != "extra_forbidden" or not kinds:
         return ""

@@ -261,6 +261,8 @@ def pretrain(config: PretrainConfig, out: Path, cache_folder: Path) -> Path:
     fabric = launch(config.engine, config.precision)
     seed_everything(config.seed)
     task = prepare_task(config, fabric, cache_folder, out)
+    step = config.batch_size * fabric.world_size * config.engine.accumulate
+    steps_per_epoch(task.rows, step)  # fewer rows than a step needs: refused, nothing is written
     if fabric.is_global_zero:
         write_silent(task.silent, out)
         write_counts(out, count_rows(task.cache))

@@ -95,6 +95,9 @@ def test_a_pre_training_that_cannot_start_is_refused(
         *DATA[:3],
         ("model=null", "a fine-tuning needs `pretrained` or `model`", 2),
         ("findngs=[Edema]", "did you mean findings?", 2),
+        ("findings=Edema", "findings: Input should be a valid tuple; a list is written [Edema]", 2),
+        ("findings=[No]", "findings.0: Input should be a valid string; YAML reads yes, no, on", 2),
+        ("findings=[1]", 'put numbers in quotation marks, as in "1"', 2),
         ("pretrained=none.ckpt", "pretrained: none.ckpt does not exist", 4),
         ("pretrained=.", "pretrained: . is a folder, not a file", 4),
         ("start_from=none.ckpt", "start_from: none.ckpt does not exist", 4),
@@ -108,6 +111,16 @@ def test_a_fine_tuning_that_cannot_start_is_refused(
         failed(at.start(at.finetuning, "--set", change, kind="finetune"), message, code)
     else:
         at.refuses(message, at.finetuning, "--set", change, kind="finetune", code=code)
+
+
+def test_a_batch_larger_than_a_cached_set_is_refused_before_anything_is_written(
+    at: Workplace,
+) -> None:
+    assert g2d("prepare", str(at.pretraining), "--cache", str(at.cache)).exit_code == 0
+    message = "8 rows are fewer than one batch of 9; choose a smaller batch_size"
+    done = at.start(at.pretraining, "--set", "batch_size=9")
+    failed(done, message)
+    assert not at.out.exists()
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,10 @@ def statistics(train: Iterable[Prediction], valid: Iterable[Prediction]) -> Stat
     of_train = [prediction.features["global_features"][0] for prediction in train]
     of_valid = [prediction.features["global_features"][0] for prediction in valid]
     if not of_train or not of_valid:
+        split = "valid" if of_train else "train"
         raise DataError(
-            "the train or the valid split has no radiograph: nothing says what is usual"
+            f"no radiograph of the data sets is in the split {split}: an evaluation needs rows of"
+            " train, valid and test"
         )
     features = np.stack(of_train).astype(np.float64)
     fitted = LedoitWolf().fit(features)
