@@ -172,7 +172,8 @@ def describe_error(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     return "\n".join(
-        f"{_key(found['loc'])}: {found['msg']}{_suggestion(found)}" for found in error.errors()
+        f"{_key(found['loc'])}: {found['msg'].removeprefix('Value error, ')}{_suggestion(found)}"
+        for found in error.errors()
     )
 
 

@@ -36,6 +36,7 @@ from training.data.annotations.mask_planes import plane_count
 from training.data.cache.build import MANIFEST, build, tidy
 from training.data.cache.sample_index import Sample, Samples
 from training.data.catalog import open_table
+from training.data.rows.dataset_files import DataError
 
 _VERSION = 3
 """Version of the layout, of its contents and of the report rules; a new one builds new caches."""
@@ -156,6 +157,20 @@ def is_built(config: DataConfig, spec: PreprocessSpec, folder: Path) -> bool:
 
 
 def _open(folder: Path) -> Cache:
+    """Map the files of a cache.
+
+    Raises:
+        DataError: one of them is missing, cut off or damaged.
+    """
+    try:
+        return _mapped(folder)
+    except (OSError, ValueError, LookupError, EOFError) as error:
+        raise DataError(
+            f"the cache {folder} is damaged; build it again with g2d prepare --again"
+        ) from error
+
+
+def _mapped(folder: Path) -> Cache:
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     facts = json.loads((folder / "rows.json").read_text())
     structures, left_out = tuple(facts["structures"]), facts["left_out"]

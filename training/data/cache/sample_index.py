@@ -54,9 +54,15 @@ class Samples(Sequence[Sample]):
     """Sequence of the samples of a cache, in its order."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the files that `write_samples` wrote."""
+        """Open the files that `write_samples` wrote.
+
+        Raises:
+            ValueError: a file is cut off.
+        """
         self._lines = np.memmap(folder / "rows.jsonl", dtype=np.uint8, mode="r")
         self._ends = np.load(folder / "rows_end.npy", mmap_mode="r", allow_pickle=False)
+        if len(self._ends) and self._ends[-1] != len(self._lines):
+            raise ValueError(f"{folder / 'rows.jsonl'} is cut off, or was changed")
 
     def __len__(self) -> int:
         return len(self._ends)

@@ -14,9 +14,11 @@ from training.config.run import DataConfig
 from training.data.annotations.mask_planes import IGNORE, place_of
 from training.data.cache import cache as cache_module
 from training.data.cache.cache import Cache, open_cache
+from training.data.rows.dataset_files import DataError
 
 SPEC = PreprocessSpec(size_px=SIZE_PX)
 NAME = "covid_cxr"
+KEPT = ("kept", "opacity")
 
 
 def _unsure() -> bytes:
@@ -132,3 +134,18 @@ def test_a_changed_image_or_mask_has_another_cache(tmp_path: Path) -> None:
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no_table"):
         open_cache(DataConfig(root=tmp_path, tables=("no_table",)), SPEC, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("file", ["images.npy", "rows.jsonl", "rows_end.npy", "rows.json"])
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_cache_that_is_cut_off_is_named_and_can_be_built_again(
+    file: str, left: int, tmp_path: Path
+) -> None:
+    config = _write(tmp_path / "data")
+    whole = open_cache(config, SPEC, tmp_path / "cache")
+    path = whole.folder / file
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(DataError, match=f"{whole.folder} is damaged; .* g2d prepare --again"):
+        open_cache(config, SPEC, tmp_path / "cache")
+    again = open_cache(config, SPEC, tmp_path / "cache", again=True)
+    assert [sample.row.image for sample in again.samples] == [f"{NAME}/{n}.png" for n in KEPT]

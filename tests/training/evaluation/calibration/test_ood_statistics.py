@@ -27,5 +27,5 @@ def test_statistics_need_only_reduced_predictions(predictions: list[Prediction])
 
 
 def test_an_empty_split_has_no_statistics() -> None:
-    with pytest.raises(DataError, match="has no radiograph"):
+    with pytest.raises(DataError, match="no radiograph of the data sets is in the split"):
         statistics([], [])
