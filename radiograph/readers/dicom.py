@@ -73,6 +73,13 @@ _TRANSFER_SYNTAX_ASSUMED = (
     "transfer_syntax_assumed: the file has no file meta information; read as Implicit VR Little "
     "Endian, the default of DICOM"
 )
+_CODESTREAM_STARTS = (
+    b"\xff\xd8\xff",  # JPEG and JPEG-LS
+    b"\xff\x4f\xff\x51",  # JPEG 2000
+    b"\0\0\0\x0cjP  ",  # JPEG 2000 in a JP2 container
+    *(bytes([segments, 0, 0, 0, 64, 0, 0, 0]) for segments in range(1, 16)),  # RLE
+)
+"""First bytes of a frame. A Basic Offset Table starts with the offset 0 of the first frame."""
 _NO_ATTRIBUTES = Attributes(Dataset(), little_endian=True)
 
 
@@ -264,7 +271,7 @@ def _codestream(raw: bytes) -> bytes:
     """Join the fragments of the only frame.
 
     The Basic Offset Table is ignored: all fragments belong to the one frame, and some writers
-    give it an entry for each fragment.
+    give it an entry for each fragment. Others leave it out, and start with the codestream.
 
     Source: DICOM PS3.5 section A.4.
     """
@@ -272,8 +279,8 @@ def _codestream(raw: bytes) -> bytes:
         quiet_pydicom(),
         as_malformed_input("the pixel data are not well encapsulated", UndecodablePixels),
     ):
-        _, *fragments = generate_fragments(raw)
-        return b"".join(fragments)
+        table, *fragments = generate_fragments(raw)
+        return b"".join((table, *fragments) if table.startswith(_CODESTREAM_STARTS) else fragments)
 
 
 def _native_samples(

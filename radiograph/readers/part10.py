@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import cast
 
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -27,7 +28,7 @@ from pydicom.uid import (
 from radiograph.errors import InputTooLarge, MalformedInput, MediaTypeMismatch, UnsupportedEncoding
 from radiograph.limits import Limits
 from radiograph.readers.codecs.transfer_syntaxes import SUPPORTED
-from radiograph.readers.header.attributes import Attributes, quiet_pydicom
+from radiograph.readers.header.attributes import UNDEFINED_LENGTH, Attributes, quiet_pydicom
 
 _PREAMBLE_BYTES = 128
 _PREFIX = b"DICM"
@@ -54,6 +55,10 @@ _LARGEST_FIRST_GROUP = 0x0028
 
 _IDENTIFYING_GROUP = 0x0008
 """Group of the first element of every composite object."""
+
+_PIXEL_DATA = 0x7FE0_0010
+_SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+"""Sequence Delimitation Item, little-endian as all encapsulated pixel data are."""
 
 _READS_PER_ELEMENT = 3
 _VIEWED_BYTES = 2**20
@@ -93,7 +98,7 @@ class FileMeta:
 
 
 def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
-    """Parse the data set of a file without decoding its pixels.
+    """Parse the data set of a file, up to its pixel data, without decoding them.
 
     Returns:
         attributes: the data set.
@@ -118,19 +123,56 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
         data, start = _inflate(data, start, limits.max_inflated_bytes), 0
     little_endian = transfer_syntax != ExplicitVRBigEndian
     _check_byte_order(data, start, little_endian=little_endian)
-    source = _BudgetedReader(data, start, limits.max_elements)
+    dataset = _data_set(data, start, transfer_syntax, limits.max_elements)
+    attributes = Attributes(dataset, little_endian=little_endian)
+    return attributes, FileMeta(transfer_syntax, uids.get(_SOP_CLASS_UID, ""), assumed)
+
+
+def _data_set(data: bytes, start: int, transfer_syntax: str, max_elements: int) -> Dataset:
+    """Parse the data set that starts at an offset, up to and with its pixel data.
+
+    Whatever follows the pixel data is not looked at: padding, a signature, or bytes that a
+    transfer left behind. Encapsulated pixel data may lack the delimiter at their end, as the
+    codestream in them tells whether the picture is whole.
+    """
     implicit_vr = transfer_syntax == ImplicitVRLittleEndian
-    try:
-        with quiet_pydicom():
-            dataset = read_dataset(source, implicit_vr, little_endian)
-    finally:
-        if source.exhausted:
-            raise InputTooLarge(f"more than {limits.max_elements} data elements")
+    little_endian = transfer_syntax != ExplicitVRBigEndian
+    for ending in (b"", _SEQUENCE_DELIMITER):
+        source = _BudgetedReader(data + ending if ending else data, start, max_elements)
+        until = _UntilPixelData()
+        try:
+            with quiet_pydicom():
+                dataset = read_dataset(source, implicit_vr, little_endian, stop_when=until)
+        finally:
+            if source.exhausted:
+                raise InputTooLarge(f"more than {max_elements} data elements")
+        if "PixelData" in dataset or not until.found_encapsulated:
+            break
     # pydicom only warns of an element that is cut short, and seeks back to its start.
     if "PixelData" not in dataset and source.tell() < len(data):
         raise MalformedInput("the data set is cut short")
-    attributes = Attributes(dataset, little_endian=little_endian)
-    return attributes, FileMeta(transfer_syntax, uids.get(_SOP_CLASS_UID, ""), assumed)
+    return dataset
+
+
+class _UntilPixelData:
+    """Callback of pydicom that ends the data set behind its first pixel data.
+
+    Attributes:
+        found_encapsulated: True once pixel data of undefined length have begun.
+    """
+
+    def __init__(self) -> None:
+        self.found_encapsulated = False
+        self._found = False
+
+    def __call__(self, tag: int, _vr: str | None, length: int) -> bool:
+        """Return whether the element is behind the pixel data; called before it is read."""
+        if self._found:
+            return True
+        if tag == _PIXEL_DATA:
+            self._found = True
+            self.found_encapsulated = length == UNDEFINED_LENGTH
+        return False
 
 
 def _is_bare_implicit_vr(data: bytes, start: int) -> bool:

@@ -27,9 +27,11 @@ from radiograph.errors import InputTooLarge
 MAX_SEQUENCE_BYTES = 2 * 2**20
 """Length of the longest sequence that is parsed; a VOI LUT takes 128 KiB."""
 
+UNDEFINED_LENGTH = 0xFFFFFFFF
+"""Length field of a value that ends with a delimiter."""
+
 _MAX_TEXT_BYTES = 4096
 _MAX_WORDS = 2**16
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _WARNING_FILTERS = threading.Lock()
 
@@ -71,7 +73,7 @@ class Attributes:
 
     def is_encapsulated(self, keyword: str) -> bool:
         """Return whether the value has undefined length."""
-        return getattr(self._element(keyword), "length", 0) == _UNDEFINED_LENGTH
+        return getattr(self._element(keyword), "length", 0) == UNDEFINED_LENGTH
 
     def _element(self, keyword: str) -> object:
         tag = tag_for_keyword(keyword)

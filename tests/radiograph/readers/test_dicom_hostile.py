@@ -169,8 +169,8 @@ def test_the_pixel_data_of_another_transfer_syntax_are_undecodable() -> None:
 
 @pytest.mark.parametrize("cut", [20, 60, 100])
 @pytest.mark.parametrize("which", range(4))
-def test_encapsulated_pixel_data_that_are_cut_short_are_malformed(which: int, cut: int) -> None:
-    refused(MalformedInput, ENCODED[which][:-cut])
+def test_encapsulated_pixel_data_that_are_cut_short_are_undecodable(which: int, cut: int) -> None:
+    refused(UndecodablePixels, ENCODED[which][:-cut])
 
 
 @pytest.mark.parametrize("which", range(4))

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
 
 from radiograph.errors import InputError, MalformedInput, UndecodablePixels, UnsupportedEncoding
 from radiograph.limits import DEFAULT_LIMITS
 from radiograph.readers import dicom as reader
 from radiograph.readers.part10 import looks_like_dicom, parse
-from tests.builders.files.dicom_files import codes, dataset, dicom, put, ramp, write
+from tests.builders.files.codestreams import LOSSLESS, lossless_file, picture
+from tests.builders.files.dicom_files import codes, dataset, dicom, item, put, ramp, write
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,73 @@ def test_a_data_set_of_the_other_byte_order_is_named(written: str, stated: str) 
     _, data_set = halves(dicom(ramp(), written))
     with pytest.raises(MalformedInput, match="endian, but the transfer syntax says"):
         reader.read(meta + data_set)
+
+
+ENCAPSULATED = [syntax for syntax, encode in LOSSLESS.items() if encode is not None]
+EMPTY_ITEM = b"\xfe\xff\0\xe0\0\0\0\0"
+TAILS = [
+    b"\xff" * 8,
+    b"\xff" * 100,
+    b"\0" * 100,
+    b"\r\n",
+    b"\xfe\xff\x0d\xe0\0\0\0\0",
+    b"\xfc\xff\xfc\xffOB\0\0\x64\0\0\0" + bytes(10),  # padding (FFFC,FFFC), cut short
+    dicom(ramp(2, 2)),  # another file
+]
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("transfer_syntax", LOSSLESS)
+def test_bytes_behind_the_pixel_data_do_no_harm(transfer_syntax: str, tail: bytes) -> None:
+    file = lossless_file(picture(), transfer_syntax)
+    radiograph = reader.read(file + tail)
+    assert np.array_equal(radiograph.pixels, reader.read(file).pixels)
+    assert radiograph.warnings == ()
+
+
+def test_elements_behind_the_pixel_data_replace_none_before_them() -> None:
+    rows = b"\x28\0\x10\0US\x02\0\x05\0"
+    assert reader.read(dicom(ramp()) + rows).rows == 48
+
+
+def test_pixel_data_in_an_icon_do_not_end_the_data_set() -> None:
+    icon = item(Rows=2, Columns=2, BitsAllocated=8, PixelData=b"\1\2\3\4")
+    file = dicom(ramp(), IconImageSequence=Sequence([icon]))
+    assert np.array_equal(reader.read(file).pixels, reader.read(dicom(ramp())).pixels)
+
+
+@pytest.mark.parametrize("missing", [1, 4, 8])
+@pytest.mark.parametrize("transfer_syntax", ENCAPSULATED)
+def test_encapsulated_pixel_data_without_their_delimiter_are_read(
+    transfer_syntax: str, missing: int
+) -> None:
+    file = lossless_file(picture(), transfer_syntax)
+    assert file.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
+    assert np.array_equal(reader.read(file[:-missing]).pixels, reader.read(file).pixels)
+
+
+@pytest.mark.parametrize("missing", [40, 1000])
+@pytest.mark.parametrize("transfer_syntax", ENCAPSULATED)
+def test_encapsulated_pixel_data_of_which_a_part_is_missing_are_refused(
+    transfer_syntax: str, missing: int
+) -> None:
+    with pytest.raises(UndecodablePixels):
+        reader.read(lossless_file(picture(), transfer_syntax)[:-missing])
+
+
+@pytest.mark.parametrize("fragments", [1, 3])
+@pytest.mark.parametrize("transfer_syntax", ENCAPSULATED)
+def test_a_missing_offset_table_does_no_harm(transfer_syntax: str, fragments: int) -> None:
+    words, encode = picture(), LOSSLESS[transfer_syntax]
+    assert encode is not None
+    frame = encode(words)
+    size = -(-len(frame) // fragments // 2) * 2
+    pieces = [frame[at : at + size] for at in range(0, len(frame), size)]
+    made = dataset(words)
+    put(made, "PixelData", encapsulate(pieces, has_bot=False)[len(EMPTY_ITEM) :], "OB")
+    made["PixelData"].is_undefined_length = True
+    expected = reader.read(lossless_file(words, transfer_syntax)).pixels
+    assert np.array_equal(reader.read(write(made, None, transfer_syntax)).pixels, expected)
 
 
 def halves(file: bytes) -> tuple[bytes, bytes]:
