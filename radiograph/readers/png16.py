@@ -21,9 +21,14 @@ from radiograph.errors import ColourImage, UnsupportedEncoding
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+"""The chunk IEND, with its length and checksum."""
+
 _CHUNK_PX = 2**18
 _GRAY = 0
 """Colour type of gray samples without alpha."""
+_SAMPLES = {2: 3, 4: 2, 6: 4}
+"""Samples of one pixel by colour type, where there are several."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,24 @@ class PngHeader:
     """The fields of IHDR that tell how samples are stored, and the presence of tRNS.
 
     Attributes:
+        rows, columns: size of the picture.
         bit_depth: bits of one sample, 1 to 16.
         colour_type: 0 gray, 2 RGB, 3 palette, 4 gray with alpha, 6 RGB with alpha.
+        interlaced: True if the picture is stored in seven passes.
         has_transparent_value: True if one gray value or colour is transparent.
     """
 
+    rows: int
+    columns: int
     bit_depth: int
     colour_type: int
+    interlaced: bool
     has_transparent_value: bool
+
+    @property
+    def bits_per_pixel(self) -> int:
+        """Bits of all samples of one pixel."""
+        return self.bit_depth * _SAMPLES.get(self.colour_type, 1)
 
     @property
     def is_narrowed(self) -> bool:
@@ -62,10 +77,18 @@ def read_header(data: bytes) -> PngHeader:
     Raises:
         IndexError: the file ends within the header.
     """
-    # After signature, length and type: width (4 bytes), height (4), bit depth, colour type.
-    bit_depth, colour_type = data[24], data[25]
+    # After signature, length and type: width (4 bytes), height (4), bit depth, colour type,
+    # compression, filter, interlace.
+    columns, rows = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     before_pixels = takewhile(lambda kind: kind != b"IDAT", (kind for kind, _ in chunks(data)))
-    return PngHeader(bit_depth, colour_type, has_transparent_value=b"tRNS" in before_pixels)
+    return PngHeader(
+        rows=rows,
+        columns=columns,
+        bit_depth=data[24],
+        colour_type=data[25],
+        interlaced=data[28] == 1,
+        has_transparent_value=b"tRNS" in before_pixels,
+    )
 
 
 def decode_gray(data: bytes) -> NDArray[np.uint16]:
@@ -82,7 +105,7 @@ def decode_gray(data: bytes) -> NDArray[np.uint16]:
         import imagecodecs
     except ImportError:
         raise UnsupportedEncoding("the decoder of 16-bit PNG is not installed") from None
-    samples = np.asarray(imagecodecs.png_decode(data), dtype=np.uint16)
+    samples = np.asarray(imagecodecs.png_decode(_ended(data)), dtype=np.uint16)
     if samples.ndim == 2:
         return samples
     gray = np.empty(samples.shape[:2], dtype=np.uint16)
@@ -91,6 +114,11 @@ def decode_gray(data: bytes) -> NDArray[np.uint16]:
         rows = slice(start, start + step)
         gray[rows] = _gray(samples[rows])
     return gray
+
+
+def _ended(data: bytes) -> bytes:
+    """Return a file with its last chunk, IEND, which libpng insists on and Pillow does not."""
+    return data if any(kind == b"IEND" for kind, _ in chunks(data)) else data + _END
 
 
 def _gray(samples: NDArray[np.uint16]) -> NDArray[np.uint16]:

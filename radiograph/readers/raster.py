@@ -4,7 +4,8 @@
 
 A colour image whose channels are all equal is read as grayscale, and so is a palette of grays.
 Transparent pixels are composited over black. The EXIF orientation is applied, so pixels and
-results are in the coordinates of the image as a viewer shows it.
+results are in the coordinates of the image as a viewer shows it. Gray values are taken as they are
+stored: gamma (gAMA), colour profiles and densities are not applied.
 
 A 16-bit PNG keeps its 16 bits (see `png16`). 8-bit samples are multiplied by 257, which maps 0..255
 exactly onto 0..65535, so that the same picture gives the same pixels at either depth. PNG and JPEG
@@ -15,12 +16,13 @@ when. JPEG of 12 bits, lossless JPEG and JPEG-LS are read in DICOM files only.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from radiograph.errors import (
     ColourImage,
@@ -34,8 +36,10 @@ from radiograph.geometry.orientation import UPRIGHT, Orientation
 from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.readers import png16
+from radiograph.readers.codecs.decode import EXCESS_PIXEL_DATA
 from radiograph.readers.codecs.jpeg.damage import damage, judge, listen, plain_stream
 from radiograph.readers.codecs.jpeg.markers import FILE_PROCESSES, JpegPicture, parse
+from radiograph.readers.png_rows import check_rows
 
 PNG_SIGNATURE = png16.SIGNATURE
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -73,7 +77,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         UndecodablePixels: the file is broken, or a part of the picture is missing.
         InputTooLarge: the file has more bytes, pixels, parts or scans than allowed.
         InputTooCostly: a JPEG file has too many scans for its size.
-        MultiFrameImage: the file is animated or holds several pictures.
+        MultiFrameImage: a PNG file is animated. Of several JPEG pictures the first is read.
         ColourImage: the channels differ.
         UnusableImage: the image has one bit per pixel.
     """
@@ -86,14 +90,15 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         data = picture.data  # Pillow insists on the end marker
     with as_malformed_input("the image cannot be decoded", UndecodablePixels), _open(data) as image:
         limits.check_pixels(image.height, image.width)
-        if getattr(image, "n_frames", 1) > 1:
-            raise MultiFrameImage("more than one picture in the file")
         if picture is None:
+            if getattr(image, "n_frames", 1) > 1:
+                raise MultiFrameImage("more than one picture in the file")
             return Radiograph(_pixels(image, data))
         limits.check_pixels(picture.header.rows, picture.header.columns)
         picture.check_cost()
         pixels, warnings = _jpeg_pixels(image, data, picture)
-        return Radiograph(pixels, warnings=warnings)
+        excess = (EXCESS_PIXEL_DATA,) if picture.excess else ()
+        return Radiograph(pixels, warnings=(*warnings, *excess))
 
 
 def _jpeg_picture(data: bytes) -> JpegPicture:
@@ -157,18 +162,28 @@ def _pixels(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
     """Decode an opened image, turned as its EXIF orientation says: rows x columns, uint16."""
     header = png16.read_header(data) if image.format == "PNG" else None
     image.load()
-    if header is None or not header.is_narrowed:
-        if header is not None:
-            _correct_transparency(image, header.bit_depth)
-        return _gray(ImageOps.exif_transpose(image))
     orientation = _orientation(image)
-    image.close()  # releases the memory of the narrowed samples
-    return np.ascontiguousarray(orientation.turn(png16.decode_gray(data)))
+    if header is not None:
+        check_rows(data, header, image)
+        _correct_transparency(image, header.bit_depth)
+    if header is not None and header.is_narrowed:
+        image.close()  # releases the memory of the narrowed samples
+        pixels = png16.decode_gray(data)
+    else:
+        pixels = _gray(image)
+    return np.ascontiguousarray(orientation.turn(pixels))
 
 
 def _orientation(image: Image.Image) -> Orientation:
-    """Return the steps that turn the stored pixels as a viewer shows them."""
-    return _EXIF_ORIENTATIONS.get(image.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
+    """Return the steps that turn the stored pixels as a viewer shows them.
+
+    Only EXIF says so: browsers and viewers ignore an orientation in XMP, which Pillow would read.
+    EXIF that cannot be read does no harm.
+    """
+    exif = Image.Exif()
+    with suppress(Exception):
+        exif.load(image.info.get("exif", b""))
+    return _EXIF_ORIENTATIONS.get(exif.get(_EXIF_ORIENTATION, 1), UPRIGHT)
 
 
 def _correct_transparency(image: Image.Image, bit_depth: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from radiograph.errors import (
     ColourImage,
@@ -172,6 +173,34 @@ def test_the_exif_orientation_is_applied_to_16_bits() -> None:
     assert np.array_equal(raster.read(data).pixels, wide.T[:, ::-1])
 
 
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_an_orientation_in_xmp_is_ignored_as_viewers_do(kind: str) -> None:
+    notes = PngInfo()
+    notes.add_itxt("XML:com.adobe.xmp", XMP)
+    options: dict[str, Any] = {"pnginfo": notes} if kind == "PNG" else {"xmp": XMP.encode()}
+    assert raster.read(gray(kind, **options)).pixels.shape == GRAY.shape
+
+
+@pytest.mark.parametrize(
+    ("kind", "exif"),
+    [
+        ("PNG", b"Exif\0\0nonsense"),
+        ("PNG", b"Exif\0\0II*\0\xff\xff\xff\xff"),
+        ("JPEG", b"Exif\0\0nonsense"),
+        ("JPEG", b"Exif\0\0"),
+    ],
+)
+def test_broken_exif_does_no_harm(kind: str, exif: bytes) -> None:
+    assert raster.read(gray(kind, exif=exif)).pixels.shape == GRAY.shape
+
+
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "WEBP", "ICO", "PPM"])
 def test_other_formats_are_unsupported(kind: str) -> None:
     refused(UnsupportedEncoding, gray(kind))
@@ -199,9 +228,13 @@ def test_an_animated_png_is_refused() -> None:
     refused(MultiFrameImage, saved(frames[0], save_all=True, append_images=frames[1:]))
 
 
-def test_several_pictures_in_a_jpeg_are_refused() -> None:
-    frames = [Image.fromarray(GRAY), Image.fromarray(GRAY[::-1])]
-    refused(MultiFrameImage, saved(frames[0], "MPO", save_all=True, append_images=frames[1:]))
+def test_of_several_jpeg_pictures_the_first_is_read() -> None:
+    first, second = (Image.fromarray(GRAY + step) for step in (0, 50))
+    cameras = saved(first, "MPO", save_all=True, append_images=[second], quality=100)
+    for data in (cameras, saved(first, "JPEG", quality=100) + saved(second, "JPEG")):
+        radiograph = raster.read(data)
+        assert np.abs(radiograph.pixels / 257.0 - GRAY).max() <= 3
+        assert codes(radiograph.warnings) == ["excess_pixel_data"]
 
 
 @pytest.mark.parametrize("side", [8001, 20_000, 2**31 - 1])
