@@ -68,6 +68,7 @@ class Radiograph:
         table: the displayed pixel of every sample, after the modality LUT, the VOI LUT or window
             and, for MONOCHROME1, the inversion.
         spacing_mm: distance of pixel centres, (between rows, between columns), or None.
+        aspect_ratio: height and width of a pixel in any unit, where no spacing tells them, or None.
         photometric_interpretation: as stored, `MONOCHROME1` or `MONOCHROME2`.
         view_position: View Position (0018,5101), such as `PA`, `AP`, `LL`, or None.
         sop_instance_uid: SOP Instance UID (0008,0018), or None for PNG and JPEG.
@@ -83,6 +84,7 @@ class Radiograph:
     samples: Samples
     table: DisplayTable = IDENTITY
     spacing_mm: tuple[float, float] | None = None
+    aspect_ratio: tuple[float, float] | None = None
     photometric_interpretation: str = "MONOCHROME2"
     view_position: str | None = None
     sop_instance_uid: str | None = None
@@ -105,6 +107,11 @@ class Radiograph:
             raise TypeError(f"expected uint8 or uint16 samples, got {self.samples.dtype}")
         if self.samples.dtype == np.uint8 and self.table is IDENTITY:
             raise TypeError("uint8 samples need a table")
+
+    @property
+    def pixel_sides(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in any unit, or None if they are unknown."""
+        return self.spacing_mm or self.aspect_ratio
 
     @cached_property
     def pixels(self) -> NDArray[np.uint16]:

@@ -15,7 +15,7 @@ from radiograph.geometry.orientation import Orientation
 from radiograph.strict_model import StrictModel
 
 _MAX_ASPECT = 4.0
-"""Largest credible ratio of the sides of a pixel; beyond it the spacing is taken for a mistake."""
+"""Largest credible ratio of the sides of a pixel; a larger one is taken for a mistake."""
 
 _SQUARE_ASPECT = 1.01
 """Ratio of the sides up to which pixels count as square."""
@@ -61,7 +61,7 @@ def place(
     spec: PreprocessSpec,
     rows: int,
     columns: int,
-    spacing_mm: tuple[float, float] | None,
+    pixel_sides: tuple[float, float] | None,
     orientation: Orientation,
     field: geometry.Field | None = None,
 ) -> Geometry:
@@ -70,18 +70,18 @@ def place(
     Args:
         spec: the preprocessing.
         rows, columns: size of the image as it is stored.
-        spacing_mm: distance of pixel centres, (between rows, between columns), or None.
+        pixel_sides: height and width of a pixel in any unit, such as its spacing, or None.
         orientation: the steps that turn the image upright.
         field: the part of the upright image that is shown, or None for all of it.
     """
-    aspect = 1.0 if spec.version == 1 else _aspect(spacing_mm)
+    aspect = 1.0 if spec.version == 1 else _aspect(pixel_sides)
     return Geometry.fit(rows, columns, spec.size_px, orientation, aspect, field)
 
 
-def _aspect(spacing_mm: tuple[float, float] | None) -> float:
+def _aspect(sides: tuple[float, float] | None) -> float:
     """Return the height of a pixel divided by its width, and 1 where it is hardly another."""
-    if spacing_mm is None or not min(spacing_mm) > 0:  # written so that NaN is refused too
+    if sides is None or not min(sides) > 0:  # written so that NaN is refused too
         return 1.0
-    aspect = spacing_mm[0] / spacing_mm[1]
+    aspect = sides[0] / sides[1]
     ratio = max(aspect, 1 / aspect) if isfinite(aspect) and aspect > 0 else 1.0
     return aspect if _SQUARE_ASPECT < ratio <= _MAX_ASPECT else 1.0

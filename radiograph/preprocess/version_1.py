@@ -18,7 +18,7 @@ _STRIP_PX = 2**18
 def to_input(radiograph: Radiograph, spec: PreprocessSpec) -> ModelInput:
     """Place a radiograph on the grid of the model."""
     orientation = radiograph.orientation
-    geometry = place(spec, radiograph.rows, radiograph.columns, radiograph.spacing_mm, orientation)
+    geometry = place(spec, radiograph.rows, radiograph.columns, radiograph.pixel_sides, orientation)
     # Turned after the resize, where the pixels are few; the order makes no difference.
     height, width = orientation.stored_shape(geometry.height, geometry.width)
     return stretch(orientation.turn(_resized(radiograph, height, width)), geometry, spec)

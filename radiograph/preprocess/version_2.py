@@ -115,7 +115,7 @@ def _place(radiograph: Radiograph, spec: PreprocessSpec, field: Field | None) ->
         spec,
         radiograph.rows,
         radiograph.columns,
-        radiograph.spacing_mm,
+        radiograph.pixel_sides,
         radiograph.orientation,
         field,
     )

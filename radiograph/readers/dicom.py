@@ -135,12 +135,13 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         grayscale = header if frame.colour is None else _NO_ATTRIBUTES
         samples, table, rendered = render(stored, layout, grayscale, inverted=inverted)
         shutter, shuttered = read_shutter(header, frame.rows, frame.columns)
-        spacing_mm, spacing = pixel_spacing(header)
+        spacing_mm, aspect_ratio, spacing = pixel_spacing(header)
         orientation, laterality, turned = patient_orientation(header, lateral=view.is_lateral)
         return Radiograph(
             samples=samples,
             table=table,
             spacing_mm=spacing_mm,
+            aspect_ratio=aspect_ratio,
             photometric_interpretation=frame.photometric_interpretation,
             view_position=view.position,
             sop_instance_uid=header.uid("SOPInstanceUID"),

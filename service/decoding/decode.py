@@ -53,6 +53,7 @@ class ImageFacts:
     rows: int
     columns: int
     spacing_mm: tuple[float, float] | None = None
+    aspect_ratio: tuple[float, float] | None = None
     photometric_interpretation: str = "MONOCHROME2"
     view_position: str | None = None
     sop_instance_uid: str | None = None
@@ -171,6 +172,7 @@ def _facts(radiograph: Radiograph) -> ImageFacts:
         rows=radiograph.rows,
         columns=radiograph.columns,
         spacing_mm=radiograph.spacing_mm,
+        aspect_ratio=radiograph.aspect_ratio,
         photometric_interpretation=radiograph.photometric_interpretation,
         view_position=radiograph.view_position,
         sop_instance_uid=radiograph.sop_instance_uid,

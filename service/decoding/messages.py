@@ -173,17 +173,17 @@ class ImageMessage(_Message):
 
     def _geometry(self, spec: PreprocessSpec) -> Geometry:
         facts = self.facts
-        return place(
-            spec, facts.rows, facts.columns, facts.spacing_mm, facts.orientation, self.field
-        )
+        sides = facts.spacing_mm or facts.aspect_ratio
+        return place(spec, facts.rows, facts.columns, sides, facts.orientation, self.field)
 
     def _check_facts(self, request: DecodeRequest) -> None:
         try:
             request.limits.check_pixels(self.facts.rows, self.facts.columns)
         except InputError as error:
             raise InvalidMessage(f"facts: {error}") from None
-        if self.facts.spacing_mm is not None and min(self.facts.spacing_mm) <= 0:
-            raise InvalidMessage("facts: the pixel spacing is not positive")
+        for sides in (self.facts.spacing_mm, self.facts.aspect_ratio):
+            if sides is not None and min(sides) <= 0:
+                raise InvalidMessage("facts: the pixel spacing or aspect ratio is not positive")
         if self.field is None:
             return
         shape = self.facts.orientation.upright_shape(self.facts.rows, self.facts.columns)

@@ -141,8 +141,9 @@ def _has(result: AnalysisResult, kind: ObjectKind) -> bool:
             return bool(result.findings)
         case ObjectKind.HEATMAP:
             return bool(result.groundings)
-        case ObjectKind.GSPS:
-            return bool(result.detections) or any(item.boxes for item in result.groundings or ())
+        case ObjectKind.GSPS:  # it applies to grayscale images only (PS3.3 section A.33.1)
+            boxes = bool(result.detections) or any(item.boxes for item in result.groundings or ())
+            return boxes and result.image.photometric_interpretation.startswith("MONOCHROME")
         case ObjectKind.SC:
             return result.preview is not None
 

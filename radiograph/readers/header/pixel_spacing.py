@@ -3,6 +3,7 @@
     Pixel Spacing (0028,0030)                  may be calibrated in the plane of the patient
     Imager Pixel Spacing (0018,1164)           at the detector, and therefore magnified
     Nominal Scanned Pixel Spacing (0018,2010)  of a digitised film
+    Pixel Aspect Ratio (0028,0034)             the shape of a pixel alone
 
 The first usable attribute is used, in this order. Pixel Spacing that repeats Imager Pixel Spacing,
 up to rounding, is not calibrated and counts as spacing at the detector. A value of zero means
@@ -32,11 +33,14 @@ _ROUNDING = 1e-3
 """Largest relative difference of two decimals of one distance, as `0.143` and `0.1430625`."""
 
 
-def pixel_spacing(header: Attributes) -> tuple[Spacing | None, tuple[str, ...]]:
-    """Return the distance between pixel centres.
+def pixel_spacing(
+    header: Attributes,
+) -> tuple[Spacing | None, Spacing | None, tuple[str, ...]]:
+    """Return the distance between pixel centres, or else the shape of a pixel.
 
     Returns:
         spacing_mm: (between rows, between columns), or None if it is unknown.
+        aspect_ratio: height and width of a pixel in any unit, where no spacing tells them, or None.
         warnings: each as `code: message`.
     """
     spacings = {name: spacing for name in _KEYWORDS if (spacing := _plausible(header, name))}
@@ -45,9 +49,10 @@ def pixel_spacing(header: Attributes) -> tuple[Spacing | None, tuple[str, ...]]:
     warnings = []
     if spacing is not None and at_detector is not None and _are_equal(spacing, at_detector):
         warnings.append(_detector_warning(header))
-    if _is_anisotropic(header, spacing):
+    aspect_ratio = _aspect_ratio(header) if spacing is None else None
+    if _is_anisotropic(spacing or aspect_ratio):
         warnings.append("anisotropic_pixels: pixels are not square; shapes are as stored")
-    return spacing, tuple(warnings)
+    return spacing, aspect_ratio, tuple(warnings)
 
 
 def _plausible(header: Attributes, keyword: str) -> Spacing | None:
@@ -77,12 +82,14 @@ def _detector_warning(header: Attributes) -> str:
     return f"spacing_at_detector: distances are at the detector, magnified{by_factor}"
 
 
-def _is_anisotropic(header: Attributes, spacing: Spacing | None) -> bool:
-    """Return whether pixels are not square.
+def _aspect_ratio(header: Attributes) -> Spacing | None:
+    """Return Pixel Aspect Ratio (0028,0034): height and width of a pixel, whole numbers."""
+    sides = header.numbers("PixelAspectRatio")
+    if len(sides) != 2 or not all(side > 0 and side.is_integer() for side in sides):
+        return None
+    return sides[0], sides[1]
 
-    Decided by the spacing, or by Pixel Aspect Ratio (0028,0034) if there is none.
-    """
-    sides = spacing or header.numbers("PixelAspectRatio")
-    if len(sides) != 2 or not all(side > 0 for side in sides):
-        return False
-    return max(sides) > min(sides) * _MAX_SQUARE_RATIO
+
+def _is_anisotropic(sides: Spacing | None) -> bool:
+    """Return whether pixels of this height and width are not square."""
+    return sides is not None and max(sides) > min(sides) * _MAX_SQUARE_RATIO

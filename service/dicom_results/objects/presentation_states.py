@@ -1,7 +1,7 @@
 """Grayscale Softcopy Presentation State: the boxes as graphics over the radiograph.
 
-The state repeats the display of the source, because it replaces it: rescaling, window, and for
-MONOCHROME1 the inversion.
+The state repeats the display of the source, because it replaces it: rescaling, window unless it
+does not fit the pixels, and for MONOCHROME1 the inversion.
 
 Source: DICOM PS3.3 section A.33.1, C.10.5 and C.11.6.
 """
@@ -42,7 +42,7 @@ def presentation_state(composition: Composition) -> EncodedObject:
         **composition.identifying,
     )
     _set_aspect(composition, made)
-    _set_display(source, made)
+    _set_display(source, made, voi_unusable=_has_unusable_voi(composition))
     put_chest(made)
     return composition.encode(made, *(item.label for item in found))
 
@@ -59,12 +59,23 @@ def _anchor(item: LabelledBox) -> tuple[float, float]:
     return float(item.outline[0, 0]), float(item.outline[0, 1])
 
 
-def _set_display(source: SourceHeader, dataset: Dataset) -> None:
-    """Repeat the rescaling of the source, and its table or else its window."""
+def _has_unusable_voi(composition: Composition) -> bool:
+    """Return whether the reader found that the VOI LUT or window does not fit the pixels."""
+    return any(warning.startswith("voi_unusable:") for warning in composition.result.image.warnings)
+
+
+def _set_display(source: SourceHeader, dataset: Dataset, *, voi_unusable: bool) -> None:
+    """Repeat the rescaling of the source, and its table or else its window.
+
+    A table or window that shows nothing is left out, so that a viewer displays the range of the
+    pixels.
+    """
     if source.rescale is not None:
         slope, intercept = source.rescale
         rescale = {"RescaleSlope": slope, "RescaleIntercept": intercept, "RescaleType": "US"}
         put_all(dataset, rescale)
+    if voi_unusable:
+        return
     if source.voi_lut is not None:
         voi = item_of(VOILUTSequence=[_table(source.voi_lut)])
     elif source.window is not None:
@@ -85,10 +96,13 @@ def _table(lut: Lut) -> Dataset:
 
 
 def _set_aspect(composition: Composition, dataset: Dataset) -> None:
-    """State the spacing of pixels that are not square."""
-    spacing = composition.result.image.spacing_mm
+    """State the spacing, or else the aspect ratio, of pixels that are not square."""
+    image = composition.result.image
+    spacing, ratio = image.spacing_mm, image.aspect_ratio
+    (area,) = dataset.DisplayedAreaSelectionSequence
+    if spacing is None and ratio is not None:
+        put(area, "PresentationPixelAspectRatio", [round(side) for side in ratio])
     if spacing is None or spacing[0] == spacing[1]:
         return
-    (area,) = dataset.DisplayedAreaSelectionSequence
     put(area, "PresentationPixelAspectRatio", None)
     put(area, "PresentationPixelSpacing", list(spacing))

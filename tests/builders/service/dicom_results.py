@@ -72,6 +72,7 @@ def known_result(data: bytes, **changes: Any) -> AnalysisResult:
         rows=radiograph.rows,
         columns=radiograph.columns,
         spacing_mm=radiograph.spacing_mm,
+        aspect_ratio=radiograph.aspect_ratio,
         photometric_interpretation=radiograph.photometric_interpretation,
         orientation=radiograph.orientation,
         laterality=radiograph.laterality,
@@ -102,7 +103,7 @@ def known_result(data: bytes, **changes: Any) -> AnalysisResult:
         ),
         preview=np.full((ROWS, COLUMNS), 90, dtype=np.uint8),
     )
-    return replace(known, image=image, **changes)
+    return replace(known, **({"image": image} | changes))
 
 
 def objects(

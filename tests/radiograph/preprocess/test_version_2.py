@@ -208,14 +208,15 @@ def test_an_image_without_a_border_is_not_cropped() -> None:
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("ratio", [0.5, 2.0, 1.3])
-def test_pixels_become_square(ratio: float, transposed: bool) -> None:
+@pytest.mark.parametrize("known", ["spacing_mm", "aspect_ratio"])
+def test_pixels_become_square(known: str, ratio: float, transposed: bool) -> None:
     """A disc that is stored with pixels of `ratio` times their width is round on the grid."""
     y, x = np.mgrid[0:400, 0:400] + 0.5
     disc = ((((y - 200) * ratio) ** 2 + (x - 200) ** 2) < 90**2).astype(np.uint16) * 4000
     disc[::7, ::7] += 90
     stored = np.ascontiguousarray(disc.T) if transposed else disc
-    spacing = (0.2, 0.2 * ratio) if transposed else (0.2 * ratio, 0.2)
-    grid, geometry = to_grid(radiograph(stored, spacing_mm=spacing), SPEC)
+    sides = (0.2, 0.2 * ratio) if transposed else (0.2 * ratio, 0.2)
+    grid, geometry = to_grid(radiograph(stored, **{known: sides}), SPEC)
     inside = grid > 0.5
     height, width = inside.any(axis=1).sum(), inside.any(axis=0).sum()
     assert abs(int(height) - int(width)) <= 2

@@ -156,6 +156,7 @@ WRONG_FACTS: dict[str, dict[str, Any]] = {
     "more pixels than allowed": {"rows": 101, "columns": 100},
     "a number beyond 64 bits": {"rows": 2**80},
     "a spacing of zero": {"spacing_mm": [0.0, 0.2]},
+    "an aspect ratio of zero": {"aspect_ratio": [1.0, 0.0]},
     "a spacing that is not a number": {"spacing_mm": [float("nan"), 0.2]},
     "an infinite spacing": {"spacing_mm": [float("inf"), 0.2]},
     "one spacing": {"spacing_mm": [0.1]},

@@ -75,5 +75,19 @@ def test_pixels_that_are_not_square_give_a_warning(attributes: dict[str, Any]) -
     assert codes(radiograph(**attributes).warnings) == ["anisotropic_pixels"]
 
 
+def test_the_aspect_ratio_is_used_where_there_is_no_spacing() -> None:
+    assert radiograph(PixelAspectRatio=[2, 1]).pixel_sides == (2, 1)
+    both = radiograph(PixelAspectRatio=[2, 1], PixelSpacing=[0.2, 0.2])
+    assert both.pixel_sides == (0.2, 0.2)
+    assert both.warnings == ()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "one", ""])
+def test_an_absurd_aspect_ratio_is_unknown(value: str) -> None:
+    made = files.dataset(ramp())
+    files.put(made, "PixelAspectRatio", [value, "2"], "LO")
+    assert reader.read(files.write(made, ramp().tobytes())).pixel_sides is None
+
+
 def test_the_distance_between_rows_comes_first() -> None:
     assert radiograph(PixelSpacing=[0.3, 0.1]).spacing_mm == (0.3, 0.1)

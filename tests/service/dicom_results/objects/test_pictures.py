@@ -1,5 +1,6 @@
 """Presentation states and secondary captures: boxes in source pixels, display of the source."""
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import generate_frames
 
+from radiograph.readers.read import read
 from service.dicom_results.kinds import ObjectKind
 from service.encoders import overlay_encoder
 from service.errors import NoDicomObject
@@ -90,6 +92,25 @@ def test_pixels_that_are_not_square_are_displayed_so() -> None:
     ).DisplayedAreaSelectionSequence
     assert area.PresentationPixelSpacing == [0.2, 0.1]
     assert "PresentationPixelAspectRatio" not in area
+
+
+def test_an_aspect_ratio_without_a_spacing_is_displayed_so() -> None:
+    data = source(ImagerPixelSpacing=None, PixelAspectRatio=[2, 1])
+    (area,) = one(ObjectKind.GSPS, data).DisplayedAreaSelectionSequence
+    assert area.PresentationPixelAspectRatio == [2, 1]
+
+
+def test_a_window_that_does_not_fit_the_pixels_is_not_repeated() -> None:
+    data = source(WindowCenter="32768", WindowWidth="65536")
+    image = replace(known_result(data).image, warnings=read(data).warnings)
+    assert "SoftcopyVOILUTSequence" in one(ObjectKind.GSPS, data)
+    assert "SoftcopyVOILUTSequence" not in one(ObjectKind.GSPS, data, image=image)
+
+
+def test_an_image_that_is_stored_in_colour_has_no_presentation_state() -> None:
+    image = replace(known_result(source()).image, photometric_interpretation="RGB")
+    with pytest.raises(NoDicomObject):
+        one(ObjectKind.GSPS, source(), image=image)
 
 
 def test_without_a_box_there_is_no_presentation_state() -> None:
