@@ -10,6 +10,7 @@ combinations of the three steps. They move whole pixels, so that turning there a
 Source: PS3.3 section C.7.6.1.1.1, Patient Orientation (0020,0020).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,6 +22,11 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 Extent = TypeVar("Extent", int, float)
 
 Box = tuple[float, float, float, float]
+
+_DIRECTION = re.compile(
+    r"(?!.*(L.*R|R.*L|A.*P|P.*A|H.*F|F.*H))[LRAPHF]{1,3}"  # no two opposite letters
+    r"|LE(FT)?|RT|RIGHT|HEAD|FOOT|FEET|ANTERIOR|POSTERIOR"
+)
 
 _NAMES = {
     (False, False, False): "none",
@@ -54,13 +60,14 @@ class Orientation:
 
         Args:
             directions: direction of the rows and of the columns, such as `["L", "F"]`; of an
-                oblique direction such as `LF` the first letter, the dominant one, counts.
+                oblique direction such as `LF` the first letter, the dominant one, counts. Words
+                such as `LEFT` count as their letter.
 
         Returns:
-            None where the two directions are no frontal image: one is missing or runs front to
-            back, or both run along the same axis of the body.
+            None where the two directions are no frontal image: one is missing, contradicts itself
+            (`LR`) or runs front to back, or both run along the same axis of the body.
         """
-        if len(directions) != 2 or not all(directions):
+        if len(directions) != 2 or not all(map(_DIRECTION.fullmatch, directions)):
             return None
         row, column = (direction[0] for direction in directions)
         transposed = row in "HF"

@@ -16,11 +16,11 @@ Warnings have the form `code: message`. The codes are listed in `header_warnings
 
 An object counts as a radiograph if Modality (0008,0060) is CR, DX or RG, whatever its SOP class,
 because real archives hold radiographs as secondary captures too. RF, XA, MG, IO and PX are
-projections as well, but of other kinds than those that the models were trained on. OT, DR, which
-is no term of the standard, and an absent modality are no evidence. The SOP class then decides, of
-the data set or else of the file meta information: CR and DX are radiographs, while a secondary
-capture may be a scanned letter and is accepted only if the header names the chest or a PA or AP
-view. Either gives a warning.
+projections as well, but of other kinds than those that the models were trained on. OT, words such
+as DR that are no terms of the standard, and an absent modality are no evidence. The SOP class then
+decides, of the data set or else of the file meta information: CR and DX are radiographs, while a
+secondary capture, of one frame or of the kinds for several, may be a scanned letter and is accepted
+only if the header names the chest or a PA or AP view. Either gives a warning.
 
 An RGB or YBR image is read if all its pixels are gray, as a PNG file is.
 """
@@ -59,12 +59,20 @@ from radiograph.readers.header.view import View, read_view
 from radiograph.readers.sample_layout import BitFields, sample_layout
 
 _RADIOGRAPH_MODALITIES = {"CR", "DX", "RG"}
-_UNSTATED_MODALITIES = {"", "DR", "OT", "UNKNOWN"}  # DR is written for DX, but is no defined term
+_UNSTATED_MODALITIES = {"", "OT", "UNKNOWN", "DR", "XR", "RX", "XRAY", "X-RAY", "CXR", "SC"}
+"""Values that say nothing. Real files have those after OT, but they are no defined terms."""
 _RADIOGRAPH_CLASSES = {
     uid.ComputedRadiographyImageStorage,
     uid.DigitalXRayImageStorageForPresentation,
     uid.DigitalXRayImageStorageForProcessing,
 }
+_CAPTURE_CLASSES = {
+    uid.SecondaryCaptureImageStorage,
+    uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
+}
+_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _MODALITY_UNSTATED = (
     "modality_unstated: the header names no modality; taken for a radiograph by its SOP class, "
     "body part or view"
@@ -164,11 +172,11 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
 
 def _accept(header: Attributes, sop_class: str, view: View) -> tuple[str, ...]:
     """Refuse what is not one grayscale radiograph; return a warning if the modality is unstated."""
+    if not any(keyword in header for keyword in _PIXEL_KEYWORDS):
+        raise NoPixelData("the object holds no image")
     warnings = _accept_modality(header, sop_class, view)
     if "PixelData" not in header:
-        if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
-            raise UnusableImage("floating point pixels are not a radiograph's")
-        raise NoPixelData("the object holds no image")
+        raise UnusableImage("floating point pixels are not a radiograph's")
     if (frames := _frames(header)) > 1:
         raise MultiFrameImage(f"{frames} frames; one is read")
     photometric = header.text("PhotometricInterpretation")
@@ -186,11 +194,8 @@ def _accept_modality(header: Attributes, sop_class: str, view: View) -> tuple[st
     modality = header.text("Modality")
     if modality in _RADIOGRAPH_MODALITIES:
         return ()
-    if not modality and "PixelData" not in header:
-        raise NoPixelData("the object holds no image")
     is_evidence = sop_class in _RADIOGRAPH_CLASSES or (
-        sop_class == uid.SecondaryCaptureImageStorage
-        and (names_chest(header) or view.is_stated_frontal)
+        sop_class in _CAPTURE_CLASSES and (names_chest(header) or view.is_stated_frontal)
     )
     if modality in _UNSTATED_MODALITIES and is_evidence:
         return (_MODALITY_UNSTATED,)

@@ -21,6 +21,7 @@ from pydicom import uid
 
 from radiograph.limits import DEFAULT_LIMITS, Limits, as_malformed_input
 from radiograph.readers import part10
+from radiograph.readers.display.voi import lut_entries
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
 from service.dicom_results import character_sets
 from service.errors import NoDicomObject
@@ -183,10 +184,10 @@ def _display_lut(header: Attributes) -> Lut | None:
 def _table(header: Attributes, keyword: str) -> tuple[int, NDArray[np.uint16]] | None:
     """Return first input value and entries of a sequence's first table, None if it is unusable."""
     for item in header.items(keyword)[:1]:
-        descriptor, entries = item.words("LUTDescriptor"), item.words("LUTData")
-        if descriptor.size == 3 and 0 < entries.size == (int(descriptor[0]) or 2**16):
-            signed = header.word("PixelRepresentation") == 1 and descriptor[1] >= 2**15
-            return int(descriptor[1]) - 2**16 * signed, entries
+        if (found := lut_entries(item)) is not None:
+            first, entries = found
+            signed = header.word("PixelRepresentation") == 1 and first >= 2**15
+            return first - 2**16 * signed, entries
     return None
 
 

@@ -205,26 +205,39 @@ class Lut:
 
 
 def read_lut(item: Attributes, inputs: FloatTable) -> Lut | None:
-    """Read LUT Descriptor (0028,3002) and LUT Data (0028,3006); None if they are unusable.
+    """Read a lookup table for a table of inputs; None if it is unusable.
 
     The first mapped value is taken for signed if an input is, because the VR in real files is
     often wrong.
 
     Source: DICOM PS3.3 sections C.11.1.1.1 and C.11.2.1.1.
     """
+    found = lut_entries(item)
+    if found is None:
+        return None
+    first, entries = found
+    if inputs.min() < 0 and first >= 2**15:
+        first -= 2**16
+    # Inputs below the first mapped value give the first entry, those above the last the last.
+    index = np.clip(np.rint(inputs - first), 0, entries.size - 1).astype(np.intp)
+    return Lut(entries.astype(np.float64), index)
+
+
+def lut_entries(item: Attributes) -> tuple[int, NDArray[np.uint16]] | None:
+    """Read LUT Descriptor (0028,3002) and LUT Data (0028,3006); None if they are unusable.
+
+    Entries of 8 bits may be stored as words or as bytes, of which an odd number is padded.
+
+    Returns:
+        first: first value mapped, as an unsigned word.
+        entries: N, the output of `first` and of each value after it.
+    """
     descriptor = item.words("LUTDescriptor")
     if descriptor.size != 3 or not 8 <= descriptor[2] <= 16:
         return None
     # Number of entries (0 stands for 65,536), first value mapped, bits of each entry.
-    entries, first, bits = int(descriptor[0]) or 2**16, int(descriptor[1]), int(descriptor[2])
-    if inputs.min() < 0 and first >= 2**15:
-        first -= 2**16
-    data = item.words("LUTData")
-    if len(item.raw("LUTData")) == entries and bits == 8:  # one byte for each entry
-        data = np.frombuffer(item.raw("LUTData"), np.uint8).astype(np.uint16)
-    if data.size < entries:
-        return None
-    table = data[:entries].astype(np.float64)
-    # Inputs below the first mapped value give the first entry, those above the last the last.
-    index = np.clip(np.rint(inputs - first), 0, entries - 1).astype(np.intp)
-    return Lut(table, index)
+    count, first, bits = int(descriptor[0]) or 2**16, int(descriptor[1]), int(descriptor[2])
+    data, raw = item.words("LUTData"), item.raw("LUTData")
+    if bits == 8 and len(raw) in (count, count + count % 2):  # one byte for each entry
+        data = np.frombuffer(raw, np.uint8).astype(np.uint16)
+    return (first, data[:count]) if data.size >= count else None

@@ -47,6 +47,21 @@ def test_pixels_stored_as_the_header_says_come_out_upright(directions: str) -> N
     assert orientation.turn(stored).tolist() == PATIENT.tolist()
 
 
+@pytest.mark.parametrize("row", ["LR", "RL", "LAR", "LL F", "L/F", "LX", "LLLL"])
+def test_a_direction_that_contradicts_itself_has_no_orientation(row: str) -> None:
+    assert Orientation.from_directions([row, "F"]) is None
+    assert Orientation.from_directions(["L", row]) is None
+
+
+@pytest.mark.parametrize("column", ["FH", "HF", "HAF"])
+def test_head_and_feet_at_once_have_no_orientation(column: str) -> None:
+    assert Orientation.from_directions(["L", column]) is None
+
+
+def test_words_count_as_their_letter() -> None:
+    assert Orientation.from_directions(["RIGHT", "HEAD"]) == Orientation.from_directions(["R", "H"])
+
+
 @pytest.mark.parametrize(
     "directions",
     [[], ["L"], ["L", ""], ["A", "F"], ["P", "F"], ["L", "R"], ["H", "F"], ["X", "F"], ["L", "A"]],

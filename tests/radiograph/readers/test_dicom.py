@@ -68,10 +68,19 @@ def test_other_modalities_are_refused(modality: str) -> None:
 
 
 @pytest.mark.parametrize("modality", [None, "", "OT", "DR"])
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        uid.SecondaryCaptureImageStorage,
+        uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+        uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+        uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ],
+)
 def test_a_secondary_capture_of_no_stated_modality_needs_other_evidence(
-    modality: str | None,
+    modality: str | None, sop_class: str
 ) -> None:
-    capture = {"Modality": modality, "SOPClassUID": uid.SecondaryCaptureImageStorage}
+    capture = {"Modality": modality, "SOPClassUID": sop_class}
     bare = {"BodyPartExamined": None, "ViewPosition": None, **capture}
     refused(WrongModality, changed(**bare))
     for evidence in ({"BodyPartExamined": "CHEST"}, {"ViewPosition": "AP"}):
@@ -86,7 +95,7 @@ RADIOGRAPH_CLASSES = [
 ]
 
 
-@pytest.mark.parametrize("modality", [None, "", "OT", "ot", "UNKNOWN", "DR"])
+@pytest.mark.parametrize("modality", [None, "", "OT", "ot", "UNKNOWN", "DR", "RX", "X-RAY"])
 @pytest.mark.parametrize("sop_class", RADIOGRAPH_CLASSES)
 def test_the_sop_class_stands_in_for_the_modality(modality: str | None, sop_class: str) -> None:
     bare = {"BodyPartExamined": None, "ViewPosition": None}
@@ -135,7 +144,7 @@ def test_no_stated_modality_is_refused_outside_of_secondary_captures() -> None:
     refused(WrongModality, changed(Modality="OT", SOPClassUID=uid.CTImageStorage))
 
 
-@pytest.mark.parametrize("modality", ["CR", None])
+@pytest.mark.parametrize("modality", ["CR", None, "OT", "SR", "DOC"])
 def test_an_object_without_pixels_is_refused(modality: str | None) -> None:
     refused(NoPixelData, files.write(files.dataset(ramp(), Modality=modality), None))
 

@@ -36,6 +36,19 @@ def test_white_of_a_voi_lut_is_the_smallest_full_word_that_holds_its_entries(
     assert np.abs(pixels[0] - expected).max() <= 0.5
 
 
+@pytest.mark.parametrize("count", [255, 256])
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_entries_of_8_bits_are_read_as_bytes_and_as_words(keyword: str, count: int) -> None:
+    entries = (np.arange(count) ** 2 // 255).astype(np.uint16)
+    words, packed = lut(entries, 0, 8), lut(entries, 0, 8)
+    packed[0].LUTData = entries.astype(np.uint8).tobytes() + b"\0" * (count % 2)
+    expected = read(BYTES, **{keyword: words})
+    assert expected.warnings == ()
+    radiograph = read(BYTES, **{keyword: packed})
+    assert np.array_equal(radiograph.pixels, expected.pixels)
+    assert radiograph.warnings == ()
+
+
 def test_a_lut_of_zeros_is_left_out() -> None:
     radiograph = read(ramp(), VOILUTSequence=lut(np.zeros(4096, np.uint16), 0, 12))
     assert np.array_equal(radiograph.pixels, read(ramp()).pixels)

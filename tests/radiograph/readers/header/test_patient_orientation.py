@@ -52,7 +52,9 @@ def test_without_an_orientation_the_usual_display_is_assumed(directions: Any) ->
     assert codes(image) == []
 
 
-@pytest.mark.parametrize("directions", [["L"], ["L", "R"], ["H", "F"], ["X", "Y"], ["L", ""]])
+@pytest.mark.parametrize(
+    "directions", [["L"], ["L", "R"], ["H", "F"], ["X", "Y"], ["L", ""], ["LR", "HF"]]
+)
 def test_an_orientation_that_is_not_frontal_says_nothing_of_the_sides(
     directions: list[str],
 ) -> None:
