@@ -13,7 +13,7 @@ import threading
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 """Length field of a value that ends with a delimiter."""
 
 _MAX_TEXT_BYTES = 4096
+_ESCAPE = b"\x1b"
 _MAX_WORDS = 2**16
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _WARNING_FILTERS = threading.Lock()
@@ -97,13 +98,24 @@ class Attributes:
         Real files have text in UTF-8 or in an 8-bit character set where none is allowed, such as
         in a code string. Letters outside of the Latin alphabet are kept.
         """
-        raw = bytes(self.raw(keyword)[:_MAX_TEXT_BYTES])
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            text = raw.decode("latin-1")
+        text = self._any_text(bytes(self.raw(keyword)[:_MAX_TEXT_BYTES]))
         decomposed = unicodedata.normalize("NFKD", text.replace("\\", " ").upper())
         return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+    def _any_text(self, raw: bytes) -> str:
+        """Decode UTF-8, or else by Specific Character Set, or else each byte as a letter.
+
+        Text with escape sequences (ISO 2022) would be ASCII letters without a meaning.
+        """
+        if _ESCAPE not in raw:
+            with suppress(UnicodeDecodeError):
+                return raw.decode("utf-8")
+        if any(self.texts("SpecificCharacterSet")):
+            with suppress(LookupError, UnicodeError):
+                text = self._decoded(raw)
+                if "\ufffd" not in text or _ESCAPE in raw:
+                    return text
+        return raw.decode("latin-1")
 
     def decoded_text(self, keyword: str) -> str | None:
         """Return a whole text element in its character set, without the padding around it.

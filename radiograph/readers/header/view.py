@@ -38,15 +38,15 @@ _LIST_WORDS = {"AND", "Y", "E", "ET", "UND", "EN", "WITH", "W", "VIEWS", "&", "+
 
 # Words of any text.
 _KINDS: tuple[tuple[ViewKind, re.Pattern[str]], ...] = (
-    ("frontal", re.compile(r"PA|AP|FRONTAL|POSTEROANT\w*|ANTEROPOST\w*")),
+    ("frontal", re.compile(r"PA|AP|FRONTALE?|POSTEROANT\w*|ANTEROPOST\w*")),
     (
         "lateral",
         re.compile(
-            r"(L|R|LT|RT|LEFT|RIGHT)?LAT(ERAL\w{0,2})?(L|R|LT|RT)?|PERFIL|PROFIL|SEITLICH\w{0,2}"
+            r"(L|R|LT|RT|LEFT|RIGHT)?LAT(ERAL\w{0,2})?(L|R|LT|RT)?|PERFIL|PROFIL|SEITL(ICH\w{0,2})?"
         ),
     ),
     ("oblique", re.compile(r"OBL(I(Q|QU|C)\w*)?|[LR][AP]O|SCHRAE?G\w{0,2}")),
-    ("decubitus", re.compile(r"(LAT|LT|RT|L|R)?DECUB\w*")),
+    ("decubitus", re.compile(r"(LAT|LT|RT|LL|RL|L|R)?DECUB\w*")),
     ("other", re.compile(r"LORDOTIC\w*|SWIMMERS?")),
 )
 # Abbreviations that are views in View Position, but may be anything in free text.
@@ -59,8 +59,28 @@ _POSITION_KINDS: dict[str, ViewKind] = {
     "RLO": "oblique",
     "LLD": "decubitus",
     "RLD": "decubitus",
+    "FACE": "frontal",
+    "FRENTE": "frontal",
+    "SAGITTAL": "lateral",
+    "AXIAL": "other",
+    "TANGENTIAL": "other",
 }
+# LL is a lateral view in Italian texts of the chest, and may be a leg in others.
+_CHEST = re.compile(r"CHEST|THORA|TORA[CX]")
+# The words for lateral and frontal in Chinese, Japanese and Russian.
+_TRANSLATED = (
+    (re.compile(r"[\u5074\u4fa7][\u9762\u4f4d]|\u0411\u041e\u041a\u041e\u0412\w*"), " LATERAL "),
+    (re.compile(r"\u6b63[\u9762\u4f4d]|\u041f\u0420\u042f\u041c\w*"), " FRONTAL "),
+)
 _POSTURES = {"ERECT", "UPRIGHT", "STANDING", "SITTING", "SUPINE", "PRONE", "SEMI", "PORTABLE"}
+_NO_VIEW = {
+    *_POSTURES,
+    *("STEHEND", "LIEGEND", "SITZEND", "DEBOUT", "ASSIS", "COUCHE"),
+    *("INS", "INSP", "INSPIRATION", "EXP", "EXPIRATION"),
+    *("CHEST", "THORAX", "TORAX", "LUNG", "LUNGS"),
+    *("UNKNOWN", "UNSPECIFIED", "UNDEFINED", "NONE", "NULL", "NA", "DE"),
+}
+"""Words of View Position that name no projection."""
 _SIDES = {"L", "R", "LT", "RT", "LEFT", "RIGHT"}
 _NOT_LATERAL = {"oblique", "decubitus"}
 _LYING_ON_THE_BACK = {"SUPINE", "SUPINO", "SUPINA"}
@@ -123,7 +143,7 @@ def _position(header: Attributes, words: list[str], coded: Iterable[Attributes])
     if _CODE_STRING.fullmatch(text):
         return text
     rewritten = " ".join(words)
-    known = all(_kind(word, in_position=True) or word in _POSTURES | _SIDES for word in words)
+    known = all(_kind(word, in_position=True) or word in _NO_VIEW | _SIDES for word in words)
     if words and known and _CODE_STRING.fullmatch(rewritten):
         return rewritten
     views = (CODED_VIEWS.get(item.text("CodeValue")) for item in coded)
@@ -134,7 +154,7 @@ def _kinds_of_position(header: Attributes, words: list[str]) -> set[ViewKind]:
     """Return the kinds that View Position names; a code string that names none is unusual."""
     kinds = _kinds_of_words(words, in_position=True)
     text = header.text("ViewPosition")
-    if not kinds and _CODE_STRING.fullmatch(text) and not {*words} <= _POSTURES | _SIDES:
+    if not kinds and _CODE_STRING.fullmatch(text) and not {*words} <= _NO_VIEW | _SIDES:
         kinds.add("other")
     return kinds
 
@@ -182,6 +202,8 @@ def _kinds_of_texts(header: Attributes, keywords: Iterable[str]) -> set[ViewKind
 def _kinds_of_description(text: str) -> set[ViewKind]:
     """Return the kinds that free text names; none if it lists several views."""
     words = _words(text)
+    if _CHEST.search(text):
+        words = ["LATERAL" if word == "LL" else word for word in words]
     named = {kind for word in words if (kind := _kind(word, in_position=False))}
     listed = len(named) > 1 and not _LIST_WORDS.isdisjoint(words)
     kinds = _kinds_of_words(words, in_position=False)
@@ -211,6 +233,8 @@ def _words(text: str) -> list[str]:
     Letters that stand alone are joined, so that `P.A.` and `A P` are read as `PA` and `AP`, and so
     are the parts of `POSTERO-ANTERIOR`.
     """
+    for pattern, word in _TRANSLATED:
+        text = pattern.sub(word, text)
     text = _COMPOUND.sub(r"\1", _LONE_LETTER.sub(r"\1", text))
     text = _NOT_A_VIEW.sub(" ", text)
     return _WORD.findall(text)

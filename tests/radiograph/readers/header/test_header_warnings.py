@@ -30,7 +30,10 @@ def test_another_body_part_gives_a_warning(part: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["CHEST", "THORAX", "LUNG", "RIBS", "CHESTABDOMEN", "CXR", "CXR PA", "TORAX", "TORACE", "THX"],
+    [
+        *("CHEST", "THORAX", "LUNG", "RIBS", "CHESTABDOMEN", "CXR", "CXR PA", "TORAX", "TORACE"),
+        *("THX", "BORSTKAS", "KLATKA PIERSIOWA", "HRUDNIK", "GOGUS"),
+    ],
 )
 def test_the_chest_gives_no_warning(part: str) -> None:
     assert warned(BodyPartExamined=part) == []

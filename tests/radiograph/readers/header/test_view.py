@@ -75,6 +75,11 @@ def test_a_lateral_view_position_gives_a_warning(view: str) -> None:
         "POSTERO-ANTERIOR",
         "FRONTAL",
         "AP DECUBITO SUPINO",
+        "FACE DEBOUT",
+        "DE FACE",
+        "FRENTE",
+        "FRONTALE",
+        "PA EXP",
     ],
 )
 def test_a_frontal_view_position_gives_no_warning(view: str) -> None:
@@ -96,6 +101,8 @@ def test_a_frontal_view_position_gives_no_warning(view: str) -> None:
         "LATERAL OBLIQUE",
         "SWIMMER",
         "AP LORDOTIC",
+        "AP LLDECUB",
+        "AP AXIAL",
         "XYZ",
     ],
 )
@@ -103,7 +110,7 @@ def test_another_view_position_is_unusual(view: str) -> None:
     assert warned(ViewPosition=view) == UNUSUAL
 
 
-@pytest.mark.parametrize("view", ["ERECT", "SUPINE PORTABLE", "", None])
+@pytest.mark.parametrize("view", ["ERECT", "SUPINE PORTABLE", "UNKNOWN", "CHEST", "", None])
 def test_a_view_position_that_names_no_view_is_no_evidence(view: str | None) -> None:
     assert warned(ViewPosition=view) == []
 
@@ -203,6 +210,8 @@ def test_rows_or_columns_between_front_and_back_mean_a_lateral_view(directions: 
         "Thorax seitlich",
         "CHEST L-LAT",
         "Tórax perfil",
+        "Thorax seitl.",
+        "RX TORACE L.L.",
     ],
 )
 def test_a_lateral_series_is_heard_beside_the_view_position(keyword: str, description: str) -> None:
@@ -233,6 +242,8 @@ def test_a_decubitus_or_oblique_series_is_unusual(keyword: str, description: str
         "FLAT PANEL",
         "LATEX ALLERGY",
         "PLATE",
+        "LL",
+        "CHEST AP LL",
     ],
 )
 def test_a_description_of_several_views_or_none_is_no_evidence(
@@ -249,6 +260,41 @@ def test_a_lateral_study_is_heard_only_where_nothing_else_names_a_view(keyword: 
     assert warned(ViewPosition="PA", **study) == []
     assert warned(ViewPosition=None, SeriesDescription="CHEST PA", **study) == []
     assert warned(ViewPosition=None, **{keyword: "LATERAL DECUBITUS"}) == []
+
+
+LATERAL_CHEST, FRONTAL_CHEST = "\u80f8\u90e8\u5074\u9762", "\u80f8\u90e8\u6b63\u9762"
+RUSSIAN_LATERAL, RUSSIAN_FRONTAL = (
+    "\u0431\u043e\u043a\u043e\u0432\u0430\u044f",
+    "\u043f\u0440\u044f\u043c\u0430\u044f",
+)
+
+
+@pytest.mark.parametrize(
+    ("character_set", "codec", "lateral", "frontal"),
+    [
+        ("ISO_IR 192", "utf-8", LATERAL_CHEST, FRONTAL_CHEST),
+        ("GB18030", "gb18030", LATERAL_CHEST, FRONTAL_CHEST),
+        (["", "ISO 2022 IR 87"], "iso2022_jp", LATERAL_CHEST, FRONTAL_CHEST),
+        ("ISO_IR 144", "iso8859_5", RUSSIAN_LATERAL, RUSSIAN_FRONTAL),
+    ],
+)
+def test_a_series_is_heard_in_its_character_set(
+    character_set: Any, codec: str, lateral: str, frontal: str
+) -> None:
+    def warned_of(text: str) -> list[str]:
+        made = files.dataset(ramp(), SpecificCharacterSet=character_set, PatientOrientation=None)
+        files.put(made, "SeriesDescription", text.encode(codec), "UN")
+        return codes(reader.read(files.write(made, ramp().tobytes())).warnings)
+
+    assert warned_of(lateral) == CONTRADICTORY
+    assert warned_of(frontal) == []
+
+
+def test_bytes_of_another_alphabet_are_no_latin_letters() -> None:
+    for text in (b"\x1b$B!!!LAT!!\x1b(B", b"\x1b$B!!LAT!!\x1b(B"):  # the second is broken
+        made = files.dataset(ramp(), SpecificCharacterSet=["", "ISO 2022 IR 87"])
+        files.put(made, "SeriesDescription", text, "UN")
+        assert codes(reader.read(files.write(made, ramp().tobytes())).warnings) == []
 
 
 def test_a_lateral_view_of_a_frontal_series_is_contradictory() -> None:
