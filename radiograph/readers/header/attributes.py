@@ -32,6 +32,8 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 
 _MAX_TEXT_BYTES = 4096
 _ESCAPE = b"\x1b"
+_MULTI_BYTE = re.compile(rb"\x1b\$[^\x1b]*")
+"""Text in a character set of several bytes, from its escape sequence (ISO 2022) to the next."""
 _MAX_WORDS = 2**16
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _WARNING_FILTERS = threading.Lock()
@@ -105,7 +107,8 @@ class Attributes:
     def _any_text(self, raw: bytes) -> str:
         """Decode UTF-8, or else by Specific Character Set, or else each byte as a letter.
 
-        Text with escape sequences (ISO 2022) would be ASCII letters without a meaning.
+        Text of several bytes behind an escape sequence (ISO 2022) would be ASCII letters without a
+        meaning, and is left out if it cannot be decoded.
         """
         if _ESCAPE not in raw:
             with suppress(UnicodeDecodeError):
@@ -113,9 +116,9 @@ class Attributes:
         if any(self.texts("SpecificCharacterSet")):
             with suppress(LookupError, UnicodeError):
                 text = self._decoded(raw)
-                if "\ufffd" not in text or _ESCAPE in raw:
+                if "\ufffd" not in text and "\x1b" not in text:
                     return text
-        return raw.decode("latin-1")
+        return _MULTI_BYTE.sub(b" ", raw).decode("latin-1")
 
     def decoded_text(self, keyword: str) -> str | None:
         """Return a whole text element in its character set, without the padding around it.
