@@ -13,7 +13,7 @@
     │   ├── UnusableImage            the file is valid, but not one grayscale radiograph
     │   │   ├── NoPixelData              the object holds no image
     │   │   ├── MultiFrameImage          the object holds more than one frame
-    │   │   ├── ColourImage              the image is in colour or has a palette
+    │   │   ├── ColourImage              the image is in colour or has a palette of colours
     │   │   └── WrongModality            the image is not a projection radiograph
     │   └── UnusablePhrase           the phrase is empty, too long, or has control characters
     └── ModelError               a model version is at fault or does not exist
@@ -87,7 +87,7 @@ class MultiFrameImage(UnusableImage):
 
 
 class ColourImage(UnusableImage):
-    """The image has more than one sample per pixel, or a palette."""
+    """The image is in colour, or has a palette of colours."""
 
 
 class WrongModality(UnusableImage):

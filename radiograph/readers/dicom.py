@@ -22,7 +22,8 @@ decides, of the data set or else of the file meta information: CR and DX are rad
 secondary capture, of one frame or of the kinds for several, may be a scanned letter and is accepted
 only if the header names the chest or a PA or AP view. Either gives a warning.
 
-An RGB or YBR image is read if all its pixels are gray, as a PNG file is.
+An RGB or YBR image is read if all its pixels are gray, as a PNG file is, and an image with a
+palette if that is gray.
 """
 
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ from radiograph.readers.codecs.decode import EXCESS_PIXEL_DATA, decode
 from radiograph.readers.codecs.frame import DecodedFrame
 from radiograph.readers.codecs.transfer_syntaxes import NATIVE
 from radiograph.readers.display.grayscale import SampleLayout, render
+from radiograph.readers.display.palettes import gray_palette
 from radiograph.readers.display.shutters import read_shutter
 from radiograph.readers.gray_colour import COLOUR_SPACES, ColourLayout
 from radiograph.readers.header.attributes import Attributes, quiet_pydicom
@@ -72,6 +74,7 @@ _CAPTURE_CLASSES = {
     uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
 }
+_PALETTE = "PALETTE COLOR"
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _MODALITY_UNSTATED = (
     "modality_unstated: the header names no modality; taken for a radiograph by its SOP class, "
@@ -102,6 +105,11 @@ class _Frame:
     colour: ColourLayout | None
 
     @property
+    def is_monochrome(self) -> bool:
+        """True if samples are gray values, and no colours or indices of a palette."""
+        return self.colour is None and self.photometric_interpretation != _PALETTE
+
+    @property
     def sample_count(self) -> int:
         """Number of stored samples without compression."""
         per_pixel = 1 if self.colour is None else self.colour.samples_for_pixel
@@ -128,7 +136,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         WrongModality: the object is not a projection radiograph.
         NoPixelData: the object holds no image.
         MultiFrameImage: the object holds more than one frame.
-        ColourImage: the image is in colour or has a palette.
+        ColourImage: the image is in colour.
         UnusableImage: the pixels are not those of a radiograph, such as floating point.
     """
     with as_malformed_input("the file cannot be read as DICOM"):
@@ -140,7 +148,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         stored, layout, stored_warnings = _stored(header, meta.transfer_syntax, frame)
         inverted = frame.photometric_interpretation == "MONOCHROME1"
         # Windows and LUTs apply to monochrome images only (PS3.3 section C.11.2).
-        grayscale = header if frame.colour is None else _NO_ATTRIBUTES
+        grayscale = header if frame.is_monochrome else _NO_ATTRIBUTES
         samples, table, rendered = render(stored, layout, grayscale, inverted=inverted)
         shutter, shuttered = read_shutter(header, frame.rows, frame.columns)
         spacing_mm, aspect_ratio, spacing = pixel_spacing(header)
@@ -183,9 +191,10 @@ def _accept(header: Attributes, sop_class: str, view: View) -> tuple[str, ...]:
     if not photometric:
         raise MalformedInput("Photometric Interpretation is missing")
     samples = header.word("SamplesPerPixel")
-    is_monochrome = photometric.startswith("MONOCHROME") and samples in (1, None)
+    has_one_sample = photometric.startswith("MONOCHROME") or photometric == _PALETTE
+    is_monochrome = has_one_sample and samples in (1, None)
     if not is_monochrome and (samples != 3 or photometric not in COLOUR_SPACES):
-        raise ColourImage("the image is in colour or has a palette")
+        raise ColourImage("the image is in colour")
     return warnings
 
 
@@ -270,7 +279,11 @@ def _stored(
             gray = frame.colour.gray_of_decoded(decoded.samples)
             decoded = replace(decoded, samples=gray)
     layout, contradictions = sample_layout(decoded.samples, frame.bits, decoded.header)
-    return decoded.samples, layout, (*decoded.warnings, *contradictions)
+    samples, warnings = decoded.samples, (*decoded.warnings, *contradictions)
+    if frame.photometric_interpretation == _PALETTE:
+        samples = gray_palette(header)[layout.ordered(samples)]
+        layout = SampleLayout(bits_allocated=16, bits=16, shift=0, signed=False)
+    return samples, layout, warnings
 
 
 def _codestream(raw: bytes) -> bytes:

@@ -224,7 +224,14 @@ def read_lut(item: Attributes, inputs: FloatTable) -> Lut | None:
 
 
 def lut_entries(item: Attributes) -> tuple[int, NDArray[np.uint16]] | None:
-    """Read LUT Descriptor (0028,3002) and LUT Data (0028,3006); None if they are unusable.
+    """Read LUT Descriptor (0028,3002) and LUT Data (0028,3006) as `table_entries` does."""
+    return table_entries(item, "LUTDescriptor", "LUTData")
+
+
+def table_entries(
+    item: Attributes, descriptor_keyword: str, data_keyword: str
+) -> tuple[int, NDArray[np.uint16]] | None:
+    """Read the entries of a table; None if they are unusable.
 
     Entries of 8 bits may be stored as words or as bytes, of which an odd number is padded.
 
@@ -232,12 +239,12 @@ def lut_entries(item: Attributes) -> tuple[int, NDArray[np.uint16]] | None:
         first: first value mapped, as an unsigned word.
         entries: N, the output of `first` and of each value after it.
     """
-    descriptor = item.words("LUTDescriptor")
+    descriptor = item.words(descriptor_keyword)
     if descriptor.size != 3 or not 8 <= descriptor[2] <= 16:
         return None
     # Number of entries (0 stands for 65,536), first value mapped, bits of each entry.
     count, first, bits = int(descriptor[0]) or 2**16, int(descriptor[1]), int(descriptor[2])
-    data, raw = item.words("LUTData"), item.raw("LUTData")
+    data, raw = item.words(data_keyword), item.raw(data_keyword)
     if bits == 8 and len(raw) in (count, count + count % 2):  # one byte for each entry
         data = np.frombuffer(raw, np.uint8).astype(np.uint16)
     return (first, data[:count]) if data.size >= count else None
