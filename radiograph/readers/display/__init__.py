@@ -2,5 +2,6 @@
 
 grayscale   the whole transformation, as one table for all samples
 voi         VOI LUT or window, and the range that is displayed where neither is usable
+palettes    gray palettes
 shutters    display shutter, which covers the edge of the image
 """
