@@ -147,9 +147,9 @@ class _TilePart:
 
 
 def _tile_parts(data: bytes) -> list[_TilePart]:
-    """Follow Psot from the first tile-part to the last."""
+    """Follow Psot from the first tile-part to the last, and not into another picture."""
     parts: list[_TilePart] = []
-    at = _main_header_end(data)
+    at, next_picture = _main_header_end(data), 0
     while at >= 0 and len(parts) < _MAX_TILE_PARTS:
         tile, length, _, count = struct.unpack_from(">HIBB", data, at + len(_SOT))
         end = at + length
@@ -163,7 +163,10 @@ def _tile_parts(data: bytes) -> list[_TilePart]:
         parts.append(_TilePart(at, end, tile, count))
         if length == 0 or data.startswith(_EOC, end):
             break
-        at = data.find(_SOT, end)
+        if next_picture < end:
+            found = data.find(_SOC_SIZ, end)
+            next_picture = found if found >= 0 else len(data)
+        at = data.find(_SOT, end, next_picture)
     return parts
 
 

@@ -45,4 +45,4 @@ def gray_palette(header: Attributes) -> NDArray[np.uint16]:
             raise ColourImage("the palette of the image is in colour")
     # Indices below the first mapped one give the first entry, those above the last the last.
     place = np.arange(2**16) - first
-    return entries[place.clip(0, entries.size - 1)]
+    return np.asarray(entries[place.clip(0, entries.size - 1)])
