@@ -149,9 +149,18 @@ def _data_set(data: bytes, start: int, transfer_syntax: str, max_elements: int) 
         if "PixelData" in dataset or not until.found_encapsulated:
             break
     # pydicom only warns of an element that is cut short, and seeks back to its start.
-    if "PixelData" not in dataset and source.tell() < len(data):
+    if "PixelData" not in dataset and (source.tell() < len(data) or _ends_early(dataset)):
         raise MalformedInput("the data set is cut short")
     return dataset
+
+
+def _ends_early(dataset: Dataset) -> bool:
+    """Return whether the value of the last element is shorter than its length says."""
+    if not dataset:
+        return False
+    last = dataset.get_item(max(dataset.keys()), keep_deferred=True)
+    value, length = getattr(last, "value", None), getattr(last, "length", 0)
+    return isinstance(value, bytes | memoryview) and len(value) < length != UNDEFINED_LENGTH
 
 
 class _UntilPixelData:

@@ -186,6 +186,15 @@ def test_encapsulated_pixel_data_without_their_delimiter_are_read(
     assert np.array_equal(reader.read(file[:-missing]).pixels, reader.read(file).pixels)
 
 
+@pytest.mark.parametrize("transfer_syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_a_data_set_that_ends_within_a_value_is_malformed(transfer_syntax: str) -> None:
+    made = dataset(ramp(), StudyInstanceUID="1.2.3", ImageComments="x" * 100)
+    file = write(made, None, transfer_syntax)
+    end = file.index(b"x" * 100) + 50
+    with pytest.raises(MalformedInput, match="cut short"):
+        reader.read(file[:end])
+
+
 @pytest.mark.parametrize("missing", [40, 1000])
 @pytest.mark.parametrize("transfer_syntax", ENCAPSULATED)
 def test_encapsulated_pixel_data_of_which_a_part_is_missing_are_refused(
