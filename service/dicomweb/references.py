@@ -6,7 +6,7 @@ server's address comes from the settings.
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from radiograph.strict_model import StrictModel
 
@@ -55,6 +55,7 @@ class ReferencedRadiographs(StrictModel):
         store: send the results to the server that each radiograph comes from, as DICOM objects.
     """
 
-    references: Annotated[tuple[Reference | str, ...], Field(min_length=1)]
-    phrases: tuple[str, ...] = ()
+    # A body that is not valid may have millions of faults, of which the first one is enough.
+    references: Annotated[tuple[Reference | str, ...], Field(min_length=1), FailFast()]
+    phrases: Annotated[tuple[str, ...], FailFast()] = ()
     store: bool = False

@@ -52,7 +52,9 @@ async def receive(
     asked = await read_json(request, ReferencedRadiographs, _MAX_BODY_BYTES, timeout_s)
     if asked.store and not kinds.is_installed():
         raise NoDicomObject(f"results are stored as DICOM objects: extra `{kinds.EXTRA}`")
-    references = _references(asked, archives)
+    if len(asked.references) > settings.jobs.max_items:
+        raise _too_many(settings.jobs.max_items)
+    references = await threads.run(_references, asked, archives)
     try:
         async with asyncio.timeout(settings.jobs.body_timeout_s):
             instances, skipped = await _instances(references, archives, settings.jobs.max_items)
@@ -68,7 +70,7 @@ async def receive(
 
 
 def _references(asked: ReferencedRadiographs, archives: "Archives") -> list[Reference]:
-    """Return the references of a body, all of them to configured servers."""
+    """Return the references of a body, all of them to configured servers. Blocks."""
     found = []
     for number, item in enumerate(asked.references):
         try:
@@ -92,8 +94,12 @@ async def _instances(
         found |= dict.fromkeys(instances)
         skipped += others
         if len(found) > max_items:
-            raise InputTooLarge(f"a job may have at most {max_items} files")
+            raise _too_many(max_items)
     return list(found), skipped
+
+
+def _too_many(max_items: int) -> InputTooLarge:
+    return InputTooLarge(f"a job may have at most {max_items} files")
 
 
 def _write(incoming: Incoming, instances: Sequence[Reference]) -> tuple[Piece, ...]:

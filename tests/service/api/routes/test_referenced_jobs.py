@@ -40,14 +40,17 @@ def pacs() -> Iterator[DicomwebServer]:
 
 
 @pytest.fixture
-async def client(
-    start: Start, pacs: DicomwebServer, tmp_path: Path
-) -> AsyncIterator[httpx.AsyncClient]:
+def servers_file(pacs: DicomwebServer, tmp_path: Path) -> Path:
     file = tmp_path / "servers.toml"
     file.write_text(
         f'[servers.pacs]\nurl = "{pacs.url}"\nstore = true\n[servers.other]\nurl = "{pacs.url}"\n'
     )
-    async with start(dicomweb_file=file, jobs_attempts=2) as (_, client):
+    return file
+
+
+@pytest.fixture
+async def client(start: Start, servers_file: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with start(dicomweb_file=servers_file, jobs_attempts=2) as (_, client):
         yield client
 
 
@@ -133,6 +136,16 @@ async def test_a_body_that_refers_to_anything_else_is_refused(
     client: httpx.AsyncClient, pacs: DicomwebServer, content: bytes
 ) -> None:
     check(await client.post("/v1/jobs", content=content, headers=JSON), 422, "invalid-parameters")
+    assert pacs.requests == []
+
+
+async def test_more_references_than_a_job_may_have_files_are_refused_unasked(
+    start: Start, pacs: DicomwebServer, servers_file: Path
+) -> None:
+    many = [{"server": "pacs", "study": f"1.{number}"} for number in range(4)]
+    async with start(dicomweb_file=servers_file, jobs_max_items=3) as (_, client):
+        refused = await client.post("/v1/jobs", content=body(*many), headers=JSON)
+    check(refused, 413, "input-too-large")
     assert pacs.requests == []
 
 
