@@ -1,17 +1,25 @@
-"""HTTP server of the gateway, which runs together with its other parts until told to stop."""
+"""HTTP server of the gateway, which runs together with its other parts until told to stop.
+
+Its connections have the limits of those of the service: heads, silence, handshakes, their number.
+"""
 
 import logging
 import signal
 import ssl
 import sys
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
+from service.api.server.handshakes import loop_with_counted_handshakes
+from service.api.server.protocol import protocol_class
 from service.gateway.configuration import Configuration
 from service.gateway.gateway import Gateway
 from service.gateway.receiving.web import Store, build_app
-from service.settings import AuditSettings
+from service.observability.metrics.gateway_metrics import GatewayMetrics
+from service.observability.observer import Observer
+from service.settings import AuditSettings, Settings
 
 _STOP_S = 10
 _CONNECTIONS = 64
@@ -32,25 +40,52 @@ def serve(configuration: Configuration, audit: AuditSettings) -> None:
         refresh=gateway.refresh_metrics,
         is_ready=gateway.is_ready,
     )
-    tls = web.tls
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at `info`
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again once it has stopped
     with gateway.running():
-        uvicorn.run(
-            app,
-            host=web.host,
-            port=web.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_S,
-            limit_concurrency=_CONNECTIONS,
-            ws="none",
-            ssl_certfile=None if tls is None else tls.certificate_file,
-            ssl_keyfile=None if tls is None else tls.key_file,
-            ssl_ca_certs=_client_ca(configuration),
-            ssl_cert_reqs=_client_certificates(configuration),
-        )
+        options = http_options(configuration, gateway.metrics)
+        uvicorn.run(app, host=web.host, port=web.port, **options)
+
+
+def http_options(configuration: Configuration, metrics: GatewayMetrics) -> dict[str, Any]:
+    """Return the options of uvicorn for the HTTP server, without its address.
+
+    Args:
+        configuration: certificates.
+        metrics: counts the connections that a limit closes.
+    """
+    settings = Settings.of(connections=_CONNECTIONS)
+    protocol = protocol_class(settings, _Closings(metrics))
+    options: dict[str, Any] = {
+        "http": protocol,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": settings.server.keep_alive_s,
+        "timeout_graceful_shutdown": _STOP_S,
+        "ws": "none",
+    }
+    tls = configuration.web.tls
+    if tls is not None:
+        options |= {
+            "loop": loop_with_counted_handshakes(protocol.limits),
+            "ssl_certfile": tls.certificate_file,
+            "ssl_keyfile": tls.key_file,
+            "ssl_ca_certs": _client_ca(configuration),
+            "ssl_cert_reqs": _client_certificates(configuration),
+        }
+    return options
+
+
+class _Closings(Observer):
+    """Observer that counts closed connections in the metrics of the gateway."""
+
+    def __init__(self, metrics: GatewayMetrics) -> None:
+        self._metrics = metrics
+
+    def connection_closed(self, reason: str) -> None:
+        """Count a connection that a limit closed."""
+        self._metrics.connection_closed(reason)
 
 
 def _client_ca(configuration: Configuration) -> str | None:

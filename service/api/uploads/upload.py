@@ -16,6 +16,7 @@ from radiograph.errors import InputTooLarge, MalformedForm
 from service.api.uploads import multipart
 from service.api.uploads.content_type import ContentType
 from service.api.uploads.form import OTHER_PART, decode_phrase, file_media_type
+from service.api.uploads.least_rate import LeastRate
 from service.api.uploads.multipart import Part
 from service.dataplane.query import Upload
 from service.deadline import Deadline
@@ -30,6 +31,7 @@ async def read_body(
     timeout_s: float,
     deadline: Deadline,
     account: Callable[[int], None],
+    rate: LeastRate | None = None,
 ) -> bytes:
     """Read the body of a request into memory and count its bytes as they arrive.
 
@@ -39,11 +41,12 @@ async def read_body(
         timeout_s: seconds within which the whole body must arrive.
         deadline: deadline of the request.
         account: called with the size of each chunk to account for its memory.
+        rate: least rate at which the body must arrive, if there is one.
 
     Raises:
         Overloaded: raised by `account`.
         InputTooLarge: more bytes than the limit, whatever Content-Length says.
-        BodyTimeout: the body did not arrive in time, or not before the deadline.
+        BodyTimeout: the body did not arrive in time, or not before the deadline, or too slowly.
         ClientGone: the client disconnected before the end of the body.
     """
     text = request.headers.get("content-length", "")
@@ -51,15 +54,21 @@ async def read_body(
     if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
     buffer = BodyBuffer(max_bytes if declared is None else declared)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + (allowed_s := min(timeout_s, deadline.left()))
     try:
-        async with asyncio.timeout(allowed_s := min(timeout_s, deadline.left())):
+        async with asyncio.timeout_at(end if rate is None else min(end, rate.due)) as timeout:
             async for chunk in request.stream():
                 if buffer.size + len(chunk) > max_bytes:
                     raise _too_large(max_bytes)
                 account(len(chunk))
                 buffer.append(chunk)
+                if rate is not None:
+                    rate.receive(len(chunk), loop.time())
+                    timeout.reschedule(min(end, rate.due))
     except TimeoutError as error:
-        raise BodyTimeout(f"the body did not arrive within {allowed_s:.3g} s") from error
+        slow = ", or arrives too slowly" if rate is not None else ""
+        raise BodyTimeout(f"the body did not arrive within {allowed_s:.3g} s{slow}") from error
     except ClientDisconnect as error:
         raise ClientGone("the client closed the connection") from error
     return buffer.take()

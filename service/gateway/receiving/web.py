@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from radiograph.errors import InputTooLarge, MalformedForm
 from service.api.uploads.header_options import parse_options
+from service.api.uploads.least_rate import LeastRate
 from service.api.uploads.multipart import parts
 from service.api.uploads.upload import read_body
 from service.deadline import Deadline
@@ -37,9 +38,13 @@ _CLASS, _INSTANCE, _REASON = "00081150", "00081155", "00081197"
 _JSON = "application/dicom+json"
 _INSTANCES_IN_A_BODY = 4
 """Largest instances that fit into one body."""
+_MOST_PARTS = 1000
+"""Instances of any size in one body: each is answered, logged and audited by itself."""
 _UPLOADS = 2
 """Bodies that are received at the same time."""
 _BODY_S = 120.0
+_BYTES_PER_S, _GRACE_S = 32 * 1024, 30.0
+"""Least rate of a body over the grace period: a slow client must not hold one of few uploads."""
 _STATUSES: Mapping[type[Exception], int] = {
     NotAuthorised: 401,
     Overloaded: 503,
@@ -106,13 +111,18 @@ class Store:
                 timeout_s=_BODY_S,
                 deadline=Deadline(_BODY_S),
                 account=lambda _: None,
+                rate=LeastRate(_BYTES_PER_S, _GRACE_S, asyncio.get_running_loop().time()),
             )
             return await asyncio.to_thread(self._take_all, body, boundary)
         finally:
             self._uploads -= 1
 
     def _take_all(self, body: bytes, boundary: bytes) -> list[Answer]:
-        files = [part.data for part in parts(body, boundary)]
+        files: list[bytes] = []
+        for part in parts(body, boundary):
+            if len(files) == _MOST_PARTS:
+                raise InputTooLarge(f"a body may have at most {_MOST_PARTS} instances")
+            files.append(part.data)
         if not files:
             raise MalformedForm("the body has no part")
         return [self._intake.take(file, None) for file in files]
@@ -146,7 +156,7 @@ def build_app(
         text, media_type = metrics.render()
         return Response(text, headers={"content-type": media_type, "cache-control": "no-store"})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/studies", store.__call__, methods=["POST"]),
             Route("/health/live", live),
@@ -154,6 +164,8 @@ def build_app(
             Route("/metrics", scrape),
         ]
     )
+    app.router.redirect_slashes = False  # a redirect would follow the client's Host header
+    return app
 
 
 def _boundary(request: Request) -> bytes:

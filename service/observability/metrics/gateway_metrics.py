@@ -79,6 +79,12 @@ class GatewayMetrics:
             ("worklist", "state"),
             registry=registry,
         )
+        self._connections_closed = Counter(
+            "g2d_gateway_connections_closed",
+            "HTTP connections closed by a limit, by reason.",
+            ("reason",),
+            registry=registry,
+        )
         ProcessCollector(registry=registry)
 
     def render(self) -> tuple[bytes, str]:
@@ -88,6 +94,10 @@ class GatewayMetrics:
     def association(self, outcome: str) -> None:
         """Count an association that was `accepted`, `rejected` or `aborted`."""
         self._associations.labels(outcome).inc()
+
+    def connection_closed(self, reason: str) -> None:
+        """Count an HTTP connection that a limit closed."""
+        self._connections_closed.labels(reason).inc()
 
     def received(self, outcome: str) -> None:
         """Count an instance that was received."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Exchange:
         reply: response so far.
     """
 
-    app: FastAPI
+    app: ASGIApp
     path: str
     chunks: Iterable[bytes] = (b"",)
     headers: dict[str, str] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from service.gateway.receiving.web import Store, build_app
 from tests.builders.gateway import running
 from tests.builders.gateway.archive import Archive
 from tests.builders.gateway.radiographs import ROOT, parsed, radiograph
+from tests.builders.service.asgi import Exchange
 
 RELATED = 'multipart/related; type="application/dicom"; boundary=xyz'
 
@@ -78,6 +79,42 @@ async def test_a_body_that_cannot_be_taken_is_refused(
         )
     assert answer.status_code == status
     assert gateway.journal.counts().instances == {}
+
+
+async def test_endlessly_many_parts_are_refused_as_a_whole(
+    configured: Configuration, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.gateway.receiving.web._MOST_PARTS", 3)
+    async with client_of(configured, gateway) as client:
+        answers = [
+            await client.post(
+                "/studies", content=body(*[b"x"] * count), headers={"content-type": RELATED}
+            )
+            for count in (3, 4)
+        ]
+    assert [answer.status_code for answer in answers] == [409, 413]
+
+
+@pytest.mark.parametrize("path", ["/studies/", "/health/live/", "/metrics/"])
+async def test_a_trailing_slash_leads_nowhere(
+    configured: Configuration, gateway: Gateway, path: str
+) -> None:
+    async with client_of(configured, gateway) as client:
+        answer = await client.post(path, content=body(), headers={"content-type": RELATED})
+    assert (answer.status_code, answer.headers.get("location")) == (404, None)
+
+
+async def test_a_slow_body_gives_its_place_back(
+    configured: Configuration, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.gateway.receiving.web._GRACE_S", 0.05)
+    store = Store(configured, gateway.intake)
+    app = build_app(store, gateway.metrics, gateway.refresh_metrics, gateway.is_ready)
+    headers = {"content-type": RELATED, "content-length": "1000000"}
+    slow = [Exchange(app, "/studies", [b"x"], headers, ends=False) for _ in range(2)]
+    assert [(await exchange.run()).status for exchange in slow] == [408, 408]
+    prompt = await Exchange(app, "/studies", [body(radiograph())], {"content-type": RELATED}).run()
+    assert prompt.status == 200
 
 
 def exposed(tmp_path: Path, configured: Configuration, **web: Any) -> Configuration:
