@@ -1,10 +1,11 @@
-"""Cost of the audit log: CPU time of a request with it, relative to the service without.
+"""Cost of the audit log: CPU time and throughput with it, relative to the service without.
 
     python -m bench.costs.audit_log --rounds 6 --seconds 10
 
 Two services of one configuration run side by side, one of them frozen. Each round loads one and
 then the other, in alternating order, and the ratios are taken round by round. CPU time, unlike
-throughput, hardly depends on what else the machine does. The log is an SQLite file in a temporary
+throughput, hardly depends on what else the machine does; throughput, unlike CPU time, does not
+count work that waits beside a core that would be idle. The log is an SQLite file in a temporary
 folder. Large files are digested for longer, so they are measured separately.
 """
 
@@ -59,15 +60,21 @@ def main(arguments: list[str] | None = None) -> int:
         files = inputs.prepare(Path(folder), [])
         for name, chosen in {"small files": files.small, "10 MB DICOM": [files.dicom]}.items():
             for failure in options.failure:
-                found = measure(ours, Path(folder), chosen, failure, plan)
-                worst = max(worst, found.median)
-                text = f"{found.median:.3f} ({found.low:.3f} to {found.high:.3f})"
-                print(f"{name}, {failure}: {text} of the CPU time without a log", flush=True)
+                cpu, throughput = measure(ours, Path(folder), chosen, failure, plan)
+                worst = max(worst, cpu.median)
+                what = f"{_text(cpu)} of the CPU time, {_text(throughput)} of the throughput"
+                print(f"{name}, {failure}: {what} without a log", flush=True)
     return int(worst > GOAL)
 
 
-def measure(ours: Ours, folder: Path, files: Sequence[Path], failure: str, plan: Plan) -> Ratio:
-    """Return the CPU time of a request with an audit log, relative to that without one.
+def _text(found: Ratio) -> str:
+    return f"{found.median:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def measure(
+    ours: Ours, folder: Path, files: Sequence[Path], failure: str, plan: Plan
+) -> tuple[Ratio, Ratio]:
+    """Return CPU time of a request, and throughput, with an audit log relative to without one.
 
     Args:
         ours: configuration of both services.
@@ -78,7 +85,7 @@ def measure(ours: Ours, folder: Path, files: Sequence[Path], failure: str, plan:
     """
     log = folder / f"audit-{failure}.sqlite"
     audited = {"G2D_AUDIT_FILE": str(log), "G2D_AUDIT_FAILURE": failure}
-    costs: dict[str, list[float]] = {"plain": [], "audited": []}
+    costs: dict[str, list[_Cost]] = {"plain": [], "audited": []}
     with serving(ours.start()) as (plain, _), serving(ours.start(**audited)) as (with_log, _):
         servers = {"plain": plain, "audited": with_log}
         for server in servers.values():
@@ -88,11 +95,23 @@ def measure(ours: Ours, folder: Path, files: Sequence[Path], failure: str, plan:
                 costs[name].append(_cost(servers[name], files, plan))
         for server in servers.values():
             server.thaw()
-    return ratio(costs["audited"], costs["plain"])
+    cpu, throughput = (
+        ratio(*([getattr(cost, name) for cost in costs[server]] for server in ("audited", "plain")))
+        for name in ("cpu_s", "per_s")
+    )
+    return cpu, throughput
 
 
-def _cost(server: Server, files: Sequence[Path], plan: Plan) -> float:
-    """Return the CPU seconds of one request of a server, which is frozen before and after."""
+@dataclass(frozen=True)
+class _Cost:
+    """CPU seconds of one request, and requests that were answered in one second."""
+
+    cpu_s: float
+    per_s: float
+
+
+def _cost(server: Server, files: Sequence[Path], plan: Plan) -> _Cost:
+    """Return the cost of the requests of a server, which is frozen before and after."""
     server.thaw()
     try:
         load = Load(
@@ -109,7 +128,8 @@ def _cost(server: Server, files: Sequence[Path], plan: Plan) -> float:
     answered = sum(outcome.answered for outcome in outcomes)
     if answered < len(outcomes):
         print(f"{len(outcomes) - answered} of {len(outcomes)} not answered", file=sys.stderr)
-    return used / max(answered, 1)
+    seconds = max((outcome.done_s for outcome in outcomes), default=plan.seconds)
+    return _Cost(used / max(answered, 1), answered / seconds)
 
 
 if __name__ == "__main__":

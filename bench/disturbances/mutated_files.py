@@ -1,6 +1,7 @@
 """Mutated files: the service answers each with 200 or 4xx, never with 5xx, and stays alive.
 
     python -m bench.disturbances.mutated_files --count 20000
+    python -m bench.disturbances.mutated_files --count 100000 --seconds 3600    what ends in an hour
 
 A file that is refused for load (503) is sent again, as a client would.
 
@@ -8,11 +9,13 @@ Seed files are small radiographs in every format and transfer syntax that is rea
 sent is one of them with one to four random mutations: bytes flipped, zeroed, removed, inserted,
 repeated or cut off. Half of the PNG files get the right checksums again, without which a reader
 looks no further. `--seed` starts the random numbers, so that a run can be repeated. Files that
-are answered with 5xx are written to `--keep`.
+are answered with 5xx are written to `--keep`. The memory of the service, decoders included, is
+sampled meanwhile.
 """
 
 import argparse
 import http.client
+import math
 import random
 import sys
 import threading
@@ -35,11 +38,13 @@ from pydicom.filewriter import dcmwrite
 from pydicom.pixels.encoders.base import RLELosslessEncoder
 
 from bench.servers.ours import TASKS, Ours
-from bench.servers.process import serving
+from bench.servers.process import Server, serving
 
 ROWS, COLUMNS = 96, 80
 CLIENTS = 4
 _RETRIES, _RETRY_AFTER_S = 10, 1.0
+_SAMPLED = 100
+"""Files between two samples of the memory."""
 Samples = NDArray[np.uint16]
 _PNG, _PNG_SIGNATURE = "image/png", b"\x89PNG\r\n\x1a\n"
 _NATIVE = (
@@ -55,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     line = argparse.ArgumentParser(description="Send mutated files to the service.")
     line.add_argument("--count", type=int, default=2000, help="number of files")
     line.add_argument("--seed", type=int, default=0, help="seed of the random numbers")
+    line.add_argument("--seconds", type=float, default=math.inf, help="time to send files")
     line.add_argument("--models-dir", type=Path, default=Path("models"), help="model repository")
     line.add_argument("--model", default="g2d-cxr", help="name of the model")
     line.add_argument("--keep", type=Path, help="folder for files that were answered with 5xx")
@@ -62,11 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     jobs = {"G2D_JOBS_DIR": "", "G2D_LOG_LEVEL": "error"}
     ours = Ours(options.models_dir, options.model, threads=1, settings=jobs)
     with serving(ours.start()) as (server, _):
-        run = _Run(server.port, mutated(options.count, options.seed), options.keep)
-        run.send_all()
+        idle_mib = server.pss_mib()
+        run = _Run(server, mutated(options.count, options.seed), options.keep)
+        run.send_all(options.seconds)
         alive = _post(server.port, TASKS["classify"], "image/png", seeds()[0].data)
     for status, number in sorted(run.statuses.items()):
         sys.stdout.write(f"{status}: {number}\n")
+    sys.stdout.write(f"{run.statuses.total()} files in {run.seconds:.0f} s\n")
+    sys.stdout.write(f"memory: {idle_mib:.0f} MiB before, at most {run.most_mib:.0f} MiB\n")
     sys.stdout.write(f"an intact file afterwards: {alive}\n")
     return int(alive != 200 or any(status >= 500 for status in run.statuses))
 
@@ -170,37 +179,49 @@ class _Run:
 
     Attributes:
         statuses: number of answers by status; 599 for a connection that broke.
+        seconds: time that sending took.
+        most_mib: largest memory (PSS) of the service that was seen.
     """
 
-    port: int
+    server: Server
     files: Iterator[Seed]
     keep: Path | None
     statuses: Counter[int] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    seconds: float = 0.0
+    most_mib: float = 0.0
     _number: int = 0
+    _end: float = math.inf
 
-    def send_all(self) -> None:
+    def send_all(self, seconds: float) -> None:
+        """Send the files, or those for which there is time."""
+        started = time.monotonic()
+        self._end = started + seconds
         threads = [threading.Thread(target=self._client) for _ in range(CLIENTS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        self.seconds = time.monotonic() - started
 
     def _client(self) -> None:
         paths = list(TASKS.values())
         while True:
             with self._lock:
-                file = next(self.files, None)
+                file = next(self.files, None) if time.monotonic() < self._end else None
                 self._number += 1
+                if self._number % _SAMPLED == 0:
+                    self.most_mib = max(self.most_mib, self.server.pss_mib())
                 path = paths[self._number % len(paths)]
             if file is None:
                 return
-            status = _post(self.port, path, file.media_type, file.data)
+            port = self.server.port
+            status = _post(port, path, file.media_type, file.data)
             for _ in range(_RETRIES):
                 if status != HTTPStatus.SERVICE_UNAVAILABLE:
                     break
                 time.sleep(_RETRY_AFTER_S)
-                status = _post(self.port, path, file.media_type, file.data)
+                status = _post(port, path, file.media_type, file.data)
             with self._lock:
                 self.statuses[status] += 1
                 if status >= 500 and self.keep is not None:

@@ -14,10 +14,10 @@ import json
 import logging
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 from pydicom import uid
 
 from radiograph.errors import InputTooLarge
@@ -27,6 +27,8 @@ from service.dicomweb.servers import Server, Servers, read_secret
 from service.errors import ArchiveUnavailable, InstanceNotFound, InvalidSettings
 
 _MAX_LIST_BYTES = 32 * 1024 * 1024
+_MAX_STORED_BYTES = 1024 * 1024
+"""Answer to a Store Transaction, which has a few lines for each file."""
 _MAX_HEADER_BYTES = 64 * 1024
 """Boundaries and headers around one instance."""
 
@@ -45,7 +47,8 @@ _MORE = "299"
 """Warning of a server that has more matches than it returned (PS3.18 section 10.6.3)."""
 
 _Rows = list[dict[str, Any]]
-_ROWS: TypeAdapter[_Rows] = TypeAdapter(_Rows)
+# An answer that is no list of data sets may have millions of faults: the first is enough.
+_ROWS: TypeAdapter[_Rows] = TypeAdapter(Annotated[_Rows, FailFast()])
 
 
 class Archives:
@@ -142,7 +145,7 @@ class Archives:
         """Return a page of the list of instances, and whether another one follows."""
         answer = await self._get(reference, path, _JSON, _MAX_LIST_BYTES)
         try:
-            rows = _ROWS.validate_json(answer.content or b"[]")
+            rows = await asyncio.to_thread(_ROWS.validate_json, answer.content or b"[]")
         except ValidationError:
             raise _failed(reference, "the list of instances is not valid") from None
         return rows, answer.headers.get("warning", "").startswith(_MORE)
@@ -161,10 +164,10 @@ class Archives:
         content_type, body = multipart_related.join(tuple(files.values()))
         path = Reference(server=source.server, study=source.study).path
         headers = {"accept": _JSON, "content-type": content_type}
-        answer = await self._ask(source, "POST", path, headers, _MAX_LIST_BYTES, body)
+        answer = await self._ask(source, "POST", path, headers, _MAX_STORED_BYTES, body)
         try:
             stored = _stored(json.loads(answer.content))
-        except ValueError:
+        except (ValueError, RecursionError):
             stored = set()  # such as an empty answer, with which a body may have been ignored
         if missing := files.keys() - stored:
             raise _failed(source, f"{len(missing)} of {len(files)} results were not stored")

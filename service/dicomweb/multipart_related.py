@@ -8,6 +8,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 DICOM = "application/dicom"
 RELATED = "multipart/related"
+_MOST_PARTS = 16
+"""More than any answer here has: a server that is asked for one instance may send millions."""
 
 
 def parts(content_type: str, body: bytes) -> list[bytes]:
@@ -24,11 +26,17 @@ def parts(content_type: str, body: bytes) -> list[bytes]:
         raise ValueError("the answer has another media type")
     found: list[bytearray] = []
     ended: list[bool] = []
+
+    def begin() -> None:
+        if len(found) == _MOST_PARTS:
+            raise ValueError("the answer has more parts than were asked for")
+        found.append(bytearray())
+
     try:
         parser = MultipartParser(
             boundary,
             {
-                "on_part_begin": lambda: found.append(bytearray()),
+                "on_part_begin": begin,
                 "on_part_data": lambda data, start, end: found[-1].extend(data[start:end]),
                 "on_end": lambda: ended.append(True),
             },

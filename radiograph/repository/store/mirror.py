@@ -16,6 +16,7 @@ all of its versions: a store that was emptied by mistake takes nothing from thos
 import fcntl
 import hashlib
 import logging
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -43,7 +44,9 @@ from radiograph.repository.store.version_holds import GONE, remove
 
 logger = logging.getLogger("g2d.store")
 
-_SIGNATURES = "signatures/"
+_SIGNATURE = re.compile(rf"signatures/(?P<name>{VERSION_NUMBER.pattern}{re.escape(SUFFIX)})")
+"""A signature in the store. Any other name there is left: as a file of the mirror it could replace
+the index."""
 _FETCH, _DAMAGED = ".fetch-", ".damaged-"
 """How the names of folders begin that are being fetched, and that were not intact."""
 
@@ -108,8 +111,8 @@ class Mirror:
                 faults.append(f"{name}/{number}: {error}")
         replace_file(folder / INDEX_NAME, text.data)
         for file in state:
-            if file.startswith(_SIGNATURES):
-                self._copy(name, file, folder / file.removeprefix(_SIGNATURES))
+            if (signature := _SIGNATURE.fullmatch(file)) is not None:
+                self._copy(name, file, folder / signature["name"])
         self._copy(name, ALIASES_NAME, folder / ALIASES_NAME)  # last: it refers to the others
         self._tidy(name)
         return faults
@@ -149,7 +152,7 @@ class Mirror:
 
     def _copy(self, name: str, file: str, target: Path) -> None:
         text = self._store.read(name, file)
-        if text is not None and "/" not in target.name:
+        if text is not None:
             replace_file(target, text.data)
 
     def _ensure(self, name: str, number: int, digest: str) -> None:

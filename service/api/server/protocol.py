@@ -4,7 +4,8 @@
       |  request line, headers, trailers or chunk extensions too long --> 414 | 431
       |  not HTTP                                                     --> 400
       |  a head that does not end in time                             --> 408
-      '  too many connections                                         --> 503
+      |  no host, or several                                          --> 400
+  '  too many connections                                         --> 503
 
 These answers are problems as well. Uvicorn parses and writes; this module counts. The parser keeps
 a header until it is complete, however long it is, and tells nothing before.
@@ -65,6 +66,10 @@ def _cut(cycle: weakref.ref[RequestResponseCycle]) -> None:
 
 class _HeadTooLong(Exception):
     """The request line and the headers are longer than allowed."""
+
+
+class _NotOneHost(Exception):
+    """The request names no host, or several (RFC 9112 3.2)."""
 
 
 class _UpgradeWithBody(Exception):
@@ -151,6 +156,9 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         if length > self.limits.max_head_bytes:
             raise _HeadTooLong
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise _NotOneHost
         if self.parser.should_upgrade() and _BODY_HEADERS & {name for name, _ in self.headers}:
             raise _UpgradeWithBody
         self._in_head = False
@@ -216,6 +224,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse_length()
             return
         detail = "the bytes are not an HTTP/1.1 request"
+        if isinstance(reason, _NotOneHost):
+            detail = "a request has one header Host"
         if isinstance(reason, _UpgradeWithBody):
             detail = "no upgrade is offered; send the request without the header Upgrade"
         self._refuse(problems.BAD_REQUEST, detail, "not_http")

@@ -27,6 +27,11 @@ _LAST = (
 )
 _INSERT = insert(schema.rows)
 """Statements of every transaction, composed once."""
+_SQLITE_LAST = (
+    "SELECT writer, number, hash FROM g2d_audit WHERE writer = ? ORDER BY number DESC LIMIT 1"
+)
+_SQLITE_INSERT = "INSERT INTO g2d_audit VALUES (:writer, :number, :time, :record, :hash)"
+"""The same for the driver of SQLite."""
 
 
 class AuditStore:
@@ -51,6 +56,8 @@ class AuditStore:
         Raises:
             AuditUnavailable: the database does not answer, or is one of another release.
         """
+        if self._prepared and not self._database.remote:
+            return self._append_plain(writer, entries)
         with self._database.write() as connection:
             if not self._prepared:
                 schema.prepare(connection)
@@ -58,6 +65,14 @@ class AuditStore:
             rows = linked(_head(connection, writer), entries)
             connection.execute(_INSERT, [vars(row) for row in rows])
         self._prepared = True
+        return rows
+
+    def _append_plain(self, writer: str, entries: list[TimedEntry]) -> list[Row]:
+        """Append entries to a chain in SQLite, whose tables are there."""
+        with self._database.write_plain() as cursor:
+            found = cursor.execute(_SQLITE_LAST, (writer,)).fetchone()
+            rows = linked(Head(writer) if found is None else Head(*found), entries)
+            cursor.executemany(_SQLITE_INSERT, [vars(row) for row in rows])
         return rows
 
     def heads(self) -> list[Head]:

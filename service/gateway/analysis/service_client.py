@@ -8,7 +8,6 @@ set-up is the cause; it counts as a failure if the radiograph may be.
 """
 
 import hashlib
-import json
 import re
 import ssl
 from dataclasses import dataclass
@@ -146,7 +145,7 @@ def _failure(response: httpx.Response) -> ServiceWaits | ServiceFails | ServiceR
     try:
         found = _PROBLEM.search(str(response.json()["type"]))
         reason = reason if found is None else found[0]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         pass
     if response.status_code in _REFUSED or reason == _NO_OBJECT:
         return ServiceRefuses(reason)

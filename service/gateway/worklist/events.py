@@ -86,7 +86,7 @@ class EventChannel:
     def subscribed(self, address: str | None) -> None:
         """Take the address of the channel that an answer names, if it is on the worklist's host."""
         named = None if address is None else _socket_address(address)
-        same = named is not None and urlsplit(named)[:2] == urlsplit(self._default)[:2]
+        same = named is not None and _host(named) == _host(self._default)
         self._address = named if same else self._default
 
     def _run(self) -> None:
@@ -142,6 +142,15 @@ class EventChannel:
                 self._metrics.workitem(self._worklist.name, "cancel_requested")
         except ServiceError:
             logger.exception("a request for cancellation cannot be recorded")
+
+
+def _host(url: str) -> tuple[str, str] | None:
+    """Return scheme and host of an address, or None if it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.scheme, parts.netloc
 
 
 def _socket_address(url: str) -> str | None:

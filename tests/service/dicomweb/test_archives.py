@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from flask import Response
+from pydantic import ValidationError
 
 from radiograph.errors import InputTooLarge
-from service.dicomweb.archives import Archives
+from service.dicomweb.archives import _ROWS, Archives
 from service.dicomweb.references import Reference
 from service.dicomweb.servers import Server, Servers
 from service.errors import ArchiveUnavailable, InstanceNotFound, InvalidSettings
@@ -83,6 +84,33 @@ async def test_a_wrong_answer_is_a_failure_of_the_server(
     with pytest.raises(ArchiveUnavailable, match=reason):
         await archives(pacs).retrieve(ONE)
     assert len(pacs.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"7", b"{}", b"[" * 100_000, b"[7, 7]", b"[{}, []]", b"9" * 100_000, b'["\xff"]', b"[{}"],
+)
+async def test_a_list_that_no_parser_reads_is_a_failure_of_the_server(
+    pacs: DicomwebServer, content: bytes
+) -> None:
+    pacs.answer = lambda _: Response(content, content_type="application/dicom+json")
+    with pytest.raises(ArchiveUnavailable, match="not valid"):
+        await archives(pacs).instances(Reference(server="pacs", study="1"))
+
+
+async def test_of_a_list_with_many_faults_the_first_is_enough() -> None:
+    with pytest.raises(ValidationError) as refused:
+        _ROWS.validate_json(b"[" + b"7," * 100_000 + b"7]")
+    assert refused.value.error_count() == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"9" * 100_000, b"\xff", b"[]"])
+async def test_an_answer_that_names_no_stored_file_is_a_failure(
+    pacs: DicomwebServer, content: bytes
+) -> None:
+    pacs.answer = lambda _: Response(content, content_type="application/dicom+json")
+    with pytest.raises(ArchiveUnavailable, match="1 of 1 results were not stored"):
+        await archives(pacs, store=True).store(ONE, {"3": FILE})
 
 
 async def test_a_redirect_leads_nowhere(pacs: DicomwebServer) -> None:

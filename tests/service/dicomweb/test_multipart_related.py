@@ -28,6 +28,7 @@ def test_a_single_file_needs_no_multipart() -> None:
         ("multipart/related; boundary=b", b"--b\r\n\r\nfile\r\n--b\r\n"),
         ("multipart/related; boundary=" + "b" * 10_000, b"--b\r\n\r\nfile\r\n--b--\r\n"),
         ("multipart/related; boundary=b", b"--b\r\n" + b"x: y\r\n" * 10_000),
+        ("multipart/related; boundary=b", b"--b\r\n\r\n\r\n" * 10_000 + b"--b--\r\n"),
     ],
 )
 def test_another_body_is_refused(content_type: str, body: bytes) -> None:

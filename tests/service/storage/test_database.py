@@ -4,6 +4,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from sqlalchemy import Connection
@@ -31,12 +32,36 @@ def database(file: Path) -> Iterator[Database]:
     made.close()
 
 
-def write(database: Database, text: str, meanwhile: Callable[[], None] | None = None) -> None:
-    """Write a note; `meanwhile` is called before it is committed."""
+class Write(Protocol):
+    """Writes a note; `meanwhile` is called before it is committed."""
+
+    def __call__(
+        self, database: Database, text: str, meanwhile: Callable[[], object] | None = None
+    ) -> None: ...
+
+
+def write_composed(
+    database: Database, text: str, meanwhile: Callable[[], object] | None = None
+) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO notes VALUES (?)", (text,))
         if meanwhile is not None:
             meanwhile()
+
+
+def write_plain(
+    database: Database, text: str, meanwhile: Callable[[], object] | None = None
+) -> None:
+    with database.write_plain() as cursor:
+        cursor.execute("INSERT INTO notes VALUES (?)", (text,))
+        if meanwhile is not None:
+            meanwhile()
+
+
+@pytest.fixture(params=[write_composed, write_plain])
+def write(request: pytest.FixtureRequest) -> Write:
+    chosen: Write = request.param
+    return chosen
 
 
 def notes(database: Database) -> list[str]:
@@ -44,7 +69,7 @@ def notes(database: Database) -> list[str]:
         return list(connection.exec_driver_sql("SELECT text FROM notes").scalars())
 
 
-def test_the_files_of_a_database_are_private(database: Database, file: Path) -> None:
+def test_the_files_of_a_database_are_private(database: Database, write: Write, file: Path) -> None:
     file.parent.mkdir()
     file.touch(0o644)  # as an earlier release left it
     write(database, "a")
@@ -53,9 +78,18 @@ def test_the_files_of_a_database_are_private(database: Database, file: Path) -> 
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
+def test_a_transaction_that_breaks_off_leaves_nothing_and_the_next_is_written(
+    database: Database, write: Write
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        write(database, "broken off", lambda: 1 // 0)
+    write(database, "kept")
+    assert notes(database) == ["kept"]
+
+
 @pytest.mark.parametrize("folder", [False, True])
 def test_a_removed_database_is_noticed_and_made_again(
-    database: Database, file: Path, *, folder: bool
+    database: Database, write: Write, file: Path, *, folder: bool
 ) -> None:
     write(database, "lost")
     shutil.rmtree(file.parent) if folder else file.unlink()
@@ -68,7 +102,9 @@ def test_a_removed_database_is_noticed_and_made_again(
     again.close()
 
 
-def test_a_commit_into_a_removed_file_is_refused(database: Database, file: Path) -> None:
+def test_a_commit_into_a_removed_file_is_refused(
+    database: Database, write: Write, file: Path
+) -> None:
     write(database, "before")
     with pytest.raises(JobsUnavailable):
         write(database, "lost", file.unlink)
@@ -76,7 +112,7 @@ def test_a_commit_into_a_removed_file_is_refused(database: Database, file: Path)
 
 
 def test_a_commit_is_refused_also_if_another_caller_made_the_file_again(
-    database: Database, file: Path
+    database: Database, write: Write, file: Path
 ) -> None:
     def made_again() -> None:
         file.unlink()
@@ -90,7 +126,7 @@ def test_a_commit_is_refused_also_if_another_caller_made_the_file_again(
 
 
 def test_a_replaced_database_is_noticed_and_the_new_one_is_used(
-    database: Database, file: Path, tmp_path: Path
+    database: Database, write: Write, file: Path, tmp_path: Path
 ) -> None:
     other = Database(f"sqlite:///{tmp_path / 'other.sqlite'}", 1, PURPOSE)
     write(other, "restored")
@@ -104,7 +140,7 @@ def test_a_replaced_database_is_noticed_and_the_new_one_is_used(
     assert notes(database) == ["restored"]
 
 
-def test_a_full_database_is_told_apart_and_stays_usable(database: Database) -> None:
+def test_a_full_database_is_told_apart_and_stays_usable(database: Database, write: Write) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 5")
     with pytest.raises(StorageFull):

@@ -61,6 +61,12 @@ def keys(location: str) -> set[str]:
     return {item["Key"].removeprefix(f"{prefix}/") for item in found}
 
 
+def files_of(folder: Path) -> set[Path]:
+    """Return what is below a folder, apart from locks."""
+    found = {path.relative_to(folder) for path in folder.rglob("*")}
+    return {path for path in found if path.suffix != ".lock"}
+
+
 def test_a_published_version_is_found_whole_elsewhere(
     here: StoredRepository, there: StoredRepository, stage: Path
 ) -> None:
@@ -224,6 +230,25 @@ def test_an_index_that_is_none_is_refused(
     with pytest.raises(InvalidVersion, match="is not valid"):
         there.refresh()
     assert there.names() == []
+
+
+@pytest.mark.parametrize(
+    "object_name",
+    ["index.json", "aliases.json", "1", "..", ".mirror.lock", "1.minisig.", "0.minisig"],
+)
+def test_an_object_beside_the_signatures_is_no_file_of_the_mirror(
+    here: StoredRepository,
+    there: StoredRepository,
+    location: str,
+    stage: Path,
+    object_name: str,
+) -> None:
+    here.publish(NAME, stage, manifest_of(stage))
+    before = files_of(here.root / NAME)
+    ObjectStore(location).replace(NAME, f"signatures/{object_name}", b'{"digests": {}}', None)
+    there.refresh()
+    assert files_of(there.root / NAME) == before
+    assert there.verify(NAME, 1).pinned
 
 
 def test_a_store_that_is_gone_leaves_the_mirror_and_comes_back(

@@ -75,6 +75,27 @@ async def test_a_complete_head_that_is_too_long_reaches_no_application() -> None
         assert wire.scopes == []
 
 
+HOSTS = {
+    "none": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "none in HTTP/1.0": (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200),
+    "two": (GET + b"Host: other\r\n\r\n", 400),
+    "the same twice": (GET + b"Host: g2d\r\n\r\n", 400),
+    "two in HTTP/1.0": (b"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize(("request_", "status"), HOSTS.values(), ids=HOSTS)
+async def test_a_request_names_one_host(request_: bytes, status: int) -> None:
+    async with serving() as wire:
+        client = await wire.connect()
+        await client.send(request_)
+        if status == 200:
+            assert await client.answer() == (200, b"")
+        else:
+            assert problem(await client.rest()) == (status, "bad-request")
+        assert len(wire.scopes) == (status == 200)
+
+
 async def test_a_second_head_in_one_piece_is_bounded_too() -> None:
     async with serving() as wire:
         client = await wire.connect()

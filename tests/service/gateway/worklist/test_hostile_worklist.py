@@ -8,13 +8,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Response as FlaskResponse
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from service.gateway.gateway import Gateway
+from service.gateway.storage.workitems import Workitems
+from service.gateway.worklist.events import EventChannel
+from service.observability.metrics.gateway_metrics import GatewayMetrics
 from tests.builders.dicomweb.server import DicomwebServer
 from tests.builders.gateway import running
 from tests.builders.gateway.archive import Archive
@@ -257,6 +260,16 @@ def test_messages_on_the_channel_are_not_trusted(
         time.sleep(0.05)
         worklist.before = lambda *_: None
         wait_for_state(worklist, "COMPLETED")
+
+
+@pytest.mark.parametrize("address", ["ws://[::1", "ws://[x]/y", "ws://", "file:///etc/passwd", ""])
+def test_an_address_that_is_none_is_not_taken_for_the_channel(
+    configure: Configure, address: str
+) -> None:
+    (named,) = configure(events=True).worklists
+    channel = EventChannel(named, "G2D", cast(Workitems, None), GatewayMetrics())
+    channel.subscribed(address)
+    assert channel._address == channel._default
 
 
 def test_a_channel_on_another_host_is_not_opened(
