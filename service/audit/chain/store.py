@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from service.audit.chain import schema
 from service.audit.chain.entry import Head, Row, TimedEntry, linked
-from service.errors import InvalidSettings
+from service.errors import AuditUnavailable, InvalidSettings
 from service.storage.database import Database
 
 _PAGE = 1000
@@ -56,8 +56,16 @@ class AuditStore:
         Raises:
             AuditUnavailable: the database does not answer, or is one of another release.
         """
-        if self._prepared and not self._database.remote:
-            return self._append_plain(writer, entries)
+        try:
+            if self._prepared and not self._database.remote:
+                return self._append_plain(writer, entries)
+            return self._append(writer, entries)
+        except AuditUnavailable:
+            self._prepared = False  # the tables may have gone with their file
+            raise
+
+    def _append(self, writer: str, entries: list[TimedEntry]) -> list[Row]:
+        """Append entries to a chain, and make the tables first if they may be missing."""
         with self._database.write() as connection:
             if not self._prepared:
                 schema.prepare(connection)

@@ -124,6 +124,16 @@ def test_a_role_that_may_read_and_insert_is_enough(empty_postgres: str) -> None:
     engine.dispose()
 
 
+def test_a_log_that_was_removed_is_begun_anew(store: AuditStore, tmp_path: Path) -> None:
+    store.append("a", entries("1"))
+    for file in tmp_path.glob("audit.sqlite*"):
+        file.unlink()
+    with pytest.raises(AuditUnavailable, match="was removed"):
+        store.append("a", entries("2"))
+    (row,) = store.append("a", entries("3"))
+    assert (row.number, verify(store.rows()).faults) == (1, ())
+
+
 def test_the_file_is_its_owners_alone(store: AuditStore, tmp_path: Path) -> None:
     store.append("a", entries("1"))
     for file in tmp_path.glob("audit.sqlite*"):
