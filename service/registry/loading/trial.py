@@ -52,12 +52,13 @@ class TrialReply(StrictModel):
     """Outcome of a trial.
 
     Attributes:
-        outcome: `refused` if the version is at fault, `memory` if it needs more than allowed.
+        outcome: `refused` if the version is at fault, `memory` or `files` if it needs more of them
+            than allowed.
         error: class of the error, if the version is refused.
         message: why; fit to be shown to clients.
     """
 
-    outcome: Literal["passed", "refused", "memory"]
+    outcome: Literal["passed", "refused", "memory", "files"]
     error: str = ""
     message: str = ""
 
@@ -96,7 +97,8 @@ class Trial:
 
         Raises:
             InvalidVersion: the version is refused, as it would be in this process.
-            UnloadableVersion: loading takes too long or too much memory, or ends the process.
+            UnloadableVersion: loading takes too long, too much memory or too many files, or ends
+                the process.
             NotReady: the service stops.
         """
         if digest in self._passed:
@@ -104,6 +106,8 @@ class Trial:
         reply = self._reply(f"{name}/{version}", self._request(name, version))
         if reply.outcome == "memory":
             raise UnloadableVersion(f"{name}/{version}: loading takes more memory than allowed")
+        if reply.outcome == "files":
+            raise UnloadableVersion(f"{name}/{version}: loading opens more files than allowed")
         if reply.outcome == "refused":
             kind = getattr(errors, reply.error, InvalidVersion)
             known = isinstance(kind, type) and issubclass(kind, errors.ModelError)

@@ -8,9 +8,11 @@ the machine does.
 """
 
 import ctypes
+import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 from radiograph.errors import ModelError
 from radiograph.repository.repository import Repository
@@ -24,6 +26,8 @@ _NICENESS = 5  # requests that are being answered go first
 _PR_SET_PDEATHSIG = 1
 _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "failed to allocate")
 """Parts of the messages with which ONNX Runtime reports that an allocation failed."""
+_TOO_MANY_FILES = os.strerror(errno.EMFILE)
+"""Part of the message of an error of the system, and of ONNX Runtime, which quotes it."""
 
 
 def main() -> None:
@@ -68,19 +72,27 @@ def _refusal(request: TrialRequest, error: Exception) -> TrialReply:
     """Return the reply for an error; the message of an unexpected one is not passed on."""
     if _is_for_memory(error):
         return TrialReply(outcome="memory")
+    if any(_TOO_MANY_FILES in str(cause) for cause in _causes(error)):
+        return TrialReply(outcome="files")
     if isinstance(error, ModelError):
         return TrialReply(outcome="refused", error=type(error).__name__, message=str(error))
     message = f"{request.name}/{request.version}: unexpected {type(error).__name__}"
     return TrialReply(outcome="refused", error="UnloadableVersion", message=message)
 
 
-def _is_for_memory(error: BaseException | None) -> bool:
+def _is_for_memory(error: Exception) -> bool:
     """Return whether an allocation that failed is among the causes of an error."""
+    return any(
+        isinstance(cause, MemoryError) or any(part in str(cause) for part in _NO_MEMORY)
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what caused it, and so on."""
     while error is not None:
-        if isinstance(error, MemoryError) or any(part in str(error) for part in _NO_MEMORY):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A version is loaded in a process of its own first, with limits of time and memory."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from tests.builders.service.registries import states
 from tests.builders.service.version_log import VersionLog
 
 
+ENDLESS_FILES = "tests.builders.models.endless_files"
+
+
 def settings_of(root: Path, **changes: object) -> Settings:
     settings = Settings.of(models_dir=root, default_model="tiny", threads=1)
     return settings.changed(**{"trial_timeout_s": 3600, **changes})
@@ -35,6 +39,10 @@ def trial_of(root: Path, **changes: object) -> Trial:
 
 def check(trial: Trial, root: Path, version: int = 1) -> None:
     trial.check("tiny", version, Repository(root).digest("tiny", version))
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def registry_of(root: Path, log: VersionLog | None = None, **changes: object) -> ModelRegistry:
@@ -72,6 +80,24 @@ def test_a_huge_constant_is_refused_for_its_memory(tmp_path: Path) -> None:
     tiny_version.publish(tmp_path, change=endless_graphs.fill_memory)
     with pytest.raises(UnloadableVersion, match="takes more memory than allowed"):
         check(trial_of(tmp_path), tmp_path)
+
+
+def test_endless_files_are_refused_and_cost_the_service_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_version.publish(tmp_path)
+    monkeypatch.setattr("service.registry.loading.trial.PROCESS", ENDLESS_FILES)
+    registry, before = registry_of(tmp_path, trial_open_files=64), open_files()
+    registry.load()
+    (status,) = registry.lookup.versions()
+    assert status.state is State.FAILED
+    assert status.reason == "tiny/1: loading opens more files than allowed"
+    assert open_files() == before
+
+
+def test_the_least_number_of_open_files_is_enough_for_a_sound_version(tmp_path: Path) -> None:
+    tiny_version.publish(tmp_path)
+    check(trial_of(tmp_path, trial_open_files=64), tmp_path)
 
 
 def test_an_endless_graph_does_not_keep_a_later_version_out(tmp_path: Path) -> None:
