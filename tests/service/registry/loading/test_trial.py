@@ -1,6 +1,5 @@
 """A version is loaded in a process of its own first, with limits of time and memory."""
 
-import os
 import threading
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from tests.builders.models import (
 from tests.builders.service.registries import states
 from tests.builders.service.version_log import VersionLog
 
-
 ENDLESS_FILES = "tests.builders.models.endless_files"
 
 
@@ -42,7 +40,7 @@ def check(trial: Trial, root: Path, version: int = 1) -> None:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def registry_of(root: Path, log: VersionLog | None = None, **changes: object) -> ModelRegistry:
