@@ -27,7 +27,9 @@ from bench.disturbances.load import Load, Settlement
 from bench.disturbances.subject import Subject
 from bench.load.http1 import HOST
 
-DISK_MIB = 24
+DISK_MIB, _RESERVE_MIB = 32, 12
+"""Size of the disk of jobs, and what no upload may use of it: ballast takes that too. Bodies alone
+would otherwise fill a disk of which nothing can be removed afterwards."""
 TOKEN = "disturbances-of-the-service"  # noqa: S105 - of a service that lives for a minute
 _CLOCK_LIBRARIES = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 _OVERLOAD = 10
@@ -243,6 +245,7 @@ SCENARIOS: dict[str, Callable[[Stage], str]] = {
     "overload": overload,
 }
 SETTINGS: dict[str, dict[str, str]] = {
+    "disk_full": {"G2D_JOBS_MIN_FREE_BYTES": str(_RESERVE_MIB * 2**20)},
     "memory_limit": {"G2D_DECODE_MEMORY_BYTES": str(64 * 2**20)},
     "slow_clients": {"G2D_BODY_TIMEOUT_S": "3"},
     "overload": {"G2D_WAITING": "8"},
