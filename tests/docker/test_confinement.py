@@ -127,7 +127,7 @@ def wait_for(process: "subprocess.Popen[str]", *messages: str) -> None:
     """Read the log until each of these messages has come."""
     assert process.stderr is not None
     awaited = set(messages)
-    seen = []
+    seen: list[str] = []
     while awaited:
         line = process.stderr.readline()
         assert line, f"the service ended: {seen[-5:]}"

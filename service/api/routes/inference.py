@@ -229,8 +229,12 @@ def _audit_entry(context: RequestContext, query: PredictionQuery) -> Entry:
 
 
 def _batch_key(query: PredictionQuery) -> str:
-    """Return the queue of the batcher for a query: that of its only task, or of several tasks."""
-    return query.tasks[0].value if len(query.tasks) == 1 else _SEVERAL_TASKS
+    """Return the queue of the batcher for a query: that of its only task, or of several tasks.
+
+    Repeated analyses have queues of their own, so that they delay the others by their share only.
+    """
+    key = query.tasks[0].value if len(query.tasks) == 1 else _SEVERAL_TASKS
+    return key if query.uncertainty is None else f"{key}-{query.uncertainty}"
 
 
 async def _disconnected(request: Request) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from radiograph.manifest import Task
+from service.api.routes.inference import _batch_key
 from service.api.schemas import inference
+from service.dataplane.query import PredictionQuery
 from service.encoders import coco_rle
 from tests.builders.files import sample_files
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS, Start
@@ -43,6 +46,14 @@ def numbers(value: object) -> Iterator[float]:
             yield from numbers(item)
     elif isinstance(value, int | float):
         yield float(value)
+
+
+def test_repeated_analyses_delay_others_by_the_share_of_their_own_queue() -> None:
+    tasks = [(Task.CLASSIFY,), (Task.SEGMENT,), (Task.CLASSIFY, Task.SEGMENT), ()]
+    plain = {_batch_key(PredictionQuery(several)) for several in tasks}
+    repeated = {_batch_key(PredictionQuery(several, uncertainty="tta")) for several in tasks}
+    assert plain == {"classify", "segment", "analyze"}
+    assert repeated == {"classify-tta", "segment-tta", "analyze-tta"}
 
 
 @pytest.mark.parametrize("path", TASKS)
