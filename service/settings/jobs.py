@@ -44,7 +44,8 @@ class JobSettings(Group):
     uploads: int = Field(default=4, ge=1, le=256)
     """Job uploads that may be in progress at the same time."""
     min_free_bytes: int = Field(default=256 * MIB, ge=0)
-    """Free space on the disk of `jobs_dir` that no job may use."""
+    """Free space on the disk of `jobs_dir` that no upload may use; without it, bodies alone could
+    fill the disk, and no job could finish."""
 
     numeric_labels: bool = False
     """Keep file names of digits or with long numbers as labels. They are often the number of a
