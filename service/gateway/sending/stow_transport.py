@@ -4,7 +4,7 @@
         Referenced SOP Sequence --> sent     Failed SOP Sequence, or in neither --> refused
 
 Some servers answer a body that they did not understand with 200, so that only a result which the
-answer lists counts as sent.
+answer lists counts as sent. Answers are bounded in bytes and time as they arrive.
 
 Source: PS3.18 section 10.5 (Store Transaction), annex I (failure reasons).
 """
@@ -12,6 +12,7 @@ Source: PS3.18 section 10.5 (Store Transaction), annex I (failure reasons).
 import json
 import secrets
 import ssl
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -32,6 +33,7 @@ _ANSWERED = {httpx.codes.OK, httpx.codes.ACCEPTED, httpx.codes.CONFLICT}
 """The body says which results were stored."""
 _REFUSED = {400, 413, 415, 422}
 _JSON = "application/dicom+json"
+_MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class StowTransport:
@@ -52,13 +54,14 @@ class StowTransport:
         """
         self._spool = spool
         token = read_secret(peer.token_file)
-        headers = {"accept": _JSON}
+        headers = {"accept": _JSON, "accept-encoding": "identity"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         context = ssl.create_default_context() if peer.tls is None else client_context(peer.tls)
         self._client = httpx.Client(
             headers=headers, timeout=peer.timeout_s, verify=context, trust_env=False
         )
+        self._timeout_s = peer.timeout_s
         self._url = f"{peer.url.rstrip('/')}/studies"
 
     def send(self, batch: Sequence[Delivery]) -> Iterator[tuple[Delivery, Outcome]]:
@@ -82,20 +85,40 @@ class StowTransport:
         files = [self._spool.read("results", one.result.digest) for one in together]
         kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
         try:
-            response = self._client.post(
-                self._url, content=_body(files, boundary), headers={"content-type": kind}
-            )
+            with self._client.stream(
+                "POST",
+                self._url,
+                content=_body(files, boundary),
+                headers={"content-type": kind},
+            ) as response:
+                if response.status_code in _REFUSED:
+                    return {}
+                if response.status_code not in _ANSWERED:
+                    raise PeerUnreachable(f"http_{response.status_code}")
+                content = self._bounded(response)
         except httpx.HTTPError as error:
             raise PeerUnreachable("no_answer") from error
-        if response.status_code in _REFUSED:
-            return {}
-        if response.status_code not in _ANSWERED:
-            raise PeerUnreachable(f"http_{response.status_code}")
         try:
-            found = response.json()
-        except (json.JSONDecodeError, UnicodeDecodeError):
+            found = json.loads(content)
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def _bounded(self, response: httpx.Response) -> bytes:
+        """Return the body of an answer.
+
+        Raises:
+            PeerUnreachable: it is too long, or does not arrive in time.
+        """
+        body = bytearray()
+        due = time.monotonic() + self._timeout_s
+        for chunk in response.iter_raw():  # each within the timeout of the client
+            body += chunk
+            if len(body) > _MAX_ANSWER_BYTES:
+                raise PeerUnreachable("answer_too_large")
+            if time.monotonic() > due:
+                raise PeerUnreachable("no_answer_in_time")
+        return bytes(body)
 
 
 def _body(files: Sequence[bytes], boundary: str) -> bytes:

@@ -1,13 +1,24 @@
 """Results by STOW-RS: only what the answer lists as stored counts as sent."""
 
-from collections.abc import Callable, Iterator
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pydicom.dataset import Dataset
 
+from service.gateway.configuration import StowPeer
 from service.gateway.gateway import Gateway
+from service.gateway.sending.delivery import PeerUnreachable
+from service.gateway.sending.stow_transport import StowTransport
+from service.gateway.storage.records import Delivery
+from service.gateway.storage.spool import Spool
 from tests.builders.gateway import running
 from tests.builders.gateway.fake_service import FakeService
 from tests.builders.gateway.radiographs import ROOT, radiograph
@@ -89,6 +100,58 @@ def test_what_the_answer_does_not_list_is_sent_again(
     web.answers = [answer]
     delivered(tmp_path, service, web)
     assert web.stored == dict.fromkeys(again, 1)
+
+
+def post(content: Iterable[bytes], timeout_s: float = 60) -> Mapping[str, object]:
+    """Return what is read of an answer that an archive sends piece by piece."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):  # the connection was closed
+                for piece in content:
+                    self.wfile.write(piece)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    spool = cast(Spool, SimpleNamespace(read=lambda *_: b"a result"))
+    delivery = cast(Delivery, SimpleNamespace(result=SimpleNamespace(digest="0")))
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        peer = StowPeer(name="web", protocol="stow", url=url, timeout_s=timeout_s)
+        transport = StowTransport(peer, spool)
+        try:
+            return transport._post([delivery])
+        finally:
+            transport._client.close()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[" * 100_000, b"9" * 10_000, b"\xff", b"\x1f\x8b", b"[]", b'{"a":' * 99_999]
+)
+def test_an_answer_that_is_none_lists_nothing(content: bytes) -> None:
+    assert post([content]) == {}
+
+
+def test_an_endless_answer_is_cut() -> None:
+    with pytest.raises(PeerUnreachable, match="answer_too_large"):
+        post(itertools.repeat(b" " * 65_536))
+
+
+def test_an_answer_that_trickles_ends_in_time() -> None:
+    def trickle() -> Iterator[bytes]:
+        while True:
+            yield b" "
+            time.sleep(0.01)
+
+    with pytest.raises(PeerUnreachable, match="in_time"):
+        post(trickle(), timeout_s=0.5)
 
 
 def test_an_archive_that_never_lists_a_result_gets_a_dead_letter(
