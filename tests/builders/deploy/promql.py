@@ -83,6 +83,7 @@ def filled() -> Metrics:
 def filled_gateway() -> GatewayMetrics:
     """Return metrics of the gateway in which every event has been recorded once."""
     metrics = GatewayMetrics()
+    metrics.connection_closed("displaced")
     metrics.association("accepted")
     metrics.received("taken")
     metrics.analysis("done", 0.1)
