@@ -16,7 +16,11 @@ from torch import Tensor
 from training.config.augmentation import Augmentation, NoAugmentConfig
 from training.config.finetune import FinetuneConfig
 from training.data.batches.collate import load_batch
-from training.data.batches.known_labels import codes_of, refuse_unknown_labels
+from training.data.batches.known_labels import (
+    codes_of,
+    refuse_unknown_labels,
+    refuse_unread_labels,
+)
 from training.data.batches.presence_balance import (
     PresenceWeights,
     balanced_presence,
@@ -269,6 +273,7 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     with fabric.rank_zero_first():
         cache = open_rows(config, cache_folder)
         task = FinetuneTask(config, cache, module)
+    refuse_unread_labels(task.cache, config)
     task.repeat_pool(config.batch_size * fabric.world_size * config.engine.accumulate)
     selector = None
     if config.choose:

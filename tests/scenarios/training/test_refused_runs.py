@@ -6,12 +6,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
+from PIL import Image
 
 from tests.builders.g2d.command_line import failed, g2d
 from tests.builders.training.refused_runs import Workplace, workplace
+from tests.builders.training.tiny_runs import SIZE_PX as SIDE
 from training.engine.checkpoint import CHECKPOINT
 from training.model import weight_sources
 
@@ -102,12 +105,17 @@ def test_a_pre_training_that_cannot_start_is_refused(
         ("pretrained=.", "pretrained: . is a folder, not a file", 4),
         ("start_from=none.ckpt", "start_from: none.ckpt does not exist", 4),
         ("choose={by: loss, every: 1}", "no validation row has a label", 2),
+        ("heads", "the run trains no head: name findings, masks or boxes", 2),
     ],
 )
 def test_a_fine_tuning_that_cannot_start_is_refused(
     at: Workplace, change: str, message: str, code: int
 ) -> None:
-    if change.startswith("choose"):
+    if change == "heads":
+        none = [f"--set={kind}=[]" for kind in ("findings", "masks", "boxes")]
+        options = [*none, "--set=regions=false"]
+        at.refuses(message, at.finetuning, *options, kind="finetune", code=code)
+    elif change.startswith("choose"):
         failed(at.start(at.finetuning, "--set", change, kind="finetune"), message, code)
     else:
         at.refuses(message, at.finetuning, "--set", change, kind="finetune", code=code)
@@ -120,6 +128,22 @@ def test_a_batch_larger_than_a_cached_set_is_refused_before_anything_is_written(
     message = "8 rows are fewer than one batch of 9; choose a smaller batch_size"
     done = at.start(at.pretraining, "--set", "batch_size=9")
     failed(done, message)
+    assert not at.out.exists()
+
+
+def test_masks_that_cannot_be_read_refuse_the_head_that_learns_them(at: Workplace) -> None:
+    for mask in (at.folder / "data").rglob("lungs.png"):
+        Image.fromarray(np.ones((SIDE, SIDE), dtype=np.uint8)).save(mask)  # 1 where 255 belongs
+    rows = (at.folder / "data/kermany_224.csv").read_text().splitlines()
+    one = rows[1].replace("kermany_224/lungs.png", "")  # a row that stays, without a mask
+    (at.folder / "data/kermany_224.csv").write_text("\n".join([rows[0], one, *rows[2:]]) + "\n")
+    masks = [f"--set={change}" for change in ("findings=[]", "boxes=[]", "regions=false")]
+    done = at.start(at.finetuning, *masks, kind="finetune")
+    message = (
+        "no training row that could be read has a known label for masks: Left lung, Right lung"
+    )
+    failed(done, message)
+    assert "left_out.csv says why rows are left out" in done.stderr
     assert not at.out.exists()
 
 

@@ -13,6 +13,7 @@ from training.config.finetune import FinetuneConfig
 from training.config.run import DataConfig
 from training.data.annotations.masks import LUNGS
 from training.data.cache.build import selected_rows
+from training.data.cache.cache import Cache
 from training.data.catalog import open_table
 from training.data.rows.reader import Row
 from training.refusal import RunRefused
@@ -63,6 +64,35 @@ def refuse_unknown_labels(config: FinetuneConfig) -> None:
         raise RunRefused(f"{'; '.join(reasons)} (training rows of {tables}: {found.rows})")
 
 
+def refuse_unread_labels(cache: Cache, config: FinetuneConfig) -> None:
+    """Check that every label is known of a training row that is in the cache.
+
+    A table may list masks or images that cannot be read, so that fewer rows are left than it has.
+
+    Raises:
+        RunRefused: a label is known of none; the message names the list of the rows left out.
+    """
+    if not cache.left_out:
+        return
+    known: dict[str, set[str]] = {"findings": set(), "masks": set(), "boxes": set()}
+    for sample in (cache.samples[i] for i in cache.where("train")):
+        known["findings"] |= sample.row.findings.keys()
+        known["masks"] |= sample.known
+        drawn = {name for name, _ in sample.boxes}
+        known["boxes"] |= {*drawn, *sample.row.complete_boxes, *sample.known}
+    asked = {"findings": config.findings, "masks": config.masks, "boxes": config.boxes}
+    reasons = [
+        f"{kind}: {_listed(missing)}"
+        for kind, labels in asked.items()
+        if (missing := set(labels) - known[kind])
+    ]
+    if reasons:
+        raise RunRefused(
+            f"no training row that could be read has a known label for {'; '.join(reasons)};"
+            f" {cache.manifest} says why rows are left out"
+        )
+
+
 def codes_of(config: FinetuneConfig) -> dict[str, Code]:
     """Return the codes of the labels of a run: those of the configuration, then of its data.
 
@@ -92,6 +122,8 @@ def _reasons(config: FinetuneConfig, found: _Found) -> Iterator[str]:
         if missing := [name for name in labels if not known[name]]:
             has = f"{kind} in the data: {_listed(known)}" if known else f"the data have no {kind}"
             yield f"no training row has a known label for {kind}: {_listed(missing)}; {has}"
+    if not (config.findings or config.masks or config.boxes or config.regions or config.checks):
+        yield "the run trains no head: name findings, masks or boxes, or set regions: true"
     if always := [n for n in config.findings if found.findings[n] and not found.absent[n]]:
         yield (
             f"no training row is known to be without {_listed(always)}: "

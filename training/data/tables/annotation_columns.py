@@ -50,13 +50,25 @@ def parse(record: Mapping[str, str]) -> Annotations | None:
         masks = json.loads(record.get("class_masks") or "{}")
         boxes = json.loads(record.get("boxes") or "[]")
         return Annotations(
-            {str(name): (str(path),) for name, path in masks.items()},
-            tuple((str(box["label"]), _box(box["xyxy"])) for box in boxes),
+            {_name(name): (str(path),) for name, path in masks.items()},
+            tuple((_name(box["label"]), _box(box["xyxy"])) for box in boxes),
             tuple((str(qa["question"]), str(qa["answer"])) for qa in questions),
             dict(_facts(extra, "")) if isinstance(extra, dict) else {},
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _name(given: object) -> str:
+    """Return the name of a mask or box without the spaces around it, as those of labels.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    name = str(given).strip()
+    if not name:
+        raise ValueError("a mask or box without a name")
+    return name
 
 
 def _box(corners: object) -> Box:
