@@ -82,11 +82,13 @@ def load_tables(name: str | Path) -> TablesConfig:
     """Load and validate the configuration of experiment tables.
 
     Raises:
-        RunRefused: there is no such file.
-        pydantic.ValidationError: the kind is another, a key or a name is unknown, or a value out
-            of range.
+        RunRefused: there is no such file, or it configures a run.
+        pydantic.ValidationError: a key or a name is unknown, or a value out of range.
     """
-    return TablesConfig.model_validate(_read(find(name)))
+    keys = _read(find(name))
+    if keys.get("kind") in ("pretrain", "finetune"):
+        raise RunRefused(f"{name} configures a {keys['kind']} run, not tables of experiments")
+    return TablesConfig.model_validate(keys)
 
 
 def load_any(name: str | Path, changes: Sequence[str] = ()) -> PretrainConfig | FinetuneConfig:

@@ -35,6 +35,11 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
         assert load(name, FinetuneConfig).kind == "finetune"
 
 
+def test_a_run_is_not_taken_for_tables() -> None:
+    with pytest.raises(RunRefused, match="g2d_paper configures a pretrain run, not tables"):
+        load_tables("g2d_paper")
+
+
 def test_g2d_paper_has_the_values_of_the_paper() -> None:
     paper = load("g2d_paper", PretrainConfig)
     assert (paper.batch_size, paper.epochs, paper.optimiser.lr) == (128, 50, 2e-4)
