@@ -1,4 +1,6 @@
-"""Samples of a 16-bit PNG file that Pillow would reduce to 8 bits.
+"""Chunks of a PNG file, and samples of 16 bits that Pillow would reduce to 8.
+
+    PNG --bare--> the chunks that concern the pixels
 
     PNG of 16 bits --imagecodecs--> gray or RGB, with or without alpha
                    --composite over black, compare the channels--> gray, uint16
@@ -23,6 +25,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 """The chunk IEND, with its length and checksum."""
+
+_KEPT = {b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
+"""Ancillary chunks that are heard: transparency, orientation, and animation, which is refused."""
 
 _CHUNK_PX = 2**18
 _GRAY = 0
@@ -69,6 +74,21 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
         yield data[at + 4 : at + 8], at
         # 4 bytes of length, 4 of type, the data, 4 of checksum.
         at += 12 + int.from_bytes(data[at : at + 4], "big")
+
+
+def bare(data: bytes) -> bytes:
+    """Return a PNG file without what does not concern its pixels, such as texts and profiles.
+
+    Decoders refuse a sound picture because of a wrong checksum or too long a text in such a chunk.
+    """
+    found, view = list(chunks(data)), memoryview(data)
+    ends = [*(at for _, at in found), len(data)][1:]
+    kept = [
+        view[at:end]
+        for (kind, at), end in zip(found, ends, strict=False)
+        if kind[:1].isupper() or kind in _KEPT  # critical chunks are in upper case (section 5.4)
+    ]
+    return data if len(kept) == len(found) else b"".join((SIGNATURE, *kept))
 
 
 def read_header(data: bytes) -> PngHeader:

@@ -86,7 +86,9 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
         raise UnsupportedEncoding("the file is neither PNG nor JPEG")
     _check_parts(data)
     picture = _jpeg_picture(data) if data.startswith(JPEG_SIGNATURE) else None
-    if picture is not None and not picture.complete:
+    if picture is None:
+        data = png16.bare(data)
+    elif not picture.complete:
         data = picture.data  # Pillow insists on the end marker
     with as_malformed_input("the image cannot be decoded", UndecodablePixels), _open(data) as image:
         limits.check_pixels(image.height, image.width)

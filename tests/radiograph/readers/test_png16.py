@@ -194,3 +194,29 @@ def test_the_same_picture_in_8_bits_gives_the_same_pixels() -> None:
     Image.fromarray(narrow).convert("LA").save(buffer, "PNG")
     wide = png(channels(narrow.astype(np.uint16) * 257, 2))
     assert np.array_equal(raster.read(wide).pixels, raster.read(buffer.getvalue()).pixels)
+
+
+BROKEN_TEXT = chunk(b"tEXt", b"Comment\0text")[:-1] + b"?"  # with a wrong checksum
+LONG_TEXT = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b" " * 2_000_000))
+
+
+@pytest.mark.parametrize("extra", [BROKEN_TEXT, LONG_TEXT, chunk(b"iCCP", b"x\0\0nonsense")])
+@pytest.mark.parametrize("before", [b"IDAT", b"IEND"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_chunks_that_do_not_concern_the_pixels_do_no_harm(
+    extra: bytes, before: bytes, dtype: type[np.unsignedinteger]
+) -> None:
+    buffer = BytesIO()
+    Image.fromarray(GRAY.astype(dtype)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    at = data.index(before) - 4
+    assert np.array_equal(
+        raster.read(data[:at] + extra + data[at:]).pixels, raster.read(data).pixels
+    )
+
+
+def test_a_critical_chunk_with_a_wrong_checksum_is_undecodable() -> None:
+    data = bytearray(png(channels(GRAY, 1)))
+    data[data.index(b"IDAT") + 20] ^= 1
+    with pytest.raises(UndecodablePixels):
+        raster.read(bytes(data))
