@@ -8,6 +8,7 @@ depend on the precision. So a picture of more bits is decoded by imagecodecs, an
 simplejpeg with 8 bits written into the frame header.
 
     missing data, invalid codes, restart markers out of order    refused: a part is not there
+    missing data at the end of the last arithmetic-coded scan    refused, by a decoding of its own
     data left over after the last sample                         `damaged_pixel_data`: the picture
                                                                  is complete, but may be shifted
     a run of zeros in place of the data                          `damaged_pixel_data`
@@ -30,6 +31,7 @@ from radiograph.errors import UndecodablePixels
 from radiograph.readers.codecs.frame import DATA_ZEROED, MIN_ZEROED_BYTES
 from radiograph.readers.codecs.jpeg.markers import (
     APPLICATION_OR_COMMENT,
+    ARITHMETIC_PROCESSES,
     BASELINE,
     DHT,
     END_OF_IMAGE,
@@ -43,6 +45,7 @@ from radiograph.readers.codecs.jpeg.markers import (
     JpegPicture,
 )
 
+_WITHOUT_ZEROS = {BASELINE, EXTENDED, *ARITHMETIC_PROCESSES}
 _MIN_SCAN_PARAMETERS = 6  # Ns, Cs, Td and Ta, Ss, Se, Ah and Al
 _MAX_FILLER_BYTES = 64
 """More filler than this is not the padding of an encoder but a file of which a part is zero."""
@@ -55,10 +58,16 @@ SCANS_MISSING = (
     "damaged_pixel_data: scans of the progressive JPEG are missing; the picture lacks detail"
 )
 
+_TOO_EARLY = "the data of a scan end too early"
+_ENOUGH_ZEROS = bytes(16)
+"""Zeros behind arithmetic-coded data, which an encoder may leave out and a decoder adds."""
+
+_NOT_ZEROS = bytes.fromhex("3a5c917d2e64b80713d95a2687c4f06b") * 4
+
 _LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x(..)")
 _FAULTS = {
-    "premature end of data segment": "the data of a scan end too early",
-    "Premature end of JPEG file": "the data of a scan end too early",
+    "premature end of data segment": _TOO_EARLY,
+    "Premature end of JPEG file": _TOO_EARLY,
     "bad Huffman code": "a scan holds codes that do not exist",
     "bad arithmetic code": "a scan holds codes that do not exist",
     "instead of RST": "restart markers are missing or out of order",
@@ -101,6 +110,8 @@ def listen(stream: bytes, **options: Any) -> tuple[NDArray[np.uint8] | None, str
 def judge(complaint: str | None, picture: JpegPicture) -> tuple[str, ...]:
     """Turn a complaint of libjpeg into an error or a warning, or dismiss it."""
     found = _missing_scans(picture) or _zeroed(picture)
+    if picture.process in ARITHMETIC_PROCESSES and _reads_beyond_end(picture):
+        raise UndecodablePixels(f"the JPEG pixel data are damaged: {_TOO_EARLY}")
     if complaint is None:
         return found
     for words, fault in _FAULTS.items():
@@ -112,14 +123,34 @@ def judge(complaint: str | None, picture: JpegPicture) -> tuple[str, ...]:
     return found or (DATA_LEFT_OVER,)
 
 
+def _reads_beyond_end(picture: JpegPicture) -> bool:
+    """Return whether the decoder needs more data than the last scan of a picture holds.
+
+    Arithmetic decoders read zeros beyond the end, and libjpeg does not complain. But whatever
+    stands there in place of zeros changes the picture if a part of its data is missing.
+    """
+    stream = plain_stream(picture)
+    data = stream[: -len(END_OF_IMAGE)].rstrip(b"\xff")  # without fill bytes of the marker
+    longer = data + _ENOUGH_ZEROS + _NOT_ZEROS + END_OF_IMAGE
+    colours = "gray" if picture.header.samples_per_pixel == 1 else "rgb"
+    try:
+        one, other = (
+            simplejpeg.decode_jpeg(coded, colours, strict=False) for coded in (stream, longer)
+        )
+    except ValueError:
+        return False  # the complaint says why
+    return not np.array_equal(one, other)
+
+
 def _zeroed(picture: JpegPicture) -> tuple[str, ...]:
-    """Return a warning if a sequential scan holds a run of zeros that no block explains.
+    """Return a warning if a scan holds a run of zeros that no block explains.
 
     Zeroed data often decode to as many blocks as were there, so libjpeg has nothing to complain
-    of. A run of zero bits repeats the first symbol of the AC table. Unless that is the end of a
-    block (EOB), every coefficient would be alike, in one block after the other.
+    of. In a sequential scan, a run of zero bits repeats the first symbol of the AC table. Unless
+    that is the end of a block (EOB), every coefficient would be alike, in one block after the
+    other. The arithmetic coder writes a zero byte only for hundreds of thousands of decisions.
     """
-    if picture.process not in (BASELINE, EXTENDED) or 0 in _first_ac_symbols(picture):
+    if picture.process not in _WITHOUT_ZEROS or 0 in _first_ac_symbols(picture):
         return ()
     run = bytes(MIN_ZEROED_BYTES)
     scans = (s for s in picture.segments if s.marker == SOS)
