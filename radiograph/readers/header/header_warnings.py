@@ -27,7 +27,7 @@ _CHEST_WORD = re.compile(
     r"CHEST|THORA|TORA[CXK]|\bTHX\b|CXR|LUNG|PULMO|HEART|\bRIBS?\b|RIBCAGE|MEDIASTIN|CLAVIC|STERN|"
     r"BRUSTKORB|PECHO|POUMON|BORSTK|BROST|PIERSIOW|HRUDN|GOGUS|AKCIGER|MELLKAS|KEUHKO"
 )
-_NO_BODY_PART = {
+_NO_STATEMENT = {
     "UNKNOWN",
     "UNSPECIFIED",
     "UNDEFINED",
@@ -56,8 +56,14 @@ _CHEST_CODES = {
     "T-32000",
     "113197003",
     "T-11300",
+    "56873002",
+    "T-11210",
+    "51299004",
+    "T-12310",
 }
-_HUMAN_SPECIES = {"", "HUMAN", "HOMO SAPIENS", "337915000", "L-85003", "L-85B00"}
+_MAX_REGIONS = 16
+_HUMAN_CODES = {"337915000", "L-85003", "L-85B00"}
+_HUMAN_WORD = re.compile(r"HUMAN|SAPIENS")
 _ANIMAL_WORD = re.compile(r"\b(CANINE|FELINE|EQUINE|BOVINE|VETERINAR\w*|DOG|HORSE)\b")
 _ANIMAL_ONLY = (
     "PatientBreedDescription",
@@ -76,12 +82,18 @@ def names_chest(header: Attributes) -> bool | None:
     as `UNKNOWN`, and text without a Latin letter, name none.
     """
     words = " ".join(re.findall(r"[A-Z]+", header.plain_text("BodyPartExamined")))
-    stated = bool(words) and words not in _NO_BODY_PART
-    items = header.items("AnatomicRegionSequence")
-    codes = [code for item in items if (code := item.text("CodeValue"))]
-    if not stated and not codes:
+    stated = bool(words) and words not in _NO_STATEMENT
+    regions = header.items("AnatomicRegionSequence")[:_MAX_REGIONS]
+    coded = [region for region in regions if region.text("CodeValue")]
+    if not stated and not coded:
         return None
-    return _CHEST_WORD.search(words) is not None or any(code in _CHEST_CODES for code in codes)
+    return _CHEST_WORD.search(words) is not None or any(map(_is_chest, coded))
+
+
+def _is_chest(region: Attributes) -> bool:
+    """Return whether a coded region is the chest by its code, or by the meaning of another code."""
+    by_code = region.text("CodeValue") in _CHEST_CODES
+    return by_code or _CHEST_WORD.search(region.plain_text("CodeMeaning")) is not None
 
 
 def header_warnings(header: Attributes, view: View, sop_class: str) -> tuple[str, ...]:
@@ -109,9 +121,9 @@ def _subject_warnings(header: Attributes) -> Iterator[str]:
 
 def _is_animal(header: Attributes) -> bool:
     """Return whether the species, breed or strain, or a word in the free text, is an animal's."""
-    species = [header.text("PatientSpeciesDescription")]
-    species += [item.text("CodeValue") for item in header.items("PatientSpeciesCodeSequence")]
-    if any(name not in _HUMAN_SPECIES for name in species):
+    if _is_animal_species(header.plain_text("PatientSpeciesDescription")):
+        return True
+    if any(map(_is_animal_code, header.items("PatientSpeciesCodeSequence"))):
         return True
     if any(header.text(name) or header.items(name) for name in _ANIMAL_ONLY):
         return True
@@ -119,6 +131,19 @@ def _is_animal(header: Attributes) -> bool:
         _ANIMAL_WORD.search(header.text(name))
         for name in (*SERIES_TEXTS, *STUDY_TEXTS, "InstitutionName")
     )
+
+
+def _is_animal_species(text: str) -> bool:
+    """Return whether text in upper case names a species other than human."""
+    words = " ".join(re.findall(r"[A-Z]+", text))
+    stated = bool(words) and words not in _NO_STATEMENT
+    return stated and _HUMAN_WORD.search(words) is None
+
+
+def _is_animal_code(species: Attributes) -> bool:
+    """Return whether a coded species is not human by its code, nor by the meaning of another."""
+    code, meaning = species.text("CodeValue"), species.plain_text("CodeMeaning")
+    return bool(code) and code not in _HUMAN_CODES and _HUMAN_WORD.search(meaning) is None
 
 
 def _view_warnings(view: View) -> Iterator[str]:

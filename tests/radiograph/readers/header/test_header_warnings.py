@@ -19,8 +19,8 @@ def warned(**attributes: Any) -> list[str]:
     return codes(radiograph(**attributes).warnings)
 
 
-def code_item(value: str, scheme: str = "SCT") -> Sequence:
-    return Sequence([item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning="x")])
+def code_item(value: str, meaning: str = "x") -> Sequence:
+    return Sequence([item(CodeValue=value, CodingSchemeDesignator="SCT", CodeMeaning=meaning)])
 
 
 @pytest.mark.parametrize("part", ["HAND", "ABDOMEN", "SKULL", "KNEE"])
@@ -65,7 +65,30 @@ def test_the_anatomic_region_counts_as_a_body_part() -> None:
     hand = code_item(concepts.SCT.Hand.value)
     assert warned(BodyPartExamined=None, AnatomicRegionSequence=chest) == []
     assert warned(BodyPartExamined=None, AnatomicRegionSequence=hand) == ["body_part"]
+    for name in ("Sternum", "Clavicle", "Rib", "Lung", "Heart"):
+        region = code_item(getattr(concepts.SCT, name).value)
+        assert warned(BodyPartExamined=None, AnatomicRegionSequence=region) == []
     assert warned(BodyPartExamined=None, AnatomicRegionSequence=Sequence([item()])) == []
+
+
+@pytest.mark.parametrize(
+    ("meaning", "expected"), [("Thorax", []), ("T\u00f3rax", []), ("Hand", ["body_part"])]
+)
+def test_a_region_with_a_private_code_is_read_by_its_meaning(
+    meaning: str, expected: list[str]
+) -> None:
+    region = code_item("RID1243", meaning)
+    made = {"SpecificCharacterSet": "ISO_IR 192", "AnatomicRegionSequence": region}
+    assert warned(BodyPartExamined=None, **made) == expected
+
+
+def test_a_human_by_another_code_gives_no_warning() -> None:
+    assert warned(PatientSpeciesCodeSequence=code_item("9606", "Homo sapiens")) == []
+
+
+@pytest.mark.parametrize("species", ["Human", "Homo sapiens", "HUMAN BEING", "UNKNOWN", "N/A", ""])
+def test_a_human_or_unstated_species_gives_no_warning(species: str) -> None:
+    assert warned(PatientSpeciesDescription=species) == []
 
 
 @pytest.mark.parametrize(
