@@ -6,6 +6,8 @@
 The service and the training code both read their files here.
 """
 
+import re
+
 from radiograph.errors import MediaTypeMismatch, UnsupportedEncoding
 from radiograph.image import Radiograph
 from radiograph.limits import DEFAULT_LIMITS, Limits
@@ -20,6 +22,19 @@ UNKNOWN = "application/octet-stream"
 
 MEDIA_TYPES = (DICOM, PNG, JPEG, UNKNOWN)
 """Media types that `read` accepts."""
+
+_OTHER_FORMATS = {
+    "a gzip file": re.compile(rb"\x1f\x8b"),
+    "a zip file": re.compile(rb"PK[\x03\x05]"),
+    "TIFF": re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"),
+    "BMP": re.compile(rb"BM.{4}\0{4}", re.DOTALL),
+    "GIF": re.compile(rb"GIF8"),
+    "WebP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "HEIF or AVIF": re.compile(rb".{4}ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL),
+    "JPEG 2000": re.compile(rb"\xff\x4f\xff\x51|\0{3}\x0cjP  "),
+    "PDF": re.compile(rb"%PDF"),
+}
+"""First bytes of formats that are not read."""
 
 _SIGNATURES = {PNG: raster.PNG_SIGNATURE, JPEG: raster.JPEG_SIGNATURE}
 
@@ -40,6 +55,8 @@ def read(data: bytes, media_type: str = UNKNOWN, limits: Limits = DEFAULT_LIMITS
     limits.check_bytes(data)
     if media_type == UNKNOWN:
         media_type = _detect(data)
+        if media_type == UNKNOWN:
+            raise UnsupportedEncoding(f"the file is {_kind(data)}; DICOM, PNG and JPEG are read")
     if media_type == DICOM:
         return dicom.read(data, limits)
     if media_type not in _SIGNATURES:
@@ -47,6 +64,12 @@ def read(data: bytes, media_type: str = UNKNOWN, limits: Limits = DEFAULT_LIMITS
     if not data.startswith(_SIGNATURES[media_type]):
         raise MediaTypeMismatch(f"the bytes are not {media_type}")
     return raster.read(data, limits)
+
+
+def _kind(data: bytes) -> str:
+    """Return the format that the first bytes indicate, for a message."""
+    found = (name for name, pattern in _OTHER_FORMATS.items() if pattern.match(data))
+    return next(found, "of an unknown format")
 
 
 def looks_readable(head: bytes) -> bool:

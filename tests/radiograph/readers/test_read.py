@@ -51,6 +51,25 @@ def test_a_file_of_no_known_format_is_unsupported(data: bytes) -> None:
         read(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x1f\x8b\x08\0", "a gzip file"),
+        (b"PK\3\4", "a zip file"),
+        (b"MM\0*", "TIFF"),
+        (b"BM\1\2\3\4\0\0\0\0", "BMP"),
+        (b"RIFF\1\2\3\4WEBP", "WebP"),
+        (b"\0\0\0\x18ftypheic", "HEIF or AVIF"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"%PDF-1.7", "PDF"),
+        (b"hello", "of an unknown format"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named(data: bytes, kind: str) -> None:
+    with pytest.raises(UnsupportedEncoding, match=f"the file is {kind};"):
+        read(data + bytes(200))
+
+
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
 def test_an_empty_file_is_malformed(media_type: str) -> None:
     with pytest.raises(MalformedInput, match="empty"):

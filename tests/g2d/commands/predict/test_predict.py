@@ -163,7 +163,7 @@ def test_a_file_that_is_not_a_radiograph_is_named_as_such(
     path = tmp_path / "letter.pdf"
     path.write_bytes(b"%PDF-1.7")
     result = g2d(tiny_models, "predict", str(path))
-    failed(result, f"{path}: a file is one of application/dicom", 3)
+    failed(result, f"{path}: the file is PDF; DICOM, PNG and JPEG are read", 3)
 
 
 def test_files_that_are_missing_are_reported_without_loading_a_model(
