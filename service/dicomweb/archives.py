@@ -27,6 +27,9 @@ from service.dicomweb.servers import Server, Servers, read_secret
 from service.errors import ArchiveUnavailable, InstanceNotFound, InvalidSettings
 
 _MAX_LIST_BYTES = 32 * 1024 * 1024
+_TOKENS_PER_ROW, _FEWEST_ROWS = 256, 1000
+"""Braces, brackets and commas of a list for each instance that was asked for, and for how many at
+least. Parsed, 32 MB of empty objects would take a gigabyte."""
 _MAX_STORED_BYTES = 1024 * 1024
 """Answer to a Store Transaction, which has a few lines for each file."""
 _MAX_HEADER_BYTES = 64 * 1024
@@ -145,10 +148,21 @@ class Archives:
         """Return a page of the list of instances, and whether another one follows."""
         answer = await self._get(reference, path, _JSON, _MAX_LIST_BYTES)
         try:
-            rows = await asyncio.to_thread(_ROWS.validate_json, answer.content or b"[]")
-        except ValidationError:
+            rows = await asyncio.to_thread(self._parse, answer.content or b"[]")
+        except ValueError:  # that of pydantic included
             raise _failed(reference, "the list of instances is not valid") from None
         return rows, answer.headers.get("warning", "").startswith(_MORE)
+
+    def _parse(self, content: bytes) -> _Rows:
+        """Return a list of instances. Blocks.
+
+        Raises:
+            ValueError: it is none, or has more in it than was asked for.
+        """
+        rows = max(self._max_instances, _FEWEST_ROWS)
+        if sum(map(content.count, (b"{", b"[", b","))) > _TOKENS_PER_ROW * rows:
+            raise ValueError("the list is too long")
+        return _ROWS.validate_json(content)
 
     async def store(self, source: Reference, files: Mapping[str, bytes]) -> None:
         """Store files in the study of a reference (STOW-RS).

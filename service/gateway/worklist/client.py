@@ -39,7 +39,7 @@ from service.gateway.worklist.workitem import (
 _JSON = "application/dicom+json"
 _MEDIA_TYPES = (_JSON, "application/json")
 _TRANSACTION = "00081195"
-_MAX_SEARCH_BYTES = 8 * 1024 * 1024
+_MAX_SEARCH_BYTES = 4 * 1024 * 1024
 _MAX_WORKITEM_BYTES = 1024 * 1024
 _MAX_ANSWER_BYTES = 64 * 1024
 _GONE = (httpx.codes.NOT_FOUND, httpx.codes.GONE)

@@ -88,7 +88,17 @@ async def test_a_wrong_answer_is_a_failure_of_the_server(
 
 @pytest.mark.parametrize(
     "content",
-    [b"7", b"{}", b"[" * 100_000, b"[7, 7]", b"[{}, []]", b"9" * 100_000, b'["\xff"]', b"[{}"],
+    [
+        b"7",
+        b"{}",
+        b"[" * 100_000,
+        b"[" + b"{}," * 200_000 + b"{}]",
+        b"[7, 7]",
+        b"[{}, []]",
+        b"9" * 100_000,
+        b'["\xff"]',
+        b"[{}",
+    ],
 )
 async def test_a_list_that_no_parser_reads_is_a_failure_of_the_server(
     pacs: DicomwebServer, content: bytes
