@@ -59,7 +59,7 @@ def test_commands_of_training_tell_refusals_apart(tmp_path: Path) -> None:
         (["export", run], run, 4),
         (["publish", run], run, 4),
         (["export-checkpoint", run, "--out", "a.pth"], run, 4),
-        (["import-checkpoint", run, "--out", str(tmp_path / "new")], run, 3),
+        (["import-checkpoint", run, "--out", str(tmp_path / "new")], run, 4),
         (["table", "1", "--pretrained", run], run, 2),
     ):
         failed(g2d(*command), message, code)
