@@ -67,11 +67,22 @@ _POSITION_KINDS: dict[str, ViewKind] = {
 }
 # LL is a lateral view in Italian texts of the chest, and may be a leg in others.
 _CHEST = re.compile(r"CHEST|THORA|TORA[CX]")
-# The words for lateral and frontal in Chinese, Japanese and Russian.
+# Words of Chinese, Japanese and Russian for the views.
+_BOTH = r"\u6b63\W*[\u53ca\u548c\u4e0e\u8207]?[\u5074\u4fa7][\u9762\u4f4d]"
+_LYING_ON_A_SIDE = r"[\u5074\u4fa7][\u5367\u81e5]"
+_LATERAL = r"[\u5074\u4fa7][\u9762\u4f4d]|\u0411\u041e\u041a\u041e\u0412\w*"
+_FRONTAL = r"\u6b63[\u9762\u4f4d]|\u041f\u0420\u042f\u041c\w*"
+_AP_OR_PA = r"\u524d[\u5f8c\u540e]\u4f4d|[\u5f8c\u540e]\u524d\u4f4d"
+_OBLIQUE = r"\u659c\u4f4d|\u041a\u041e\u0421\u0410\u042f"
 _TRANSLATED = (
-    (re.compile(r"[\u5074\u4fa7][\u9762\u4f4d]|\u0411\u041e\u041a\u041e\u0412\w*"), " LATERAL "),
-    (re.compile(r"\u6b63[\u9762\u4f4d]|\u041f\u0420\u042f\u041c\w*"), " FRONTAL "),
+    (re.compile(_BOTH), " FRONTAL AND LATERAL "),
+    (re.compile(_LYING_ON_A_SIDE), " DECUBITUS "),
+    (re.compile(_LATERAL), " LATERAL "),
+    (re.compile(f"{_FRONTAL}|{_AP_OR_PA}"), " FRONTAL "),
+    (re.compile(_OBLIQUE), " OBLIQUE "),
 )
+"""English words for those of other scripts; a pattern that contains another one comes first."""
+
 _POSTURES = {"ERECT", "UPRIGHT", "STANDING", "SITTING", "SUPINE", "PRONE", "SEMI", "PORTABLE"}
 _NO_VIEW = {
     *_POSTURES,

@@ -290,6 +290,24 @@ def test_a_series_is_heard_in_its_character_set(
     assert warned_of(frontal) == []
 
 
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        ("\u80f8\u90e8\u6b63\u4fa7\u4f4d", []),  # chest, frontal and lateral
+        ("\u80f8\u90e8\u6b63\u4f4d\u3001\u4fa7\u4f4d", []),
+        ("\u80f8\u90e8\u6b63\u9762\u30fb\u5074\u9762", []),
+        (f"{RUSSIAN_FRONTAL} \u0438 {RUSSIAN_LATERAL}", []),
+        ("\u80f8\u90e8\u540e\u524d\u4f4d", []),  # chest, posteroanterior
+        ("\u80f8\u90e8\u4fa7\u5367\u4f4d", UNUSUAL),  # chest, lateral decubitus
+        ("\u80f8\u90e8\u659c\u4f4d", UNUSUAL),  # chest, oblique
+        ("\u80f8\u90e8\u4fa7\u4f4d", CONTRADICTORY),  # chest, lateral
+    ],
+)
+def test_other_scripts_list_views_too(description: str, expected: list[str]) -> None:
+    made = {"SpecificCharacterSet": "ISO_IR 192", "SeriesDescription": description}
+    assert warned(**made) == expected
+
+
 def test_bytes_of_another_alphabet_are_no_latin_letters() -> None:
     for text in (b"\x1b$B!!!LAT!!\x1b(B", b"\x1b$B!!LAT!!\x1b(B"):  # the second is broken
         made = files.dataset(ramp(), SpecificCharacterSet=["", "ISO 2022 IR 87"])
