@@ -18,7 +18,7 @@ from service.dicom_results.options import DicomResultOptions
 from service.dicom_results.source import SourceHeader
 from service.inference.results import AnalysisResult
 
-ENCODER_VERSION = "2"
+ENCODER_VERSION = "3"
 """Raised with every change of the bytes that are written for the same result."""
 
 
@@ -49,7 +49,7 @@ class DerivedUids:
             source.digest,
             result.model.digest,
             _answered(result),
-            (image.rows, image.columns, image.spacing_mm, image.laterality),
+            (image.rows, image.columns, image.spacing_mm or image.aspect_ratio, image.laterality),
             None if result.preview is None else result.preview.shape,
             dataclasses.astuple(options),
         )

@@ -29,6 +29,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import Encoder, JPEGLSLosslessEncoder, RLELosslessEncoder
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
+from service.decoding.decode import ImageFacts
 from service.dicom_results.kinds import EncodedObject
 from service.dicom_results.objects import codes
 from service.dicom_results.objects.codes import Concept, concept_of, shortened
@@ -127,6 +128,14 @@ def _segment(
     return segment
 
 
+def _spacing(image: ImageFacts) -> list[float]:
+    """Return the spacing of the source, or else a nominal one in the shape of its pixels."""
+    if image.spacing_mm is not None:
+        return list(image.spacing_mm)
+    height, width = image.aspect_ratio or (1.0, 1.0)
+    return [round(height / width * _NOMINAL_MM, 6), _NOMINAL_MM]
+
+
 def _described(
     composition: Composition,
     kind: str,
@@ -137,7 +146,7 @@ def _described(
     reference = composition.reference(blank=True)
     shape = (1, reference.Rows, reference.Columns)
     blank = np.zeros(shape if kind == "LABELMAP" else (*shape, len(segments)), dtype=np.uint8)
-    spacing = list(composition.result.image.spacing_mm or (_NOMINAL_MM, _NOMINAL_MM))
+    spacing = _spacing(composition.result.image)
     geometry = {
         "ImagePositionPatient": _ORIGIN,
         "ImageOrientationPatient": _AXES,

@@ -91,6 +91,12 @@ def test_geometry_is_nominal_and_refers_to_the_source() -> None:
     assert made.FrameOfReferenceUID.startswith("2.25.")
 
 
+def test_a_nominal_spacing_has_the_shape_of_the_pixels() -> None:
+    data = source(ImagerPixelSpacing=None, PixelAspectRatio=[1, 3])
+    (shared,) = one(ObjectKind.SEG, data).SharedFunctionalGroupsSequence
+    assert shared.PixelMeasuresSequence[0].PixelSpacing == [0.333333, 1]
+
+
 def test_the_frame_of_reference_of_the_source_is_kept() -> None:
     assert one(ObjectKind.SEG, source(FrameOfReferenceUID="1.2.3")).FrameOfReferenceUID == "1.2.3"
 
