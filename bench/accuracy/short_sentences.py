@@ -194,12 +194,15 @@ def located(g2d: G2D, maps: Tensor, asked: Sequence[Asked], texts: Texts) -> NDA
 def line(name: str, arms: dict[str, NDArray[np.float64]], asked: Sequence[Asked]) -> list[str]:
     """Return a line for each arm: means with intervals, and differences from the first.
 
+    The share of the image that a region takes up is the chance of a peak at random.
+
     Args:
         name: title of the set.
         arms: arm -> N x 2 figures, means over the seeds.
         asked: the N phrases; their patients are resampled.
     """
     patients, lines = [each.patient for each in asked], []
+    chance = 100 * float(np.mean([each.region.mean() for each in asked]))
     first = next(iter(arms.values()))
     for arm, figures in arms.items():
         cells = []
@@ -211,7 +214,7 @@ def line(name: str, arms: dict[str, NDArray[np.float64]], asked: Sequence[Asked]
                 )
         if figures is first:
             cells[1] = cells[3] = "/"
-        lines.append(f"| {name} | {len(asked)} | {arm} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {len(asked)} | {chance:.1f} | {arm} | {' | '.join(cells)} |")
     return lines
 
 
@@ -259,8 +262,8 @@ def main() -> None:
             for name, (maps, asked) in sets.items():
                 found[name].setdefault(arm, []).append(located(g2d, maps, asked, texts))
     print(
-        "| phrases | regions | arm | pointing | difference | contrast-to-noise x 100 | difference |"
-        "\n| --- | --- | --- | --- | --- | --- | --- |"
+        "| phrases | regions | chance | arm | pointing | difference | contrast-to-noise x 100 |"
+        " difference |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     for name, arms in found.items():
         means = {arm: np.mean(each, axis=0) for arm, each in arms.items()}

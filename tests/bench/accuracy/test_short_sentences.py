@@ -60,5 +60,7 @@ def test_arms_are_compared_with_the_first_one() -> None:
     asked = [Asked(n, "x", region, str(n)) for n in range(4)]
     first, second = np.zeros((4, 2)), np.ones((4, 2))
     lines = line("some", {"a": first, "b": second}, asked)
-    assert lines[0] == "| some | 4 | a | 0.0 (0.0 to 0.0) | / | 0.0 (0.0 to 0.0) | / |"
-    assert lines[1].startswith("| some | 4 | b | 100.0 (100.0 to 100.0) | +100.0 (100.0 to 100.0)")
+    assert lines[0] == "| some | 4 | 100.0 | a | 0.0 (0.0 to 0.0) | / | 0.0 (0.0 to 0.0) | / |"
+    assert lines[1].startswith(
+        "| some | 4 | 100.0 | b | 100.0 (100.0 to 100.0) | +100.0 (100.0 to 100.0)"
+    )
