@@ -228,41 +228,76 @@ DEVELOPMENT: dict[str, tuple[str, ...]] = {
     "left lung": (
         "left-hand lung of this patient", "lung, left side",
         "the lung at the left", "L lung",
-    ),
-    "right lung": (
-        "right-hand lung of this patient", "lung, right side",
-        "the lung at the right", "R lung",
-    ),
-    "heart": ("the cardiac shadow", "outline of the heart"),
-    "absent": (
-        "a fractured hip", "the kidneys", "cerebral cortex", "a rabbit", "a motorcycle",
-        "an ankle sprain", "the stomach on endoscopy", "jaw bone",
-    ),
-}  # fmt: skip
-HELD_OUT: dict[str, tuple[str, ...]] = {
-    "left lung": (
         "the patient's left hemithorax", "lung on the patient's left side",
         "please outline the whole left lung", "pulmo sinister", "box around the pt's left lung",
         "left pulmonary parenchyma", "the lung, left",
         "show me the entire lung on the patient's left",
     ),
     "right lung": (
+        "right-hand lung of this patient", "lung, right side",
+        "the lung at the right", "R lung",
         "the patient's right hemithorax", "lung on the patient's right side",
         "please outline the whole right lung", "pulmo dexter", "box around the pt's right lung",
         "right pulmonary parenchyma", "the lung, right",
         "show me the entire lung on the patient's right",
     ),
     "heart": (
+        "the cardiac shadow", "outline of the heart",
         "the heart shadow", "outline the cardiac shadow", "where is the heart?", "cor",
     ),
     "absent": (
+        "a fractured hip", "the kidneys", "cerebral cortex", "a rabbit", "a motorcycle",
+        "an ankle sprain", "the stomach on endoscopy", "jaw bone",
         "left kneecap", "the patient's urinary bladder", "where is the prostate?", "femoral head",
         "right ankle joint", "axial CT slice of the brain", "fetal ultrasound",
         "mammogram of the right breast", "coffee mug", "car keys", "show me the pituitary gland",
         "laptop keyboard",
     ),
 }  # fmt: skip
-"""Wordings by an author who had not seen the templates; the templates do not produce them."""
+HELD_OUT: dict[str, tuple[str, ...]] = {
+    "left lung": (
+        "left pulmonary lobes", "upper and lower lobes on the left",
+        "entire left lung from apex to diaphragm", "lung with the lingula", "left lung silhouette",
+        "left lung including its retrocardiac part", "left air space",
+        "lung below the left clavicle",
+    ),
+    "right lung": (
+        "right pulmonary lobes", "upper, middle and lower lobes on the right",
+        "entire right lung from apex to diaphragm", "lung with the horizontal fissure",
+        "right lung silhouette", "right lung down to the dome of the liver", "right air space",
+        "lung below the right clavicle",
+    ),
+    "heart": (
+        "cardiac outline", "borders of the heart", "transverse heart shadow",
+        "cardiopericardial silhouette", "size and shape of the heart", "the heart on this PA film",
+    ),
+    "pneumonia": ("infective consolidation", "pneumonic change", "airspace infection"),
+    "lung opacity": ("ill-defined density", "airspace opacification", "area of opacification"),
+    "infiltration": ("infiltrative shadowing", "ill-defined infiltrates"),
+    "atelectasis": ("collapsed lung segment", "discoid atelectatic band", "lobar volume reduction"),
+    "pleural effusion": (
+        "pleural collection", "fluid layering in the costophrenic recess",
+        "obliterated costophrenic angle",
+    ),
+    "cardiomegaly": (
+        "increased cardiothoracic ratio", "dilated heart", "heart shadow is broadened",
+    ),
+    "lung mass": (
+        "space-occupying lesion of the lung", "large focal lung lesion", "tumour shadow",
+    ),
+    "lung nodule": ("solitary round density", "small focal lung lesion", "rounded nodular shadow"),
+    "pneumothorax": (
+        "free pleural air with absent lung markings", "visceral pleural edge", "ptx",
+    ),
+    "absent": (
+        "left wrist", "gallbladder", "cranial vault", "right femoral shaft", "a tabby kitten",
+        "bus timetable", "abdominal aorta on CT", "tooth root", "MR of the cervical cord",
+        "sheet music", "screwdriver", "cystoscopy image",
+    ),
+}  # fmt: skip
+"""The fourth set of wordings, written as radiologists of different schools would say it, before any
+of them was tried and without a look at the templates, which do not produce them. The third set is
+retired: its wordings are now among those of `DEVELOPMENT`."""
 
 _FINDING_ZONES = (
     "{side} {zone} {finding}",

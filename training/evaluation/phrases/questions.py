@@ -12,6 +12,7 @@ from typing import Literal
 from training.data.rows.reader import Row
 from training.data.text import foreign_phrases
 from training.data.text.grounding_phrases import DEVELOPMENT, HELD_OUT
+from training.evaluation.phrases.regions import ORGANS
 
 Group = Literal["anatomy", "findings", "foreign"]
 FINDINGS = {
@@ -52,9 +53,7 @@ class Questionnaire:
         """Args: split: `test` has wordings of its own, by which nothing is ever chosen."""
         held: Mapping[str, Sequence[str]] = HELD_OUT if split == "test" else DEVELOPMENT
         foreign = foreign_phrases.TEST if split == "test" else foreign_phrases.VALIDATION
-        self._anatomy = tuple(
-            text for concept, texts in held.items() if concept != "absent" for text in texts
-        )
+        self._anatomy = tuple(text for concept in ORGANS for text in held[concept])
         self._foreign = (*held["absent"], *foreign)
         self.texts = (*self._anatomy, *FINDINGS, *self._foreign)
 

@@ -14,7 +14,7 @@ def test_findings_are_asked_as_far_as_they_are_known() -> None:
 def test_anatomy_is_present_and_foreign_phrases_are_absent() -> None:
     questions = Questionnaire("test").about(radiograph("a").row)
     assert {(q.group, q.present) for q in questions} == {("anatomy", True), ("foreign", False)}
-    assert {q.text for q in questions} > {"banana", "a photo of a cat", "the heart shadow"}
+    assert {q.text for q in questions} > {"banana", "a photo of a cat", "transverse heart shadow"}
 
 
 def test_choosing_and_measuring_share_no_foreign_and_no_anatomical_phrase() -> None:
