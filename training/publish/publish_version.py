@@ -33,7 +33,7 @@ from radiograph.manifest import (
 from radiograph.repository.head_publishing import refuse_repeated_labels
 from radiograph.repository.opening import open_current
 from radiograph.repository.repository import Repository, digest_files
-from training.data.cache.row_counts import with_earlier
+from training.data.cache.row_counts import RowCounts, with_earlier
 from training.evaluation.assessment import Assessment, RunFolder, read_assessment, read_counts
 from training.evaluation.trained_model import TrainedModel
 from training.export.onnx_export import ExportedRun
@@ -97,7 +97,7 @@ def publish(
     accepted = refuse_worse(metrics, _metrics_in_stable(repository, name), accept)
     refuse_other_golden(exported)
     refuse_damaged_statistics(run)
-    counts = with_earlier(read_counts(run), earlier_folders(model.runs))
+    counts = _counts(model, run)
     provenance = provenance_of(model, assessment, exported, counts, accepted)
     stage = _stage(run, exported)
     licence = licence_of(model.runs)
@@ -112,6 +112,17 @@ def publish(
     number = repository.publish(name, stage, build, alias or None)
     shutil.rmtree(stage)
     return number
+
+
+def _counts(model: TrainedModel, run: RunFolder) -> RowCounts:
+    """Return the radiographs that a run and those before it read.
+
+    An imported version that was not trained further read none: its data are those that the
+    manifest of the version names.
+    """
+    if model.runs[-1].data and not run.rows.is_file():
+        return RowCounts(tables={}, left_out={})
+    return with_earlier(read_counts(run), earlier_folders(model.runs))
 
 
 def intended_use(heads: Mapping[str, HeadSpec]) -> str:

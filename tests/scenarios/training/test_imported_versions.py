@@ -131,6 +131,20 @@ def test_training_goes_on_and_is_published_with_its_whole_past(
     assert provenance.configuration[names[0]] == first.configuration[names[0]]
 
 
+def test_an_import_is_published_as_it_is_with_the_data_of_its_manifest(
+    imported: Path, models: Path, tmp_path: Path
+) -> None:
+    root, run = tmp_path / "models", tmp_path / "run"
+    shutil.copytree(models, root)
+    shutil.copytree(imported, run)
+    evaluated_runs.write_evaluated(load_run(run), run)
+    (run / "rows.json").unlink(missing_ok=True)
+    _publish(run, root)
+    first, second = (Repository(root).load_manifest("tiny", n).provenance for n in (1, 2))
+    assert second.data == first.data
+    assert second.configuration == first.configuration
+
+
 def test_it_teaches_masks_though_its_own_beginnings_are_gone(
     trained: Path, imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

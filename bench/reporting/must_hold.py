@@ -1,0 +1,162 @@
+"""What is asked of the shipped model, and what its manifest and measurements say was reached.
+
+    manifest of the version, measurements.json --requirements()--> rows --table--> Markdown
+
+A requirement is about all of its figures: the row has the worst one and names its place. Figures of
+fewer than `LEAST_IMAGES` images count all the same; the row gives their number.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from radiograph.manifest import Metric, ModelManifest, Task
+
+ORGANS = ("left lung", "right lung", "heart")
+LUNGS = ("Left lung", "Right lung", "Both lungs")
+NIH = ("nih_subset", "nih_boxes")
+EVERY = "all findings"
+POINTING = "pointing (aligned)"
+NOT_MEASURED = "not measured"
+Measurements = Mapping[str, Sequence[Metric]]
+"""Name of a measurement -> its figures."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One thing that is asked.
+
+    Attributes:
+        what: what is asked, in words.
+        asked: the bound.
+        chosen: tells the figures that it is about.
+        at_most: True if smaller figures are better.
+    """
+
+    what: str
+    asked: float
+    chosen: Callable[[Metric], bool]
+    at_most: bool = False
+
+    def row(self, metrics: Sequence[Metric]) -> str:
+        """Return the row of the table: the worst figure, whether it suffices, and its place."""
+        found = [metric for metric in metrics if self.chosen(metric)]
+        bound = f"{'at most' if self.at_most else 'at least'} {self.asked:g}"
+        if not found:
+            return f"| {self.what} | {bound} | {NOT_MEASURED} | | |"
+        worst = (max if self.at_most else min)(found, key=lambda metric: metric.value)
+        holds = worst.value <= self.asked if self.at_most else worst.value >= self.asked
+        place = f"{worst.label}, {worst.data}, {worst.n} images"
+        number = sum(self._holds(metric) for metric in found)
+        return (
+            f"| {self.what} | {bound} | {worst.value:.3f} ({place}) | {number} of {len(found)} "
+            f"| {'yes' if holds else 'no'} |"
+        )
+
+    def _holds(self, metric: Metric) -> bool:
+        return metric.value <= self.asked if self.at_most else metric.value >= self.asked
+
+
+def table(manifest: ModelManifest, measured: Sequence[Metric]) -> str:
+    """Return the Markdown table of all requirements.
+
+    Args:
+        manifest: the version.
+        measured: figures that are no part of the manifest, as `read` returns them.
+    """
+    metrics = [each for each in manifest.provenance.metrics if each.split == "test"]
+    rows = (each.row([*metrics, *measured]) for each in requirements(manifest))
+    head = "| must hold | asked | reached: the worst figure | figures that suffice | holds |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def requirements(manifest: ModelManifest) -> Iterator[Requirement]:
+    """Yield what is asked of a version."""
+    yield Requirement("Dice of the lungs, each set", 0.965, _dice(LUNGS))
+    yield Requirement("Dice of the heart, each set", 0.94, _dice(("Heart",)))
+    yield Requirement("Dice of the lungs, source left out", 0.95, _left_out("Dice", LUNGS))
+    yield Requirement("Dice of the heart, source left out", 0.9, _left_out("Dice", ("Heart",)))
+    yield Requirement(
+        "AUROC of pneumonia, children",
+        0.985,
+        lambda m: _is(m, "auroc", "Pneumonia") and m.data == "kermany_224",
+    )
+    yield Requirement(
+        "AUROC of abnormal against none, unseen hospital",
+        0.8,
+        lambda m: m.metric == "auroc, unseen hospital",
+    )
+    yield Requirement(
+        "macro AUROC, both parts of NIH", 0.8, lambda m: _is(m, "macro auroc", EVERY) and _nih(m)
+    )
+    yield Requirement("pointing at lungs and heart, any wording", 0.95, _points_at_organ)
+    yield Requirement(
+        "pointing at boxes of findings", 0.7, lambda m: _is(m, POINTING, "boxes of findings")
+    )
+    yield Requirement("pointing at the boxes of each finding, NIH", 0.2, _points_at_finding)
+    yield Requirement(
+        "boxes found at IoU 0.3 with one false box an image",
+        0.45,
+        lambda m: _is(m, "found at iou 0.3", EVERY),
+    )
+    for check, asked in (("out_of_domain", 0.99), ("lateral", 0.95), ("mirrored", 0.97)):
+        yield Requirement(f"AUROC of the check {check}", asked, _check(check))
+    yield Requirement("decisions that stay under harmless changes", 0.975, _stays)
+    yield Requirement(
+        "calibration error of each finding that is answered, each set",
+        0.05,
+        _calibrated(manifest),
+        at_most=True,
+    )
+
+
+def read(path: Path) -> tuple[Metric, ...]:
+    """Read the figures that other commands measured; none without the file."""
+    if not path.is_file():
+        return ()
+    return tuple(Metric.model_validate(each) for each in json.loads(path.read_text()))
+
+
+def _is(metric: Metric, name: str, label: str) -> bool:
+    return metric.metric == name and metric.label == label and metric.task != "check"
+
+
+def _nih(metric: Metric) -> bool:
+    return metric.data in NIH
+
+
+def _dice(labels: Sequence[str]) -> Callable[[Metric], bool]:
+    return lambda m: m.metric == "dice" and m.label in labels
+
+
+def _left_out(metric: str, labels: Sequence[str]) -> Callable[[Metric], bool]:
+    name = f"{metric.lower()}, source left out"
+    return lambda m: m.metric == name and m.label in labels
+
+
+def _points_at_organ(metric: Metric) -> bool:
+    return metric.metric == POINTING and metric.label.partition(",")[0] in ORGANS
+
+
+def _points_at_finding(metric: Metric) -> bool:
+    plain = metric.label not in (*ORGANS, "boxes of findings") and "," not in metric.label
+    return metric.metric == POINTING and plain and _nih(metric)
+
+
+def _check(name: str) -> Callable[[Metric], bool]:
+    return lambda m: m.task == "check" and m.label == name and m.metric == "auroc"
+
+
+def _stays(metric: Metric) -> bool:
+    return metric.metric == "decisions that stay" and metric.label == "all changes"
+
+
+def _calibrated(manifest: ModelManifest) -> Callable[[Metric], bool]:
+    answered = {
+        label.name
+        for head in manifest.heads_for(Task.CLASSIFY).values()
+        for label in head.labels
+        if not label.withheld
+    }
+    return lambda m: m.metric == "ece" and m.label in answered
