@@ -18,7 +18,7 @@ fitted on the training split, and measured on the chosen one.
 import argparse
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,8 +85,12 @@ class Version:
         self.backend = OrtBackend(folder, self.manifest, graphs)
         if self.manifest.text is None:
             raise SystemExit("the version has no text encoder")
-        encoder = PhraseEncoder(self.backend, self.manifest.text, folder, cache_size=64)
-        self.phrases = np.concatenate([encoder.encode([text]) for text in PHRASES.values()])
+        self._encoder = PhraseEncoder(self.backend, self.manifest.text, folder, cache_size=64)
+        self.phrases = self.encode(PHRASES.values())
+
+    def encode(self, phrases: Iterable[str]) -> Floats:
+        """Return the features of phrases, P x D."""
+        return np.concatenate([self._encoder.encode([text]) for text in phrases])
 
     def read(self, picture: bytes) -> tuple[Floats, Geometry]:
         """Return the input of the model, 1 x S x S, and the geometry of a picture."""

@@ -102,11 +102,13 @@ def differences(
 ) -> Iterator[Difference]:
     """Yield the figures of the test split of a data set that both runs have."""
     ours, theirs = (_figures(model, source) for model in (with_it, without_it))
-    for key, figure in ours.items():
-        head, quantity = key
-        compared = COMPARED.get(quantity.task, frozenset())
-        if quantity.metric.partition(" (")[0] in compared and key in theirs:
-            yield from _difference(head, figure, theirs[key])
+    for (head, quantity), figure in ours.items():
+        other = theirs.get((head, quantity))
+        metrics = COMPARED.get(quantity.task, frozenset())
+        if other is None or quantity.metric.partition(" (")[0] not in metrics:
+            continue
+        if (difference := compared(head, figure, other)) is not None:
+            yield difference
 
 
 def _figures(model: TrainedModel, source: str) -> dict[tuple[str, Quantity], Figure]:
@@ -142,17 +144,24 @@ def _of(model: TrainedModel, tables: tuple[str, ...]) -> TrainedModel:
     return replace(model, config=model.config.model_copy(update={"data": data}))
 
 
-def _difference(head: str, ours: Figure, theirs: Figure) -> Iterator[Difference]:
-    """Yield the difference of a figure; nothing where one run does not define it."""
+def compared(head: str, ours: Figure, theirs: Figure) -> Difference | None:
+    """Return the difference of a figure; None where one run does not define it.
+
+    Args:
+        head: name of the head.
+        ours: the figure of the run of all sources.
+        theirs: the figure of the run without the source, of the same images.
+    """
 
     def less(counts: Counts) -> float:
         return theirs.statistic(counts) - ours.statistic(counts)
 
     every = np.ones(len(ours.patients), dtype=np.int64)
     values = ours.statistic(every), theirs.statistic(every)
-    if np.isfinite(values).all():
-        found = bootstrap(less, ours.patients)
-        yield Difference(head, ours.quantity, *values, found.low, found.high, len(every))
+    if not np.isfinite(values).all():
+        return None
+    found = bootstrap(less, ours.patients)
+    return Difference(head, ours.quantity, *values, found.low, found.high, len(every))
 
 
 def _options() -> argparse.Namespace:
