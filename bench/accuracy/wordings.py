@@ -26,7 +26,7 @@ from training.evaluation.predictions import Prediction, true_boxes, true_masks
 
 ABSENT = "absent"
 HEADER = (
-    "| set | phrase | plain wording | unseen wordings: pointing | found | worst | its pointing | n |\n"
+    "| set | phrase | plain wording | unseen wordings | found | worst one | its pointing | n |\n"
     "|---|---|---|---|---|---|---|---|"
 )
 

@@ -5,13 +5,15 @@
 A row of a table is `| set | label | metric | value | interval | images |`. Its last three cells are
 written anew; a row whose figure the version does not have is removed. Sensitivity and specificity
 of a finding are those of findings that are answered: they are added below its AUROC, where the
-page has any, and removed for a finding that is withheld.
+page has any, and removed for a finding that is withheld. The table of what must hold is written
+where the page asks for it (`bench.reporting.must_hold`).
 """
 
 import argparse
 import re
 from pathlib import Path
 
+from bench.reporting.must_hold import with_table
 from radiograph.manifest import Metric, ModelManifest, Task
 from radiograph.repository.repository import Repository
 
@@ -68,7 +70,7 @@ def brought_up_to_date(text: str, manifest: ModelManifest) -> str:
         if whole and metric == "auroc" and label in answered:
             found = (figures.get((data, label, name)) for name in _OF_DECISIONS)
             lines.extend(_row(figure) for figure in found if figure is not None)
-    return "\n".join(lines)
+    return with_table("\n".join(lines), manifest)
 
 
 def _row(figure: Metric) -> str:

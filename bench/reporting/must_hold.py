@@ -1,15 +1,15 @@
-"""What is asked of the shipped model, and what its manifest and measurements say was reached.
+"""What is asked of the shipped model, and what its figures say was reached.
 
-    manifest of the version, measurements.json --requirements()--> rows --table--> Markdown
+    manifest of the version ---.
+    tables of the page ----------> figures --requirements--> worst one of each --> Markdown table
 
-A requirement is about all of its figures: the row has the worst one and names its place. Figures of
-fewer than `LEAST_IMAGES` images count all the same; the row gives their number.
+A requirement is about all of its figures, and the row has the worst of them with its place. Figures
+of few images count all the same; the row gives their number.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from radiograph.manifest import Metric, ModelManifest, Task
 
@@ -18,9 +18,18 @@ LUNGS = ("Left lung", "Right lung", "Both lungs")
 NIH = ("nih_subset", "nih_boxes")
 EVERY = "all findings"
 POINTING = "pointing (aligned)"
-NOT_MEASURED = "not measured"
-Measurements = Mapping[str, Sequence[Metric]]
-"""Name of a measurement -> its figures."""
+STAYS = "decisions that stay"
+LEFT_OUT = "source left out"
+BEGIN, END = "<!-- must hold -->", "<!-- end of must hold -->"
+"""Lines of a page between which the table stands."""
+_STAYS = re.compile(
+    rf"^\| (\w+) \| {STAYS} \| all changes \| .* \| ([\d.]+) \| (\d+) \|$", re.MULTILINE
+)
+_LEFT_OUT = re.compile(
+    r"^\| (\w+) \| \w+ \| ([^|]+) \| dice \| [\d.]+ \| ([\d.]+) "
+    r"\| [-+][^|]+ \| [^|]+ \| (\d+) \|$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -30,21 +39,21 @@ class Requirement:
     Attributes:
         what: what is asked, in words.
         asked: the bound.
-        chosen: tells the figures that it is about.
+        chosen: tells the figures that it is about; None if nothing here measures it.
         at_most: True if smaller figures are better.
     """
 
     what: str
     asked: float
-    chosen: Callable[[Metric], bool]
+    chosen: Callable[[Metric], bool] | None
     at_most: bool = False
 
     def row(self, metrics: Sequence[Metric]) -> str:
         """Return the row of the table: the worst figure, whether it suffices, and its place."""
-        found = [metric for metric in metrics if self.chosen(metric)]
+        found = [metric for metric in metrics if self.chosen is not None and self.chosen(metric)]
         bound = f"{'at most' if self.at_most else 'at least'} {self.asked:g}"
         if not found:
-            return f"| {self.what} | {bound} | {NOT_MEASURED} | | |"
+            return f"| {self.what} | {bound} | not measured | | |"
         worst = (max if self.at_most else min)(found, key=lambda metric: metric.value)
         holds = worst.value <= self.asked if self.at_most else worst.value >= self.asked
         place = f"{worst.label}, {worst.data}, {worst.n} images"
@@ -58,35 +67,46 @@ class Requirement:
         return metric.value <= self.asked if self.at_most else metric.value >= self.asked
 
 
-def table(manifest: ModelManifest, measured: Sequence[Metric]) -> str:
-    """Return the Markdown table of all requirements.
+def with_table(text: str, manifest: ModelManifest) -> str:
+    """Return a page whose table of requirements is that of a version; unchanged without one.
 
     Args:
+        text: the page, whose other tables have the figures that are not in the manifest.
         manifest: the version.
-        measured: figures that are no part of the manifest, as `read` returns them.
     """
+    before, begins, rest = text.partition(BEGIN)
+    _, ends, after = rest.partition(END)
+    if not begins or not ends:
+        return text
     metrics = [each for each in manifest.provenance.metrics if each.split == "test"]
-    rows = (each.row([*metrics, *measured]) for each in requirements(manifest))
+    metrics += [*_of_page(_STAYS, text, STAYS), *_of_page(_LEFT_OUT, text, LEFT_OUT)]
+    rows = (each.row(metrics) for each in requirements(manifest))
     head = "| must hold | asked | reached: the worst figure | figures that suffice | holds |"
-    return "\n".join([head, "|---|---|---|---|---|", *rows])
+    return "\n".join([before + begins, head, "|---|---|---|---|---|", *rows, ends + after])
+
+
+def _of_page(pattern: re.Pattern[str], text: str, metric: str) -> Iterator[Metric]:
+    """Yield the figures of the rows of a page: set, label where there is one, value and number."""
+    for data, *label, value, number in pattern.findall(text):
+        figure = float(value)
+        yield Metric(
+            data=data, split="test", task=Task.CLASSIFY, label=label[0] if label else "all changes",
+            metric=metric, value=figure, low=figure, high=figure, n=int(number),
+        )  # fmt: skip
 
 
 def requirements(manifest: ModelManifest) -> Iterator[Requirement]:
     """Yield what is asked of a version."""
     yield Requirement("Dice of the lungs, each set", 0.965, _dice(LUNGS))
     yield Requirement("Dice of the heart, each set", 0.94, _dice(("Heart",)))
-    yield Requirement("Dice of the lungs, source left out", 0.95, _left_out("Dice", LUNGS))
-    yield Requirement("Dice of the heart, source left out", 0.9, _left_out("Dice", ("Heart",)))
+    yield Requirement("Dice of the lungs, source left out", 0.95, _left_out(LUNGS))
+    yield Requirement("Dice of the heart, source left out", 0.9, _left_out(("Heart",)))
     yield Requirement(
         "AUROC of pneumonia, children",
         0.985,
         lambda m: _is(m, "auroc", "Pneumonia") and m.data == "kermany_224",
     )
-    yield Requirement(
-        "AUROC of abnormal against none, unseen hospital",
-        0.8,
-        lambda m: m.metric == "auroc, unseen hospital",
-    )
+    yield Requirement("AUROC of abnormal against none, unseen hospital", 0.8, None)
     yield Requirement(
         "macro AUROC, both parts of NIH", 0.8, lambda m: _is(m, "macro auroc", EVERY) and _nih(m)
     )
@@ -102,20 +122,15 @@ def requirements(manifest: ModelManifest) -> Iterator[Requirement]:
     )
     for check, asked in (("out_of_domain", 0.99), ("lateral", 0.95), ("mirrored", 0.97)):
         yield Requirement(f"AUROC of the check {check}", asked, _check(check))
-    yield Requirement("decisions that stay under harmless changes", 0.975, _stays)
+    yield Requirement(
+        "decisions that stay under harmless changes", 0.975, lambda m: m.metric == STAYS
+    )
     yield Requirement(
         "calibration error of each finding that is answered, each set",
         0.05,
         _calibrated(manifest),
         at_most=True,
     )
-
-
-def read(path: Path) -> tuple[Metric, ...]:
-    """Read the figures that other commands measured; none without the file."""
-    if not path.is_file():
-        return ()
-    return tuple(Metric.model_validate(each) for each in json.loads(path.read_text()))
 
 
 def _is(metric: Metric, name: str, label: str) -> bool:
@@ -130,9 +145,8 @@ def _dice(labels: Sequence[str]) -> Callable[[Metric], bool]:
     return lambda m: m.metric == "dice" and m.label in labels
 
 
-def _left_out(metric: str, labels: Sequence[str]) -> Callable[[Metric], bool]:
-    name = f"{metric.lower()}, source left out"
-    return lambda m: m.metric == name and m.label in labels
+def _left_out(labels: Sequence[str]) -> Callable[[Metric], bool]:
+    return lambda m: m.metric == LEFT_OUT and m.label in labels
 
 
 def _points_at_organ(metric: Metric) -> bool:
@@ -146,10 +160,6 @@ def _points_at_finding(metric: Metric) -> bool:
 
 def _check(name: str) -> Callable[[Metric], bool]:
     return lambda m: m.task == "check" and m.label == name and m.metric == "auroc"
-
-
-def _stays(metric: Metric) -> bool:
-    return metric.metric == "decisions that stay" and metric.label == "all changes"
 
 
 def _calibrated(manifest: ModelManifest) -> Callable[[Metric], bool]:
