@@ -5,13 +5,15 @@
 Phrases: for thresholds of presence, the share of the present findings that are found and of the
 absent ones, and the share of the phrases with boxes whose peak is served and lies in a box. Boxes:
 the share of the true boxes that `/detect` finds and its false boxes for each radiograph, with the
-thresholds of the version and with those that find most at so many false boxes. The latter are
-chosen on the very radiographs that are measured, so they are what is possible at best.
+thresholds of the version, with those of the best F1 of each finding, and with those that find most
+of all findings at so many false boxes. The last two are chosen on other patients, in five folds.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from zlib import crc32
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from radiograph.postprocess import heads
 from radiograph.postprocess.boxes import iou
 from training.config.description import ORGANS
 from training.data.rows.reader import Reader, Row
+from training.evaluation.calibration.calibrate import USABLE_F1
 from training.evaluation.phrases.questions import FINDINGS
 from training.evaluation.phrases.regions import region_of
 from training.evaluation.predictions import Prediction, true_boxes, true_masks
@@ -31,8 +34,9 @@ PRESENCES = (0.05, 0.1, 0.15, 0.2)
 """Thresholds of presence that are tried beside that of the version."""
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
 """Largest numbers of false boxes for each radiograph."""
-LOWEST = 0.1
-"""Lowest threshold of a box that is tried."""
+GRID = tuple(round(0.1 + 0.05 * step, 2) for step in range(17))
+"""Thresholds of a box that are tried."""
+FOLDS = 5
 _PHRASES = tuple(FINDINGS)
 
 
@@ -45,7 +49,7 @@ class Answers:
         presences: probability of each phrase that is known to be present, or absent.
         peaks: probability of each phrase with boxes, and whether its peak lies in one.
         hits, false: scores of the predicted boxes of each label, as far as they match or not.
-        boxes: number of true boxes.
+        boxes: number of true boxes of each label.
     """
 
     radiographs: int = 0
@@ -53,7 +57,7 @@ class Answers:
     peaks: list[tuple[float, bool]] = field(default_factory=list)
     hits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     false: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    boxes: int = 0
+    boxes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 def main() -> None:
@@ -62,31 +66,62 @@ def main() -> None:
     version = Version(options.models_dir, options.model, options.version)
     ground, detect = (_spec(version, task) for task in (Task.GROUND, Task.DETECT))
     phrases = version.encode(_PHRASES)
-    of_sets: dict[str, Answers] = {}
+    parts: dict[str, list[Answers]] = {}
     for data in options.sets:
-        answers = of_sets.setdefault(data, Answers())
+        folds = parts.setdefault(data, [Answers() for _ in range(FOLDS)])
         for row, reader in rows(options, data, options.split):
+            fold = folds[crc32(row.patient_id.encode()) % FOLDS]
             try:
-                _add(version, (row, reader), phrases, answers)
+                _add(version, (row, reader), phrases, fold)
             except InputError:
                 continue
     version.backend.close()
     print("| set | threshold of presence | present found | absent found | pointing | n |")
     print("|---|---|---|---|---|---|")
     served = ground.phrase_rule.threshold if ground.phrase_rule else 0.5
-    for data, answers in of_sets.items():
+    for data, folds in parts.items():
         for threshold in (*PRESENCES, served):
+            answers = joined(folds)
             if answers.presences[True]:
                 print(f"| {data} | {threshold:.2f} | {of_presence(answers, threshold)} |")
-    print("\n| set | boxes | found | false boxes for each radiograph | n |\n|---|---|---|---|---|")
+    print("\n| thresholds of the boxes | found | false boxes for each radiograph | n |")
+    print("|---|---|---|---|")
+    together = [joined(same) for same in zip(*parts.values(), strict=True)]
     thresholds = {label.name: label.threshold for label in detect.labels}
-    for data, answers in of_sets.items():
-        if not answers.boxes:
-            continue
-        print(f"| {data} | as served | {of_boxes(answers, thresholds)} |")
-        for budget in BUDGETS:
-            best = most_found(answers, budget)
-            print(f"| {data} | at most {budget:g} false | {of_boxes(answers, best)} |")
+    print(f"| as served | {of_boxes([(each, thresholds) for each in together])} |")
+    print(f"| best F1 of each finding | {of_boxes(cross_fitted(together, best_f1))} |")
+    for budget in BUDGETS:
+        chosen = cross_fitted(together, partial(most_found, budget=budget))
+        print(f"| most found, at most {budget:g} false | {of_boxes(chosen)} |")
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """Return the scores of several groups of radiographs together."""
+    whole = Answers()
+    for part in parts:
+        whole.radiographs += part.radiographs
+        whole.peaks += part.peaks
+        for shown, scores in part.presences.items():
+            whole.presences[shown] += scores
+        for name in ("hits", "false"):
+            for label, scores in getattr(part, name).items():
+                getattr(whole, name)[label] += scores
+        for label, number in part.boxes.items():
+            whole.boxes[label] += number
+    return whole
+
+
+Thresholds = Mapping[str, float]
+"""Label -> threshold of its boxes; a label without one is not served."""
+
+
+def cross_fitted(
+    folds: Sequence[Answers], choose: Callable[[Answers], Thresholds]
+) -> list[tuple[Answers, Thresholds]]:
+    """Return each fold with the thresholds that are chosen on the others."""
+    return [
+        (fold, choose(joined([other for other in folds if other is not fold]))) for fold in folds
+    ]
 
 
 def of_presence(answers: Answers, threshold: float) -> str:
@@ -100,17 +135,35 @@ def of_presence(answers: Answers, threshold: float) -> str:
     return f"{present:.3f} | {absent:.3f} | {pointing} | {number}"
 
 
-def of_boxes(answers: Answers, thresholds: Mapping[str, float]) -> str:
-    """Return the cells of thresholds of the boxes; a label without one has no boxes."""
-    found, false = (
-        sum(score >= thresholds.get(label, 1.0) for label in scores for score in scores[label])
-        for scores in (answers.hits, answers.false)
-    )
-    rate = false / answers.radiographs
-    return f"{found / answers.boxes:.3f} | {rate:.3f} | {answers.boxes}"
+def of_boxes(parts: Sequence[tuple[Answers, Thresholds]]) -> str:
+    """Return the cells of groups of radiographs, each with thresholds of its own."""
+    found = sum(_reach(part.hits, chosen) for part, chosen in parts)
+    false = sum(_reach(part.false, chosen) for part, chosen in parts)
+    boxes = sum(sum(part.boxes.values()) for part, _ in parts)
+    rate = false / sum(part.radiographs for part, _ in parts)
+    return f"{found / boxes:.3f} | {rate:.3f} | {boxes}"
 
 
-def most_found(answers: Answers, budget: float) -> dict[str, float]:
+def _reach(scores: Mapping[str, Sequence[float]], thresholds: Thresholds) -> int:
+    """Return the number of scores that reach the threshold of their label."""
+    return sum(score >= thresholds.get(label, 1.0) for label in scores for score in scores[label])
+
+
+def best_f1(answers: Answers) -> Thresholds:
+    """Return the threshold of the best F1 of each label, as `g2d evaluate` chooses it."""
+    chosen = {}
+    for label, boxes in answers.boxes.items():
+        rates = []
+        for cut in GRID:
+            hits = _reach({label: answers.hits[label]}, {label: cut})
+            false = _reach({label: answers.false[label]}, {label: cut})
+            rates.append(2 * hits / max(hits + false + boxes, 1))
+        if max(rates) >= USABLE_F1:
+            chosen[label] = GRID[int(np.argmax(rates))]
+    return chosen
+
+
+def most_found(answers: Answers, budget: float) -> Thresholds:
     """Return the thresholds that find most boxes, one step at a time.
 
     Each step lowers the threshold of the label that gains most boxes for its false ones.
@@ -130,15 +183,13 @@ def _steps(
     answers: Answers, chosen: Mapping[str, float], budget: float
 ) -> Iterator[tuple[float, str, float]]:
     """Yield every step within the budget: its gain, the label, and its threshold."""
-    spent = sum(
-        score >= chosen.get(label, 1.0) for label in answers.false for score in answers.false[label]
-    )
+    spent = _reach(answers.false, chosen)
     for label, hits in answers.hits.items():
         now = chosen.get(label, 1.0)
-        for threshold in {score for score in hits if LOWEST <= score < now}:
+        for threshold in (cut for cut in GRID if cut < now):
             gained = sum(threshold <= score < now for score in hits)
             false = sum(threshold <= score < now for score in answers.false[label])
-            if spent + false <= budget * answers.radiographs:
+            if gained and spent + false <= budget * answers.radiographs:
                 yield gained / (false + 0.5), label, threshold
 
 
@@ -185,11 +236,11 @@ def _add_boxes(
 ) -> None:
     """Add the scores of the boxes of findings that are known, true and false."""
     known = {label: boxes for label, boxes in truth.boxes.items() if label not in ORGANS}
-    low = tuple(label.model_copy(update={"threshold": LOWEST}) for label in spec.labels)
+    low = tuple(label.model_copy(update={"threshold": GRID[0]}) for label in spec.labels)
     found = heads.detect(spec.model_copy(update={"labels": low}), outputs, truth.geometry)
     answers.radiographs += bool(known)
     for label, boxes in known.items():
-        answers.boxes += len(boxes)
+        answers.boxes[label] += len(boxes)
         free = list(boxes)
         for each in (each for each in found if each.name == label):
             match = _match(each.box, free)
