@@ -295,8 +295,8 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
         "sheet music", "screwdriver", "cystoscopy image",
     ),
 }  # fmt: skip
-"""The fourth set of wordings, written as radiologists of different schools would say it, before any
-of them was tried and without a look at the templates, which do not produce them. The third set is
+"""The fourth set of wordings, as radiologists of different schools would say it, written before any
+of them was tried, by a writer who knew the templates; these do not produce them. The third set is
 retired: its wordings are now among those of `DEVELOPMENT`."""
 
 _FINDING_ZONES = (
