@@ -157,14 +157,14 @@ def _jpeg_pixels(
     if samples is None or samples.shape[:2] != (image.height, image.width):
         return _pixels(image, data), warnings
     pixels = samples[:, :, 0] * np.uint16(_8_TO_16_BITS)
-    return np.ascontiguousarray(_orientation(image).turn(pixels)), warnings
+    return np.ascontiguousarray(exif_orientation(image).turn(pixels)), warnings
 
 
 def _pixels(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
     """Decode an opened image, turned as its EXIF orientation says: rows x columns, uint16."""
     header = png16.read_header(data) if image.format == "PNG" else None
     image.load()
-    orientation = _orientation(image)
+    orientation = exif_orientation(image)
     if header is not None:
         check_rows(data, header, image)
         _correct_transparency(image, header.bit_depth)
@@ -176,8 +176,8 @@ def _pixels(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
     return np.ascontiguousarray(orientation.turn(pixels))
 
 
-def _orientation(image: Image.Image) -> Orientation:
-    """Return the steps that turn the stored pixels as a viewer shows them.
+def exif_orientation(image: Image.Image) -> Orientation:
+    """Return the steps that turn the stored pixels of an opened image as a viewer shows them.
 
     Only EXIF says so: browsers and viewers ignore an orientation in XMP, which Pillow would read.
     EXIF that cannot be read does no harm.

@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from radiograph.limits import as_malformed_input
+from radiograph.readers.raster import exif_orientation
 from training.config.run import Protocol
 from training.data.annotations import shapes
 from training.data.rows import dataset_files
@@ -39,8 +40,6 @@ _SOURCE = (
 )
 _LICENCE = "Object-CXR: not stated by its release"
 _VALID = 0.2
-_TURNED = range(5, 9)
-"""EXIF orientations that swap rows and columns in `radiograph.readers.raster`."""
 
 
 class ObjectCxr:
@@ -116,9 +115,7 @@ class ObjectCxr:
             return dataset_files.inside(self.folder, path).read_bytes()
         place = dataset_files.inside(self.folder, image)
         with as_malformed_input("the image cannot be decoded"), Image.open(place) as opened:
-            columns, rows = opened.size
-            if opened.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED:
-                columns, rows = rows, columns
+            rows, columns = exif_orientation(opened).upright_shape(opened.height, opened.width)
         return shapes.png(shapes.draw(shapes.parse(self._annotations[image]), rows, columns))
 
     def fingerprint(self) -> bytes:
