@@ -224,7 +224,7 @@ def _frame(header: Attributes, limits: Limits) -> _Frame:
     rows, columns = header.word("Rows") or 0, header.word("Columns") or 0
     limits.check_pixels(rows, columns)
     allocated = header.word("BitsAllocated") or 0
-    if allocated in (1, 24, 32, 64):
+    if allocated in (1, 12, 24, 32, 64):  # 12 bits are packed in old files
         raise UnusableImage(f"{allocated} bits allocated; a radiograph has 8 or 16")
     if allocated not in (8, 16):
         raise MalformedInput(f"{allocated} bits allocated")
