@@ -5,8 +5,10 @@ backends and runs the graphs instead of Triton's ONNX Runtime backend, so the co
 test are those of production.
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -82,6 +84,7 @@ class Triton:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # `kill` ends the processes of its backends too
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
@@ -89,7 +92,8 @@ class Triton:
 
     def kill(self) -> None:
         if self._process is not None and self._reader is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._reader.join()
             self._process = None
