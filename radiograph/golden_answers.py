@@ -5,10 +5,11 @@
 
 Golden outputs (see `GoldenSpec`) begin with the input of the graphs and end with their raw outputs.
 Golden answers also cover what the manifest says about the steps around them: intensities,
-temperatures, thresholds, cleaning and suppression.
+temperatures, thresholds, subtypes, cleaning and suppression.
 
 The file holds `pixels` (rows x columns, uint16), `spacing_mm` (2) and, for each head:
-    classify, check  probabilities (K), thresholds (K)
+    classify, check  probabilities (K), thresholds (K), and if there are subtypes, supertypes (K:
+              number of the label that each is a subtype of, -1 for none)
     segment   masks (K x rows x columns, bool)
     detect    boxes (N x 6: label, score, x0, y0, x1, y1), thresholds (K)
     ground    similarity (P), heatmaps (P x h x w), presence (P x 2: probability, threshold; NaN
@@ -121,8 +122,11 @@ def refuse_other_answers(
         tolerance: largest difference of a probability.
 
     Raises:
-        InvalidVersion: an answer is missing or differs.
+        InvalidVersion: an answer is missing, is not recorded or differs.
     """
+    for name in recorded.keys() - answers.keys():
+        if name.rpartition(".")[0] in specs:
+            raise InvalidVersion(f"golden answers: `{name}` is no answer of this version")
     for name, now in answers.items():
         before = recorded.get(name)
         if before is None:
@@ -147,7 +151,7 @@ def _answer(
         case Task.CLASSIFY | "check":
             findings = heads.classify(spec, raw)
             values = np.array([item.probability for item in findings])
-            return {"probabilities": values, "thresholds": thresholds}
+            return {"probabilities": values, "thresholds": thresholds, **_supertypes(spec)}
         case Task.SEGMENT:
             masks = heads.segment(spec, raw, geometry, radiograph.spacing_mm)
             shape = (len(masks), radiograph.rows, radiograph.columns)
@@ -162,6 +166,13 @@ def _answer(
         case Task.GROUND:
             names = [str(index) for index in range(phrases)]
             return _grounding_arrays(heads.ground(spec, raw, names, geometry))
+
+
+def _supertypes(spec: HeadSpec) -> dict[str, NDArray[Any]]:
+    """Return the supertypes of a head's labels; nothing if there are none, as in older files."""
+    order = {label.name: number for number, label in enumerate(spec.labels)}
+    numbers = [order[label.subtype_of] if label.subtype_of else -1 for label in spec.labels]
+    return {"supertypes": np.array(numbers)} if max(numbers) >= 0 else {}
 
 
 def _grounding_arrays(groundings: Iterable[Grounding]) -> dict[str, NDArray[Any]]:
@@ -189,7 +200,7 @@ def _differing_parts(
             case "masks":
                 other = np.mean(before != now, axis=(1, 2))
                 same = bool((other <= MAX_OTHER_PIXELS).all())
-            case "thresholds":
+            case "thresholds" | "supertypes":
                 same = bool(np.array_equal(before, now))
             case "boxes":
                 limits = recorded[f"{head}.thresholds"] + tolerance

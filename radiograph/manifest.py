@@ -92,6 +92,9 @@ class Label(StrictModel):
     """Lowest calibrated probability that counts as positive."""
     clean: MaskCleaning | None = Field(default=None, exclude_if=lambda value: value is None)
     """Cleaning of the mask; `segment` only. None, the default, leaves the mask as it is."""
+    subtype_of: LabelName | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Label of the same head whose subtype it is, as bacterial pneumonia is one of pneumonia;
+    `classify` only. A subtype is positive only where that label is positive too."""
 
     @property
     def withheld(self) -> bool:
@@ -168,6 +171,19 @@ class HeadSpec(StrictModel):
             raise ValueError(f"the labels of a check head are {', '.join(CHECKS)}")
         if self.kind is not Task.SEGMENT and any(label.clean for label in self.labels):
             raise ValueError("only the labels of a segment head can have `clean`")
+        return self
+
+    @model_validator(mode="after")
+    def _subtypes_have_a_supertype(self) -> "HeadSpec":
+        subtypes = {label.name: label.subtype_of for label in self.labels if label.subtype_of}
+        if subtypes and self.kind is not Task.CLASSIFY:
+            raise ValueError("only the labels of a classify head can have `subtype_of`")
+        names = [label.name for label in self.labels]
+        for name, supertype in subtypes.items():
+            if names.count(supertype) != 1:
+                raise ValueError(f"{name}: `subtype_of` names no single label of the head")
+            if supertype in subtypes:  # itself, or a label with a supertype of its own
+                raise ValueError(f"{name}: `subtype_of` names a label that is itself a subtype")
         return self
 
     @property

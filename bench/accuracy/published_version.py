@@ -106,8 +106,7 @@ class Version:
         name = self.head(Task.CLASSIFY)
         raw = self.backend.infer(tensor[None], [name]).heads[name]
         found = heads.classify(self.manifest.heads[name], _first(raw))
-        thresholds = {label.name: label.threshold for label in self.manifest.heads[name].labels}
-        return {each.name: each.probability >= thresholds[each.name] for each in found}
+        return {each.name: each.positive for each in found}
 
 
 def main() -> None:

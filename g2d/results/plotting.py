@@ -134,7 +134,7 @@ def _title(result: "Result") -> str:
     """Return the most probable findings, phrases that were not found, and the warnings."""
     best = sorted(result.findings, key=lambda item: -item.probability)[:_SHOWN_FINDINGS]
     texts = [
-        f"{item.name} {item.probability:.0%} ({'above' if item.positive else 'below'} threshold)"
+        f"{item.name} {item.probability:.0%} ({'present' if item.positive else 'absent'})"
         for item in best
     ]
     texts += [f"{item.phrase}: not found" for item in result.phrases if item.found is False]

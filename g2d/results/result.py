@@ -113,7 +113,18 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class Finding:
-    """One label of a classification; `positive` if `probability` reaches `threshold`."""
+    """One label of a classification.
+
+    Attributes:
+        name: the label.
+        code: its code, or None if it has none.
+        probability: calibrated, 0 to 1.
+        threshold: lowest probability that counts as positive.
+        positive: True if `probability` reaches `threshold` and, of a subtype, the finding that it
+            is a subtype of is positive too.
+        uncertainty: how far the result holds, if that was asked for.
+        subtype_of: name of that finding, such as pneumonia for bacterial pneumonia, or None.
+    """
 
     name: str
     code: Code | None
@@ -121,6 +132,7 @@ class Finding:
     threshold: float
     positive: bool
     uncertainty: Uncertainty | None = None
+    subtype_of: str | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ class Finding:
         code: its code, or None if it has none.
         probability: calibrated, 0 to 1.
         threshold: the lowest probability that counts as positive.
-        positive: True if `probability` reaches `threshold`.
+        positive: True if `probability` reaches `threshold` and, of a subtype, the finding that it
+            is a subtype of is positive too.
+        subtype_of: name of that finding, or None.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Finding:
     probability: float
     threshold: float
     positive: bool
+    subtype_of: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +106,39 @@ def classify(head: HeadSpec, outputs: Outputs) -> tuple[Finding, ...]:
         InvalidVersion: the output does not match the head, or is not finite.
     """
     logits = _output(outputs, "logits", (len(head.labels),))
-    probabilities = sigmoid(logits, head.temperature).tolist()
+    probabilities = sigmoid(logits, head.temperature)
+    decisions = positive(head, probabilities).tolist()
     return tuple(
-        Finding(label.name, label.code, p, label.threshold, p >= label.threshold)
-        for label, p in zip(head.labels, probabilities, strict=True)
+        Finding(label.name, label.code, p, label.threshold, decision, label.subtype_of)
+        for label, p, decision in zip(head.labels, probabilities.tolist(), decisions, strict=True)
         if not label.withheld
     )
+
+
+def positive(head: HeadSpec, probabilities: Floats) -> NDArray[np.bool_]:
+    """Return which labels are positive, by the thresholds and the subtypes of a head.
+
+    Each label has a threshold of its own, so that a subtype may reach its threshold where the
+    finding that it is a subtype of does not reach its own. The subtype is negative then. Its
+    probability stays as the model gives it, because lowering it would not be calibrated. A finding
+    that is withheld is not answered, so it cannot be contradicted and rules out no subtype.
+
+    Args:
+        head: a head of kind `classify` or `check` with K labels.
+        probabilities: calibrated, ... x K.
+
+    Returns:
+        ... x K, bool.
+    """
+    found = probabilities >= np.array([label.threshold for label in head.labels])
+    places = {label.name: place for place, label in enumerate(head.labels)}
+    for place, label in enumerate(head.labels):
+        if label.subtype_of is None:
+            continue
+        supertype = places[label.subtype_of]
+        if not head.labels[supertype].withheld:
+            found[..., place] &= found[..., supertype]
+    return found
 
 
 def segment(

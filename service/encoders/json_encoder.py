@@ -127,12 +127,14 @@ def _code(code: Code | None) -> Json | None:
 
 
 def _finding(finding: Finding) -> Json:
+    subtype = {} if finding.subtype_of is None else {"subtype_of": finding.subtype_of}
     return {
         "name": finding.name,
         "code": _code(finding.code),
         "probability": finding.probability,
         "threshold": finding.threshold,
         "positive": finding.positive,
+        **subtype,
     }
 
 

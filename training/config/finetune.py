@@ -95,6 +95,11 @@ class FinetuneConfig(BaseRunConfig):
     """Labels of the classification head."""
     exclusive: bool = False
     """Every radiograph has exactly one of the findings: softmax in place of sigmoids."""
+    subtype_of: dict[LabelName, LabelName] = Field(
+        default_factory=dict, exclude_if=lambda value: not value
+    )
+    """Finding -> finding that it is a subtype of, without which it is never answered as present.
+    Evaluation and service apply the same; training does not."""
     masks: tuple[LabelName, ...] = ()
     """Labels of the segmentation head."""
     clean: dict[LabelName, MaskCleaning] = Field(
@@ -187,6 +192,17 @@ class FinetuneConfig(BaseRunConfig):
     def _cleaned_masks_exist(self) -> Self:
         if unknown := sorted(set(self.clean) - set(self.masks)):
             raise ValueError(f"clean: no such masks: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _subtypes_are_of_findings(self) -> Self:
+        if self.subtype_of and self.exclusive:
+            raise ValueError("subtype_of: exclusive findings are never present together")
+        for subtype, supertype in self.subtype_of.items():
+            if unknown := sorted({subtype, supertype} - set(self.findings)):
+                raise ValueError(f"subtype_of: no such findings: {', '.join(unknown)}")
+            if supertype in self.subtype_of:
+                raise ValueError(f"subtype_of: {supertype}, of which {subtype} is one, is one too")
         return self
 
     @model_validator(mode="after")

@@ -270,12 +270,17 @@ class EvaluatedHead:
 
     @property
     def with_withheld(self) -> "EvaluatedHead":
-        """The head with a threshold of 0.5 for withheld labels, which are measured as well."""
-        labels = tuple(
-            label.model_copy(update={"threshold": 0.5}) if label.withheld else label
-            for label in self.spec.labels
-        )
-        return replace(self, spec=self.spec.model_copy(update={"labels": labels}))
+        """The head with a threshold of 0.5 for withheld labels, which are measured as well.
+
+        They rule out no subtype, as in the service.
+        """
+        withheld = {label.name for label in self.spec.labels if label.withheld}
+        labels = []
+        for label in self.spec.labels:
+            free = {"subtype_of": None} if label.subtype_of in withheld else {}
+            measured = {"threshold": 0.5} if label.withheld else {}
+            labels.append(label.model_copy(update=free | measured))
+        return replace(self, spec=self.spec.model_copy(update={"labels": tuple(labels)}))
 
     def outputs(self, prediction: Prediction) -> Raw:
         """Return the raw outputs of a head without phrases, from the batch where it has them."""

@@ -72,9 +72,10 @@ def _with_threshold(head: HeadSpec, offset: float = 0.0) -> HeadSpec:
     """Return the head with the threshold of its kind, plus an offset, for every label.
 
     Masks are not cleaned: one cell near the threshold may connect or separate a large component,
-    whose cells would then all differ.
+    whose cells would then all differ. For the same reason the decision on a finding does not
+    depend on that on another, of which it is a subtype.
     """
-    changes = {"threshold": THRESHOLDS[head.kind] + offset, "clean": None}
+    changes = {"threshold": THRESHOLDS[head.kind] + offset, "clean": None, "subtype_of": None}
     labels = tuple(x.model_copy(update=changes) for x in head.labels)
     return head.model_copy(update={"labels": labels})
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from radiograph.manifest import Task
+from radiograph.manifest import HeadSpec, Task
 from training.config.finetune import FinetuneConfig
 from training.heads.head import HeadsBatch, TrainableHead
 from training.model.g2d import G2D
@@ -23,7 +23,7 @@ class ClassifyHead(TrainableHead):
     name = "findings"
     kind = Task.CLASSIFY
     inputs = ("global_features",)
-    settings: ClassVar[frozenset[str]] = frozenset({"findings", "exclusive"})
+    settings: ClassVar[frozenset[str]] = frozenset({"findings", "exclusive", "subtype_of"})
 
     def __init__(
         self, channels: int, labels: int, dropout: float = 0.2, *, exclusive: bool = False
@@ -51,6 +51,15 @@ class ClassifyHead(TrainableHead):
         return cls(
             g2d.channels("global_features"), len(config.findings), exclusive=config.exclusive
         )
+
+    def spec(self, config: FinetuneConfig) -> HeadSpec:
+        """Return the manifest entry of the head; its labels name what they are subtypes of."""
+        spec = super().spec(config)
+        labels = tuple(
+            label.model_copy(update={"subtype_of": config.subtype_of.get(label.name)})
+            for label in spec.labels
+        )
+        return spec.model_copy(update={"labels": labels})
 
     def forward(self, global_features: Tensor) -> dict[str, Tensor]:
         """Return `logits`, B x K, for features B x C."""

@@ -164,6 +164,15 @@ def _cleaning(label: Label) -> str:
     return f"{escaped(label.name)}: {', '.join(steps)}."
 
 
+def _subtypes(head: HeadSpec) -> str:
+    """Return sentences about the findings that are answered only beside another one."""
+    return "".join(
+        f" {escaped(label.name)} is answered as present only where {escaped(label.subtype_of)} is."
+        for label in head.labels
+        if label.subtype_of
+    )
+
+
 def _accepted(provenance: Provenance) -> Iterator[str]:
     if provenance.accepted:
         yield "Published although these are below the interval of the version before:"
@@ -219,7 +228,7 @@ def _head_rows(heads: Mapping[str, HeadSpec]) -> Iterator[str]:
             detail += f"; temperature {head.temperature:.3g}"
         rule = escaped(head.threshold_rule)
         cleaned = "".join(f" {_cleaning(label)}" for label in head.labels if label.clean)
-        yield f"- `{name}` ({head.kind}): {detail}. Thresholds: {rule}.{cleaned}"
+        yield f"- `{name}` ({head.kind}): {detail}. Thresholds: {rule}.{cleaned}{_subtypes(head)}"
 
 
 def _metric_rows(provenance: Provenance) -> Iterator[str]:

@@ -117,7 +117,15 @@ class FindingAnswer(StrictModel):
     code: Code | None
     probability: Probability
     threshold: Probability
-    positive: bool
+    positive: bool = Field(
+        description="`probability` reaches `threshold`; of a subtype, its finding is positive too."
+    )
+    subtype_of: str | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Finding that this is a subtype of; absent if it is none.",
+        examples=["Pneumonia"],
+    )
     uncertainty: Uncertain = None
 
 

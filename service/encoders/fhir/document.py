@@ -193,7 +193,7 @@ def _conclusion(result: AnalysisResult) -> str:
         found = [
             f"{item.name} ({item.probability:.2f})" for item in result.findings if item.positive
         ]
-        parts.append(f"Findings above their thresholds: {', '.join(found) or 'none'}.")
+        parts.append(f"Findings present: {', '.join(found) or 'none'}.")
     parts += [f"Caution: {notice.message}" for notice in result.warnings]
     return " ".join(parts)
 

@@ -44,7 +44,7 @@ def test_the_title_says_what_was_found_and_warned_of(result: g2d.Result) -> None
     figure = Figure()
     title = changed.plot(figure.subplots(), gray(result)).get_title()
     assert "Lung opacity" in title
-    assert "threshold)" in title
+    assert "present)" in title
     assert r"\$x\$ banana: not found" in title
     assert "warning: out of domain" in title
     figure.canvas.draw()  # a formula would fail here

@@ -102,3 +102,11 @@ def test_rows_are_flat_and_all_alike(result: g2d.Result) -> None:
     left = next(row for row in rows if row["name"] == "Left lung")
     assert [left[edge] for edge in ("x0", "y0", "x1", "y1")] == [20, 40, 60, 80]
     assert (left["area_px"], left["probability"]) == (1560, None)
+
+
+def test_a_subtype_names_its_finding_and_others_do_not(result: g2d.Result) -> None:
+    members = json.loads(result.to_json())
+    assert [finding.subtype_of for finding in result.findings] == [None, None]
+    members["findings"][0] |= {"subtype_of": "No finding", "positive": False}
+    changed = g2d.Result.from_json(json.dumps(members)).findings[0]
+    assert (changed.subtype_of, changed.positive) == ("No finding", False)

@@ -62,6 +62,10 @@ def set_in(*place: str, value: object) -> Callable[[Any], None]:
             set_in("heads", "findings", "labels", "0", "threshold", value=0.0),
             "findings.thresholds",
         ),
+        (
+            set_in("heads", "findings", "labels", "0", "subtype_of", value="No finding"),
+            "findings.supertypes",
+        ),
         (set_in("heads", "findings", "temperature", value=2), "findings.probabilities"),
         (set_in("heads", "anatomy", "labels", "1", "threshold", value=0.9), "anatomy.masks"),
         (
@@ -90,6 +94,17 @@ def put(name: str, value: object) -> Callable[[dict[str, Any]], None]:
     return lambda arrays: arrays.__setitem__(name, np.asarray(value))
 
 
+def rewrite(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the golden answers of version 1, and their digest in its manifest."""
+    folder = root / "tiny/1"
+    with np.load(folder / ANSWERS_NAME) as archive:
+        arrays = dict(archive)
+    change(arrays)
+    np.savez(folder / ANSWERS_NAME, **arrays)
+    digest = faulty_versions.digest_of(folder / ANSWERS_NAME)
+    faulty_versions.edit_manifest(root, 1, set_in("files", ANSWERS_NAME, value=digest))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -100,6 +115,7 @@ def put(name: str, value: object) -> Callable[[dict[str, Any]], None]:
         (put("spacing_mm", [1.0, -1.0]), "not two lengths"),
         (put("spacing_mm", [np.nan, 1.0]), "not two lengths"),
         (drop("boxes.boxes"), r"`boxes\.boxes` is missing"),
+        (put("findings.supertypes", [1, -1]), r"`findings\.supertypes` is no answer of this"),
         (put("boxes.boxes", [[1.0, 2.0]]), r"`boxes\.boxes` differs"),
         (put("findings.probabilities", [0.5]), r"`findings\.probabilities` is \(2,\), not \(1,\)"),
         (put("findings.probabilities", [np.nan, 0.5]), r"`findings\.probabilities` differs"),
@@ -108,17 +124,8 @@ def put(name: str, value: object) -> Callable[[dict[str, Any]], None]:
 def test_a_file_that_does_not_fit_is_refused(
     tmp_path: Path, change: Callable[[dict[str, Any]], None], reason: str
 ) -> None:
-    def spoil(root: Path) -> None:
-        folder = root / "tiny/1"
-        with np.load(folder / ANSWERS_NAME) as archive:
-            arrays = dict(archive)
-        change(arrays)
-        np.savez(folder / ANSWERS_NAME, **arrays)
-        digest = faulty_versions.digest_of(folder / ANSWERS_NAME)
-        faulty_versions.edit_manifest(root, 1, set_in("files", ANSWERS_NAME, value=digest))
-
     tiny_answers.publish(tmp_path)
-    spoil(tmp_path)
+    rewrite(tmp_path, change)
     with pytest.raises(InvalidVersion, match=reason):
         load(tmp_path)
 
@@ -128,3 +135,14 @@ def test_the_golden_radiograph_is_always_the_same() -> None:
     assert (one.pixels == other.pixels).all()
     assert one.pixels.shape == (288, 256)
     assert one.pixels[130, 77] < one.pixels[130, 128]  # a lung is darker than the spine
+
+
+def test_recorded_subtypes_must_be_those_of_the_manifest(tmp_path: Path) -> None:
+    subtype = set_in("heads", "findings", "labels", "0", "subtype_of", value="No finding")
+    tiny_answers.publish(tmp_path)
+    faulty_versions.edit_manifest(tmp_path, 1, subtype)
+    rewrite(tmp_path, put("findings.supertypes", [1, -1]))
+    load(tmp_path)
+    rewrite(tmp_path, put("findings.supertypes", [-1, 0]))
+    with pytest.raises(InvalidVersion, match=r"`findings\.supertypes` differs"):
+        load(tmp_path)

@@ -53,6 +53,12 @@ def test_a_finding_has_its_code_and_threshold() -> None:
     }
 
 
+def test_a_subtype_names_its_finding() -> None:
+    finding = Finding("Viral pneumonia", None, 0.75, 0.5, positive=False, subtype_of="Pneumonia")
+    (found,) = decoded(findings=(finding,))["findings"]
+    assert (found["positive"], found["subtype_of"]) == (False, "Pneumonia")
+
+
 def test_a_mask_is_run_lengths_of_the_source_size() -> None:
     pixels = np.array([[0, 1], [1, 1], [0, 1]], bool)
     mask = Mask("Left lung", None, pixels, 4, 2.5, (0.0, 0.0, 2.0, 3.0))

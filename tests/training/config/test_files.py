@@ -64,6 +64,14 @@ def test_the_organs_of_the_shipped_model_are_in_one_piece() -> None:
     assert {(c.largest, c.min_share, c.fill_holes) for c in run.clean.values()} == {(1, 0, True)}
 
 
+@pytest.mark.parametrize("name", ["shipped_finetune", "shipped_refine", "shipped_checks"])
+def test_no_kind_of_pneumonia_is_answered_without_pneumonia(name: str) -> None:
+    run = load(name, FinetuneConfig)
+    kinds = {finding for finding in run.findings if finding.endswith(" pneumonia")}
+    assert run.subtype_of == dict.fromkeys(kinds, "Pneumonia")
+    assert len(kinds) == 2
+
+
 def test_a_run_without_cleaning_is_written_as_before() -> None:
     data = {"root": "data", "tables": ["t"]}
     run = FinetuneConfig.model_validate(
@@ -71,6 +79,7 @@ def test_a_run_without_cleaning_is_written_as_before() -> None:
     )
     assert run.clean == {}
     assert "clean" not in run.model_dump_json()
+    assert "subtype_of" not in run.model_dump_json()
 
 
 def test_no_fault_of_the_released_code_is_a_default() -> None:

@@ -74,6 +74,14 @@ def test_a_cell_that_joins_two_parts_of_a_clean_mask_is_no_difference() -> None:
     assert described(head("segment", labels=labels), ours, theirs) == []
 
 
+def test_a_subtype_is_judged_by_its_own_logit() -> None:
+    """Its finding is near the threshold of both sides, and must not turn the subtype around."""
+    labels = (Label(name="a"), Label(name="b", subtype_of="a"))
+    ours = {"h.logits": np.array([[0.001, 3.0]], np.float32)}
+    theirs = changed(ours, "logits", (0, 0), -0.001)
+    assert described(head("classify", labels=labels), ours, theirs) == []
+
+
 def test_the_same_boxes_are_the_same_decision() -> None:
     spec = head("detect", form="candidates")
     assert described(spec, boxes(), boxes()) == []

@@ -94,3 +94,25 @@ def test_the_manifest_entry_of_masks_names_their_cleaning() -> None:
 def test_the_cleaning_of_a_mask_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="clean: no such masks: Heart"):
         config_of(masks=("Left lung",), clean={"Heart": {"largest": 1}})
+
+
+def test_the_manifest_entry_of_findings_names_their_subtypes() -> None:
+    findings = ("Pneumonia", "Viral pneumonia")
+    config = config_of(findings=findings, subtype_of={"Viral pneumonia": "Pneumonia"})
+    head = cast(TrainableHead, build_heads(config, cast(G2D, _Channels()))["findings"])
+    assert [label.subtype_of for label in head.spec(config).labels] == [None, "Pneumonia"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"subtype_of": {"a": "c"}}, "no such findings: c"),
+        ({"subtype_of": {"c": "a"}}, "no such findings: c"),
+        ({"subtype_of": {"a": "a"}}, "a, of which a is one, is one too"),
+        ({"subtype_of": {"a": "b", "b": "a"}}, "is one too"),
+        ({"subtype_of": {"a": "b"}, "exclusive": True}, "never present together"),
+    ],
+)
+def test_subtypes_that_cannot_be_are_refused(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        config_of(findings=("a", "b"), **changes)

@@ -83,3 +83,10 @@ def test_the_cleaning_of_masks_is_described() -> None:
         "Lung opacity: components below 0.05 of the largest are dropped.\n"
     ) in card
     assert "Heart:" not in card
+
+
+def test_a_card_says_which_findings_are_subtypes() -> None:
+    labels = Label(name="Pneumonia"), Label(name="Viral pneumonia", subtype_of="Pneumonia")
+    card = _card({"findings": _head(Task.CLASSIFY, *labels)})
+    assert " Viral pneumonia is answered as present only where Pneumonia is.\n" in card
+    assert "only where" not in _card({"findings": _head(Task.CLASSIFY, labels[0])})

@@ -54,11 +54,12 @@ class ClassificationEvaluator(Evaluator):
         names = [label.name for label in self._head.spec.labels]
         # each N x K: images x labels
         scores = np.array(self._scores)
+        called = heads.positive(self._head.spec, scores)  # as it is served, subtypes included
         known = np.array([[name in each for name in names] for each in self._truths])
         positive = np.array([[each.get(name, False) for name in names] for each in self._truths])
         for k, label in enumerate(self._head.spec.labels):
             rows = np.flatnonzero(known[:, k])
-            each = of_one_label(scores[rows, k], positive[rows, k], label.threshold, label.name)
+            each = of_one_label(scores[rows, k], called[rows, k], positive[rows, k], label.name)
             patients = [self._patients[i] for i in rows]
             for name, statistic in each.items():
                 yield Figure(self._quantity(label.name, name), patients, statistic)
@@ -71,17 +72,17 @@ class ClassificationEvaluator(Evaluator):
 
 
 def of_one_label(
-    scores: Float64Array, positive: BoolArray, threshold: float, label: str
+    scores: Float64Array, called: BoolArray, positive: BoolArray, label: str
 ) -> Statistics:
     """Return the statistics of one label, by metric.
 
     Args:
         scores: N probabilities of the images whose truth is known.
+        called: N bool, the answer.
         positive: N bool, the truth.
-        threshold: probability from which the label counts as predicted.
         label: name of the label, for error messages.
     """
-    called, everyone = scores >= threshold, np.ones_like(positive)
+    everyone = np.ones_like(positive)
     return {
         "auroc": Ranked(scores, positive, label).area,
         "sensitivity": partial(share_right, called, positive, positive),

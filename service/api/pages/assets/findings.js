@@ -54,15 +54,20 @@ export function showFindings(findings, remark) {
   show(section, Boolean(findings?.length));
 }
 
+// Return the verdict on a finding and its reason in words.
+export function verdictOf({ positive, probability, threshold, subtype_of: whole }) {
+  const cut = percent(threshold);
+  if (!positive && probability >= threshold) return `absent, as ${whole} is; above the threshold of ${cut}`;
+  return `${positive ? "present" : "absent"} at the threshold of ${cut}`;
+}
+
 function row(item) {
-  const verdict = item.positive ? "present" : "absent";
-  const threshold = percent(item.threshold);
   return make("li", {},
     make("span", { textContent: item.positive ? "●" : "○", "aria-hidden": "true" }),
     make("span", { textContent: item.name, className: item.positive ? "present" : "" }),
     make("span", { textContent: percent(item.probability), className: item.positive ? "present" : "" }),
     meter(item),
-    make("span", { className: "verdict", textContent: `${verdict} at the threshold of ${threshold}${decisionHolds(item)}` }));
+    make("span", { className: "verdict", textContent: `${verdictOf(item)}${decisionHolds(item)}` }));
 }
 
 const SVG = "http://www.w3.org/2000/svg";

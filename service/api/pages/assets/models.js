@@ -78,9 +78,13 @@ function card(path) {
   return details;
 }
 
+function onlyWithin(label) {
+  return label.subtype_of ? `, and only where ${label.subtype_of} is present` : "";
+}
+
 function contents(manifest) {
   const thresholds = Object.values(manifest.heads).flatMap((head) => (head.labels || []).map((label) =>
-    [`${head.kind}: ${label.name}`, label.threshold >= 1 ? "withheld" : `threshold ${label.threshold}`]));
+    [`${head.kind}: ${label.name}`, label.threshold >= 1 ? "withheld" : `threshold ${label.threshold}${onlyWithin(label)}`]));
   const entries = [
     ["Intended use", manifest.intended_use],
     ["Licence", manifest.licence],

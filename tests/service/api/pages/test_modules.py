@@ -248,3 +248,19 @@ def test_the_parts_of_an_answer_are_read_byte_by_byte(run: Any) -> None:
     assert list(found) == ["answer", "display", "pixels"]
     assert found["answer"] == b'{"a": "--edge"}'
     assert found["pixels"] == pixels.astype("<u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("positive", "probability", "words"),
+    [
+        (True, 0.5, "present at the threshold of 30 %"),
+        (False, 0.2, "absent at the threshold of 30 %"),
+        (False, 0.5, "absent, as Pneumonia is; above the threshold of 30 %"),
+    ],
+)
+def test_the_verdict_on_a_subtype_says_why(
+    run: Any, positive: bool, probability: float, words: str
+) -> None:
+    finding = {"positive": positive, "probability": probability, "threshold": 0.3}
+    given = finding | {"subtype_of": "Pneumonia"}
+    assert run("findings.js", "return m.verdictOf(given);", given) == words
