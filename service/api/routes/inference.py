@@ -8,16 +8,15 @@ POST /v1/classify /v1/segment /v1/detect /v1/ground /v1/analyze     the same wit
 
 import re
 from collections.abc import Callable
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
 from radiograph.errors import MalformedInput
 from radiograph.manifest import Task
 from service.api.http.header_fields import listed, single
 from service.api.http.negotiation import negotiate
-from service.api.http.query import UNAMBIGUOUS
+from service.api.http.query import query_of
 from service.api.http.request_context import RequestContext, context_of
 from service.api.schemas import inference, openapi
 from service.api.schemas.parameters import (
@@ -45,39 +44,39 @@ _SEVERAL_TASKS = "analyze"
 
 def inference_router(handler: "InferenceHandler", prefix: str) -> APIRouter:
     """Return the endpoints of all tasks, below a prefix."""
-    router = APIRouter(prefix=prefix, tags=["Radiographs"], dependencies=UNAMBIGUOUS)
+    router = APIRouter(prefix=prefix, tags=["Radiographs"])
 
-    @router.post("/classify", **openapi.task(inference.ClassifyAnswer))
-    async def classify(
-        request: Request, parameters: Annotated[ModelParameters, Query()]
-    ) -> Response:
+    @router.post("/classify", **openapi.task(inference.ClassifyAnswer, ModelParameters))
+    async def classify(request: Request) -> Response:
         """Findings with calibrated probabilities."""
+        parameters = query_of(request, ModelParameters)
         return await handler.answer(request, parameters.query((Task.CLASSIFY,)))
 
-    @router.post("/segment", **openapi.task(inference.SegmentAnswer))
-    async def segment(
-        request: Request, parameters: Annotated[SegmentParameters, Query()]
-    ) -> Response:
+    @router.post("/segment", **openapi.task(inference.SegmentAnswer, SegmentParameters))
+    async def segment(request: Request) -> Response:
         """Masks of lungs and other structures, in source pixels."""
+        parameters = query_of(request, SegmentParameters)
         return await handler.answer(request, parameters.query((Task.SEGMENT,)))
 
-    @router.post("/detect", **openapi.task(inference.DetectAnswer))
-    async def detect(request: Request, parameters: Annotated[ModelParameters, Query()]) -> Response:
+    @router.post("/detect", **openapi.task(inference.DetectAnswer, ModelParameters))
+    async def detect(request: Request) -> Response:
         """Boxes around findings, in source pixels."""
+        parameters = query_of(request, ModelParameters)
         return await handler.answer(request, parameters.query((Task.DETECT,)))
 
-    @router.post("/ground", **openapi.task(inference.GroundAnswer, phrases=True))
-    async def ground(
-        request: Request, parameters: Annotated[GroundParameters, Query()]
-    ) -> Response:
+    @router.post("/ground", **openapi.task(inference.GroundAnswer, GroundParameters, phrases=True))
+    async def ground(request: Request) -> Response:
         """Location of a phrase in the radiograph: similarity, heat map, peak and box."""
+        parameters = query_of(request, GroundParameters)
         return await handler.answer(request, parameters.query((Task.GROUND,)))
 
-    @router.post("/analyze", **openapi.task(inference.AnalyzeAnswer, phrases=True, pixels=True))
-    async def analyze(
-        request: Request, parameters: Annotated[ViewerParameters, Query()]
-    ) -> Response:
+    @router.post(
+        "/analyze",
+        **openapi.task(inference.AnalyzeAnswer, ViewerParameters, phrases=True, pixels=True),
+    )
+    async def analyze(request: Request) -> Response:
         """Several tasks in one request; the image runs through the model's trunk once."""
+        parameters = query_of(request, ViewerParameters)
         query = parameters.query(parameters.selected_tasks())
         return await handler.answer(request, query, (*RESPONSE_FORMATS, WITH_PIXELS))
 

@@ -13,13 +13,13 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.responses import StreamingResponse
 
 from radiograph.errors import UnsupportedEncoding
 from service.api.http.header_fields import listed, single
 from service.api.http.negotiation import negotiate
-from service.api.http.query import UNAMBIGUOUS
+from service.api.http.query import described, query_of
 from service.api.http.request_context import context_of
 from service.api.schemas import jobs, openapi_jobs
 from service.api.schemas.jobs import ItemListParameters, JobListParameters, JobParameters
@@ -93,23 +93,24 @@ def _owner(request: Request) -> str | None:
 def _add_collection(router: APIRouter, service: JobService, settings: Settings) -> None:
     """Add the endpoints that create and list jobs."""
 
-    @router.post("", status_code=202, dependencies=UNAMBIGUOUS, **openapi_jobs.POST)
-    async def accept_job(
-        request: Request, parameters: Annotated[JobParameters, Query()]
-    ) -> Response:
+    @router.post("", status_code=202, **openapi_jobs.POST)
+    async def accept_job(request: Request) -> Response:
         """Submit many radiographs: a zip file, a form, a DICOM study, or references to a PACS."""
+        parameters = query_of(request, JobParameters)
         job = await _accept(service, settings, request, parameters)
         root = request.scope.get("root_path", "")
         code = 200 if job.state is JobState.FINISHED else 202
         return _job_response(job, code, {"location": f"{root}/v1/jobs/{job.id}"})
 
     @router.get(
-        "", dependencies=UNAMBIGUOUS, response_model=jobs.JobList, responses=openapi_jobs.LIST
+        "",
+        response_model=jobs.JobList,
+        responses=openapi_jobs.LIST,
+        openapi_extra={"parameters": described(JobListParameters)},
     )
-    async def list_jobs(
-        request: Request, parameters: Annotated[JobListParameters, Query()]
-    ) -> Response:
+    async def list_jobs(request: Request) -> Response:
         """The jobs of the client, or the one of the given `Idempotency-Key`."""
+        parameters = query_of(request, JobListParameters)
         owner = _owner(request)
         key = key_digest(single(request, "idempotency-key"), owner)
         if owner is None and not settings.jobs.list:
@@ -192,15 +193,13 @@ def _add_job(router: APIRouter, service: JobService) -> None:
 
     @router.get(
         "/{id}/items",
-        dependencies=UNAMBIGUOUS,
         response_model=jobs.ItemList,
         responses=openapi_jobs.ONE,
+        openapi_extra={"parameters": described(ItemListParameters)},
     )
-    async def list_items(
-        id: Id,  # noqa: A002
-        parameters: Annotated[ItemListParameters, Query()],
-    ) -> Response:
+    async def list_items(request: Request, id: Id) -> Response:  # noqa: A002
         """State of each radiograph, in pages."""
+        parameters = query_of(request, ItemListParameters)
         found = await service.call(
             lambda store: store.items(
                 checked_id(id), parameters.after, parameters.limit, parameters.state

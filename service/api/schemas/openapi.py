@@ -15,6 +15,7 @@ from radiograph import errors
 from radiograph.errors import RadiographError
 from service import errors as service_errors
 from service.api.http.problems import INVALID_PARAMETERS, KINDS, MEDIA_TYPE, Kind
+from service.api.http.query import described
 from service.api.schemas.problems import Problem
 from service.dataplane.response_encoding import DICOM
 from service.encoders.fhir.document import MEDIA_TYPES as FHIR_TYPES
@@ -278,11 +279,18 @@ def _add_problems(responses: dict[str, Any], more: dict[int | str, dict[str, Any
         known["content"][MEDIA_TYPE]["examples"] |= response["content"][MEDIA_TYPE]["examples"]
 
 
-def task(answer: type[BaseModel], *, phrases: bool = False, pixels: bool = False) -> dict[str, Any]:
+def task(
+    answer: type[BaseModel],
+    query: type[BaseModel],
+    *,
+    phrases: bool = False,
+    pixels: bool = False,
+) -> dict[str, Any]:
     """Return the keyword arguments of a route that answers a query about a radiograph.
 
     Args:
         answer: schema of the answer.
+        query: model of the query parameters.
         phrases: the form may contain phrases.
         pixels: the answer may be a form with the displayed pixels.
     """
@@ -301,7 +309,10 @@ def task(answer: type[BaseModel], *, phrases: bool = False, pixels: bool = False
     return {
         "response_model": None,
         "responses": {200: success, **_PROBLEMS_OF_TASKS},
-        "openapi_extra": {"requestBody": _body(phrases=phrases), "parameters": _parameters()},
+        "openapi_extra": {
+            "requestBody": _body(phrases=phrases),
+            "parameters": [*described(query), *_headers()],
+        },
     }
 
 
@@ -349,7 +360,7 @@ def _header(name: str, description: str, example: str) -> dict[str, Any]:
     }
 
 
-def _parameters() -> list[dict[str, Any]]:
+def _headers() -> list[dict[str, Any]]:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     return [
         _header(

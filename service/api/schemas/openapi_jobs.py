@@ -4,6 +4,7 @@ from typing import Any
 
 from radiograph import errors
 from service import errors as service_errors
+from service.api.http.query import described
 from service.api.schemas import inference, jobs
 from service.api.schemas.openapi import NOT_ACCEPTED, PICTURES, problems_of
 from service.dicomweb.references import ReferencedRadiographs
@@ -105,7 +106,7 @@ POST: dict[str, Any] = {
     },
     "openapi_extra": {
         "requestBody": {"required": True, "content": _BODIES},
-        "parameters": [_KEY],
+        "parameters": [*described(jobs.JobParameters), _KEY],
     },
 }
 RESULTS: dict[str, Any] = {
