@@ -246,7 +246,7 @@ def _lower_thread_priority() -> None:
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+            os.nice(_NICENESS)
 
 
 def _resolve(run: Run[Any, Any], batch: list[_QueuedItem]) -> None:
