@@ -75,6 +75,9 @@ ON_ONE_GPU := --set batch_size=16 --set engine.devices=1 --set engine.workers=4 
 fuzz: $(DEV)/.ready ## Fuzz the parsers of untrusted input, each for SECONDS=300 seconds
 	$(DEV)/bin/python -m tests.fuzz.run --seconds $(or $(SECONDS),300) $(FUZZ_ARGS)
 
+.PHONY: dev-env
+dev-env: $(DEV)/.ready ## Install training, service and tools
+
 .PHONY: triton-test-env
 triton-test-env: $(TRITON)/.locked ## Install a real Triton server for the tests (Linux, x86-64)
 
