@@ -34,17 +34,23 @@ def test_an_error_must_be_small_and_a_figure_that_is_missing_is_said_to_be() -> 
     assert error.row([_metric(0.02), _metric(0.04)]).endswith("| 2 of 2 | yes |")
     assert error.row([_metric(0.02), _metric(0.2)]).endswith("| 1 of 2 | no |")
     assert error.row([]) == "| error | at most 0.05 | not measured | | |"
-    assert Requirement("x", 1, None).row([_metric(2)]) == "| x | at least 1 | not measured | | |"
+    why = Requirement("x", 1, lambda m: m.metric == "iou", without="there are no masks")
+    assert why.row([_metric(2)]) == "| x | at least 1 | not measured: there are no masks | | |"
 
 
 def test_figures_of_other_tables_of_the_page_are_taken_up(manifest: ModelManifest) -> None:
     tables = (
         "| a_set | decisions that stay | all changes | 0.111 | 0.222 | 12 |\n"
         "| a_set | anatomy | Right lung | dice | 0.900 | 0.333 | -0.567 | -0.6 to -0.5 | 28 |\n"
+        "| a_set | No finding | 0.850 | 0.600 to 0.900 | 0.500 | 0.600 | 13 of 68 |\n"
+        "| a_set | No finding, in no stage | 0.444 | 0.100 to 0.900 | 0.5 | 0.6 | 3 of 16 |\n"
+        "| a_set | Effusion | 0.111 | 0.100 to 0.900 | withheld | withheld | 3 of 16 |\n"
     )
     page = with_table(f"{tables}\n{BEGIN}\nan earlier table\n{END}\nmore", manifest)
     assert "at least 0.975 | 0.222 (all changes, a_set, 12 images) | 0 of 1 | no |" in page
     assert "source left out | at least 0.95 | 0.333 (Right lung, a_set, 28 images) | 0 of" in page
+    hospital = "0.444 (No finding, in no stage, a_set, 16 images) | 1 of 2 | no |"
+    assert f"unseen hospital | at least 0.8 | {hospital}" in page
     assert "an earlier table" not in page
     assert page.startswith(tables)
     assert page.endswith(f"{END}\nmore")
