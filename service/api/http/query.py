@@ -8,6 +8,8 @@ a quarter of the event loop's time for a small radiograph. The routes therefore 
 the framework only describes the parameters (`described`).
 """
 
+import copy
+import functools
 from collections import Counter
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -46,8 +48,12 @@ def query_of(request: Request, model: type[Parameters]) -> Parameters:
 
 
 def described(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """Return the parameters of a model as OpenAPI describes them."""
+    """Return the parameters of a model as OpenAPI describes them; the caller may change them."""
+    return copy.deepcopy(_description(model))
 
+
+@functools.cache
+def _description(model: type[BaseModel]) -> list[dict[str, Any]]:
     async def endpoint(parameters: Any) -> None:
         """Do nothing: only its signature is read."""
 

@@ -16,6 +16,7 @@ from tests.builders.training.sharded_sets import (
     sharded,
     stored,
 )
+from training.data.shards import store
 from training.data.shards.manifest import MANIFEST
 from training.data.shards.open_rows import check_shards, read_manifest
 from training.data.shards.store import open_store
@@ -168,6 +169,7 @@ def test_a_store_that_cannot_be_used_is_one_line_without_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr(store, "_ATTEMPTS", 1)  # nothing better would come of the others
     absent = "s3://no-such-bucket/set"
     with pytest.raises(RunRefused, match=f"{absent} answers NoSuchBucket for chunk"):
         open_store(absent).put(Path(__file__), "chunk")
