@@ -93,8 +93,7 @@ class Label(StrictModel):
     clean: MaskCleaning | None = Field(default=None, exclude_if=lambda value: value is None)
     """Cleaning of the mask; `segment` only. None, the default, leaves the mask as it is."""
     subtype_of: LabelName | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Label of the same head whose subtype it is, as bacterial pneumonia is one of pneumonia;
-    `classify` only. A subtype is positive only where that label is positive too."""
+    """Label of the same head of which it is a subtype, and without which it is never positive."""
 
     @property
     def withheld(self) -> bool:
@@ -180,10 +179,8 @@ class HeadSpec(StrictModel):
             raise ValueError("only the labels of a classify head can have `subtype_of`")
         names = [label.name for label in self.labels]
         for name, supertype in subtypes.items():
-            if names.count(supertype) != 1:
-                raise ValueError(f"{name}: `subtype_of` names no single label of the head")
-            if supertype in subtypes:  # itself, or a label with a supertype of its own
-                raise ValueError(f"{name}: `subtype_of` names a label that is itself a subtype")
+            if names.count(supertype) != 1 or supertype in subtypes:
+                raise ValueError(f"{name}: `subtype_of` must be one other label, no subtype")
         return self
 
     @property

@@ -113,17 +113,9 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class Finding:
-    """One label of a classification.
+    """One label of a classification; `positive` if `probability` reaches `threshold`.
 
-    Attributes:
-        name: the label.
-        code: its code, or None if it has none.
-        probability: calibrated, 0 to 1.
-        threshold: lowest probability that counts as positive.
-        positive: True if `probability` reaches `threshold` and, of a subtype, the finding that it
-            is a subtype of is positive too.
-        uncertainty: how far the result holds, if that was asked for.
-        subtype_of: name of that finding, such as pneumonia for bacterial pneumonia, or None.
+    A subtype, such as bacterial pneumonia, is positive only where the finding `subtype_of` is.
     """
 
     name: str

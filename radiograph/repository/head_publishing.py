@@ -133,6 +133,11 @@ def refuse_repeated_labels(heads: Mapping[str, HeadSpec]) -> None:
             raise PublishRefused(f"{name} names a label twice")
 
 
+def is_head_name(name: str) -> bool:
+    """Return whether a head can have a name: it must be no task and no part of a version."""
+    return bool(_HEAD_NAME.fullmatch(name)) and not _RESERVED_NAMES.fullmatch(name)
+
+
 def _require_match(head: NewHead, base: ModelManifest) -> None:
     """Refuse a head that does not match the base, or a folder that holds other files."""
     if not _HEAD_NAME.fullmatch(head.name):

@@ -9,7 +9,7 @@ ALIAS_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 VERSION_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_ALIAS = re.compile(ALIAS_PATTERN)
+ALIAS = re.compile(ALIAS_PATTERN)
 
 
 def require_alias_name(alias: str) -> None:
@@ -18,7 +18,7 @@ def require_alias_name(alias: str) -> None:
     Raises:
         ModelNotFound: the name is not valid.
     """
-    if not _ALIAS.fullmatch(alias):
+    if not ALIAS.fullmatch(alias):
         raise ModelNotFound(f"not a valid alias name: {quoted(alias)}")
 
 

@@ -38,13 +38,13 @@ def test_a_version_without_subtypes_is_written_as_before() -> None:
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ([label("a", "b")], "a: `subtype_of` names no single label"),
-        ([label("a", "A"), label("b")], "a: `subtype_of` names no single label"),
-        ([label("a", "b"), label("b"), label("b")], "a: `subtype_of` names no single label"),
-        ([label("a", "a")], "a: `subtype_of` names a label that is itself a subtype"),
-        ([label("a", "b"), label("b", "a")], "itself a subtype"),
-        ([label("a", "b"), label("b", "c"), label("c")], "itself a subtype"),
-        ([label("a", "b"), label("b", "c"), label("c", "a")], "itself a subtype"),
+        ([label("a", "b")], "a: `subtype_of` must be one"),
+        ([label("a", "A"), label("b")], "a: `subtype_of` must be one"),
+        ([label("a", "b"), label("b"), label("b")], "a: `subtype_of` must be one"),
+        ([label("a", "a")], "a: `subtype_of` must be one other"),
+        ([label("a", "b"), label("b", "a")], "no subtype"),
+        ([label("a", "b"), label("b", "c"), label("c")], "no subtype"),
+        ([label("a", "b"), label("b", "c"), label("c", "a")], "no subtype"),
         ([label("a", ""), label("b")], "subtype_of"),
         ([label("a", ["b"]), label("b")], "subtype_of"),
         ([label("a", 0), label("b")], "subtype_of"),
@@ -80,5 +80,5 @@ def test_a_subtype_of_a_label_of_another_head_is_refused() -> None:
         "findings": {**head, "labels": [label("Pneumonia")]},
         "more": {**head, "labels": [label("Viral pneumonia", "Pneumonia")]},
     }
-    with pytest.raises(InvalidVersion, match="names no single label of the head"):
+    with pytest.raises(InvalidVersion, match="must be one other label"):
         ModelManifest.from_json(json.dumps({**fields(FILES), "heads": heads}))

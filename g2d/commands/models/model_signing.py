@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.commands import names
 from radiograph.repository.integrity.signatures import SecretKey
 from radiograph.repository.opening import open_current
 
@@ -32,8 +33,12 @@ def keygen(
 
 
 def sign(
-    name: Annotated[str, typer.Argument(help="Name of the model, such as g2d-cxr.")],
-    reference: Annotated[str, typer.Argument(help="Version number or alias.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the model, such as g2d-cxr.", callback=names.model)
+    ],
+    reference: Annotated[
+        str, typer.Argument(help="Version number or alias.", callback=names.reference)
+    ],
     key: Annotated[Path, typer.Option(help="File of the secret key.")],
     models_dir: Annotated[
         Path,

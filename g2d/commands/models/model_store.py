@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.commands import names
 from radiograph.errors import StoreUnavailable
 from radiograph.repository.opening import open_current
 from radiograph.repository.repository import Repository
@@ -22,7 +23,10 @@ def upload(
         ),
     ],
     name: Annotated[
-        str | None, typer.Option("--model", help="Name of the model. Default: all models.")
+        str | None,
+        typer.Option(
+            "--model", help="Name of the model. Default: all models.", callback=names.model
+        ),
     ] = None,
 ) -> None:
     """Copy versions from a folder to a store, under their numbers.

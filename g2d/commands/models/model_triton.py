@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.commands import names
 from radiograph.errors import StoreUnavailable
 from radiograph.repository.opening import open_current
 from radiograph.repository.repository import Repository
@@ -27,7 +28,10 @@ def triton(
         ),
     ],
     name: Annotated[
-        str | None, typer.Option("--model", help="Name of the model. Default: all models.")
+        str | None,
+        typer.Option(
+            "--model", help="Name of the model. Default: all models.", callback=names.model
+        ),
     ] = None,
     models_dir: Annotated[
         Path,

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from g2d.commands import names
 from g2d.commands.models.model_signing import keygen, sign
 from g2d.commands.models.model_store import upload
 from g2d.commands.models.model_triton import triton
@@ -56,8 +57,22 @@ ModelsDir = Annotated[
         help="Folder of the model repository, or s3://BUCKET/PREFIX.",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="Name of the model, such as g2d-cxr.")]
-Reference = Annotated[str, typer.Argument(help="Version number or alias.")]
+Name = Annotated[
+    str, typer.Argument(help="Name of the model, such as g2d-cxr.", callback=names.model)
+]
+Reference = Annotated[
+    str, typer.Argument(help="Version number or alias.", callback=names.reference)
+]
+ChosenName = Annotated[
+    str | None,
+    typer.Argument(help="Name of the model. Default: all models.", callback=names.model),
+]
+ChosenReference = Annotated[
+    str | None,
+    typer.Argument(
+        help="Version number or alias. Default: all versions.", callback=names.reference
+    ),
+]
 Expected = Annotated[
     int | None,
     typer.Option(
@@ -125,12 +140,8 @@ def show(
 
 @app.command()
 def verify(
-    name: Annotated[
-        str | None, typer.Argument(help="Name of the model. Default: all models.")
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Argument(help="Version number or alias. Default: all versions.")
-    ] = None,
+    name: ChosenName = None,
+    reference: ChosenReference = None,
     models_dir: ModelsDir = READ_DIR,
     golden: Annotated[
         bool, typer.Option(help="Replay the golden outputs as well as checking the digests.")
@@ -169,12 +180,8 @@ def verify(
 
 @app.command()
 def pin(
-    name: Annotated[
-        str | None, typer.Argument(help="Name of the model. Default: all models.")
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Argument(help="Version number or alias. Default: all versions.")
-    ] = None,
+    name: ChosenName = None,
+    reference: ChosenReference = None,
     models_dir: ModelsDir = DEFAULT_DIR,
 ) -> None:
     """Pin the digests of versions that were published without one.
@@ -196,8 +203,14 @@ def pin(
 @app.command()
 def alias(
     name: Name,
-    alias: Annotated[str, typer.Argument(help="Name of the alias, such as stable or canary.")],
-    version: Annotated[int, typer.Argument(min=1, help="Version that the alias will point to.")],
+    alias: Annotated[
+        str,
+        typer.Argument(help="Name of the alias, such as stable or canary.", callback=names.alias),
+    ],
+    version: Annotated[
+        int,
+        typer.Argument(min=1, max=999_999_999, help="Version that the alias will point to."),
+    ],
     models_dir: ModelsDir = DEFAULT_DIR,
     expected: Expected = None,
 ) -> None:
@@ -218,7 +231,9 @@ def alias(
 @app.command()
 def rollback(
     name: Name,
-    alias: Annotated[str, typer.Argument(help="Name of the alias.")] = DEFAULT_ALIAS,
+    alias: Annotated[
+        str, typer.Argument(help="Name of the alias.", callback=names.alias)
+    ] = DEFAULT_ALIAS,
     models_dir: ModelsDir = DEFAULT_DIR,
     expected: Expected = None,
 ) -> None:
@@ -299,8 +314,8 @@ def _chosen(
     """Return the model and version pairs that `verify` checks."""
     if name is not None and reference is not None:
         return [(name, repository.resolve(name, reference))]
-    names = repository.names() if name is None else [name]
-    chosen = [(model, version) for model in names for version in repository.versions(model)]
+    models = repository.names() if name is None else [name]
+    chosen = [(model, version) for model in models for version in repository.versions(model)]
     if not chosen:
         raise ModelNotFound("nothing to verify", repository.root.absolute())
     return chosen

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from g2d.commands import names
 from g2d.commands.predict import dicom_objects, inputs, outputs
 from g2d.commands.predict.dicom_objects import ObjectFolder
 from g2d.commands.predict.inputs import Input
@@ -64,8 +65,11 @@ DicomOut = Annotated[
         "presentation state and others."
     ),
 ]
-ModelName = Annotated[str | None, typer.Option(help="Name of the model.")]
-Version = Annotated[str | None, typer.Option(help="Version number or alias. Default: stable.")]
+ModelName = Annotated[str | None, typer.Option(help="Name of the model.", callback=names.model)]
+Version = Annotated[
+    str | None,
+    typer.Option(help="Version number or alias. Default: stable.", callback=names.reference),
+]
 Method = Annotated[
     Literal["aligned", "zero_shot"] | None,
     typer.Option(help="Grounding method. Default: the first one that the model offers."),

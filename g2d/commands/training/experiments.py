@@ -151,9 +151,8 @@ def table(
                 total += _survey(job, folder)
                 continue
             found = _check(job, folder) if table_only else _fill(job, folder, cache, keep_weights)
+            _show(job, folder, found.reasons, write, cache, picture)
             total += found
-            _render(job, folder, found.reasons, write)
-            _draw(job, folder, cache, picture)
     if total.status:
         raise typer.Exit(total.status)
 
@@ -289,6 +288,19 @@ def _survey(job: "TableJob", folder: "ResultFolder") -> Filled:
     return Filled(
         ready=len(found.ready), reasons={c: "; ".join(why) for c, why in found.waiting.items()}
     )
+
+
+def _show(
+    job: "TableJob",
+    folder: "ResultFolder",
+    reasons: "dict[Cell, str]",
+    page: Path | None,
+    cache: Path,
+    picture: Path | None,
+) -> None:
+    """Write the table, print it or put it into a page, and write the picture."""
+    _render(job, folder, reasons, page)
+    _draw(job, folder, cache, picture)
 
 
 def _render(

@@ -6,15 +6,21 @@ from typing import Annotated
 
 import typer
 
+from g2d.commands import names
 from radiograph.repository.opening import open_current
 
 Run = Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")]
-ModelName = Annotated[str, typer.Option("--model", help="Name of the model.")]
+ModelName = Annotated[str, typer.Option("--model", help="Name of the model.", callback=names.model)]
 ModelsDir = Annotated[
     Path,
     typer.Option("--models-dir", envvar="G2D_MODELS_DIR", help="Folder of the model repository."),
 ]
-Alias = Annotated[str, typer.Option(help="Alias to point to the new version; '' for none.")]
+Alias = Annotated[
+    str,
+    typer.Option(
+        help="Alias to point to the new version; '' for none.", callback=names.alias_or_none
+    ),
+]
 Accepted = Annotated[
     list[str] | None,
     typer.Option(help="Metric that may be worse than in stable; it is named in the model card."),
@@ -25,9 +31,18 @@ Head = Annotated[
 ]
 HeadName = Annotated[
     str | None,
-    typer.Option("--as", help="Name of the head in the new version. Default: the value of --head."),
+    typer.Option(
+        "--as",
+        help="Name of the head in the new version. Default: the value of --head.",
+        callback=names.head,
+    ),
 ]
-Base = Annotated[str, typer.Option(help="Version to which --head is added, by number or alias.")]
+Base = Annotated[
+    str,
+    typer.Option(
+        help="Version to which --head is added, by number or alias.", callback=names.reference
+    ),
+]
 Key = Annotated[
     Path | None,
     typer.Option("--key", help="Secret key that signs the version, see g2d models keygen."),

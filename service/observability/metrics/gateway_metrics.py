@@ -24,68 +24,70 @@ class GatewayMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        registry = self.registry
-        self._associations = Counter(
-            "g2d_gateway_associations",
-            "Associations that peers requested, by outcome.",
-            ("outcome",),
-            registry=registry,
+        self._add_instances()
+        self._add_worklists()
+        self._connections_closed = self._counter(
+            "g2d_gateway_connections_closed",
+            "HTTP connections closed by a limit, by reason.",
+            "reason",
         )
-        self._received = Counter(
+        ProcessCollector(registry=self.registry)
+
+    def _add_instances(self) -> None:
+        """Add what happens to instances and their results, and how many there are."""
+        self._associations = self._counter(
+            "g2d_gateway_associations", "Associations that peers requested, by outcome.", "outcome"
+        )
+        self._received = self._counter(
             "g2d_gateway_received",
             "Instances received, by outcome or by the reason of their refusal.",
-            ("outcome",),
-            registry=registry,
+            "outcome",
         )
-        self._analyses = Counter(
-            "g2d_gateway_analyses",
-            "Attempts at analysing an instance, by outcome.",
-            ("outcome",),
-            registry=registry,
+        self._analyses = self._counter(
+            "g2d_gateway_analyses", "Attempts at analysing an instance, by outcome.", "outcome"
         )
         self._analysis_s = Histogram(
             "g2d_gateway_analysis_seconds",
             "Time from sending a radiograph to the service until its answer.",
             buckets=_SECONDS,
-            registry=registry,
+            registry=self.registry,
         )
-        self._deliveries = Counter(
+        self._deliveries = self._counter(
             "g2d_gateway_deliveries",
             "Attempts at delivering a result, by peer and outcome.",
-            ("peer", "outcome"),
-            registry=registry,
+            "peer",
+            "outcome",
         )
-        self._instances = Gauge(
-            "g2d_gateway_instances",
-            "Instances in the journal, by state.",
-            ("state",),
-            registry=registry,
+        self._instances = self._gauge(
+            "g2d_gateway_instances", "Instances in the journal, by state.", "state"
         )
-        self._results = Gauge(
+        self._results = self._gauge(
             "g2d_gateway_results",
             "Results in the journal, by peer and state; `dead` are dead letters.",
-            ("peer", "state"),
-            registry=registry,
+            "peer",
+            "state",
         )
-        self._workitem_events = Counter(
+
+    def _add_worklists(self) -> None:
+        """Add what happens to workitems, and how many there are."""
+        self._workitem_events = self._counter(
             "g2d_gateway_workitem_events",
             "Events of workitems, by worklist and outcome.",
-            ("worklist", "outcome"),
-            registry=registry,
+            "worklist",
+            "outcome",
         )
-        self._workitems = Gauge(
+        self._workitems = self._gauge(
             "g2d_gateway_workitems",
             "Workitems in the journal, by worklist and state.",
-            ("worklist", "state"),
-            registry=registry,
+            "worklist",
+            "state",
         )
-        self._connections_closed = Counter(
-            "g2d_gateway_connections_closed",
-            "HTTP connections closed by a limit, by reason.",
-            ("reason",),
-            registry=registry,
-        )
-        ProcessCollector(registry=registry)
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
 
     def render(self) -> tuple[bytes, str]:
         """Return all metrics as text, and its media type."""

@@ -120,29 +120,6 @@ def test_everything_comes_from_the_service_and_nothing_is_kept(viewer: Page, ser
     assert kept == [0, 0, ""]
 
 
-SAMPLES = {"man of 57": "512 × 512 px", "small child": "224 × 224 px", "drawing": "600 × 640 px"}
-
-
-@pytest.mark.parametrize(("text", "size"), SAMPLES.items(), ids=SAMPLES)
-def test_a_sample_is_opened_by_its_button(page: Page, service: str, text: str, size: str) -> None:
-    page.goto(f"{service}/")
-    page.get_by_role("button", name=text).click()
-    expect(page.locator("#files li[data-state=done]")).to_have_count(1)
-    expect(page.locator("#facts")).to_contain_text(size)
-
-
-def test_samples_are_listed_with_their_sources(viewer: Page) -> None:
-    viewer.click("#sample")
-    sheet = viewer.get_by_role("dialog", name="Samples")
-    expect(sheet.locator("li")).to_have_count(3)
-    expect(sheet).to_contain_text("provided by the NIH Clinical Center")
-    expect(sheet).to_contain_text("CC BY 4.0")
-    sheet.get_by_role("button", name="small child").click()
-    expect(sheet).to_be_hidden()
-    expect(viewer.locator("#files li[data-state=done]")).to_have_count(2)
-    expect(viewer.locator("#facts")).to_contain_text("224 × 224 px")
-
-
 def test_several_dropped_files_make_a_strip_and_none_vanishes(page: Page, service: str) -> None:
     page.goto(f"{service}/")
     data = list(sample_files.png_file(BRIGHT))

@@ -335,60 +335,6 @@ def test_a_workitem_that_is_refused_for_good_is_a_dead_letter_and_can_be_sent_ag
     assert pacs.stored == results_of(1)
 
 
-def test_a_workitem_without_results_says_why(
-    configure: Configure, worklist: WorklistServer, service: FakeService, pacs: Archive
-) -> None:
-    service.warnings = "lateral_view"
-    worklist.schedule(ITEM, radiograph_of(1))
-    with running.running(configure()):
-        wait_for_state(worklist, "CANCELED")
-    assert reason(worklist)[0] == "110522"
-    assert "lateral_view" in reason(worklist)[1]
-    assert outputs(worklist) == set()
-    assert not pacs.stored
-
-
-def test_a_radiograph_that_the_service_refuses_cancels_the_workitem(
-    configure: Configure, worklist: WorklistServer, service: FakeService
-) -> None:
-    service.problems += [422]
-    worklist.schedule(ITEM, radiograph_of(1))
-    with running.running(configure()):
-        wait_for_state(worklist, "CANCELED")
-    assert reason(worklist) == ("110501", "A radiograph could not be analysed. (model-not-found)")
-
-
-def test_a_result_that_the_archive_refuses_cancels_the_workitem(
-    configure: Configure, worklist: WorklistServer, pacs: Archive
-) -> None:
-    pacs.statuses += [0x0000, *[0xA900] * 3]
-    worklist.schedule(ITEM, radiograph_of(1))
-    with running.running(configure()):
-        wait_for_state(worklist, "CANCELED")
-    assert reason(worklist) == ("110501", "A result could not be stored.")
-    assert len(outputs(worklist)) == 1  # what was stored is named all the same
-
-
-def test_an_input_that_is_gone_cancels_the_workitem(
-    configure: Configure, worklist: WorklistServer
-) -> None:
-    worklist.schedule(ITEM, radiograph_of(7))
-    with running.running(configure()):
-        wait_for_state(worklist, "CANCELED")
-    assert reason(worklist) == ("110523", "The server of the inputs does not have one of them.")
-
-
-def test_inputs_that_no_rule_takes_cancel_the_workitem(
-    configure: Configure, worklist: WorklistServer, sources: DicomwebServer
-) -> None:
-    key = (f"{ROOT}.2.8", f"{ROOT}.3.8", f"{ROOT}.1.8")
-    sources.instances[key] = radiograph(8, Modality="CT")
-    worklist.schedule(ITEM, radiograph_of(8))
-    with running.running(configure()):
-        wait_for_state(worklist, "CANCELED")
-    assert reason(worklist)[0] == "110522"
-
-
 def test_the_token_is_sent_and_the_state_is_counted(
     configure: Configure, worklist: WorklistServer, tmp_path: Any
 ) -> None:
