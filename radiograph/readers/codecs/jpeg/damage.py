@@ -21,6 +21,7 @@ Source: ITU-T T.81; the messages of libjpeg-turbo 3 (jerror.h).
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,14 @@ from radiograph.readers.codecs.jpeg.markers import (
     SOS,
     START_OF_IMAGE,
     JpegPicture,
+    Segment,
 )
 
 _WITHOUT_ZEROS = {BASELINE, EXTENDED, *ARITHMETIC_PROCESSES}
+_END_OF_BLOCK = b"\x00"
+_END_OF_BLOCK_RUNS = range(0x10, 0xF0, 0x10)
+"""Symbols EOB1 to EOB14 of a progressive scan; 0xF0 is a run of 16 zero coefficients."""
+
 _MIN_SCAN_PARAMETERS = 6  # Ns, Cs, Td and Ta, Ss, Se, Ah and Al
 _MAX_FILLER_BYTES = 64
 """More filler than this is not the padding of an encoder but a file of which a part is zero."""
@@ -146,31 +152,48 @@ def _zeroed(picture: JpegPicture) -> tuple[str, ...]:
     """Return a warning if a scan holds a run of zeros that no block explains.
 
     Zeroed data often decode to as many blocks as were there, so libjpeg has nothing to complain
-    of. In a sequential scan, a run of zero bits repeats the first symbol of the AC table. Unless
-    that is the end of a block (EOB), every coefficient would be alike, in one block after the
-    other. The arithmetic coder writes a zero byte only for hundreds of thousands of decisions.
+    of. In Huffman-coded data of AC coefficients, a run of zero bits repeats the first symbol of
+    the table. Every coefficient would be alike, in one block after the other, unless that symbol
+    ends a block (EOB). In a progressive scan not even then: an encoder joins the ends of blocks
+    that follow each other to an EOB run. The arithmetic coder writes a zero byte only for hundreds
+    of thousands of decisions.
+
+    DC scans of a progressive picture are no evidence, as zeros repeat the brightness of a block.
     """
-    if picture.process not in _WITHOUT_ZEROS or 0 in _first_ac_symbols(picture):
-        return ()
     run = bytes(MIN_ZEROED_BYTES)
-    scans = (s for s in picture.segments if s.marker == SOS)
-    zeroed = any(picture.data.find(run, scan.end, scan.data_end) >= 0 for scan in scans)
-    return (DATA_ZEROED,) if zeroed else ()
+    for scan, tables in _scans(picture):
+        zeroed = picture.data.find(run, scan.end, scan.data_end) >= 0
+        if zeroed and not _may_hold_zeros(picture, scan, tables):
+            return (DATA_ZEROED,)
+    return ()
 
 
-def _first_ac_symbols(picture: JpegPicture) -> set[int]:
-    """Return the first symbol, whose code is all zeros, of every Huffman table for AC.
+def _scans(picture: JpegPicture) -> Iterator[tuple[Segment, dict[int, bytes]]]:
+    """Yield each scan, and the symbols of the Huffman tables for AC that are defined by then.
 
     Source: ITU-T T.81 section B.2.4.2: Tc and Th (1 byte), 16 counts, the symbols.
     """
-    symbols = set()
-    for segment in (s for s in picture.segments if s.marker == DHT):
+    tables: dict[int, bytes] = {}
+    for segment in picture.segments:
         at = segment.body
-        while at + 17 < segment.end:
+        while segment.marker == DHT and at + 17 < segment.end:
+            end = at + 17 + sum(picture.data[at + 1 : at + 17])
             if picture.data[at] >= 0x10:
-                symbols.add(picture.data[at + 17])
-            at += 17 + sum(picture.data[at + 1 : at + 17])
-    return symbols
+                tables[picture.data[at] & 0x0F] = picture.data[at + 17 : end]
+            at = end
+        if segment.marker == SOS:
+            yield segment, dict(tables)
+
+
+def _may_hold_zeros(picture: JpegPicture, scan: Segment, tables: dict[int, bytes]) -> bool:
+    """Return whether an encoder may have written a long run of zeros into a scan."""
+    if picture.process in _WITHOUT_ZEROS:
+        return any(symbols[:1] == _END_OF_BLOCK for symbols in tables.values())
+    if picture.process != PROGRESSIVE or picture.data[scan.end - 3] == 0:
+        return True  # lossless, or a DC scan
+    symbols = tables.get(picture.data[scan.body + 2] & 0x0F, b"")  # the scan has one component
+    joins_ends = any(symbol in _END_OF_BLOCK_RUNS for symbol in symbols)
+    return symbols == b"" or (symbols[:1] == _END_OF_BLOCK and not joins_ends)
 
 
 def _is_filler(left_over_bytes: int, marker: str, picture: JpegPicture) -> bool:
