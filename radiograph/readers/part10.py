@@ -29,6 +29,7 @@ from radiograph.errors import InputTooLarge, MalformedInput, MediaTypeMismatch, 
 from radiograph.limits import Limits
 from radiograph.readers.codecs.transfer_syntaxes import SUPPORTED
 from radiograph.readers.header.attributes import UNDEFINED_LENGTH, Attributes, quiet_pydicom
+from radiograph.readers.header.functional_groups import with_functional_groups
 
 _PREAMBLE_BYTES = 128
 _PREFIX = b"DICM"
@@ -101,7 +102,7 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
     """Parse the data set of a file, up to its pixel data, without decoding them.
 
     Returns:
-        attributes: the data set.
+        attributes: the data set, with the functional groups of an object of one frame.
         meta: the file meta information.
 
     Raises:
@@ -124,7 +125,7 @@ def parse(data: bytes, limits: Limits) -> tuple[Attributes, FileMeta]:
     little_endian = transfer_syntax != ExplicitVRBigEndian
     _check_byte_order(data, start, little_endian=little_endian)
     dataset = _data_set(data, start, transfer_syntax, limits.max_elements)
-    attributes = Attributes(dataset, little_endian=little_endian)
+    attributes = with_functional_groups(Attributes(dataset, little_endian=little_endian))
     return attributes, FileMeta(transfer_syntax, uids.get(_SOP_CLASS_UID, ""), assumed)
 
 

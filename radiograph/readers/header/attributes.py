@@ -12,7 +12,7 @@ import re
 import threading
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -64,6 +64,19 @@ class Attributes:
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self._dataset
+
+    def merged(self, others: Iterable["Attributes"]) -> "Attributes":
+        """Return these attributes and those that only others have; the first with a value counts.
+
+        Private attributes are left out.
+        """
+        dataset = Dataset()
+        for each in (self, *others):
+            tags = list(each._dataset.keys())  # iterating the data set itself would decode it
+            for tag in tags:
+                if not tag.is_private and not (tag in dataset and dataset.get_item(tag).value):
+                    dataset[tag] = each._dataset.get_item(tag, keep_deferred=True)
+        return Attributes(dataset, little_endian=self._byte_order == "<")
 
     def raw(self, keyword: str) -> bytes | memoryview:
         """Return the encoded value; empty if the attribute is absent."""
