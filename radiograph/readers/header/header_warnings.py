@@ -25,7 +25,8 @@ from radiograph.readers.header.view import SERIES_TEXTS, STUDY_TEXTS, View
 
 _CHEST_WORD = re.compile(
     r"CHEST|THORA|TORA[CXK]|\bTHX\b|CXR|LUNG|PULMO|HEART|\bRIBS?\b|RIBCAGE|MEDIASTIN|CLAVIC|STERN|"
-    r"BRUSTKORB|PECHO|POUMON|BORSTK|BROST|PIERSIOW|HRUDN|GOGUS|AKCIGER|MELLKAS|KEUHKO"
+    r"BRUSTKORB|PECHO|POUMON|BORSTK|BROST|PIERSIOW|HRUDN|GRUD|GOGUS|AKCIGER|MELLKAS|KEUHKO|"
+    r"\bCHST\b|\bTH(OR)?\b|(?<!LOWER )TRUNK|TORSO"
 )
 _NO_STATEMENT = {
     "UNKNOWN",
@@ -40,6 +41,21 @@ _NO_STATEMENT = {
     "ANY",
     "MISC",
     "DEFAULT",
+    "UNDEF",
+    "OT",
+    "ALL",
+    "BODY",
+    "BODY PART",
+    "WHOLEBODY",
+    "WHOLE BODY",
+    "BABYGRAM",
+    "EXAM",
+    "GENERAL",
+    "XRAY",
+    "X RAY",
+    "CR",
+    "DX",
+    "DR",
 }
 # SNOMED CT and older SRT codes of regions and organs of the chest.
 _CHEST_CODES = {
@@ -79,7 +95,7 @@ def names_chest(header: Attributes) -> bool | None:
     """Return whether the header names the chest, or None if it names no body part.
 
     Read from Body Part Examined (0018,0015) and Anatomic Region Sequence (0008,2218). A word such
-    as `UNKNOWN`, and text without a Latin letter, name none.
+    as `UNKNOWN` or `WHOLEBODY`, and text without a Latin letter, name none.
     """
     words = " ".join(re.findall(r"[A-Z]+", header.plain_text("BodyPartExamined")))
     stated = bool(words) and words not in _NO_STATEMENT

@@ -37,6 +37,8 @@ def patient_orientation(
         warnings: each as `code: message`.
     """
     directions = header.texts("PatientOrientation")
+    if len(directions) > 2 and not any(directions[2:]):
+        directions = directions[:2]  # written with a delimiter at its end
     if not any(directions):
         return UPRIGHT, "unknown" if lateral else "assumed", ()
     orientation = Orientation.from_directions(directions)

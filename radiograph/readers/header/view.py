@@ -15,6 +15,7 @@ Of one text, `LATERAL DECUBITUS` is a decubitus and `LATERAL OBLIQUE` an oblique
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ _CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")
 _WORD = re.compile(r"[A-Z]+|[&+/,]")
 _LONE_LETTER = re.compile(r"(?<![A-Z])([A-Z])[ ._/-]{1,2}(?=[A-Z](?![A-Z]))")
 _COMPOUND = re.compile(r"\b(ANTERO|POSTERO)[ ._-]{1,2}(?=(ANT|POST)ERIOR)")
+_LATERAL_OF_ONE_NAME = re.compile(r"\bLAT(ERAL)?[ ._-]{1,2}(?=DECUB|OBL)")
 _NOT_A_VIEW = re.compile(r"\b(BI|UNI|CONTRA|IPSI)[ _-]LATERAL\w*")
 _LIST_WORDS = {"AND", "Y", "E", "ET", "UND", "EN", "WITH", "W", "VIEWS", "&", "+", "/", ","}
 
@@ -42,7 +44,8 @@ _KINDS: tuple[tuple[ViewKind, re.Pattern[str]], ...] = (
     (
         "lateral",
         re.compile(
-            r"(L|R|LT|RT|LEFT|RIGHT)?LAT(ERAL\w{0,2})?(L|R|LT|RT)?|PERFIL|PROFIL|SEITL(ICH\w{0,2})?"
+            r"(L|R|LT|RT|LEFT|RIGHT)?LAT(ERAA?L\w{0,2})?(L|R|LT|RT)?|(LATERO){1,2}LATERAL\w{0,2}|PERFIL|"
+            r"PROFILO?|SEITL(ICH\w{0,2})?|BOC(Z?N\w{1,3})|SIDEBILDE?|SIDOBILD|SIVUKUVA|OLDALIRANYU"
         ),
     ),
     ("oblique", re.compile(r"OBL(I(Q|QU|C)\w*)?|[LR][AP]O|SCHRAE?G\w{0,2}")),
@@ -55,6 +58,7 @@ _POSITION_KINDS: dict[str, ViewKind] = {
     "RL": "lateral",
     "LM": "lateral",
     "ML": "lateral",
+    "XTL": "lateral",
     "LLO": "oblique",
     "RLO": "oblique",
     "LLD": "decubitus",
@@ -65,12 +69,21 @@ _POSITION_KINDS: dict[str, ViewKind] = {
     "AXIAL": "other",
     "TANGENTIAL": "other",
 }
-# LL is a lateral view in Italian texts of the chest, and may be a leg in others.
-_CHEST = re.compile(r"CHEST|THORA|TORA[CX]")
-# Words of Chinese, Japanese and Russian for the views.
+# In texts of the chest, LL is a lateral view in Italian and YAN in Turkish; in others LL may be a
+# leg.
+_CHEST = re.compile(r"CHEST|THORA|TORA[CKX]|AKCIGER")
+_LATERAL_OF_CHEST = {"LL", "YAN"}
+_GLUED = re.compile(
+    r"\b(CHEST|THORAX|TORAX|CXR)(?=(PA|AP|LAT(ERAL)?|LL|RL|OBL(IQUE)?|DECUB(ITUS)?)(?![A-Z]))"
+)
+# Words of Chinese, Japanese, Korean, Russian and Greek for the views.
 _BOTH = r"\u6b63\W*[\u53ca\u548c\u4e0e\u8207]?[\u5074\u4fa7][\u9762\u4f4d]"
 _LYING_ON_A_SIDE = r"[\u5074\u4fa7][\u5367\u81e5]"
-_LATERAL = r"[\u5074\u4fa7][\u9762\u4f4d]|\u0411\u041e\u041a\u041e\u0412\w*"
+_KOREAN_SIDE = unicodedata.normalize("NFKD", "\uce21\uba74")  # texts are decomposed as well
+_GREEK_SIDE = r"\u03a0\u039b\u0391\u0393\u0399\w*"
+_LATERAL = (
+    rf"[\u5074\u4fa7][\u9762\u4f4d]|\u0411\u041e\u041a\u041e\u0412\w*|{_KOREAN_SIDE}|{_GREEK_SIDE}"
+)
 _FRONTAL = r"\u6b63[\u9762\u4f4d]|\u041f\u0420\u042f\u041c\w*"
 _AP_OR_PA = r"\u524d[\u5f8c\u540e]\u4f4d|[\u5f8c\u540e]\u524d\u4f4d"
 _OBLIQUE = r"\u659c\u4f4d|\u041a\u041e\u0421\u0410\u042f"
@@ -212,9 +225,9 @@ def _kinds_of_texts(header: Attributes, keywords: Iterable[str]) -> set[ViewKind
 
 def _kinds_of_description(text: str) -> set[ViewKind]:
     """Return the kinds that free text names; none if it lists several views."""
-    words = _words(text)
+    words = _words(_LATERAL_OF_ONE_NAME.sub("", text))
     if _CHEST.search(text):
-        words = ["LATERAL" if word == "LL" else word for word in words]
+        words = ["LATERAL" if word in _LATERAL_OF_CHEST else word for word in words]
     named = {kind for word in words if (kind := _kind(word, in_position=False))}
     listed = len(named) > 1 and not _LIST_WORDS.isdisjoint(words)
     kinds = _kinds_of_words(words, in_position=False)
@@ -246,6 +259,6 @@ def _words(text: str) -> list[str]:
     """
     for pattern, word in _TRANSLATED:
         text = pattern.sub(word, text)
-    text = _COMPOUND.sub(r"\1", _LONE_LETTER.sub(r"\1", text))
+    text = _COMPOUND.sub(r"\1", _LONE_LETTER.sub(r"\1", _GLUED.sub(r"\1 ", text)))
     text = _NOT_A_VIEW.sub(" ", text)
     return _WORD.findall(text)

@@ -23,7 +23,7 @@ def code_item(value: str, meaning: str = "x") -> Sequence:
     return Sequence([item(CodeValue=value, CodingSchemeDesignator="SCT", CodeMeaning=meaning)])
 
 
-@pytest.mark.parametrize("part", ["HAND", "ABDOMEN", "SKULL", "KNEE"])
+@pytest.mark.parametrize("part", ["HAND", "ABDOMEN", "SKULL", "KNEE", "LOWER TRUNK"])
 def test_another_body_part_gives_a_warning(part: str) -> None:
     assert warned(BodyPartExamined=part) == ["body_part"]
 
@@ -32,7 +32,8 @@ def test_another_body_part_gives_a_warning(part: str) -> None:
     "part",
     [
         *("CHEST", "THORAX", "LUNG", "RIBS", "CHESTABDOMEN", "CXR", "CXR PA", "TORAX", "TORACE"),
-        *("THX", "BORSTKAS", "KLATKA PIERSIOWA", "HRUDNIK", "GOGUS"),
+        *("THX", "BORSTKAS", "KLATKA PIERSIOWA", "HRUDNIK", "GOGUS", "GRUDNAYA KLETKA"),
+        *("TH", "THOR", "CHST", "TRUNK", "UPPER TRUNK", "TORSO"),
     ],
 )
 def test_the_chest_gives_no_warning(part: str) -> None:
@@ -49,7 +50,13 @@ def test_an_accented_chest_gives_no_warning(part: str, encoding: str) -> None:
     assert reader.read(named).warnings == ()
 
 
-@pytest.mark.parametrize("part", ["", None, "UNKNOWN", "unspecified", "N/A", "OTHER", "-", "?"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("", None, "UNKNOWN", "unspecified", "N/A", "OTHER", "-", "?"),
+        *("UNDEF", "OT", "ALL", "BODY", "WHOLEBODY", "BABYGRAM", "X-RAY"),
+    ],
+)
 def test_no_stated_body_part_gives_no_warning(part: str | None) -> None:
     assert warned(BodyPartExamined=part) == []
 

@@ -39,6 +39,12 @@ def test_a_frontal_orientation_asserts_the_sides(
     assert codes(image) == warnings
 
 
+def test_a_delimiter_behind_both_directions_does_no_harm() -> None:
+    image = radiograph(PatientOrientation=["R", "F", ""])
+    assert image.orientation.name == "mirrored"
+    assert image.laterality == "asserted"
+
+
 def test_pixels_stay_as_they_are_stored() -> None:
     mirrored = radiograph(PatientOrientation=["R", "F"])
     assert (mirrored.pixels == radiograph().pixels).all()

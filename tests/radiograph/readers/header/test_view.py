@@ -48,6 +48,7 @@ def code_item(value: str, meaning: str = "x", **attributes: Any) -> Sequence:
         "LLAT",
         "LAT_L",
         "XTABLE LAT",
+        "XTL",
         "Lateral 2",
         "PERFIL",
         "LAT.",
@@ -212,6 +213,14 @@ def test_rows_or_columns_between_front_and_back_mean_a_lateral_view(directions: 
         "Tórax perfil",
         "Thorax seitl.",
         "RX TORACE L.L.",
+        "ChestLateral",
+        "CHESTLAT 1",
+        "THORAX LATERAAL",
+        "torace latero-laterale",
+        "profilo",
+        "Toraks yan",
+        "Klatka piersiowa boczne",
+        "sidebilde",
     ],
 )
 def test_a_lateral_series_is_heard_beside_the_view_position(keyword: str, description: str) -> None:
@@ -220,7 +229,13 @@ def test_a_lateral_series_is_heard_beside_the_view_position(keyword: str, descri
 
 
 @pytest.mark.parametrize("keyword", DESCRIPTIONS)
-@pytest.mark.parametrize("description", ["LATERAL DECUBITUS", "CHEST AP LAT-DECUB", "OBLIQUE"])
+@pytest.mark.parametrize(
+    "description",
+    [
+        *("LATERAL DECUBITUS", "CHEST AP LAT-DECUB", "OBLIQUE"),
+        *("Chest, Lateral decubitus", "CHEST, LAT OBL"),
+    ],
+)
 def test_a_decubitus_or_oblique_series_is_unusual(keyword: str, description: str) -> None:
     assert warned(**{keyword: description}) == UNUSUAL
 
@@ -244,6 +259,8 @@ def test_a_decubitus_or_oblique_series_is_unusual(keyword: str, description: str
         "PLATE",
         "LL",
         "CHEST AP LL",
+        "CHESTPA",
+        "YAN",
     ],
 )
 def test_a_description_of_several_views_or_none_is_no_evidence(
@@ -301,6 +318,8 @@ def test_a_series_is_heard_in_its_character_set(
         ("\u80f8\u90e8\u4fa7\u5367\u4f4d", UNUSUAL),  # chest, lateral decubitus
         ("\u80f8\u90e8\u659c\u4f4d", UNUSUAL),  # chest, oblique
         ("\u80f8\u90e8\u4fa7\u4f4d", CONTRADICTORY),  # chest, lateral
+        ("\ud749\ubd80 \uce21\uba74", CONTRADICTORY),  # chest, lateral in Korean
+        ("\u03a0\u03bb\u03ac\u03b3\u03b9\u03b1", CONTRADICTORY),  # lateral in Greek
     ],
 )
 def test_other_scripts_list_views_too(description: str, expected: list[str]) -> None:
