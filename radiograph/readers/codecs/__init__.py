@@ -3,7 +3,7 @@
     decode --> transfer_syntaxes         families of transfer syntaxes
            --> jpeg                      JPEG, with a proof that the scan is whole
            --> jpeg_ls
-           --> jpeg2000                  JPEG 2000 and HTJ2K; whole or at reduced resolution
+           --> jpeg2000                  JPEG 2000 and HTJ2K, at full resolution
            --> rle
     frame           the values that these modules exchange, and the checks that they share
 
