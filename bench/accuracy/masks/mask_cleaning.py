@@ -1,6 +1,6 @@
 """Effect of cleaning the masks of a published version, on radiographs with annotated masks.
 
-    python -m bench.accuracy.mask_cleaning --data ../shared/data
+    python -m bench.accuracy.masks.mask_cleaning --data ../shared/data
 
 The graphs of the version run once for each radiograph. Its masks are then computed twice by the
 post-processing of the service: as the model gives them, and with the cleaning of the options. A

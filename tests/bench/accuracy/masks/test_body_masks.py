@@ -2,7 +2,7 @@
 
 import torch
 
-from bench.accuracy.body_masks import Shares, line, shares
+from bench.accuracy.masks.body_masks import Shares, line, shares
 from training.config.pretrain import BodyRule
 
 

@@ -1,6 +1,6 @@
 """Share of the lungs inside the body mask of pre-training, on radiographs with annotated lungs.
 
-    python -m bench.accuracy.body_masks --data ../shared/data
+    python -m bench.accuracy.masks.body_masks --data ../shared/data
 
 For each set and rule, as the cache has the images and as the augmentation of `shipped_pretrain`
 changes them: the share of the lung pixels inside the mask (median and 10th percentile over the

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.accuracy import mask_cleaning
-from bench.accuracy.mask_cleaning import (
+from bench.accuracy.masks import mask_cleaning
+from bench.accuracy.masks.mask_cleaning import (
     Annotated,
     best_threshold,
     compare,
