@@ -10,6 +10,7 @@ service, so that two versions, however they were trained, have comparable figure
 - for each finding with boxes: how often the peak of its phrase lies in a box
 - the share of those boxes that `/detect` finds at IoU 0.3, and its false boxes for each radiograph
 - the share of the decisions on findings that stay the same under each of several harmless changes
+- the share of the radiographs of which a kind of pneumonia is present, but pneumonia is absent
 
 `--probe` adds how well a linear classifier tells the sets apart by the features of the image. It is
 fitted on the training split, and measured on the chosen one.
@@ -60,6 +61,8 @@ PHRASES = {
     "Nodule": "lung nodule",
 }
 """Label of a box -> the phrase that is asked for."""
+SUBTYPES = {"Bacterial pneumonia": "Pneumonia", "Viral pneumonia": "Pneumonia"}
+"""Finding -> finding that it is a kind of."""
 FOUND_IOU = 0.3
 ALL = "all findings"
 
@@ -150,10 +153,12 @@ def measure(version: Version, row: Row, reader: Reader, figures: Figures) -> Non
     names = [classify, segment, detect, ground]
     raw = version.backend.infer(tensor[None], names, version.phrases).heads
     specs = version.manifest.heads
-    for finding in heads.classify(specs[classify], _first(raw[classify])):
+    findings = heads.classify(specs[classify], _first(raw[classify]))
+    for finding in findings:
         if finding.name in row.findings:
             pair = (finding.probability, row.findings[finding.name])
             figures.scores[finding.name].append(pair)
+    add_contradictions(findings, figures)
     masks, counted = true_masks(reader.read, row, geometry)
     for mask in heads.segment(specs[segment], _first(raw[segment]), geometry, None):
         if mask.name in masks and masks[mask.name].any():
@@ -169,6 +174,15 @@ def measure(version: Version, row: Row, reader: Reader, figures: Figures) -> Non
     found = heads.detect(specs[detect], _first(raw[detect]), geometry)
     _compare_boxes(found, boxes, figures, normal=row.normal)
     _compare_decisions(version, tensor, picture, figures)
+
+
+def add_contradictions(findings: Iterable[heads.Finding], figures: Figures) -> None:
+    """Add whether each subtype is present while its finding is absent, where both are answered."""
+    positive = {finding.name: finding.positive for finding in findings}
+    for subtype, finding in SUBTYPES.items():
+        if subtype in positive and finding in positive:
+            alone = float(positive[subtype] and not positive[finding])
+            figures.means["present without pneumonia", subtype].append(alone)
 
 
 def _compare_boxes(
