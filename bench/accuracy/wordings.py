@@ -20,7 +20,7 @@ from radiograph.manifest import Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.grounding import Grounding
 from training.data.rows.reader import Reader, Row
-from training.data.text.grounding_phrases import HELD_OUT
+from training.data.text.phrases.unseen_wordings import HELD_OUT
 from training.evaluation.phrases.regions import TrueRegion, region_of
 from training.evaluation.predictions import Prediction, true_boxes, true_masks
 

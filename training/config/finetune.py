@@ -54,6 +54,16 @@ class ChecksConfig(StrictModel):
     """Number of pictures that are drawn, once for the whole run."""
 
 
+class WordsConfig(StrictModel):
+    """The text encoder learns more wordings without images; trunk and heads, checks included, stay
+    as `start_from` has them."""
+
+    layers: int = Field(default=3, ge=1)
+    """Number of layers of the text encoder that learn, the last ones."""
+    texts: int = Field(default=60_000, ge=2)
+    """Number of texts in an epoch; half of them are known ones, which must stay as they are."""
+
+
 class FinetuneConfig(BaseRunConfig):
     """Task heads on the trunk, trained together so that they share one pass of it."""
 
@@ -122,6 +132,8 @@ class FinetuneConfig(BaseRunConfig):
     """Keep training the image-report loss, which preserves the zero-shot map."""
     checks: ChecksConfig | None = Field(default=None, exclude_if=lambda value: value is None)
     """Train the checks on the pixels, and nothing else; null does not train them."""
+    words: WordsConfig | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Train the text encoder on further wordings, and nothing else; null does not."""
     phrases_per_batch: int = 24
     """Number of phrases that are aligned in each batch."""
     repeat: dict[str, int] = Field(default_factory=dict)
@@ -159,6 +171,19 @@ class FinetuneConfig(BaseRunConfig):
             raise ValueError("checks: pictures are changed before they are preprocessed: no shards")
         if twice := sorted(set(self.checks.outliers) & set(self.data.tables)):
             raise ValueError(f"checks.outliers: also among data.tables: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _words_are_learned_alone(self) -> Self:
+        if self.words is None:
+            return self
+        if not self.freeze_trunk or self.start_from is None:
+            raise ValueError("words: needs `start_from` and `freeze_trunk: true`")
+        if not self.regions:
+            raise ValueError("words: a head must read them (regions: true)")
+        for key in ("choose", "teacher", "fraction"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"words: {key} is of no use, as no image is read")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from radiograph.manifest import HeadSpec, Metric, Task
-from training.data.text.grounding_phrases import DEVELOPMENT, HELD_OUT
+from training.data.text.phrases.unseen_wordings import DEVELOPMENT, HELD_OUT
 from training.evaluation.evaluators.classification import ClassificationEvaluator
 from training.evaluation.evaluators.detection import DetectionEvaluator
 from training.evaluation.evaluators.estimates import Evaluator, Figure

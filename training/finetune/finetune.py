@@ -34,17 +34,18 @@ from training.data.sampling.row_groups import balanced_order, members_of
 from training.data.sampling.row_selection import is_labelled, training_pool
 from training.data.sampling.sampler import MicroBatchIndex, Sampler, share, window_of
 from training.data.shards.open_rows import open_rows
-from training.data.text.grounding_phrases import Phrase, draw
+from training.data.text.phrases.grounding_phrases import Phrase, draw
 from training.data.text.synthetic_reports import report, text_ids
 from training.engine import trainer
 from training.engine.distributed import launch
 from training.engine.model_selection import ModelSelector
 from training.engine.seeding import batch_seed, rank_seed, seed_everything
 from training.engine.start_checks import check_start
-from training.finetune.checks import finetune_checks
 from training.finetune.frozen_features import MAX_BYTES, EncodedRows, bytes_per_image, encode_rows
 from training.finetune.initial_weights import load_pretrained, repeated_rows
 from training.finetune.module import FinetuneBatch, Finetuning, ReportBatch
+from training.finetune.parts.checks import finetune_checks
+from training.finetune.parts.words import finetune_words
 from training.finetune.taught_masks import check_teacher, with_taught_masks
 from training.finetune.validation import validate
 from training.heads.head import HeadsBatch
@@ -257,9 +258,11 @@ def finetune(config: FinetuneConfig, out: Path, cache_folder: Path) -> Path:
     check_tables(config.data)
     config = config.model_copy(update={"codes": codes_of(config)})
     check_start(config, out, cache_folder)
-    if config.checks is None:
+    if config.checks is None and config.words is None:
         check_enough(config.data, config.preprocess, cache_folder, least=1)
     refuse_unknown_labels(config)
+    if config.words is not None:
+        return finetune_words(config, out)
     if config.checks is not None:
         return finetune_checks(config, out)
     # Weights that no head reads, and text weights in a batch without reports, have no gradient.

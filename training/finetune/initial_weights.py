@@ -59,7 +59,7 @@ def repeated_rows(config: FinetuneConfig) -> str | None:
     Raises:
         RunRefused: the checkpoint is not that of a fine-tuning.
     """
-    if config.start_from is None or config.checks is not None:
+    if config.start_from is None or config.checks is not None or config.words is not None:
         return None
     _, earlier = read_run(config.start_from, FinetuneConfig, "start_from")
     if (earlier.seed, earlier.batch_size) != (config.seed, config.batch_size):
@@ -103,11 +103,13 @@ def _load_earlier(module: Finetuning, weights: dict[str, Tensor]) -> None:
             if key.startswith(f"heads.{name}.")
         )
     }
-    fresh = module.heads.keys() - fits - {ChecksHead.name}
-    if module.config.checks is not None and fresh:
+    config = module.config
+    learn = "words" if config.words else "checks" if config.checks else ""
+    fresh = module.heads.keys() - fits - ({ChecksHead.name} if learn == "checks" else set())
+    if learn and fresh:
         names = ", ".join(sorted(fresh))
         raise WeightsRefused(
-            f"start_from: it has no heads {names} of these labels, and only checks learn"
+            f"start_from: it has no heads {names} of these labels, and only {learn} learn"
         )
     taken = {
         key: value

@@ -8,7 +8,7 @@ import pytest
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import HeadKind, HeadSpec, Metric, Task
-from training.data.text.grounding_phrases import HELD_OUT
+from training.data.text.phrases.unseen_wordings import HELD_OUT
 from training.evaluation.calibration.calibrate import calibrate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.predictions import Prediction, predict_split

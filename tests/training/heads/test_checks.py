@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from radiograph.terminology.checks import CHECKS, Check
-from training.finetune.checks import checks_loss
+from training.finetune.parts.checks import checks_loss
 from training.heads.checks import ChecksHead, to_grid
 
 COLUMN = CHECKS.index(Check.MIRRORED)

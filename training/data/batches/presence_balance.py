@@ -15,7 +15,7 @@ import torch
 
 from training.data.batches.region_targets import RegionTargets, presence
 from training.data.rows.reader import Row
-from training.data.text.grounding_phrases import Phrase
+from training.data.text.phrases.grounding_phrases import Phrase
 
 MOST = 10.0
 """Largest weight, so that a concept that a handful of rows show does not rule a batch."""

@@ -22,7 +22,7 @@ from training.data.batches.collate import Batch, DrawnBoxes
 from training.data.batches.lung_regions import Lungs
 from training.data.cache.sample_index import Sample
 from training.data.rows.reader import Row
-from training.data.text.grounding_phrases import REGION_WORDINGS, Phrase
+from training.data.text.phrases.grounding_phrases import REGION_WORDINGS, Phrase
 
 _ORGANS = {"heart": "Heart"}
 """Concept -> structure whose mask is its region where it is annotated."""

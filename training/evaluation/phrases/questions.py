@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.data.rows.reader import Row
-from training.data.text import foreign_phrases
-from training.data.text.grounding_phrases import DEVELOPMENT, HELD_OUT
+from training.data.text.phrases import foreign_phrases
+from training.data.text.phrases.unseen_wordings import DEVELOPMENT, HELD_OUT
 from training.evaluation.phrases.regions import ORGANS
 
 Group = Literal["anatomy", "findings", "foreign"]

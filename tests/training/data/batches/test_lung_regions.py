@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from training.data.batches.lung_regions import Lungs
-from training.data.text.grounding_phrases import REGION_WORDINGS
+from training.data.text.phrases.grounding_phrases import REGION_WORDINGS
 
 
 def _rectangle(rows: slice, columns: slice) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 from training.data.batches.presence_balance import balanced_presence, weigh_presence
 from training.data.batches.region_targets import RegionTargets
 from training.data.rows.reader import Row
-from training.data.text.grounding_phrases import Phrase
+from training.data.text.phrases.grounding_phrases import Phrase
 
 EFFUSION = Phrase("fluid in the pleural space", "Effusion")
 

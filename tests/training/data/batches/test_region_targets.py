@@ -17,7 +17,7 @@ from training.data.batches.region_targets import RegionTargets, presence, region
 from training.data.cache.cache import Cache, open_cache
 from training.data.rows.reader import Row
 from training.data.tables.described import described, description_of
-from training.data.text.grounding_phrases import Phrase
+from training.data.text.phrases.grounding_phrases import Phrase
 
 STILL = AugmentConfig(rotate_deg=0, translate=0, scale=0, gamma=0, contrast=0, noise=0)
 LABELS = (

@@ -3,16 +3,16 @@
     concept  "left lung"  -> many wordings, from templates
 
 `training.data.batches.region_targets` gives each concept its region. The text encoder sees only
-the wordings; nothing here is used at serving time. `DEVELOPMENT` wordings are not trained on, but
-similar ones are (some were added after a run had failed on them). `HELD_OUT` wordings are used for
-measurement only: no template, weight or run is chosen by them.
+the wordings; nothing here is used at serving time. The wordings of `unseen_wordings` are not drawn,
+but similar ones are (some were added after a run had failed on them).
 """
 
 import random
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from training.data.text import foreign_phrases
+from training.data.text.phrases import foreign_phrases
+from training.data.text.phrases.unseen_wordings import DEVELOPMENT, HELD_OUT
 
 OTHER = {"left": "right", "right": "left"}
 _LUNG_NOUNS = (
@@ -67,8 +67,8 @@ _SIDE_WORDINGS = (
     "outline of the {side} {noun}",
     "the {side} one of the two {noun}s",
 )
-_SHORT = {"left": "Lt", "right": "Rt"}
-_ZONES = {
+SHORT = {"left": "Lt", "right": "Rt"}
+ZONES = {
     "upper": ("upper zone", "upper lung zone", "upper lobe", "apex", "apical region"),
     "middle": ("mid zone", "middle lung zone", "mid lung", "perihilar region"),
     "lower": ("lower zone", "lower lung zone", "lower lobe", "lung base", "basal region"),
@@ -186,7 +186,7 @@ _SIDED = frozenset(
     | {"Atelectasis", "Mass", "Nodule"}
 )
 """Findings that a phrase may place on one side."""
-_FINDING_SIDES = (
+FINDING_SIDES = (
     "{side} {finding}",
     "{side}-sided {finding}",
     "{finding} on the {side}",
@@ -224,82 +224,7 @@ _ABSENT = (
     "dinosaur", "football", "music", "an elephant", "bread", "the ocean", "a wine bottle",
 )  # fmt: skip
 
-DEVELOPMENT: dict[str, tuple[str, ...]] = {
-    "left lung": (
-        "left-hand lung of this patient", "lung, left side",
-        "the lung at the left", "L lung",
-        "the patient's left hemithorax", "lung on the patient's left side",
-        "please outline the whole left lung", "pulmo sinister", "box around the pt's left lung",
-        "left pulmonary parenchyma", "the lung, left",
-        "show me the entire lung on the patient's left",
-    ),
-    "right lung": (
-        "right-hand lung of this patient", "lung, right side",
-        "the lung at the right", "R lung",
-        "the patient's right hemithorax", "lung on the patient's right side",
-        "please outline the whole right lung", "pulmo dexter", "box around the pt's right lung",
-        "right pulmonary parenchyma", "the lung, right",
-        "show me the entire lung on the patient's right",
-    ),
-    "heart": (
-        "the cardiac shadow", "outline of the heart",
-        "the heart shadow", "outline the cardiac shadow", "where is the heart?", "cor",
-    ),
-    "absent": (
-        "a fractured hip", "the kidneys", "cerebral cortex", "a rabbit", "a motorcycle",
-        "an ankle sprain", "the stomach on endoscopy", "jaw bone",
-        "left kneecap", "the patient's urinary bladder", "where is the prostate?", "femoral head",
-        "right ankle joint", "axial CT slice of the brain", "fetal ultrasound",
-        "mammogram of the right breast", "coffee mug", "car keys", "show me the pituitary gland",
-        "laptop keyboard",
-    ),
-}  # fmt: skip
-HELD_OUT: dict[str, tuple[str, ...]] = {
-    "left lung": (
-        "left pulmonary lobes", "upper and lower lobes on the left",
-        "entire left lung from apex to diaphragm", "lung with the lingula", "left lung silhouette",
-        "left lung including its retrocardiac part", "left air space",
-        "lung below the left clavicle",
-    ),
-    "right lung": (
-        "right pulmonary lobes", "upper, middle and lower lobes on the right",
-        "entire right lung from apex to diaphragm", "lung with the horizontal fissure",
-        "right lung silhouette", "right lung down to the dome of the liver", "right air space",
-        "lung below the right clavicle",
-    ),
-    "heart": (
-        "cardiac outline", "borders of the heart", "transverse heart shadow",
-        "cardiopericardial silhouette", "size and shape of the heart", "the heart on this PA film",
-    ),
-    "pneumonia": ("infective consolidation", "pneumonic change", "airspace infection"),
-    "lung opacity": ("ill-defined density", "airspace opacification", "area of opacification"),
-    "infiltration": ("infiltrative shadowing", "ill-defined infiltrates"),
-    "atelectasis": ("collapsed lung segment", "discoid atelectatic band", "lobar volume reduction"),
-    "pleural effusion": (
-        "pleural collection", "fluid layering in the costophrenic recess",
-        "obliterated costophrenic angle",
-    ),
-    "cardiomegaly": (
-        "increased cardiothoracic ratio", "dilated heart", "heart shadow is broadened",
-    ),
-    "lung mass": (
-        "space-occupying lesion of the lung", "large focal lung lesion", "tumour shadow",
-    ),
-    "lung nodule": ("solitary round density", "small focal lung lesion", "rounded nodular shadow"),
-    "pneumothorax": (
-        "free pleural air with absent lung markings", "visceral pleural edge", "ptx",
-    ),
-    "absent": (
-        "left wrist", "gallbladder", "cranial vault", "right femoral shaft", "a tabby kitten",
-        "bus timetable", "abdominal aorta on CT", "tooth root", "MR of the cervical cord",
-        "sheet music", "screwdriver", "cystoscopy image",
-    ),
-}  # fmt: skip
-"""The fourth set of wordings, as radiologists of different schools would say it, written before any
-of them was tried, by a writer who knew the templates; these do not produce them. The third set is
-retired: its wordings are now among those of `DEVELOPMENT`."""
-
-_FINDING_ZONES = (
+FINDING_ZONES = (
     "{side} {zone} {finding}",
     "{finding} in the {side} {zone}",
     "{finding} at the {side} {zone}",
@@ -329,7 +254,7 @@ def _side_wordings(side: str) -> list[str]:
     held = {*DEVELOPMENT[f"{side} lung"], *HELD_OUT[f"{side} lung"]}
     words = [
         wording.format(
-            side=side, initial=side[0].upper(), short=_SHORT[side], other=OTHER[side], noun=noun
+            side=side, initial=side[0].upper(), short=SHORT[side], other=OTHER[side], noun=noun
         )
         for wording in _SIDE_WORDINGS
         for noun in _LUNG_NOUNS
@@ -340,7 +265,7 @@ def _side_wordings(side: str) -> list[str]:
 def _zone_wordings(side: str, zone: str) -> list[str]:
     return [
         wording.format(side=side, zone=word)
-        for word in _ZONES[zone]
+        for word in ZONES[zone]
         for wording in ("{side} {zone}", "the {side} {zone}", "{zone} of the {side} lung",
                         "the patient's {side} {zone}")
     ]  # fmt: skip
@@ -350,7 +275,7 @@ def _wordings() -> dict[str, list[str]]:
     words: dict[str, list[str]] = {name: list(texts) for name, texts in _PLAIN.items()}
     for side in OTHER:
         words[f"{side} lung"] = _side_wordings(side)
-        for zone in _ZONES:
+        for zone in ZONES:
             words[f"{side} {zone} zone"] = _zone_wordings(side, zone)
         words[f"{side} hemidiaphragm"] = [
             f"{side} hemidiaphragm", f"{side} diaphragm", f"dome of the {side} diaphragm",
@@ -409,10 +334,10 @@ def _finding(concept: str, rng: random.Random) -> Phrase:
         return Phrase(text, concept)
     side = rng.choice(sorted(OTHER))
     if rng.random() < 0.5:
-        return Phrase(rng.choice(_FINDING_SIDES).format(side=side, finding=text), concept, side)
-    zone = rng.choice(sorted(_ZONES))
-    words = rng.choice(_FINDING_ZONES).format(
-        side=side, finding=text, zone=rng.choice(_ZONES[zone])
+        return Phrase(rng.choice(FINDING_SIDES).format(side=side, finding=text), concept, side)
+    zone = rng.choice(sorted(ZONES))
+    words = rng.choice(FINDING_ZONES).format(
+        side=side, finding=text, zone=rng.choice(ZONES[zone])
     )
     return Phrase(words, concept, side, zone)
 

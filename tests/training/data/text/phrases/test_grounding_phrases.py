@@ -4,12 +4,9 @@ import random
 
 import pytest
 
-from training.data.text import foreign_phrases
-from training.data.text.grounding_phrases import (
-    DEVELOPMENT,
-    HELD_OUT,
-    draw,
-)
+from training.data.text.phrases import foreign_phrases
+from training.data.text.phrases.grounding_phrases import draw
+from training.data.text.phrases.unseen_wordings import DEVELOPMENT, HELD_OUT
 
 
 def _rng(seed: int) -> random.Random:

@@ -1,0 +1,6 @@
+"""Wordings of concepts for phrase grounding.
+
+grounding_phrases   concepts and the wordings that heads learn with images
+foreign_phrases     phrases for what no chest radiograph shows
+unseen_wordings     wordings to choose by and to measure with, which nothing learns
+"""
