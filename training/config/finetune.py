@@ -55,8 +55,7 @@ class ChecksConfig(StrictModel):
 
 
 class WordsConfig(StrictModel):
-    """The text encoder learns more wordings without images; trunk and heads, checks included, stay
-    as `start_from` has them."""
+    """More wordings for the text encoder, without images; all else stays as `start_from` has it."""
 
     layers: int = Field(default=3, ge=1)
     """Number of layers of the text encoder that learn, the last ones."""

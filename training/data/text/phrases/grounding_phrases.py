@@ -336,9 +336,7 @@ def _finding(concept: str, rng: random.Random) -> Phrase:
     if rng.random() < 0.5:
         return Phrase(rng.choice(FINDING_SIDES).format(side=side, finding=text), concept, side)
     zone = rng.choice(sorted(ZONES))
-    words = rng.choice(FINDING_ZONES).format(
-        side=side, finding=text, zone=rng.choice(ZONES[zone])
-    )
+    words = rng.choice(FINDING_ZONES).format(side=side, finding=text, zone=rng.choice(ZONES[zone]))
     return Phrase(words, concept, side, zone)
 
 

@@ -2,9 +2,9 @@
 
 `DEVELOPMENT` holds four retired sets: thresholds, settings and runs are chosen by it. `HELD_OUT` is
 the fifth set. It is used for measurement only: no template, weight, threshold or run is chosen by
-it. Its writer knew the templates and the issue of the fourth set, but had not seen any answer to it;
-it was complete before the wordings of `training.data.text.phrases.paraphrases` were written.
-Spelling mistakes in it are meant.
+it. Its writer knew the templates and what the fourth set had shown, but no answer to the fifth; it
+was complete before the wordings of `training.data.text.phrases.paraphrases` were written. Spelling
+mistakes in it are meant.
 """
 
 DEVELOPMENT: dict[str, tuple[str, ...]] = {

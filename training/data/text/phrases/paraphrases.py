@@ -1,0 +1,185 @@
+"""Wordings and what they mean: what the text encoder learns without images.
+
+further wording of an organ or finding --means--> its plain wording
+further phrase for what is not there ----means--> a trained phrase that resembles it
+trained wording or sentence -------------means--> itself, so that it stays where it is
+
+Requests, settings and spelling mistakes are put around and into further wordings. No wording of
+`unseen_wordings` is drawn.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from training.data.text.phrases import grounding_phrases
+from training.data.text.phrases.absent_wordings import ABSENT_WORDINGS
+from training.data.text.phrases.finding_wordings import FINDING_WORDINGS, SIDED
+from training.data.text.phrases.grounding_phrases import (
+    FINDING_SIDES,
+    FINDING_ZONES,
+    OTHER,
+    SHORT,
+    ZONES,
+)
+from training.data.text.phrases.organ_wordings import (
+    HEART,
+    LUNG_DETAILS,
+    LUNG_HEADS,
+    LUNG_NOUNS,
+    LUNG_OTHERS,
+    REQUESTS,
+    SETTINGS,
+    SIDED_LUNGS,
+)
+from training.data.text.phrases.unseen_wordings import DEVELOPMENT, HELD_OUT
+from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
+
+_LEAST_LETTERS = 5
+"""Letters of a word from which a spelling mistake may be made in it."""
+_PLAIN = (
+    "left lung",
+    "right lung",
+    "heart",
+    *sorted(FINDING_WORDINGS),
+    "consolidation",
+    "pulmonary edema",
+)
+_SENTENCES = tuple(
+    sentence
+    for finding in sorted(WORDINGS)
+    for kind in (prompts_of(finding).positive, prompts_of(finding).negative)
+    for sentence in kind
+)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A text and another one that means the same.
+
+    Attributes:
+        text: the wording that is learned.
+        meaning: a text whose features it is to have.
+    """
+
+    text: str
+    meaning: str
+
+
+def plain_form(text: str) -> str:
+    """Return a text without case, spaces around it and signs at its end, to compare it by."""
+    return text.lower().strip().rstrip(".?! ")
+
+
+_UNSEEN = frozenset(
+    plain_form(text)
+    for held in (DEVELOPMENT, HELD_OUT)
+    for texts in held.values()
+    for text in texts
+)
+
+
+def draw_anchors(count: int, rng: random.Random) -> list[Wording]:
+    """Draw texts that the heads know, or that reports are made of; each means itself.
+
+    An eighth are plain wordings, which the further ones are to mean.
+
+    Args:
+        count: number of texts.
+        rng: source of randomness.
+    """
+    plain, sentences = count // 8, count // 4
+    phrases = grounding_phrases.draw(count - plain - sentences, rng)
+    known = [phrase.text for phrase in phrases] + rng.choices(_SENTENCES, k=sentences)
+    exact = [Wording(text, text) for text in rng.choices(_PLAIN, k=plain)]
+    return exact + [Wording(_misspelt(text, rng, share=0.1), text) for text in known]
+
+
+def draw_paraphrases(count: int, rng: random.Random) -> list[Wording]:
+    """Draw further wordings.
+
+    Args:
+        count: number of wordings.
+        rng: source of randomness.
+    """
+    found: list[Wording] = []
+    while len(found) < count:
+        (kind,) = rng.choices(list(_KINDS), list(_KINDS.values()))
+        drawn = kind(rng)
+        text = _misspelt(_surrounded(drawn.text, rng), rng, share=0.2)
+        if not {plain_form(text), plain_form(drawn.text)} & _UNSEEN:
+            found.append(Wording(text, drawn.meaning))
+    return found
+
+
+def _lung(rng: random.Random) -> Wording:
+    side = rng.choice(sorted(OTHER))
+    concept = f"{side} lung"
+    kind = rng.random()
+    if kind < 0.45:
+        form, noun = rng.choice(SIDED_LUNGS), rng.choice(LUNG_NOUNS)
+        names = {"initial": side[0].upper(), "short": SHORT[side], "other": OTHER[side]}
+        return Wording(form.format(side=side, noun=noun, **names), concept)
+    if kind < 0.8:
+        return Wording(f"{rng.choice(LUNG_HEADS)} {rng.choice(LUNG_DETAILS[concept])}", concept)
+    return Wording(rng.choice(LUNG_OTHERS[concept]), concept)
+
+
+def _heart(rng: random.Random) -> Wording:
+    return Wording(rng.choice(HEART), "heart")
+
+
+def _finding(rng: random.Random) -> Wording:
+    plain = rng.choice(sorted(FINDING_WORDINGS))
+    text = rng.choice(FINDING_WORDINGS[plain])
+    if plain not in SIDED or rng.random() > 1 / 3:
+        return Wording(text, plain)
+    side = rng.choice(sorted(OTHER))
+    form = rng.choice(FINDING_SIDES + FINDING_ZONES)
+    zone = rng.choice(ZONES[rng.choice(sorted(ZONES))])
+    placed, means = (form.format(side=side, zone=zone, finding=each) for each in (text, plain))
+    return Wording(placed, means)
+
+
+def _absent(rng: random.Random) -> Wording:
+    meaning = rng.choice(sorted(ABSENT_WORDINGS))
+    return Wording(rng.choice(ABSENT_WORDINGS[meaning]), meaning)
+
+
+_KINDS: dict[Callable[[random.Random], Wording], float] = {
+    _lung: 0.45,
+    _heart: 0.12,
+    _finding: 0.27,
+    _absent: 0.16,
+}
+"""Function that draws a wording -> its share."""
+
+
+def _surrounded(text: str, rng: random.Random) -> str:
+    """Return the text, often in a request or in a setting."""
+    kind = rng.random()
+    if kind < 0.3:
+        article = "" if text.startswith("the ") else rng.choice(("", "the "))
+        return rng.choice(REQUESTS).format(f"{article}{text}")
+    if kind < 0.45:
+        return rng.choice(SETTINGS).format(text)
+    return f"{text}." if kind < 0.5 else text
+
+
+def _misspelt(text: str, rng: random.Random, share: float) -> str:
+    """Return the text, in the given share of cases with a mistake in one of its longer words."""
+    words = text.split(" ")
+    long = [n for n, word in enumerate(words) if len(word) >= _LEAST_LETTERS and word.isalpha()]
+    if not long or rng.random() > share:
+        return text
+    number = rng.choice(long)
+    word = words[number]
+    at = rng.randrange(1, len(word) - 1)
+    mistakes = (
+        word[:at] + word[at + 1] + word[at] + word[at + 2 :],  # two letters changed round
+        word[:at] + word[at + 1 :],  # one left out
+        word[:at] + word[at] + word[at:],  # one doubled
+        word[:at] + rng.choice("aeiou") + word[at + 1 :],  # another vowel
+    )
+    words[number] = rng.choice(mistakes)
+    return " ".join(words)
