@@ -63,8 +63,9 @@ model: $(DEV)/.ready ## Train the next version of the shipped model (on one GPU:
 	$(DEV)/bin/g2d finetune shipped_finetune $(if $(GPU),--out runs/shipped_finetune $(ON_ONE_GPU))
 	$(DEV)/bin/g2d finetune shipped_refine $(if $(GPU),--out runs/shipped_refine $(ON_ONE_GPU))
 	$(DEV)/bin/g2d finetune shipped_checks
-	$(DEV)/bin/g2d evaluate runs/shipped_checks --least-auroc 0.7
-	$(DEV)/bin/g2d export runs/shipped_checks
+	$(DEV)/bin/g2d finetune shipped_words
+	$(DEV)/bin/g2d evaluate runs/shipped_words --least-auroc 0.7
+	$(DEV)/bin/g2d export runs/shipped_words
 
 # One process with all rows of a step, and ten times as many steps.
 ON_ONE_GPU := --set batch_size=16 --set engine.devices=1 --set engine.workers=4 --set engine.prefetch=8 \

@@ -70,11 +70,11 @@ def publish(
     metric that is worse than that of the stable version.
 
     \b
-    g2d evaluate runs/shipped_checks && g2d export runs/shipped_checks
-    g2d publish runs/shipped_checks --alias canary
+    g2d evaluate runs/shipped_words && g2d export runs/shipped_words
+    g2d publish runs/shipped_words --alias canary
     g2d publish runs/new_finding --head findings --as new_finding
-    g2d publish runs/shipped_checks --key publisher.key
-    g2d publish runs/shipped_checks --mlflow
+    g2d publish runs/shipped_words --key publisher.key
+    g2d publish runs/shipped_words --mlflow
 
     The version appears completely or not at all. `g2d models rollback` undoes the change of the
     alias.

@@ -239,9 +239,9 @@ def evaluate(
     intervals.
 
     \b
-    g2d evaluate runs/shipped_checks
-    g2d evaluate runs/shipped_checks --split valid
-    g2d evaluate runs/shipped_checks --threshold sensitivity:0.95
+    g2d evaluate runs/shipped_words
+    g2d evaluate runs/shipped_words --split valid
+    g2d evaluate runs/shipped_words --threshold sensitivity:0.95
     g2d evaluate runs/shipped_pretrain          measures its zero-shot grounding only
 
     Writes assessment.json and statistics.npz into the folder of the run. With a split other than
@@ -277,8 +277,8 @@ def export(
     A difference above 1e-4 is refused.
 
     \b
-    g2d export runs/shipped_checks
-    g2d export runs/shipped_checks --int8
+    g2d export runs/shipped_words
+    g2d export runs/shipped_words --int8
 
     Writes runs/NAME/export, without the text encoder if no head reads phrases, and without the
     decoder if the heads read the encoder only. For every output it prints the difference that is

@@ -39,7 +39,7 @@ def commands(heading: str) -> list[list[str]]:
 def test_a_run_is_published_made_stable_and_rolled_back(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(run, tmp_path / "runs/shipped_checks")
+    shutil.copytree(run, tmp_path / "runs/shipped_words")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("G2D_MODELS_DIR", str(tmp_path / "models"))
     (evaluate, export, publish, alias, rollback) = commands("Publish")
