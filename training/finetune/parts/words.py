@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +97,7 @@ def distance(g2d: G2D, heads: nn.ModuleDict, features: Tensor, meanings: Tensor)
         heads: heads of the run, among them the aligned ones.
         features, meanings: P x D, features of the texts.
     """
-    regions = heads[RegionsHead.name]
+    regions = cast("RegionsHead", heads[RegionsHead.name])
     spaces: tuple[Callable[[Tensor], Tensor], ...] = (
         regions.phrase,
         regions.phrase_global,
