@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.floating]
 
+_ON_EDGE_PX = 1e-6
+"""Distance within which a point lies on an edge, so that no rounding decides about it."""
+
 
 @dataclass(frozen=True)
 class Shutter:
@@ -25,7 +28,7 @@ class Shutter:
         rectangle: x0, y0, x1, y1 of the visible rectangle, or None.
         circle: x, y and radius of the visible circle, or None.
         polygon: x, y of each vertex of the visible polygon; empty for none. Its interior is that of
-            the even-odd rule.
+            the even-odd rule, with its edges.
     """
 
     rectangle: tuple[float, float, float, float] | None = None
@@ -55,16 +58,24 @@ class Shutter:
 
 
 def _inside(polygon: tuple[tuple[float, float], ...], x: Points, y: Points) -> NDArray[np.bool_]:
-    """Return which points of a grid lie inside a polygon of V vertices, h x w.
+    """Return which points of a grid lie inside a polygon of V vertices or on its edges, h x w.
 
-    A point is inside if an odd number of edges crosses its row on its left.
+    A point is inside if an odd number of edges crosses its row on its left. A point on an edge is
+    tried on both sides of it, so that a polygon shows the same pixels however it is turned.
     """
     start = np.asarray(polygon, dtype=np.float64)  # V x 2
     end = np.roll(start, -1, axis=0)
     inside = np.zeros((y.size, x.size), dtype=np.bool_)
     for row, at in enumerate(y):
-        crossing = (start[:, 1] <= at) != (end[:, 1] <= at)
-        (x0, y0), (x1, y1) = start[crossing].T, end[crossing].T
-        crossings = np.sort(x0 + (at - y0) * (x1 - x0) / (y1 - y0))
-        inside[row] = np.searchsorted(crossings, x) % 2 == 1
+        above, below = ((start[:, 1] < near) != (end[:, 1] < near) for near in _beside(at))
+        for crossing in (above,) if np.array_equal(above, below) else (above, below):
+            (x0, y0), (x1, y1) = start[crossing].T, end[crossing].T
+            crossings = np.sort(x0 + (at - y0) * (x1 - x0) / (y1 - y0))
+            for near in _beside(x):
+                inside[row] |= np.searchsorted(crossings, near) % 2 == 1
     return inside
+
+
+def _beside(coordinates: Points) -> tuple[Points, Points]:
+    """Return coordinates just before and just after the given ones."""
+    return coordinates - _ON_EDGE_PX, coordinates + _ON_EDGE_PX

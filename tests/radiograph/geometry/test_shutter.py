@@ -1,9 +1,13 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from radiograph.geometry.orientation import Orientation
 from radiograph.geometry.shutter import Shutter
 
+ORIENTATIONS = [Orientation(*steps) for steps in product((False, True), repeat=3)]
 CENTRES = np.arange(20) + 0.5
 
 
@@ -32,6 +36,16 @@ def test_a_polygon_shows_its_interior() -> None:
     bow_tie = shown(Shutter(polygon=((0.0, 0.0), (20.0, 20.0), (20.0, 0.0), (0.0, 20.0))))
     assert bow_tie[10, [2, 17]].all()
     assert not bow_tie[[2, 17], 10].any()
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_polygon_shows_its_edges_however_it_is_turned(orientation: Orientation) -> None:
+    corners = [(0.5, 0.5), (18.5, 0.5), (0.5, 18.5)]  # edges pass through the centres of pixels
+    turned = tuple(orientation.point_back(x, y, 20, 20) for x, y in corners)
+    y, x = np.mgrid[0:20, 0:20] + 0.5
+    made, expected = orientation.turn(shown(Shutter(polygon=turned))), x + y <= 19
+    made[[0, 0, 18], [0, 18, 0]] = True  # a vertex may or may not be shown
+    assert np.array_equal(made, expected)
 
 
 def test_shapes_add_up() -> None:
