@@ -38,6 +38,7 @@ from radiograph.readers.codecs.jpeg.markers import (
     END_OF_IMAGE,
     EOI,
     EXTENDED,
+    LOSSLESS,
     PROGRESSIVE,
     PROGRESSIVE_ARITHMETIC,
     SEQUENTIAL,
@@ -48,7 +49,10 @@ from radiograph.readers.codecs.jpeg.markers import (
 )
 
 _WITHOUT_ZEROS = {BASELINE, EXTENDED, *ARITHMETIC_PROCESSES}
-_END_OF_BLOCK = b"\x00"
+_AC = 0x10
+"""Least name of a Huffman table for AC coefficients."""
+_ZERO = b"\x00"
+"""Symbol of the end of a block (EOB), and of a difference of 0."""
 _END_OF_BLOCK_RUNS = range(0x10, 0xF0, 0x10)
 """Symbols EOB1 to EOB14 of a progressive scan; 0xF0 is a run of 16 zero coefficients."""
 
@@ -115,7 +119,7 @@ def listen(stream: bytes, **options: Any) -> tuple[NDArray[np.uint8] | None, str
 
 def judge(complaint: str | None, picture: JpegPicture) -> tuple[str, ...]:
     """Turn a complaint of libjpeg into an error or a warning, or dismiss it."""
-    found = _missing_scans(picture) or _zeroed(picture)
+    found = _missing_scans(picture) or zeroed(picture)
     if picture.process in ARITHMETIC_PROCESSES and _reads_beyond_end(picture):
         raise UndecodablePixels(f"the JPEG pixel data are damaged: {_TOO_EARLY}")
     if complaint is None:
@@ -148,7 +152,7 @@ def _reads_beyond_end(picture: JpegPicture) -> bool:
     return not np.array_equal(one, other)
 
 
-def _zeroed(picture: JpegPicture) -> tuple[str, ...]:
+def zeroed(picture: JpegPicture) -> tuple[str, ...]:
     """Return a warning if a scan holds a run of zeros that no block explains.
 
     Zeroed data often decode to as many blocks as were there, so libjpeg has nothing to complain
@@ -159,6 +163,8 @@ def _zeroed(picture: JpegPicture) -> tuple[str, ...]:
     of thousands of decisions.
 
     DC scans of a progressive picture are no evidence, as zeros repeat the brightness of a block.
+    In a lossless scan zeros repeat one difference of neighbours, which noise does not, unless that
+    difference is 0.
     """
     run = bytes(MIN_ZEROED_BYTES)
     for scan, tables in _scans(picture):
@@ -169,7 +175,10 @@ def _zeroed(picture: JpegPicture) -> tuple[str, ...]:
 
 
 def _scans(picture: JpegPicture) -> Iterator[tuple[Segment, dict[int, bytes]]]:
-    """Yield each scan, and the symbols of the Huffman tables for AC that are defined by then.
+    """Yield each scan, and the symbols of the Huffman tables that are defined by then.
+
+    Tables are named by Tc and Th in one byte: 0x00 and up for DC and differences, 0x10 and up for
+    AC.
 
     Source: ITU-T T.81 section B.2.4.2: Tc and Th (1 byte), 16 counts, the symbols.
     """
@@ -178,8 +187,7 @@ def _scans(picture: JpegPicture) -> Iterator[tuple[Segment, dict[int, bytes]]]:
         at = segment.body
         while segment.marker == DHT and at + 17 < segment.end:
             end = at + 17 + sum(picture.data[at + 1 : at + 17])
-            if picture.data[at] >= 0x10:
-                tables[picture.data[at] & 0x0F] = picture.data[at + 17 : end]
+            tables[picture.data[at]] = picture.data[at + 17 : end]
             at = end
         if segment.marker == SOS:
             yield segment, dict(tables)
@@ -187,13 +195,17 @@ def _scans(picture: JpegPicture) -> Iterator[tuple[Segment, dict[int, bytes]]]:
 
 def _may_hold_zeros(picture: JpegPicture, scan: Segment, tables: dict[int, bytes]) -> bool:
     """Return whether an encoder may have written a long run of zeros into a scan."""
+    first = {name: symbols[:1] for name, symbols in tables.items()}
     if picture.process in _WITHOUT_ZEROS:
-        return any(symbols[:1] == _END_OF_BLOCK for symbols in tables.values())
+        return any(first[name] == _ZERO for name in first if name >= _AC)
+    if picture.process == LOSSLESS:
+        return not first or any(first[name] == _ZERO for name in first if name < _AC)
     if picture.process != PROGRESSIVE or picture.data[scan.end - 3] == 0:
-        return True  # lossless, or a DC scan
-    symbols = tables.get(picture.data[scan.body + 2] & 0x0F, b"")  # the scan has one component
+        return True  # a DC scan
+    name = picture.data[scan.body + 2] & 0x0F | _AC  # the scan has one component
+    symbols = tables.get(name, b"")
     joins_ends = any(symbol in _END_OF_BLOCK_RUNS for symbol in symbols)
-    return symbols == b"" or (symbols[:1] == _END_OF_BLOCK and not joins_ends)
+    return symbols == b"" or (first[name] == _ZERO and not joins_ends)
 
 
 def _is_filler(left_over_bytes: int, marker: str, picture: JpegPicture) -> bool:

@@ -22,6 +22,7 @@ from radiograph.readers.codecs.jpeg.damage import (
     listen,
     plain_stream,
     uses_last_byte,
+    zeroed,
 )
 from radiograph.readers.codecs.jpeg.lossless import decode_and_prove
 from radiograph.readers.codecs.jpeg.markers import DICOM_PROCESSES, SEQUENTIAL, JpegPicture
@@ -58,7 +59,7 @@ def _decode_others(picture: JpegPicture) -> tuple[NDArray[np.generic], tuple[str
     with as_malformed_input("the JPEG pixel data cannot be decoded", UndecodablePixels):
         samples, whole = decode_and_prove(imagecodecs(), picture)
     if whole:
-        return samples, ()
+        return samples, zeroed(picture)
     warnings = damage(picture)
     if not warnings and not filler_bytes(picture):
         if whole is None and picture.process in SEQUENTIAL:

@@ -1,7 +1,11 @@
+from contextlib import suppress
+
 import imagecodecs
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from radiograph.errors import UndecodablePixels
 from radiograph.readers.codecs.jpeg import decode as jpeg
 from radiograph.readers.codecs.jpeg.lossless import decode_and_prove
 from radiograph.readers.codecs.jpeg.markers import parse
@@ -60,3 +64,29 @@ def test_most_random_bytes_in_a_scan_are_noticed() -> None:
         stream = STREAM[:at] + noise + STREAM[at + 64 :]
         noticed += decode_and_prove(imagecodecs, parse(stream))[1] is False
     assert noticed >= 30
+
+
+def grainy() -> NDArray[np.uint16]:
+    """A picture with noise, whose most frequent difference is not 0."""
+    noise = np.random.default_rng(0).integers(-40, 41, (160, 144))
+    return (picture().astype(int) + noise).clip(0, 4095).astype(np.uint16)
+
+
+def test_zeros_are_noticed_where_the_decoder_finds_its_place_again() -> None:
+    stream = encode(grainy())
+    proven = 0
+    for at in range(len(stream) // 8, len(stream) * 7 // 8, 23):
+        damaged = parse(stream[:at] + bytes(64) + stream[at + 64 :])
+        with suppress(UndecodablePixels):
+            proven += decode_and_prove(imagecodecs, damaged)[1] is True
+            assert codes(jpeg.decode(damaged).warnings) == ["damaged_pixel_data"]
+    assert proven > 0
+
+
+def test_a_picture_with_noise_and_a_black_border_is_sound() -> None:
+    words = grainy()
+    words[:, :40] = 0
+    for sound in (grainy(), words, np.zeros_like(words)):
+        frame = jpeg.decode(parse(encode(sound)))
+        assert np.array_equal(frame.samples, sound)
+        assert frame.warnings == ()
