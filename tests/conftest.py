@@ -59,6 +59,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _without_remains() -> None:
+    """Leave what the files before this one keep in memory out of collections of garbage, too.
+
+    What they left unclosed is found by the collection here, while warnings are errors.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip the tests marked `gpu` where torch finds no CUDA device."""
     if item.get_closest_marker("gpu") is not None and not _finds_a_gpu():
