@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.builders.distributed.run_of_pairs import run
 from tests.builders.distributed.started_runs import start_pair_run
 from tests.builders.distributed.torchrun import torchrun
 from tests.builders.files.s3_server import ADDRESS, s3_server
@@ -81,9 +83,11 @@ def test_two_processes_from_shards_killed_and_resumed_have_the_losses_of_the_cac
 def test_a_window_of_shards_is_resumed_equally(config: PretrainConfig, tmp_path: Path) -> None:
     windowed = config.data.model_copy(update={"window_shards": 1})
     config = config.model_copy(update={"data": windowed, "batch_size": 5})
-    for name, options in (("whole", []), ("killed", ["--kill-at", "3"]), ("killed", [])):
-        start_pair_run([sys.executable], config, tmp_path / name, *options)
+    run(config, tmp_path / "whole" / "run", tmp_path / "cache")
     assert [line["step"] for line in _history(tmp_path / "whole")] == [1, 2, 3, 4, 5, 6]
+    status, said = start_pair_run([sys.executable], config, tmp_path / "killed", "--kill-at", "3")
+    assert status == -signal.SIGKILL, said
+    run(config, tmp_path / "killed" / "run", tmp_path / "cache")
     assert _history(tmp_path / "killed") == _history(tmp_path / "whole")
 
 
