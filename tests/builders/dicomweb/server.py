@@ -109,7 +109,7 @@ def running() -> Iterator[DicomwebServer]:
     server = DicomwebServer()
     wsgi = make_server("127.0.0.1", 0, _application(server), threaded=True)
     server.url = f"http://127.0.0.1:{wsgi.server_port}/dicom-web"
-    thread = threading.Thread(target=wsgi.serve_forever, daemon=True)
+    thread = threading.Thread(target=wsgi.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server

@@ -142,7 +142,7 @@ def viewer(dist: Path) -> Iterator[None]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield

@@ -232,7 +232,7 @@ def test_a_web_server_other_than_triton_is_a_failure(status: int, kind: str, bod
             pass
 
     with HTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             with pytest.raises(BackendFailure):
@@ -287,7 +287,7 @@ def test_over_https_the_certificate_is_checked(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             url = f"127.0.0.1:{server.server_port}"

@@ -61,7 +61,7 @@ def test_spans_travel_to_the_endpoint_of_the_environment(monkeypatch: pytest.Mon
             pass
 
     with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("OTEL_SERVICE_NAME", "radiographs")
         made = tracing_setup.from_environment()
