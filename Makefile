@@ -175,10 +175,12 @@ $(SERVE)/.locked: constraints/build.txt constraints/serve.txt
 	$(SERVE)/bin/python $(PIP_INSTALL) --require-hashes $(addprefix -r ,$^)
 	@touch $@
 
+# pip would compile the 25,000 modules on one core. Some of them may need a newer Python.
 $(DEV)/.locked: constraints/dev.txt
 	$(call create_environment,$(DEV))
 	@echo "Installing the development environment (about 6 GB, only when its pins change)"
-	$(DEV)/bin/python $(PIP_INSTALL) -r $<
+	$(DEV)/bin/python $(PIP_INSTALL) --no-compile -r $<
+	$(DEV)/bin/python -m compileall -qq -j 0 $(DEV)/lib || true
 	@touch $@
 
 .venv/bench-%/.installed: constraints/bench-%.txt
