@@ -15,7 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 
 pytest_plugins = [
     "tests.fixtures.service",

@@ -20,7 +20,7 @@ import pytest
 
 from tests.builders.deploy.confined import USER, confined, missing
 from tests.builders.gateway.ports import free_port
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 from tests.docker.test_compose import ROOT, environment, mounted
 
 NAME = "service"

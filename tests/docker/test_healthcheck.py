@@ -12,7 +12,7 @@ import pytest
 
 from docker import healthcheck
 from service.certificate import Certificate
-from tests.builders.service import certificates
+from tests.builders.service.http import certificates
 
 
 class Quiet(HTTPServer):

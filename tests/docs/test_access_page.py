@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import OPTIONS, PREFIX
-from tests.builders.service import certificates
+from tests.builders.service.http import certificates
 
 TEXT = (Path(__file__).parents[2] / "docs/access.md").read_text()
 NGINX = shutil.which("nginx")

@@ -21,8 +21,8 @@ from typer.core import TyperGroup
 from docs.example import phantom
 from g2d.cli import Commands, app
 from tests.builders.files import sample_files
-from tests.builders.service import served_page
-from tests.builders.service.dicom_results import SERIES, STUDY
+from tests.builders.service.pages import served_page
+from tests.builders.service.results.dicom_results import SERIES, STUDY
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()

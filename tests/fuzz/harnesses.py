@@ -38,7 +38,7 @@ from service.jobs.archives.inflate import inflate
 from service.jobs.archives.tally import Tally
 from service.settings import JobSettings, LimitSettings
 from tests.builders.jobs import job_bodies
-from tests.builders.models.small_version import fields
+from tests.builders.models.versions.small_version import fields
 
 LIMITS = Limits(max_bytes=1 << 20, max_pixels=1 << 20, max_inflated_bytes=1 << 22)
 JOB_LIMITS = JobSettings(max_items=50, max_inflated_bytes=1 << 22)

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.builders.service.admin_calls import ADMIN, TOKEN
+from tests.builders.service.http.admin_calls import ADMIN, TOKEN
 from tests.fixtures.service import Start
 
 _CHECKS = [

@@ -12,7 +12,7 @@ import g2d
 from g2d.errors import InputError, ModelNotFound, UnusablePhrase
 from g2d.sources import Source
 from g2d.tasks import HeatmapForm
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 
 RECTANGLE = (20.0, 40.0, 60.0, 80.0)
 

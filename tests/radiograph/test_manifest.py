@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import CHECK, HeadSpec, MaskCleaning, ModelManifest, PhraseRule, Task
-from tests.builders.models.small_version import fields
+from tests.builders.models.versions.small_version import fields
 
 DIGEST = "0" * 64
 FILES = dict.fromkeys(("trunk.onnx", "heads/findings.onnx", "golden.npz"), DIGEST)

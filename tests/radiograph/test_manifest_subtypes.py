@@ -7,7 +7,7 @@ import pytest
 
 from radiograph.errors import InvalidVersion
 from radiograph.manifest import ModelManifest
-from tests.builders.models.small_version import fields
+from tests.builders.models.versions.small_version import fields
 
 FILES = dict.fromkeys(("trunk.onnx", "heads/findings.onnx", "golden.npz"), "0" * 64)
 

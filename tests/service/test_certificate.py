@@ -18,7 +18,7 @@ from starlette.routing import Route
 from service.certificate import Certificate
 from service.errors import InvalidSettings
 from service.settings import Settings
-from tests.builders.service import certificates
+from tests.builders.service.http import certificates
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 

@@ -4,7 +4,7 @@ import pytest
 
 from bench.costs import dicom_results
 from bench.costs.dicom_results import Times
-from tests.builders.service.dicom_results import known_result, source
+from tests.builders.service.results.dicom_results import known_result, source
 
 pytest.importorskip("highdicom")
 

@@ -7,8 +7,8 @@ import pytest
 from bench.costs import pixel_checks
 from radiograph.repository.head_publishing import publish_head
 from radiograph.repository.repository import Repository
-from tests.builders.models import tiny_version
-from tests.builders.models.tiny_checks import new_head
+from tests.builders.models.versions import tiny_version
+from tests.builders.models.versions.tiny_checks import new_head
 
 
 def test_both_sets_of_heads_are_compared(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.disturbances import page, run, scenarios
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 
 
 def test_a_miniature_service_survives_the_death_of_its_decoders(

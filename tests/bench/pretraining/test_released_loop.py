@@ -10,7 +10,8 @@ import torch
 
 from bench.pretraining.released_loop import ReleasedLoop, _host_mask
 from bench.pretraining.step import make_config
-from tests.builders.training import tiny_objective, tiny_runs
+from tests.builders.training.parts import tiny_objective
+from tests.builders.training.runs import tiny_runs
 from training.data.cache.cache import Cache, open_cache
 from training.model.text_encoder import build_tokenizer
 from training.pretrain.objective import Pretraining

@@ -4,7 +4,7 @@ from bench.load.statistics import Outcome
 from bench.scenarios import version_swaps
 from radiograph.manifest import Task
 from radiograph.repository.repository import Repository
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 
 
 def answered(note: str) -> Outcome:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from radiograph.preprocess import PreprocessSpec, preprocess
 from radiograph.readers.read import read
 from tests.builders.datasets.tiny_sets import config
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.config.augmentation import AugmentConfig
 from training.config.run import Protocol
 from training.data.batches.collate import Batch, load_batch

@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.builders.datasets.tiny_sets import jpeg, write, write_csv
 from tests.builders.files.sample_files import bright_rectangle, dicom_file
-from tests.builders.training.tiny_runs import SIZE_PX, picture
+from tests.builders.training.runs.tiny_runs import SIZE_PX, picture
 from training.data.pretraining_sets.chexpert import LABELS
 
 RSNA_LABELS = ("patientId", "x", "y", "width", "height", "Target")

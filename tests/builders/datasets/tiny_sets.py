@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.builders.training.tiny_runs import SIZE_PX, picture
+from tests.builders.training.runs.tiny_runs import SIZE_PX, picture
 from training.config.run import DataConfig
 
 REPORT = """                                 FINAL REPORT

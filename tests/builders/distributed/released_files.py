@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
+from tests.builders.training.runs import tiny_runs
 from training.checkpoint_conversion.from_released import Imported, import_checkpoint
 from training.checkpoint_conversion.layout import Layout
 from training.checkpoint_conversion.to_released import to_released

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.builders.training.tiny_objective import batch
+from tests.builders.training.parts.tiny_objective import batch
 from training.config.pretrain import PretrainConfig
 from training.engine import seeding
 from training.losses.contrastive import contrastive_loss

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.builders.service import served_page
+from tests.builders.service.pages import served_page
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/api.md"

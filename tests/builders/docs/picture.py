@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
-from tests.builders.service import served_page
-from tests.builders.service.viewer import PNG, open_files, payload, settle
+from tests.builders.service.pages import served_page
+from tests.builders.service.pages.viewer import PNG, open_files, payload, settle
 
 ROOT = Path(__file__).parents[3]
 PICTURE = ROOT / "docs/page.png"

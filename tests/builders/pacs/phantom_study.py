@@ -18,7 +18,7 @@ from service.dicom_results.kinds import ObjectKind
 from service.dicom_results.options import DicomResultOptions
 from service.dicom_results.writer import write_for
 from tests.builders.files.dicom_files import dicom
-from tests.builders.service.dicom_results import SERIES, STUDY, known_result
+from tests.builders.service.results.dicom_results import SERIES, STUDY, known_result
 
 ROOT = Path(__file__).parents[3]
 LUNGS = {"Right lung": (85.0, 100.0, 275.0, 640.0), "Left lung": (325.0, 100.0, 515.0, 640.0)}

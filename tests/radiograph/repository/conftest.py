@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from radiograph.repository.repository import Repository
-from tests.builders.models.small_version import NAME, manifest_of, write_stage
+from tests.builders.models.versions.small_version import NAME, manifest_of, write_stage
 
 
 @pytest.fixture

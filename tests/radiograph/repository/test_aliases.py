@@ -15,8 +15,8 @@ from radiograph.errors import (
     RadiographError,
 )
 from radiograph.repository.repository import Repository
-from tests.builders.models.publishers import race, visible
-from tests.builders.models.small_version import NAME, manifest_of
+from tests.builders.models.faults.publishers import race, visible
+from tests.builders.models.versions.small_version import NAME, manifest_of
 
 # aliases
 

@@ -12,8 +12,8 @@ from radiograph.manifest import GoldenSpec, HeadSpec, ModelManifest, VariantSpec
 from radiograph.repository.head_publishing import NewHead, publish_head
 from radiograph.repository.integrity.version_files import digest_files, write_file
 from radiograph.repository.repository import Repository
-from tests.builders.models import small_version
-from tests.builders.models.small_version import GRAPH, NAME
+from tests.builders.models.versions import small_version
+from tests.builders.models.versions.small_version import GRAPH, NAME
 
 OTHER_GRAPH = bytes.fromhex("0808 3a03 1201 68")
 LOGITS = np.zeros((2, 1), np.float32)

@@ -16,8 +16,8 @@ from radiograph.errors import (
 )
 from radiograph.manifest import ModelManifest
 from radiograph.repository.repository import Repository, digest_files
-from tests.builders.models.publishers import child, race, visible
-from tests.builders.models.small_version import GRAPH, NAME, manifest_of
+from tests.builders.models.faults.publishers import child, race, visible
+from tests.builders.models.versions.small_version import GRAPH, NAME, manifest_of
 
 EXTERNAL = bytes.fromhex("3a04 2a02 7001")  # graph { initializer { data_location: EXTERNAL } }
 

@@ -11,7 +11,7 @@ from radiograph.errors import (
     ModelNotFound,
 )
 from radiograph.repository.repository import Repository
-from tests.builders.models.small_version import NAME, manifest_of
+from tests.builders.models.versions.small_version import NAME, manifest_of
 
 # verify
 

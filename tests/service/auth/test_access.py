@@ -7,7 +7,7 @@ import pytest
 from service.auth.access import Access, check_exposure
 from service.errors import InvalidSettings
 from service.settings import Settings
-from tests.builders.service import api_keys
+from tests.builders.service.auth import api_keys
 
 OTHERS = ["0.0.0.0", "::", "", "192.0.2.1", "g2d.example.org", "127.0.0.1.example.org", "::ffff:0"]  # noqa: S104 - refused
 

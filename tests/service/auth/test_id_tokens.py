@@ -18,7 +18,7 @@ from service.auth.principal import Principal, Scope
 from service.auth.signing_keys import SigningKeys
 from service.errors import NotAuthorised
 from service.settings import OidcSettings
-from tests.builders.service import issuer
+from tests.builders.service.auth import issuer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from service.auth.keys import KeySet, verify
 from service.auth.principal import Scope
 from service.errors import InvalidKeyFile, NotAuthorised
 from service.observability.observer import Observer
-from tests.builders.service import api_keys
+from tests.builders.service.auth import api_keys
 
 
 @pytest.fixture

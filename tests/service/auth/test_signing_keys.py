@@ -11,8 +11,8 @@ from service.auth import signing_keys
 from service.auth.signing_keys import SigningKeys
 from service.errors import IdentityProviderUnavailable, InvalidSettings, NotAuthorised
 from service.settings import OidcSettings, Settings
-from tests.builders.service import issuer
-from tests.builders.service.issuer import JwksServer
+from tests.builders.service.auth import issuer
+from tests.builders.service.auth.issuer import JwksServer
 
 
 class Clock:

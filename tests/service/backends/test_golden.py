@@ -9,7 +9,7 @@ from radiograph.errors import InvalidVersion
 from radiograph.repository.repository import Repository
 from service.backends import golden
 from service.backends.ort.backend import OrtBackend
-from tests.builders.service.ort_graphs import graph_cache
+from tests.builders.service.backends.ort_graphs import graph_cache
 
 
 def test_golden_outputs_are_computed_again_exactly(tiny_models: Path) -> None:

@@ -14,7 +14,8 @@ from radiograph.repository.repository import Repository
 from service.backends.factory import backend_factory
 from service.registry.loading.loader import VersionLoader
 from service.settings import LimitSettings, Settings
-from tests.builders.models import faulty_versions, tiny_answers, tiny_version
+from tests.builders.models.faults import faulty_versions
+from tests.builders.models.versions import tiny_answers, tiny_version
 
 BACKENDS = backend_factory(Settings.of(threads=1))
 

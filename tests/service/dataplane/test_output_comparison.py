@@ -6,7 +6,7 @@ import pytest
 from radiograph.postprocess.grounding import Grounding
 from radiograph.postprocess.heads import Detection, Finding, Mask
 from service.dataplane.output_comparison import differences
-from tests.builders.service.results import result
+from tests.builders.service.results.results import result
 
 
 def mask(*cells: int) -> Mask:

@@ -14,8 +14,8 @@ from service.deadline import Deadline
 from service.encoders.picture_formats import PNG
 from service.errors import DeadlineExceeded
 from service.observability.observer import NullObserver
-from tests.builders.service.dicom_results import source
-from tests.builders.service.gate import Gate, build
+from tests.builders.service.backends.gate import Gate, build
+from tests.builders.service.results.dicom_results import source
 from tests.fixtures.service import Start
 
 HEADERS = {"content-type": DICOM}

@@ -18,9 +18,9 @@ from service.inference.types import AnalysisRequest
 from service.observability.observer import NullObserver
 from service.registry.registry import ModelRegistry
 from tests.builders.files import sample_files
-from tests.builders.models.distinct_versions import answered_probability, probability
-from tests.builders.service.registries import load
-from tests.builders.service.results import result
+from tests.builders.models.versions.distinct_versions import answered_probability, probability
+from tests.builders.service.registry.registries import load
+from tests.builders.service.results.results import result
 from tests.fixtures.service import Start
 
 BLACK = sample_files.png_file(np.zeros((64, 64), np.uint16))

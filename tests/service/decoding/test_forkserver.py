@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.builders.service.hostile_pool import DECODER, ask, hostile
+from tests.builders.service.decoding.hostile_pool import DECODER, ask, hostile
 
 PROGRAM = """
 import sys

@@ -13,7 +13,7 @@ from service.deadline import Deadline
 from service.decoding.forkserver import ForkServer
 from service.errors import ClientGone, DeadlineExceeded, Overloaded
 from service.settings import MIB
-from tests.builders.service.hostile_pool import ask, hostile, request_for
+from tests.builders.service.decoding.hostile_pool import ask, hostile, request_for
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from radiograph.errors import WrongModality
 from service.errors import DecoderFailure
-from tests.builders.service.hostile_pool import ask, hostile
+from tests.builders.service.decoding.hostile_pool import ask, hostile
 
 
 def test_a_worker_has_a_lower_priority_than_the_service() -> None:

@@ -14,7 +14,7 @@ from radiograph.errors import MalformedInput
 from service.decoding.decode import ImageFacts
 from service.decoding.messages import ImageMessage
 from service.settings import MIB
-from tests.builders.service.hostile_pool import ask, hostile
+from tests.builders.service.decoding.hostile_pool import ask, hostile
 
 VALID = ImageMessage(
     facts=ImageFacts(1, 1), preview_shape=None, displayed=None, timings_ms={}

@@ -12,7 +12,7 @@ from service.dicom_results.source import read
 from service.errors import NoDicomObject
 from tests.builders.files import sample_files
 from tests.builders.files.dicom_files import dicom, item, ramp
-from tests.builders.service.dicom_results import SERIES, STUDY, source
+from tests.builders.service.results.dicom_results import SERIES, STUDY, source
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])

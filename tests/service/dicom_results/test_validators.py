@@ -18,7 +18,13 @@ import pytest
 from service.dicom_results.kinds import ObjectKind
 from service.dicom_results.options import DicomResultOptions
 from tests.builders.files.dicom_files import lut
-from tests.builders.service.dicom_results import ORIENTATIONS, SOP_CLASSES, objects, run, source
+from tests.builders.service.results.dicom_results import (
+    ORIENTATIONS,
+    SOP_CLASSES,
+    objects,
+    run,
+    source,
+)
 
 pytest.importorskip("highdicom")
 

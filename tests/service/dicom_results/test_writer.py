@@ -11,7 +11,7 @@ from service.dicom_results.kinds import ObjectKind
 from service.dicom_results.objects.codes import concept_of
 from service.dicom_results.options import DicomResultOptions
 from service.errors import NoDicomObject
-from tests.builders.service.dicom_results import BOX, known_result, objects, one, source
+from tests.builders.service.results.dicom_results import BOX, known_result, objects, one, source
 
 pytest.importorskip("highdicom")
 

@@ -16,7 +16,7 @@ from radiograph.postprocess.measurements import Measurement
 from radiograph.terminology.codes import Code
 from service.encoders.json_encoder import HeatmapEncoding, encode
 from service.inference.results import Notice, OutOfDistributionScore
-from tests.builders.service.results import result
+from tests.builders.service.results.results import result
 
 HEATMAP = np.array([[0.0, 0.25], [0.5, 1.0]], np.float32)
 

@@ -16,7 +16,7 @@ from service.gateway.configuration.tls import ServerTls
 from service.gateway.gateway import Gateway
 from service.gateway.receiving.web import Store, build_app
 from tests.builders.gateway import running
-from tests.builders.service import certificates
+from tests.builders.service.http import certificates
 
 GET = b"GET /health/live HTTP/1.1\r\nhost: g2d\r\nconnection: close\r\n"
 

@@ -22,8 +22,8 @@ from service.scheduling.admission import Admission
 from service.scheduling.dynamic_batching import DynamicBatcher
 from service.settings import BatchingSettings, LimitSettings
 from tests.builders.files import sample_files
-from tests.builders.models import tiny_version
-from tests.builders.service.ort_graphs import graph_cache
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.backends.ort_graphs import graph_cache
 
 REQUEST = AnalysisRequest(phrases=("bright",))
 

@@ -11,7 +11,7 @@ from service.deadline import Deadline
 from service.inference.batch_runner import BatchRunner
 from service.inference.types import BatchItem, Plan
 from service.observability.observer import NullObserver
-from tests.builders.service.fake_backend import FakeBackend
+from tests.builders.service.backends.fake_backend import FakeBackend
 
 
 class BatchLog(NullObserver):

@@ -17,8 +17,8 @@ from radiograph.repository.repository import Repository
 from service.backends.base import FloatArray
 from service.errors import BackendFailure
 from service.inference.phrase_encoder import PhraseEncoder, normalise
-from tests.builders.models import tiny_version
-from tests.builders.service.fake_backend import FakeBackend
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.backends.fake_backend import FakeBackend
 
 
 @given(st.text())

@@ -11,7 +11,7 @@ from service.inference.phrase_encoder import PhraseEncoder
 from service.inference.planner import Planner
 from service.inference.types import AnalysisRequest
 from service.settings import LimitSettings
-from tests.builders.service.fake_backend import FakeBackend
+from tests.builders.service.backends.fake_backend import FakeBackend
 
 LIMITS = LimitSettings(max_phrases=2, max_phrase_chars=10)
 

@@ -11,7 +11,7 @@ from service.registry.alias_resolver import AliasResolver, DesiredState, next_ta
 from service.registry.loading.loaded_versions import LoadedVersions
 from service.registry.state import RoutingTable, State
 from service.settings import ModelSettings
-from tests.builders.service.fake_loader import fake_version, publish
+from tests.builders.service.registry.fake_loader import fake_version, publish
 
 STABLE, CANARY = ("small", "stable"), ("small", "canary")
 ONE, TWO, THREE = ("small", 1), ("small", 2), ("small", 3)

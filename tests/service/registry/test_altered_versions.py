@@ -8,9 +8,10 @@ import pytest
 from service.observability.metrics.service_metrics import Metrics
 from service.registry.registry import ModelRegistry
 from service.registry.state import State
-from tests.builders.models import faulty_versions, tiny_version
-from tests.builders.service import registries
-from tests.builders.service.registries import states
+from tests.builders.models.faults import faulty_versions
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.registry import registries
+from tests.builders.service.registry.registries import states
 
 
 @pytest.fixture(params=["pinned", "not pinned"])

@@ -9,7 +9,7 @@ from service.errors import NotReady
 from service.registry.lookup import VersionLookup
 from service.registry.state import LoadedVersion, RoutingTable, State, VersionStatus
 from service.settings import ModelSettings
-from tests.builders.service.fake_loader import fake_analysis, fake_loaded
+from tests.builders.service.registry.fake_loader import fake_analysis, fake_loaded
 
 
 def table_of(targets: dict[str, int], loaded: dict[int, LoadedVersion], *kept: int) -> RoutingTable:

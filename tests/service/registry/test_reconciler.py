@@ -13,8 +13,8 @@ from service.registry.lookup import VersionLookup
 from service.registry.reconciler import Reconciler
 from service.registry.state import State
 from service.settings import ModelSettings
-from tests.builders.service.fake_loader import fake_version, publish
-from tests.builders.service.version_log import VersionLog
+from tests.builders.service.registry.fake_loader import fake_version, publish
+from tests.builders.service.registry.version_log import VersionLog
 
 ONE, TWO = ("small", 1), ("small", 2)
 SETTINGS = ModelSettings(default_model="small", keep_retired=0)

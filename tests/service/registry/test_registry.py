@@ -9,11 +9,11 @@ from radiograph.errors import AliasConflict, InvalidVersion, ModelNotFound
 from radiograph.repository.repository import Repository
 from service.errors import RepositoryUnwritable, VersionRefused
 from service.registry.state import State
-from tests.builders.models import tiny_version
-from tests.builders.service import registries
-from tests.builders.service.fake_loader import publish, registry_of
-from tests.builders.service.registries import states
-from tests.builders.service.version_log import VersionLog
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.registry import registries
+from tests.builders.service.registry.fake_loader import publish, registry_of
+from tests.builders.service.registry.registries import states
+from tests.builders.service.registry.version_log import VersionLog
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import TypeVar
 import pytest
 
 from radiograph.repository.repository import Repository
-from tests.builders.service.fake_loader import publish, registry_of
-from tests.builders.service.version_log import VersionLog
+from tests.builders.service.registry.fake_loader import publish, registry_of
+from tests.builders.service.registry.version_log import VersionLog
 
 T = TypeVar("T")
 

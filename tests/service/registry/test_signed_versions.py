@@ -14,8 +14,8 @@ from service.registry.loading.loader import VersionLoader
 from service.registry.registry import ModelRegistry
 from service.registry.state import State
 from service.settings import Settings
-from tests.builders.models import tiny_version
-from tests.builders.service.registries import states
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.registry.registries import states
 
 
 @pytest.fixture

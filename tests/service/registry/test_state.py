@@ -3,7 +3,7 @@
 import pytest
 
 from service.registry.state import RoutingTable, State, VersionStatus
-from tests.builders.service.fake_loader import fake_loaded
+from tests.builders.service.registry.fake_loader import fake_loaded
 
 
 def test_an_idle_version_is_freed_when_it_is_retired() -> None:

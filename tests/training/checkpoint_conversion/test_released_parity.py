@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.builders.training import tiny_runs
+from tests.builders.training.runs import tiny_runs
 from training.losses.contrastive import contrastive_loss
 from training.losses.segmentation import released_alignment_loss
 from training.model.g2d import G2D

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.evaluation.predictions import Prediction, predict_split
 from training.evaluation.trained_model import TrainedModel
 

@@ -3,7 +3,7 @@
 import pytest
 
 from radiograph.manifest import Metric, Task
-from tests.builders.training import tiny_tables
+from tests.builders.training.sets import tiny_tables
 from training.config.experiments import Column, TablesConfig
 from training.config.experiments import Task as TableTask
 from training.config.run import Protocol

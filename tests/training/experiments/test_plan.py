@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.builders.training import tiny_tables
+from tests.builders.training.sets import tiny_tables
 from training.config.augmentation import CropConfig, ShiftScaleRotateConfig
 from training.config.experiments import Keys, TablesConfig
 from training.config.files import load, load_tables

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.config.experiments import ProbeConfig, Task
 from training.config.model import EncoderConfig
 from training.data.annotations.mask_planes import IGNORE

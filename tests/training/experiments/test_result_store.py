@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.training import tiny_tables
+from tests.builders.training.sets import tiny_tables
 from training.config.experiments import TablesConfig
 from training.experiments.plan import Cell, TableJob, cells
 from training.experiments.result_store import Measured, ProbeTraining, Result, ResultFolder

@@ -13,7 +13,7 @@ import yaml
 from radiograph.errors import TaskNotOffered
 from tests.builders.distributed.torchrun import torchrun
 from tests.builders.engine.killing import killed_at_its_first_checkpoint
-from tests.builders.training import tiny_tables
+from tests.builders.training.sets import tiny_tables
 from training.config.experiments import TablesConfig
 from training.config.pretrain import ImportedConfig
 from training.engine import trainer

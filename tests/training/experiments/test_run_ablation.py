@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.engine.killing import killed_at_its_first_checkpoint
-from tests.builders.training import tiny_tables
+from tests.builders.training.sets import tiny_tables
 from training.config.experiments import DecoderStart, TablesConfig
 from training.data.cache.cache import open_cache
 from training.experiments.plan import (

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from radiograph.errors import PublishRefused
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.engine.checkpoint import CHECKPOINT
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.export import onnx_export as export_module

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.builders.training.decoder_runs import UNCHANGED, cache_of, changed, decoder_config
+from tests.builders.training.runs.decoder_runs import UNCHANGED, cache_of, changed, decoder_config
 from training.config.finetune import FinetuneConfig
 from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.seeding import seed_everything

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.config.model import EncoderConfig
 from training.data.cache.cache import open_cache
 from training.engine.checkpoint import read_checkpoint

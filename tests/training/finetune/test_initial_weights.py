@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.decoder_runs import changed, decoder_config
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.decoder_runs import changed, decoder_config
 from training.config.finetune import FinetuneConfig
 from training.engine.checkpoint import read_checkpoint
 from training.engine.seeding import seed_everything

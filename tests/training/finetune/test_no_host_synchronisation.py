@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.builders.training import tiny_runs
-from tests.builders.training.no_waiting import Waited, no_blocking_copies, no_waiting
+from tests.builders.training.parts.no_waiting import Waited, no_blocking_copies, no_waiting
+from tests.builders.training.runs import tiny_runs
 from training.config.engine import EngineConfig
 from training.config.finetune import Detector, FinetuneConfig
 from training.data.batches.prefetch import each_tensor

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from radiograph.manifest import MaskCleaning
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX, png, record
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX, png, record
 from training.config.finetune import TeacherConfig
 from training.config.run import DataConfig
 from training.data.annotations.mask_planes import IGNORE, place_of

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.builders.training.decoder_runs import cache_of, changed, decoder_config
+from tests.builders.training.runs.decoder_runs import cache_of, changed, decoder_config
 from training.config.finetune import ChooseConfig, FinetuneConfig
 from training.engine.checkpoint import CHECKPOINT
 from training.engine.model_selection import BEST

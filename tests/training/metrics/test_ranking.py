@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import (
     multilabel_auroc,
 )
 
-from tests.builders.training.random_scores import random_scores
+from tests.builders.training.parts.random_scores import random_scores
 from training.metrics import (
     Ranked,
     argmax_accuracy,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from tests.builders.training.random_scores import random_scores
+from tests.builders.training.parts.random_scores import random_scores
 from training.metrics import (
     balanced_threshold,
     best_f1_threshold,

@@ -9,7 +9,8 @@ import torch
 from lightning.fabric import Fabric
 from pydantic import ValidationError
 
-from tests.builders.training import tiny_objective, tiny_runs
+from tests.builders.training.parts import tiny_objective
+from tests.builders.training.runs import tiny_runs
 from training.config.engine import EngineConfig
 from training.config.model import TextConfig
 from training.config.pretrain import PretrainConfig

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.builders.training.no_waiting import Waited, no_blocking_copies, no_waiting
-from tests.builders.training.tiny_objective import batch, config_of
+from tests.builders.training.parts.no_waiting import Waited, no_blocking_copies, no_waiting
+from tests.builders.training.parts.tiny_objective import batch, config_of
 from training.config.augmentation import AugmentConfig, PaperAugmentConfig, ReleasedAugmentConfig
 from training.config.pretrain import SentenceConfig, Threshold
 from training.data.augmentation.augment import augment

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.config.pretrain import PretrainConfig
 from training.engine import seeding
 from training.model.text_encoder import Tokens

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.config.pretrain import PretrainConfig
 from training.pretrain.objective import Pretraining
 from training.pretrain.panels import draw_panel

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_objective import config_of
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.parts.tiny_objective import config_of
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.data.cache.cache import open_cache
 from training.data.sampling.sampler import MicroBatchIndex
 from training.pretrain.pretrain import PretrainTask

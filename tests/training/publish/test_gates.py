@@ -6,7 +6,7 @@ import pytest
 
 from radiograph.errors import PublishRefused
 from radiograph.manifest import Label, Task
-from tests.builders.training.evaluated_runs import metric_of
+from tests.builders.training.runs.evaluated_runs import metric_of
 from training.evaluation.calibration.calibrate import calibrate
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.publish.gates import refuse_worse, with_heads

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.builders.models import tiny_answers, tiny_version
+from tests.builders.models.versions import tiny_answers, tiny_version
 from training.publish.golden_recording import record_answers
 
 

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from radiograph.manifest import Metric
 from radiograph.repository.repository import Repository
-from tests.builders.models.small_version import NAME, fields, manifest_of, write_stage
+from tests.builders.models.versions.small_version import NAME, fields, manifest_of, write_stage
 from training.publish import mlflow_registration
 from training.publish.mlflow_registration import check_installed, register
 from training.refusal import NotRegistered, RunRefused

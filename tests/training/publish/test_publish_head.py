@@ -9,7 +9,7 @@ import pytest
 
 from radiograph.errors import PublishRefused
 from radiograph.repository.repository import Repository
-from tests.builders.training.evaluated_runs import metric_of, write_evaluated
+from tests.builders.training.runs.evaluated_runs import metric_of, write_evaluated
 from training.evaluation.assessment import RunFolder, read_assessment
 from training.evaluation.trained_model import TrainedModel, load_run
 from training.export.onnx_export import read_export

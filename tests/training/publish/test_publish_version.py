@@ -8,7 +8,7 @@ import pytest
 
 from radiograph.errors import PublishRefused
 from radiograph.repository.repository import Repository
-from tests.builders.training.evaluated_runs import metric_of, with_figures, write_evaluated
+from tests.builders.training.runs.evaluated_runs import metric_of, with_figures, write_evaluated
 from training.data.cache.row_counts import RowCounts, write_counts
 from training.evaluation.assessment import RunFolder, read_assessment, read_counts
 from training.evaluation.trained_model import TrainedModel, load_run

@@ -17,7 +17,7 @@ from bench.accuracy.masks.mask_cleaning import (
 )
 from radiograph.geometry.geometry import Geometry
 from radiograph.manifest import HeadSpec, Label, MaskCleaning, Task
-from tests.builders.training import tiny_runs
+from tests.builders.training.runs import tiny_runs
 
 WHOLE = MaskCleaning(largest=1, fill_holes=True)
 SPEC = HeadSpec(kind=Task.SEGMENT, file="h.onnx", inputs=("x",), labels=(Label(name="Left lung"),))

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from radiograph.repository.repository import Repository
-from tests.builders.models.small_version import NAME, manifest_of, write_stage
+from tests.builders.models.versions.small_version import NAME, manifest_of, write_stage
 
 RUNNER = CliRunner()
 

@@ -10,7 +10,7 @@ from g2d.commands.models.models import app
 from radiograph.errors import StoreUnavailable
 from radiograph.repository.repository import Repository
 from tests.builders.files.s3_server import s3_server
-from tests.builders.models.small_version import NAME, manifest_of, write_stage
+from tests.builders.models.versions.small_version import NAME, manifest_of, write_stage
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,8 +11,8 @@ import pytest
 
 from radiograph.repository.repository import Repository
 from tests.builders.g2d.command_line import failed, g2d
-from tests.builders.models import tiny_version
-from tests.builders.models.small_version import NAME, manifest_of, write_stage
+from tests.builders.models.versions import tiny_version
+from tests.builders.models.versions.small_version import NAME, manifest_of, write_stage
 
 ROOT = Path(__file__).parents[4]
 

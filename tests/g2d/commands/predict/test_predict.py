@@ -21,8 +21,8 @@ from service.registry.loading.loader import OpenVersion
 from service.settings import Settings
 from tests.builders.files import sample_files
 from tests.builders.g2d.command_line import failed
-from tests.builders.models import tiny_version
-from tests.builders.service.dicom_results import SERIES, STUDY
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.results.dicom_results import SERIES, STUDY
 
 ROOT = Path(__file__).parents[4]
 RECTANGLE = (20, 40, 60, 80)

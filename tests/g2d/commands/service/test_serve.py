@@ -14,7 +14,7 @@ from service import malloc
 from service.api.server import listening
 from service.settings import Settings
 from tests.builders.g2d.command_line import failed, g2d
-from tests.builders.service import certificates
+from tests.builders.service.http import certificates
 
 
 def test_serve_refuses_settings_without_a_usable_value(

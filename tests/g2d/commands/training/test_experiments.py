@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from tests.builders.training import tiny_tables
+from tests.builders.training.sets import tiny_tables
 from training.config.experiments import Keys
 from training.experiments import run as running
 from training.experiments.pages import paired_differences

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from tests.builders.training import zero_shot_set
-from tests.builders.training.zero_shot_set import TABLE
+from tests.builders.training.sets import zero_shot_set
+from tests.builders.training.sets.zero_shot_set import TABLE
 
 
 @pytest.fixture(scope="module")

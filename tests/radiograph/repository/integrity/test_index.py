@@ -9,8 +9,8 @@ import pytest
 from radiograph.errors import AlteredVersion, InvalidVersion, PublishRefused
 from radiograph.repository.integrity.index import INDEX_NAME, IndexFile
 from radiograph.repository.repository import Repository
-from tests.builders.models.publishers import race
-from tests.builders.models.small_version import NAME, manifest_of
+from tests.builders.models.faults.publishers import race
+from tests.builders.models.versions.small_version import NAME, manifest_of
 
 SHIPPED = Repository(Path(__file__).parents[3] / "models")
 PIN_BOTH = """

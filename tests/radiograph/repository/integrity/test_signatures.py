@@ -9,7 +9,7 @@ import pytest
 from radiograph.errors import InvalidVersion, UnsignedVersion, UnusableKey
 from radiograph.repository.integrity.signatures import SecretKey, SignaturePolicy, TrustedKeys
 from radiograph.repository.repository import Repository
-from tests.builders.models.small_version import NAME, manifest_of
+from tests.builders.models.versions.small_version import NAME, manifest_of
 
 # The example of minisign's own documentation: a signature of the four bytes "test".
 KNOWN_KEY = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"

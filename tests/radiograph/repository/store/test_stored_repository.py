@@ -22,8 +22,8 @@ from radiograph.repository.repository import Repository
 from radiograph.repository.store.object_store import ObjectStore
 from radiograph.repository.store.stored_repository import StoredRepository
 from tests.builders.files.s3_server import S3Server, s3_server
-from tests.builders.models.publishers import child
-from tests.builders.models.small_version import NAME, manifest_of, write_stage
+from tests.builders.models.faults.publishers import child
+from tests.builders.models.versions.small_version import NAME, manifest_of, write_stage
 
 BUCKET = "bucket"
 

@@ -17,8 +17,8 @@ from radiograph.repository.store import version_holds
 from radiograph.repository.store.object_store import ObjectStore
 from radiograph.repository.store.stored_repository import StoredRepository
 from tests.builders.files.s3_server import S3Server, s3_server
-from tests.builders.models.publishers import child
-from tests.builders.models.small_version import NAME
+from tests.builders.models.faults.publishers import child
+from tests.builders.models.versions.small_version import NAME
 
 
 @pytest.fixture(scope="module")

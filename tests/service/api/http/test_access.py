@@ -12,9 +12,9 @@ from openapi_spec_validator import validate
 
 from service.api.http import request_context
 from service.auth.principal import Principal, Scope
-from tests.builders.service import api_keys
-from tests.builders.service.admin_calls import ADMIN, TOKEN
-from tests.builders.service.problem_check import check
+from tests.builders.service.auth import api_keys
+from tests.builders.service.http.admin_calls import ADMIN, TOKEN
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 DICOM = {"content-type": "application/dicom"}

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 ORIGIN = "https://viewer.example.org"

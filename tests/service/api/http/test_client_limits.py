@@ -10,8 +10,8 @@ import pytest
 from service.auth import attempts
 from service.auth.principal import Scope
 from service.observability.metrics.service_metrics import Metrics
-from tests.builders.service import api_keys, issuer
-from tests.builders.service.problem_check import check
+from tests.builders.service.auth import api_keys, issuer
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 
 DICOM = ("content-type", "application/dicom")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from service.api.http import problems
 from service.api.http.middleware import CUT, RequestContextMiddleware
 from service.errors import JobNotFound
-from tests.builders.service.asgi import Exchange
+from tests.builders.service.http.asgi import Exchange
 
 DICOM = {"content-type": "application/dicom"}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -24,7 +24,7 @@ from radiograph.errors import (
 from service.api.http import problems
 from service.api.schemas.problems import Problem
 from tests.builders.files import sample_files
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 DICOM = {"content-type": "application/dicom"}

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.builders.jobs.job_bodies import ZIP, radiograph, zip_file
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 
 DICOM = {"content-type": "application/dicom"}
 ONE = zip_file({"1": radiograph()})

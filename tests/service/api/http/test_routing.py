@@ -5,7 +5,7 @@ import pytest
 
 from tests.builders.jobs.job_bodies import ZIP, radiograph, zip_file
 from tests.builders.jobs.job_clients import accepted, finished
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 
 PATHS = ("/v1/segment", "/segment", "/v1/jobs", "/v1/models", "/docs", "/health/live", "/metrics")
 

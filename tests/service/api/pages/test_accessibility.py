@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.builders.files import sample_files
-from tests.builders.service.viewer import PNG, Screen, open_files, payload
+from tests.builders.service.pages.viewer import PNG, Screen, open_files, payload
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 PIXELS = sample_files.bright_rectangle(ROWS, COLUMNS, RECTANGLE)

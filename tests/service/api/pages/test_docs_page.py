@@ -6,7 +6,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from tests.builders.files import sample_files
-from tests.builders.service.viewer import PNG, payload
+from tests.builders.service.pages.viewer import PNG, payload
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 DATA = sample_files.png_file(sample_files.bright_rectangle(ROWS, COLUMNS, RECTANGLE))

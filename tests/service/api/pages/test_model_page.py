@@ -3,8 +3,8 @@
 from playwright.sync_api import Page, expect
 
 from tests.builders.files import sample_files
-from tests.builders.models import distinct_versions
-from tests.builders.service.viewer import PNG, payload
+from tests.builders.models.versions import distinct_versions
+from tests.builders.service.pages.viewer import PNG, payload
 from tests.fixtures.service import COLUMNS, ROWS
 
 BLACK = payload(

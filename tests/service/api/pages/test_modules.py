@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 from radiograph.geometry.orientation import Orientation
 from service.decoding.decode import DisplayedPixels
 from service.encoders import coco_rle, form_encoder
-from tests.builders.service.viewer import script
+from tests.builders.service.pages.viewer import script
 
 
 @pytest.fixture

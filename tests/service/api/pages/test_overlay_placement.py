@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from radiograph.geometry.orientation import Orientation
 from service.encoders import coco_rle
 from tests.builders.files import sample_files
-from tests.builders.service.viewer import DICOM, Screen, only, open_files, payload
+from tests.builders.service.pages.viewer import DICOM, Screen, only, open_files, payload
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 PIXELS = sample_files.bright_rectangle(ROWS, COLUMNS, RECTANGLE)

@@ -3,8 +3,8 @@
 from playwright.sync_api import Page, expect
 
 from tests.builders.files import sample_files
-from tests.builders.service import prefix_proxy
-from tests.builders.service.viewer import open_files, payload, script
+from tests.builders.service.http import prefix_proxy
+from tests.builders.service.pages.viewer import open_files, payload, script
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 FILE = payload(

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.builders.files import sample_files
-from tests.builders.service.viewer import PNG, open_files, payload
+from tests.builders.service.pages.viewer import PNG, open_files, payload
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 FILE = payload(

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 from pydicom import dcmread
 
 from tests.builders.files import sample_files
-from tests.builders.service.viewer import PNG, Screen, open_files, payload, script, settle
+from tests.builders.service.pages.viewer import PNG, Screen, open_files, payload, script, settle
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 RAMP = np.tile(np.linspace(0, 4095, COLUMNS).astype(np.uint16), (ROWS, 1))

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.builders.files import sample_files
-from tests.builders.service import served_page
-from tests.builders.service.served_page import Served
-from tests.builders.service.viewer import PNG, payload, script
+from tests.builders.service.pages import served_page
+from tests.builders.service.pages.served_page import Served
+from tests.builders.service.pages.viewer import PNG, payload, script
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 FILE = payload(

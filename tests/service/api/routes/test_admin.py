@@ -13,10 +13,10 @@ import pytest
 from radiograph.repository.repository import Repository
 from service.errors import InvalidSettings
 from service.settings import Settings
-from tests.builders.models import tiny_version
-from tests.builders.models.distinct_versions import publish
-from tests.builders.service.admin_calls import ADMIN, TOKEN
-from tests.builders.service.problem_check import check
+from tests.builders.models.versions import tiny_version
+from tests.builders.models.versions.distinct_versions import publish
+from tests.builders.service.http.admin_calls import ADMIN, TOKEN
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 STABLE = "/v1/models/tiny/aliases/stable"

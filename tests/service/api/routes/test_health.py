@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from service.encoders import coco_rle
 from tests.builders.files import sample_files
-from tests.builders.service.dicom_results import SERIES, STUDY
+from tests.builders.service.results.dicom_results import SERIES, STUDY
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 pytest.importorskip("highdicom")

@@ -10,7 +10,7 @@ import pytest
 from service.dicom_results import kinds
 from tests.builders.files import sample_files
 from tests.builders.jobs.job_clients import accepted, finished
-from tests.builders.service.dicom_results import SERIES, STUDY
+from tests.builders.service.results.dicom_results import SERIES, STUDY
 from tests.fixtures.service import COLUMNS, RECTANGLE, ROWS
 
 pytest.importorskip("highdicom")

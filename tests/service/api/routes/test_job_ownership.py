@@ -9,8 +9,8 @@ import pytest
 from service.auth.principal import Scope
 from tests.builders.jobs.job_bodies import ZIP, radiograph, zip_file
 from tests.builders.jobs.job_clients import accepted, finished
-from tests.builders.service import api_keys
-from tests.builders.service.problem_check import check
+from tests.builders.service.auth import api_keys
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 ONE = zip_file({"1": radiograph()})

@@ -16,7 +16,7 @@ from service.jobs.storage import queries
 from service.storage import database
 from tests.builders.jobs.job_bodies import ZIP, form, radiograph, zip_file
 from tests.builders.jobs.job_clients import accepted, finished
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 ONE = zip_file({"1": radiograph()})

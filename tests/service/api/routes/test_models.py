@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.api.schemas import models
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 
 
 async def test_loaded_models_are_listed(client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from flask import Response
 from tests.builders.dicomweb.server import DicomwebServer, related, running
 from tests.builders.files import dicom_files
 from tests.builders.jobs import job_clients
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 JSON = {"content-type": "application/json"}

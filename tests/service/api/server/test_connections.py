@@ -7,7 +7,7 @@ import pytest
 
 from service.api.server.connections import Phase
 from service.settings import Settings
-from tests.builders.service.wire import serving, until
+from tests.builders.service.http.wire import serving, until
 from tests.service.api.server.test_protocol import GET, problem
 
 WAIT = b"GET /wait HTTP/1.1\r\nHost: g2d\r\n\r\n"

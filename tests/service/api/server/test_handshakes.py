@@ -23,8 +23,8 @@ from service.api.server.handshakes import loop_with_counted_handshakes
 from service.api.server.protocol import protocol_class
 from service.certificate import Certificate
 from service.settings import Settings
-from tests.builders.service import certificates
-from tests.builders.service.wire import Closings
+from tests.builders.service.http import certificates
+from tests.builders.service.http.wire import Closings
 
 GET = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
 BEGINNING = b"\x16\x03\x01\x02\x00"

@@ -6,7 +6,7 @@ import json
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from tests.builders.service.wire import Client, serving
+from tests.builders.service.http.wire import Client, serving
 
 LIMIT = 65_536
 PIECE = b"x" * 50_000

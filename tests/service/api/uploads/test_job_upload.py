@@ -16,8 +16,8 @@ from service.jobs.storage.spool import Incoming
 from service.jobs.storage.store import Store
 from tests.builders.jobs.job_bodies import ZIP, form, radiograph, related, zip_file
 from tests.builders.jobs.job_clients import accepted, finished
-from tests.builders.service.asgi import Exchange
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.asgi import Exchange
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 ONE = zip_file({"1": radiograph()})

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.builders.files import sample_files
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 
 
 async def problem(client: httpx.AsyncClient, **request: object) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from radiograph.repository.repository import Repository
 from service.backends.ort.backend import OrtBackend
 from service.backends.ort.graph import DeviceArray
 from service.errors import BackendFailure
-from tests.builders.service.ort_graphs import graph_cache
+from tests.builders.service.backends.ort_graphs import graph_cache
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from radiograph.repository.repository import Repository
 from service.backends.base import on_behalf_of
 from service.backends.ort.backend import OrtBackend
 from service.backends.ort.graph import DeviceArray, Graph, RunCounter
-from tests.builders.models import tiny_version
-from tests.builders.service.ort_graphs import graph_cache
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.backends.ort_graphs import graph_cache
 
 
 def test_a_run_knows_whether_others_run_beside_it() -> None:

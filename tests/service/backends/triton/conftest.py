@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 
 
 @pytest.fixture

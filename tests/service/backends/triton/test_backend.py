@@ -21,8 +21,8 @@ from service.backends.triton.backend import TritonBackend
 from service.errors import BackendUnavailable, NotReady
 from service.registry.loading.loader import OpenVersion, VersionLoader
 from service.settings import Settings
-from tests.builders.models import tiny_version
-from tests.builders.service.ort_graphs import graph_cache
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.backends.ort_graphs import graph_cache
 from tests.builders.triton.triton_process import Triton
 
 TRANSPORTS = [("grpc", False), ("grpc", True), ("http", False), ("http", True)]

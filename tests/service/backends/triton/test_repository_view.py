@@ -15,7 +15,7 @@ from radiograph.repository.repository import Repository
 from service.backends.golden import read_arrays
 from service.backends.triton import repository_view
 from service.backends.triton.repository_view import render
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 from tests.builders.triton.triton_repository import config, versions_of
 
 

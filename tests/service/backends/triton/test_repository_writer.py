@@ -8,7 +8,7 @@ import pytest
 from radiograph.errors import InvalidVersion, PublishRefused
 from radiograph.repository.repository import Repository
 from service.backends.triton.repository_view import render
-from tests.builders.models import tiny_version
+from tests.builders.models.versions import tiny_version
 from tests.builders.triton.triton_repository import versions_of
 
 

@@ -8,7 +8,14 @@ from pydicom.dataset import Dataset
 
 from service.dicom_results.kinds import ObjectKind
 from service.dicom_results.options import DicomResultOptions
-from tests.builders.service.dicom_results import STUDY, known_result, objects, one, opened, source
+from tests.builders.service.results.dicom_results import (
+    STUDY,
+    known_result,
+    objects,
+    one,
+    opened,
+    source,
+)
 
 pytest.importorskip("highdicom")
 

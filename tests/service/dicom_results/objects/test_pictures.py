@@ -15,7 +15,14 @@ from service.dicom_results.kinds import ObjectKind
 from service.encoders import overlay_encoder
 from service.errors import NoDicomObject
 from tests.builders.files.dicom_files import lut
-from tests.builders.service.dicom_results import BOX, COLUMNS, ROWS, known_result, one, source
+from tests.builders.service.results.dicom_results import (
+    BOX,
+    COLUMNS,
+    ROWS,
+    known_result,
+    one,
+    source,
+)
 
 pytest.importorskip("highdicom")
 

@@ -10,7 +10,14 @@ from pydicom.dataset import Dataset
 from service.dicom_results.kinds import ObjectKind
 from service.dicom_results.options import DicomResultOptions
 from tests.builders.files.dicom_files import SOP_INSTANCE_UID
-from tests.builders.service.dicom_results import BOX, ORIENTATIONS, SERIES, STUDY, one, source
+from tests.builders.service.results.dicom_results import (
+    BOX,
+    ORIENTATIONS,
+    SERIES,
+    STUDY,
+    one,
+    source,
+)
 
 pytest.importorskip("highdicom")
 

@@ -9,7 +9,7 @@ from radiograph.postprocess.heads import Mask
 from service.dicom_results.kinds import ObjectKind
 from service.dicom_results.options import DicomResultOptions
 from tests.builders.files.dicom_files import SOP_INSTANCE_UID
-from tests.builders.service.dicom_results import (
+from tests.builders.service.results.dicom_results import (
     COLUMNS,
     ORIENTATIONS,
     ROWS,

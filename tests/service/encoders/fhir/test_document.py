@@ -22,7 +22,7 @@ from radiograph.terminology.codes import Code
 from service.decoding.decode import ImageFacts
 from service.encoders.fhir.document import Release, encode
 from service.inference.results import AnalysisResult, Notice, OutOfDistributionScore
-from tests.builders.service.results import result
+from tests.builders.service.results.results import result
 
 RELEASES: tuple[Release, ...] = get_args(Release)
 READERS: dict[Release, Any] = {"4.3": R4BBundle, "5.0": R5Bundle}

@@ -22,7 +22,7 @@ from tests.builders.gateway.fake_service import FakeService
 from tests.builders.gateway.radiographs import parsed, radiograph
 from tests.builders.gateway.results import result
 from tests.builders.gateway.running import associated, send
-from tests.builders.service import certificates
+from tests.builders.service.http import certificates
 
 CLOSED = b""
 

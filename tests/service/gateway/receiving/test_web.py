@@ -16,7 +16,7 @@ from service.gateway.receiving.web import Store, build_app
 from tests.builders.gateway import running
 from tests.builders.gateway.archive import Archive
 from tests.builders.gateway.radiographs import ROOT, parsed, radiograph
-from tests.builders.service.asgi import Exchange
+from tests.builders.service.http.asgi import Exchange
 
 RELATED = 'multipart/related; type="application/dicom"; boundary=xyz'
 

@@ -18,7 +18,7 @@ from tests.builders.gateway.fake_service import FakeService
 from tests.builders.gateway.radiographs import ROOT, radiograph
 from tests.builders.gateway.results import result_uid
 from tests.builders.gateway.running import send
-from tests.builders.service import certificates
+from tests.builders.service.http import certificates
 
 SEG, SR = (result_uid(f"{ROOT}.1.1", kind) for kind in ("seg", "sr"))
 

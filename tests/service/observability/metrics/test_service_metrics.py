@@ -12,7 +12,7 @@ from service.observability.metrics import service_metrics
 from service.observability.metrics.service_metrics import Metrics
 from service.observability.observer import Observer
 from tests.builders.deploy import promql
-from tests.builders.service.problem_check import check
+from tests.builders.service.http.problem_check import check
 from tests.fixtures.service import Start
 
 DICOM = {"content-type": "application/dicom"}

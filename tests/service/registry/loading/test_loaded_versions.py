@@ -7,8 +7,8 @@ import pytest
 
 from radiograph.repository.repository import Repository
 from service.registry.loading.loaded_versions import LoadedVersions, fingerprint
-from tests.builders.service.fake_loader import fake_version, publish
-from tests.builders.service.version_log import VersionLog
+from tests.builders.service.registry.fake_loader import fake_version, publish
+from tests.builders.service.registry.version_log import VersionLog
 
 ONE, TWO = ("small", 1), ("small", 2)
 

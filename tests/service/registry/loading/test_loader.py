@@ -16,8 +16,9 @@ from service.backends.ort.backend import OrtBackend
 from service.registry.loading.loader import VersionLoader
 from service.scheduling.dynamic_batching import DynamicBatcher
 from service.settings import BatchingSettings, LimitSettings
-from tests.builders.models import faulty_versions, tiny_version
-from tests.builders.service.ort_graphs import graph_cache
+from tests.builders.models.faults import faulty_versions
+from tests.builders.models.versions import tiny_version
+from tests.builders.service.backends.ort_graphs import graph_cache
 
 
 class ClosingBackend(OrtBackend):

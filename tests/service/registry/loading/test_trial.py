@@ -14,16 +14,12 @@ from service.registry.loading.trial import Trial
 from service.registry.registry import ModelRegistry
 from service.registry.state import State
 from service.settings import Settings
-from tests.builders.models import (
-    distinct_versions,
-    endless_graphs,
-    faulty_versions,
-    tiny_version,
-)
-from tests.builders.service.registries import states
-from tests.builders.service.version_log import VersionLog
+from tests.builders.models.faults import endless_graphs, faulty_versions
+from tests.builders.models.versions import distinct_versions, tiny_version
+from tests.builders.service.registry.registries import states
+from tests.builders.service.registry.version_log import VersionLog
 
-ENDLESS_FILES = "tests.builders.models.endless_files"
+ENDLESS_FILES = "tests.builders.models.faults.endless_files"
 
 
 def settings_of(root: Path, **changes: object) -> Settings:

@@ -13,8 +13,8 @@ from service.backends.ort.backend import OrtBackend
 from service.registry.loading.loader import VersionLoader
 from service.registry.loading.variants import Choice, Variants, gain
 from service.settings import LimitSettings
-from tests.builders.models import tiny_variant, tiny_version
-from tests.builders.service.ort_graphs import graph_cache
+from tests.builders.models.versions import tiny_variant, tiny_version
+from tests.builders.service.backends.ort_graphs import graph_cache
 
 
 class Machine:

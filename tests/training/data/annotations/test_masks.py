@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.builders.training.tiny_runs import SIZE_PX, png
+from tests.builders.training.runs.tiny_runs import SIZE_PX, png
 from training.data.annotations.masks import check_aspect, read_mask, split_lungs
 from training.data.rows.dataset_files import AnnotationRefused
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.config.augmentation import (
     AppearanceConfig,
     Augmentation,

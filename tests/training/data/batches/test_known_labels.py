@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.training import tiny_runs
-from tests.builders.training.decoder_runs import changed
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.decoder_runs import changed
 from training.config.finetune import FinetuneConfig
 from training.data.batches.known_labels import codes_of, refuse_unknown_labels
 from training.refusal import RunRefused

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX, record
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX, record
 from training.config.augmentation import AugmentConfig
 from training.config.run import DataConfig
 from training.data.batches.collate import Batch, load_batch

@@ -21,8 +21,8 @@ from radiograph.preprocess import PreprocessSpec
 from tests.builders.datasets import tiny_sets
 from tests.builders.datasets.tiny_sets import write, write_pairs
 from tests.builders.files.sample_files import bright_rectangle, dicom_file
-from tests.builders.training.cached_pixels import pixels
-from tests.builders.training.tiny_runs import SIZE_PX, picture
+from tests.builders.training.runs.tiny_runs import SIZE_PX, picture
+from tests.builders.training.sets.cached_pixels import pixels
 from training.config.run import DataConfig
 from training.data.cache import build, worker_pool
 from training.data.cache.cache import Cache, open_cache

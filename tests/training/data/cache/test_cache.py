@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.cached_pixels import pixels
-from tests.builders.training.tiny_runs import SIZE_PX, picture, png, record
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX, picture, png, record
+from tests.builders.training.sets.cached_pixels import pixels
 from training.config.run import DataConfig
 from training.data.annotations.mask_planes import IGNORE, place_of
 from training.data.cache import cache as cache_module

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import png, record
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import png, record
 from training.config.run import DataConfig
 from training.data.annotations.mask_planes import place_of
 from training.data.cache.cache import Cache, open_cache

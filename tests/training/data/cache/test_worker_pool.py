@@ -7,8 +7,8 @@ import pytest
 
 from radiograph.preprocess import PreprocessSpec
 from tests.builders.datasets.tiny_sets import write_pairs
-from tests.builders.training.deadly import render
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.parts.deadly import render
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.data.cache import worker_pool
 from training.data.cache.chunks import RECORD, Chunk
 from training.data.rows.reader import Row

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.training.tiny_runs import picture, record, write_table
+from tests.builders.training.runs.tiny_runs import picture, record, write_table
 from training.config.finetune import FinetuneConfig
 from training.data.checks.sources import check_sources, sources
 from training.refusal import RunRefused

@@ -20,7 +20,7 @@ from tests.builders.datasets.opened_sets import (
 )
 from tests.builders.datasets.tiny_downstream import write_object_cxr
 from tests.builders.datasets.tiny_sets import write, write_csv
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.config.run import Protocol
 from training.data.annotations.masks import read_mask
 from training.data.catalog import open_reader

@@ -7,7 +7,7 @@ import pytest
 from tests.builders.datasets import tiny_sets
 from tests.builders.datasets.opened_sets import cached
 from tests.builders.datasets.tiny_sets import REPORT, SAID, jpeg, write, write_csv
-from tests.builders.training.tiny_runs import picture
+from tests.builders.training.runs.tiny_runs import picture
 from training.data.pretraining_sets.chexpert import LABELS
 
 

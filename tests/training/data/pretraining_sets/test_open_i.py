@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.builders.datasets.opened_sets import cached, kept
 from tests.builders.datasets.tiny_sets import write, write_csv
-from tests.builders.training.tiny_runs import picture
+from tests.builders.training.runs.tiny_runs import picture
 from training.data.rows.splits import split_of
 
 

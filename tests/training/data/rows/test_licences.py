@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training.tiny_runs import SIZE_PX, picture, record, write_table
+from tests.builders.training.runs.tiny_runs import SIZE_PX, picture, record, write_table
 from training.config.run import DataConfig
 from training.data.cache.cache import open_cache
 from training.data.rows.licences import is_share_alike

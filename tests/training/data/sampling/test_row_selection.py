@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from radiograph.preprocess import PreprocessSpec
-from tests.builders.training import tiny_runs
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.data.cache.cache import open_cache
 from training.data.sampling.row_selection import training_pool
 

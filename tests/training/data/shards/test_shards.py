@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.builders.files.s3_server import ADDRESS, SECRETS, s3_server
-from tests.builders.training.sharded_sets import (
+from tests.builders.training.sets.sharded_sets import (
     SPEC,
     ShardedSet,
     replace_file,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.builders.training.tiny_runs import picture, record, write_table
+from tests.builders.training.runs.tiny_runs import picture, record, write_table
 from training.config.description import Description
 from training.config.run import DataConfig
 from training.data.catalog import open_table

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs.tiny_runs import SIZE_PX
 from training.evaluation.evaluators.grounding import region_figures
 from training.evaluation.phrases.regions import true_region
 from training.evaluation.predictions import Prediction

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from radiograph.manifest import PhraseRule
-from tests.builders.training.scripted_phrases import ScriptedHead, heat, radiograph
+from tests.builders.training.parts.scripted_phrases import ScriptedHead, heat, radiograph
 from training.evaluation.evaluators.phrases import PhraseFigures
 from training.evaluation.phrases.questions import Questionnaire
 from training.evaluation.predictions import Prediction

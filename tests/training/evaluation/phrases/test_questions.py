@@ -1,6 +1,6 @@
 """Questions about radiographs: what is known to be shown, and what is never shown."""
 
-from tests.builders.training.scripted_phrases import radiograph
+from tests.builders.training.parts.scripted_phrases import radiograph
 from training.data.text.phrases import foreign_phrases
 from training.evaluation.phrases.questions import Questionnaire
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from radiograph.errors import TaskNotOffered
-from tests.builders.training import zero_shot_set
-from tests.builders.training.zero_shot_set import TABLE
+from tests.builders.training.sets import zero_shot_set
+from tests.builders.training.sets.zero_shot_set import TABLE
 from training.data.rows.dataset_files import DataError
 from training.data.text.zero_shot_prompts import prompts_of
 from training.evaluation.predictions import Prediction, predict_split

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders.training import zero_shot_set
-from tests.builders.training.tiny_runs import SIZE_PX
-from tests.builders.training.zero_shot_set import TABLE
+from tests.builders.training.runs.tiny_runs import SIZE_PX
+from tests.builders.training.sets import zero_shot_set
+from tests.builders.training.sets.zero_shot_set import TABLE
 from training.data.rows.dataset_files import DataError
 from training.data.text.zero_shot_prompts import prompts_of
 from training.evaluation.evaluators.grounding import region_figures

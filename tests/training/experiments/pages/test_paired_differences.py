@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.builders.training import tiny_tables
-from tests.builders.training.tiny_runs import SIZE_PX
+from tests.builders.training.runs.tiny_runs import SIZE_PX
+from tests.builders.training.sets import tiny_tables
 from training.data.cache.cache import open_cache
 from training.experiments.pages.paired_differences import (
     differences,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.training import tiny_tables
+from tests.builders.training.sets import tiny_tables
 from training.experiments.pages.render import CSV_COLUMNS, NOT_YET, as_csv, markdown, table_entries
 from training.experiments.plan import Cell, TableJob, cells
 from training.experiments.result_store import Measured, ProbeTraining, Result, ResultFolder

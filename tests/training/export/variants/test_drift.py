@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from radiograph.manifest import HeadSpec, Task
-from tests.builders.training import split_runs
+from tests.builders.training.runs import split_runs
 from training.evaluation.evaluators.estimates import Figure, Quantity
 from training.evaluation.trained_model import TrainedModel
 from training.export.variants.drift import LARGEST_LOSS, Pair, compare, mean_loss, refusals

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from tests.builders.training import small_trunk
+from tests.builders.training.parts import small_trunk
 from training.export.parity import open_graph
 from training.export.variants.half_precision import to_half
 from training.export.variants.quantization import Quantizer

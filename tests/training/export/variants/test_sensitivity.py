@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.builders.training import small_trunk
+from tests.builders.training.parts import small_trunk
 from training.export.variants.quantization import OPERATORS, Quantizer
 from training.export.variants.sensitivity import choices, most_costly
 from training.export.variants.trunk_parts import Part, parts_of

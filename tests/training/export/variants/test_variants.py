@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 from radiograph.errors import PublishRefused
 from tests.builders.g2d.command_line import failed, g2d
-from tests.builders.training import split_runs
-from tests.builders.training.evaluated_runs import write_evaluated
+from tests.builders.training.runs import split_runs
+from tests.builders.training.runs.evaluated_runs import write_evaluated
 from training.data.rows.dataset_files import DataError
 from training.evaluation.assessment import RunFolder, read_assessment
 from training.evaluation.trained_model import TrainedModel

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.optim import AdamW
 
-from tests.builders.training import tiny_runs
-from tests.builders.training.decoder_runs import UNCHANGED, changed
+from tests.builders.training.runs import tiny_runs
+from tests.builders.training.runs.decoder_runs import UNCHANGED, changed
 from training.config.finetune import FinetuneConfig
 from training.data.sampling.sampler import MicroBatchIndex
 from training.engine.checkpoint import read_checkpoint
