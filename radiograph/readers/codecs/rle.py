@@ -19,11 +19,20 @@ import numpy as np
 
 from radiograph.errors import UndecodablePixels
 from radiograph.limits import as_malformed_input
-from radiograph.readers.codecs.frame import DecodedFrame, bit_patterns, imagecodecs
+from radiograph.readers.codecs.frame import (
+    DATA_ZEROED,
+    MIN_ZEROED_BYTES,
+    DecodedFrame,
+    bit_patterns,
+    imagecodecs,
+)
 
 _HEADER = struct.Struct("<16I")
 _EMPTY_RUN = 128
 _FILLERS = b"\x00\xff"
+_LONGEST_PACKED_BYTE = 257 - 16
+"""First byte of a run that repeats a byte 16 times; lower ones repeat it more often."""
+_MAX_SAMPLED_RUNS = 2**16
 _MAX_RUNS = 2**22
 """Runs that are walked, which takes about a second; the decoder itself is not limited."""
 
@@ -33,6 +42,7 @@ def decode(codestream: bytes, rows: int, columns: int, bits_allocated: int) -> D
 
     Every segment has to hold exactly its part of the picture. Filler of 00 and FF may follow
     the last one, however much; anything else is taken for damage, as an altered run leaves it.
+    Zeros inside a segment whose encoder packs runs give a warning.
 
     Raises:
         UndecodablePixels: the segments hold less or more than the picture needs.
@@ -40,24 +50,48 @@ def decode(codestream: bytes, rows: int, columns: int, bits_allocated: int) -> D
     """
     decoder = imagecodecs().dicomrle_decode
     dtype = np.dtype("u1") if bits_allocated == 8 else np.dtype("<u2")
+    warnings = (DATA_ZEROED,) if _is_zeroed(codestream) else ()
     with suppress(Exception):
-        return _decode(decoder, codestream, rows, columns, dtype)
+        return _decode(decoder, codestream, rows, columns, dtype, warnings)
     end = _end_of_picture(codestream, rows * columns)
     if end is not None and not codestream[end:].strip(_FILLERS):
         codestream = codestream[:end]
     with as_malformed_input("the RLE pixel data are damaged or cut short", UndecodablePixels):
-        return _decode(decoder, codestream, rows, columns, dtype)
+        return _decode(decoder, codestream, rows, columns, dtype, warnings)
+
+
+def _is_zeroed(data: bytes) -> bool:
+    """Return whether the segments hold a run of zeros that an encoder would have packed.
+
+    An encoder that packs nothing may write zeros, and so may filler behind the last segment.
+    """
+    end = len(data.rstrip(b"\0"))
+    if data.find(bytes(MIN_ZEROED_BYTES), _HEADER.size, end) < 0:
+        return False
+    at = _HEADER.size
+    for _ in range(_MAX_SAMPLED_RUNS):
+        if at >= end:
+            break
+        if _EMPTY_RUN < data[at] <= _LONGEST_PACKED_BYTE:
+            return True
+        at += data[at] + 2 if data[at] < _EMPTY_RUN else 1 if data[at] == _EMPTY_RUN else 2
+    return False
 
 
 def _decode(
-    decoder: Callable[..., Sized], data: bytes, rows: int, columns: int, dtype: np.dtype[Any]
+    decoder: Callable[..., Sized],
+    data: bytes,
+    rows: int,
+    columns: int,
+    dtype: np.dtype[Any],
+    warnings: tuple[str, ...],
 ) -> DecodedFrame:
     """Decode into a buffer of fixed size: a segment that runs over it is an error, not memory."""
     buffer = bytearray(rows * columns * dtype.itemsize)
     if len(decoder(data, dtype, out=buffer)) != len(buffer):
         raise UndecodablePixels("the RLE pixel data are cut short")
     samples = np.frombuffer(buffer, dtype).reshape(rows, columns)
-    return DecodedFrame(bit_patterns(samples, (rows, columns)))
+    return DecodedFrame(bit_patterns(samples, (rows, columns)), warnings=warnings)
 
 
 def _end_of_picture(data: bytes, size: int) -> int | None:

@@ -7,6 +7,7 @@ from radiograph.errors import UndecodablePixels
 from radiograph.readers.codecs import rle
 from tests.builders.files.codestreams import picture, zeroed
 from tests.builders.files.codestreams import rle as encode
+from tests.builders.files.dicom_files import codes
 
 WORDS = picture()
 FRAME = encode(WORDS)
@@ -68,3 +69,38 @@ def test_a_frame_that_is_cut_short_is_refused(part: float) -> None:
 def test_zeros_in_the_middle_are_refused() -> None:
     with pytest.raises(UndecodablePixels):
         rle.decode(zeroed(FRAME), 160, 144, 16)
+
+
+def literal(segment: bytes) -> bytes:
+    """A segment of runs of different bytes only, as an encoder writes that packs nothing."""
+    parts = (segment[at : at + 128] for at in range(0, len(segment), 128))
+    return b"".join(bytes([len(part) - 1]) + part for part in parts)
+
+
+def frame(*segments: bytes) -> bytes:
+    offsets = np.cumsum([64, *map(len, segments[:-1])])
+    header = struct.pack("<16I", len(segments), *offsets, *[0] * (15 - len(segments)))
+    return header + b"".join(segments)
+
+
+def test_zeros_inside_a_run_are_a_warning_if_the_encoder_packs_runs() -> None:
+    noise = np.random.default_rng(0).integers(1, 256, 128 * 60, dtype=np.uint8).tobytes()
+    zeros = noise[:200] + bytes(40) + noise[240:]
+    packed = bytes([257 - 128, 0]) * 60
+    assert rle.decode(frame(packed, literal(noise)), 60, 128, 16).warnings == ()
+    decoded = rle.decode(frame(packed, literal(zeros)), 60, 128, 16)
+    assert codes(decoded.warnings) == ["damaged_pixel_data"]
+
+
+def test_zeros_of_an_encoder_that_packs_nothing_are_sound() -> None:
+    half_black = np.vstack((np.zeros_like(WORDS), WORDS))
+    segments = (literal((half_black >> shift).astype(np.uint8).tobytes()) for shift in (8, 0))
+    decoded = rle.decode(frame(*segments), 320, 144, 16)
+    assert np.array_equal(decoded.samples, half_black)
+    assert decoded.warnings == ()
+
+
+def test_a_black_picture_is_sound() -> None:
+    black = np.zeros((160, 144), np.uint16)
+    for tail in (b"", bytes(500)):
+        assert rle.decode(encode(black) + tail, 160, 144, 16).warnings == ()
