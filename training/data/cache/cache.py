@@ -38,7 +38,7 @@ from training.data.cache.sample_index import Sample, Samples
 from training.data.catalog import open_table
 from training.data.rows.dataset_files import DataError
 
-_VERSION = 4
+_VERSION = 5
 """Version of the layout, of its contents and of the report rules; a new one builds new caches."""
 
 
