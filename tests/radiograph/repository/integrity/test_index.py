@@ -12,7 +12,7 @@ from radiograph.repository.repository import Repository
 from tests.builders.models.faults.publishers import race
 from tests.builders.models.versions.small_version import NAME, manifest_of
 
-SHIPPED = Repository(Path(__file__).parents[3] / "models")
+SHIPPED = Repository(Path(__file__).parents[4] / "models")
 PIN_BOTH = """
 from radiograph.repository.integrity.index import IndexFile
 print("ready", flush=True); sys.stdin.readline()
