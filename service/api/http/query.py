@@ -3,9 +3,9 @@
     query string --parse--> names and values --> model of the parameters, or 422
 
 The framework would take the last of several values, and U+FFFD for bytes that are not UTF-8. Both
-are refused here. It would also look at each field of the model anew in every request, which takes
-a quarter of the event loop's time for a small radiograph. The routes therefore call `query_of`, and
-the framework only describes the parameters (`described`).
+are refused here. It would also look at each field of the model anew in every request, while the
+event loop stands still. The routes therefore call `query_of`, and the framework only describes the
+parameters (`described`).
 """
 
 import copy

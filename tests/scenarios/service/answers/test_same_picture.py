@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import uid
-from pydicom.pixels.encoders.base import RLELosslessEncoder
 
 from radiograph.geometry.orientation import Orientation
 from radiograph.manifest import Task
@@ -26,7 +25,7 @@ from service.inference.results import AnalysisResult
 from service.inference.types import AnalysisRequest
 from service.registry.loading.loader import VersionLoader
 from service.settings import Settings
-from tests.builders.files import dicom_files
+from tests.builders.files import codestreams, dicom_files
 
 ROOT = Path(__file__).parents[4]
 NAME = "g2d-cxr"
@@ -35,24 +34,6 @@ DIRECTIONS = ["L\\F", "R\\F", "R\\H", "L\\H", "F\\L", "H\\L", "F\\R", "H\\R"]
 
 Pixels = NDArray[Any]
 Store = Callable[[Pixels], bytes | None]
-
-
-def _rle(stored: Pixels) -> bytes:
-    return bytes(
-        RLELosslessEncoder.encode(
-            stored.tobytes(),
-            index=0,
-            encoding_plugin="pydicom",
-            rows=stored.shape[0],
-            columns=stored.shape[1],
-            samples_per_pixel=1,
-            number_of_frames=1,
-            bits_allocated=16,
-            bits_stored=16,
-            photometric_interpretation="MONOCHROME2",
-            pixel_representation=0,
-        )
-    )
 
 
 def _lossless_jpeg(stored: Pixels) -> bytes:
@@ -64,7 +45,7 @@ ENCODERS: dict[str, Store] = {
     uid.ExplicitVRLittleEndian: lambda stored: None,
     uid.ExplicitVRBigEndian: lambda stored: None,
     uid.DeflatedExplicitVRLittleEndian: lambda stored: None,
-    uid.RLELossless: _rle,
+    uid.RLELossless: codestreams.rle,
     uid.JPEGBaseline8Bit: lambda stored: bytes(
         imagecodecs.jpeg8_encode((stored >> 4).astype(np.uint8), 95)
     ),
