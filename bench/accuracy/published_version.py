@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.accuracy.sources.told_apart import told_apart
 from radiograph.errors import InputError
 from radiograph.geometry.geometry import Box, Geometry
 from radiograph.manifest import ModelManifest, Task
@@ -235,31 +236,21 @@ def show(name: str, figures: Figures) -> None:
 
 def probe(version: Version, options: argparse.Namespace) -> float:
     """Return the balanced accuracy of a linear classifier of the sets."""
-    from sklearn.linear_model import LogisticRegression  # slow to import
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.preprocessing import StandardScaler
-
-    (fit, fit_sets), (test, test_sets) = (
-        _features(version, options, split) for split in ("train", options.split)
-    )
-    scaler = StandardScaler().fit(fit)
-    model = LogisticRegression(max_iter=2000, C=0.1, class_weight="balanced")
-    model.fit(scaler.transform(fit), fit_sets)
-    return float(balanced_accuracy_score(test_sets, model.predict(scaler.transform(test))))
+    fitted, tested = (_features(version, options, split) for split in ("train", options.split))
+    return told_apart(fitted, tested)
 
 
-def _features(
-    version: Version, options: argparse.Namespace, split: str
-) -> tuple[Floats, NDArray[np.int64]]:
-    """Return global features of at most 150 radiographs of each set, and their sets."""
+def _features(version: Version, options: argparse.Namespace, split: str) -> list[Floats]:
+    """Return global features of at most 150 radiographs of each set, n x C."""
     limited = argparse.Namespace(**{**vars(options), "limit": 150})
-    features, sets = [], []
-    for number, name in enumerate(options.sets):
-        for row, reader in rows(limited, name, split):
-            tensor, _ = version.read(reader.read(row.image))
-            features.append(version.backend.infer(tensor[None], []).features["global_features"][0])
-            sets.append(number)
-    return np.array(features), np.array(sets)
+    found: list[Floats] = []
+    for name in options.sets:
+        tensors = (
+            version.read(reader.read(row.image))[0] for row, reader in rows(limited, name, split)
+        )
+        answers = [version.backend.infer(tensor[None], []).features for tensor in tensors]
+        found.append(np.concatenate([each["global_features"] for each in answers]))
+    return found
 
 
 def _first(raw: dict[str, Floats]) -> dict[str, Floats]:

@@ -129,6 +129,11 @@ class FinetuneConfig(BaseRunConfig):
     """Weigh each finding in the presence of phrases as if half of the rows showed it."""
     keep_alignment: bool = True
     """Keep training the image-report loss, which preserves the zero-shot map."""
+    source_adversary: float | None = Field(
+        default=None, gt=0, exclude_if=lambda value: value is None
+    )
+    """Weight by which the trunk learns to hide from a classifier which data set an image is from;
+    null trains no such classifier. It is no part of a published version."""
     checks: ChecksConfig | None = Field(default=None, exclude_if=lambda value: value is None)
     """Train the checks on the pixels, and nothing else; null does not train them."""
     words: WordsConfig | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -183,6 +188,16 @@ class FinetuneConfig(BaseRunConfig):
         for key in ("choose", "teacher", "fraction"):
             if getattr(self, key) is not None:
                 raise ValueError(f"words: {key} is of no use, as no image is read")
+        return self
+
+    @model_validator(mode="after")
+    def _an_adversary_has_a_trunk_and_sources(self) -> Self:
+        if self.source_adversary is None:
+            return self
+        if self.freezes_encoder:
+            raise ValueError("source_adversary: a frozen encoder cannot hide anything from it")
+        if len(self.data.tables) < 2:
+            raise ValueError("source_adversary: one data set cannot be told apart from others")
         return self
 
     @model_validator(mode="after")

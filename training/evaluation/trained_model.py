@@ -22,7 +22,7 @@ from training.config.pretrain import PretrainConfig
 from training.engine.checkpoint import preferred_checkpoint, read_any_run
 from training.evaluation.weight_rounding import round_weights
 from training.finetune.initial_weights import fitting
-from training.finetune.module import Finetuning
+from training.finetune.module import Finetuning, model_weights
 from training.finetune.past_runs import PastRun, architecture, runs_of
 from training.heads.grounding import SimilarityHead
 from training.heads.head import PHRASES, Head
@@ -32,8 +32,6 @@ from training.model.g2d import trunk_outputs
 from training.model.text_encoder import build_tokenizer, tokenize
 
 Raw = dict[str, FloatArray]
-_MODEL_PREFIXES = ("g2d.", "heads.")
-"""Prefixes of the weights that belong to the model, not to its training."""
 
 
 class Trunk(nn.Module):
@@ -225,9 +223,8 @@ def load_run(checkpoint: Path) -> TrainedModel:
     runs = runs_of(read, this)
     model, temperature = architecture(runs)
     module = Finetuning(config, model, temperature)
-    weights = {k: v for k, v in read.weights.items() if k.startswith(_MODEL_PREFIXES)}
     with fitting("run", path):
-        module.load_state_dict(weights)
+        module.load_state_dict(model_weights(read.weights))
     round_weights(module)
     module.eval().requires_grad_(requires_grad=False)
     heads: dict[str, Head] = {**module.run_heads}

@@ -156,7 +156,14 @@ class FinetuneTask:
         ids = text_ids([r for _, r in reports])
         encoded = self._encoded.select(rows) if self._encoded else None
         positions = torch.tensor([n for n, _ in reports], dtype=torch.long)
-        return FinetuneBatch(labelled, ReportBatch(positions, tokens, ids), encoded)
+        sources = torch.tensor([self._sources[sample.row.table] for sample in samples])
+        return FinetuneBatch(labelled, ReportBatch(positions, tokens, ids), sources, encoded)
+
+    @cached_property
+    def _sources(self) -> Mapping[str, int]:
+        """Number of each data set."""
+        names = dict.fromkeys(sample.row.table for sample in self.cache.samples)
+        return {name: number for number, name in enumerate(names)}
 
     def _phrases(self, joined: Sequence[int], rng: random.Random) -> list[Phrase]:
         """Draw the phrases of a joined batch."""

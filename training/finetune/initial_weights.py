@@ -34,11 +34,11 @@ def load_pretrained(config: FinetuneConfig) -> Finetuning:
     if config.pretrained is None:
         if config.model is None:
             raise RunRefused("a fine-tuning needs `pretrained` or `model`")
-        module = Finetuning(config, config.model, DEFAULT_TEMPERATURE)
+        module = Finetuning(config, config.model, DEFAULT_TEMPERATURE, learns=True)
     else:
         checkpoint, before = read_run(config.pretrained, PretrainConfig, "pretrained")
         model, temperature = architecture([PastRun(before, checkpoint.commit)])
-        module = Finetuning(config, model, temperature)
+        module = Finetuning(config, model, temperature, learns=True)
         trunk = {k.removeprefix("g2d."): v for k, v in checkpoint.weights.items()}
         with fitting("pretrained", config.pretrained):
             module.g2d.load_state_dict(trunk)
@@ -114,9 +114,9 @@ def _load_earlier(module: Finetuning, weights: dict[str, Tensor]) -> None:
     taken = {
         key: value
         for key, value in weights.items()
-        if not key.startswith("heads.") or key.split(".")[1] in fits
+        if key.startswith("g2d.") or (key.startswith("heads.") and key.split(".")[1] in fits)
     }
-    trunk = {key for key in state if not key.startswith("heads.")}
+    trunk = {key for key in state if key.startswith("g2d.")}
     if missing := sorted(trunk - taken.keys()):
         raise WeightsRefused(f"start_from: its trunk is another one, without {missing[0]}")
     module.load_state_dict(taken, strict=False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from training.config.finetune import FinetuneConfig
 from training.config.model import ModelConfig
 from training.finetune.frozen_features import EncodedImages
+from training.finetune.source_adversary import SourceAdversary
 from training.heads.head import PHRASES, Head, HeadsBatch, RunHead, TrainableHead
 from training.heads.registry import build_heads
 from training.losses.contrastive import contrastive_loss
@@ -22,6 +23,8 @@ from training.model.text_encoder import Tokens
 
 ALIGNMENT_WEIGHT = 0.1
 """Weight of the image-report loss relative to the losses of the heads."""
+_MODEL_PREFIXES = ("g2d.", "heads.")
+"""Prefixes of the weights that belong to the model, not to its training."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ class FinetuneBatch:
     Attributes:
         labelled: images and targets of the heads.
         reports: reports of the image-report loss; none if the run does not have this loss.
+        sources: B int64, the number of the data set of each image, in the order of the cache.
         encoded: output of a frozen encoder for the images, if it was kept.
     """
 
     labelled: HeadsBatch
     reports: ReportBatch
+    sources: Tensor
     encoded: EncodedImages | None = None
 
     def images(self) -> Tensor:
@@ -61,18 +66,30 @@ class FinetuneBatch:
 class Finetuning(nn.Module):
     """G2D with its heads."""
 
-    def __init__(self, config: FinetuneConfig, model: ModelConfig, temperature: float) -> None:
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        model: ModelConfig,
+        temperature: float,
+        *,
+        learns: bool = False,
+    ) -> None:
         """Build trunk and heads; `training.finetune.initial_weights` fills them.
 
         Args:
             config: configuration of the run.
             model: architecture of the trunk.
             temperature: sigma of the contrastive loss.
+            learns: build also what only the training needs.
         """
         super().__init__()
         self.config, self.model, self.temperature = config, model, temperature
         self.g2d = G2D(model, config.preprocess.size_px)
         self.heads = build_heads(config, self.g2d)
+        self.adversary: SourceAdversary | None = None
+        if learns and config.source_adversary is not None:
+            channels, sources = self.g2d.channels("global_features"), len(config.data.tables)
+            self.adversary = SourceAdversary(channels, sources, config.source_adversary)
         if config.freezes_encoder:
             self.g2d.requires_grad_(requires_grad=False)
         if config.freeze_encoder:
@@ -148,6 +165,8 @@ class Finetuning(nn.Module):
                 phrases = batch.labelled.phrases
                 features[PHRASES] = self.g2d.lm_model(phrases.input_ids, phrases.attention_mask)
             losses |= head.losses(features, batch.labelled)
+        if self.adversary is not None:
+            losses["source"] = self.adversary(features["global_features"], batch.sources)
         if self.config.aligns:
             losses["vla"] = self._alignment_loss(features["global_embedding"], batch.reports)
         return losses | {"total": sum(losses.values(), torch.zeros(()))}
@@ -167,3 +186,8 @@ class Finetuning(nn.Module):
 def features_read(heads: Mapping[str, Head]) -> set[str]:
     """Return the names of the features that some heads read."""
     return {name for head in heads.values() for name in head.inputs}
+
+
+def model_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those weights of a checkpoint that belong to the model, not to its training."""
+    return {name: value for name, value in weights.items() if name.startswith(_MODEL_PREFIXES)}

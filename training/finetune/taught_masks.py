@@ -33,7 +33,7 @@ from training.data.cache.cache import Cache, RowArrays
 from training.data.cache.sample_index import Sample
 from training.engine.checkpoint import Checkpoint, read_run
 from training.finetune.initial_weights import fitting
-from training.finetune.module import Finetuning
+from training.finetune.module import Finetuning, model_weights
 from training.finetune.past_runs import architecture, runs_of
 from training.heads.segmentation import SegmentHead
 from training.progress import track
@@ -160,7 +160,7 @@ def _read_teacher(path: Path) -> Finetuning:
     checkpoint, config = check_teacher(path)
     module = Finetuning(config, *architecture(runs_of(checkpoint, config)))
     with fitting("teacher.run", path):
-        module.load_state_dict(checkpoint.weights)
+        module.load_state_dict(model_weights(checkpoint.weights))
     module.eval()
     return module
 

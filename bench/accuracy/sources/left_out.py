@@ -1,6 +1,6 @@
 """One source left out of training: its test split, from a run with it and one without it.
 
-    python -m bench.accuracy.source_left_out --data ../shared/data --source wingspan_ctr
+    python -m bench.accuracy.sources.left_out --data ../shared/data --source wingspan_ctr
 
     source_left_out.yaml --> run of all sources ------.
            '--without the source--> run without it ---+--> its test split --> figures, difference
@@ -101,7 +101,7 @@ def differences(
     with_it: TrainedModel, without_it: TrainedModel, source: str
 ) -> Iterator[Difference]:
     """Yield the figures of the test split of a data set that both runs have."""
-    ours, theirs = (_figures(model, source) for model in (with_it, without_it))
+    ours, theirs = (figures_of(model, source) for model in (with_it, without_it))
     for (head, quantity), figure in ours.items():
         other = theirs.get((head, quantity))
         metrics = COMPARED.get(quantity.task, frozenset())
@@ -111,17 +111,17 @@ def differences(
             yield difference
 
 
-def _figures(model: TrainedModel, source: str) -> dict[tuple[str, Quantity], Figure]:
-    """Return the figures of a run on a data set, by head and quantity.
+def figures_of(model: TrainedModel, source: str) -> dict[tuple[str, Quantity], Figure]:
+    """Return the figures of a run on the test split of a data set, by head and quantity.
 
     Choices are made on the other data sets, and labels that these do not have are left out.
     """
     others = tuple(name for name in model.config.data.tables if name != source)
     known: set[str] = set()
-    valid = predict_split(_of(model, others), "valid", model.config.data.licences)
+    valid = predict_split(reading(model, others), "valid", model.config.data.licences)
     specs = calibrate(model, _noted(valid, known))
     evaluation = Evaluation(model, specs, "test")
-    for prediction in predict_split(_of(model, (source,)), "test", ("open", "noncommercial")):
+    for prediction in predict_split(reading(model, (source,)), "test", ("open", "noncommercial")):
         evaluation.add(prediction)
     known |= {concept for concept, names in TARGETS.items() if known & set(names)}
     return {
@@ -138,8 +138,8 @@ def _noted(predictions: Iterable[Prediction], known: set[str]) -> Iterator[Predi
         yield prediction
 
 
-def _of(model: TrainedModel, tables: tuple[str, ...]) -> TrainedModel:
-    """Return a run as one that reads other data sets."""
+def reading(model: TrainedModel, tables: tuple[str, ...]) -> TrainedModel:
+    """Return a run as one that reads these data sets."""
     data = model.config.data.model_copy(update={"tables": tables})
     return replace(model, config=model.config.model_copy(update={"data": data}))
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bench.accuracy.source_left_out import CONFIG, compared, without
+from bench.accuracy.sources.left_out import CONFIG, compared, without
 from radiograph.manifest import Task
 from training.config.files import load
 from training.config.finetune import FinetuneConfig
