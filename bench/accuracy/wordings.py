@@ -5,7 +5,8 @@
 For each structure and finding with a known region, on each set: the share of radiographs in which
 the peak of the map lies in the region (pointing) and in which the version finds the phrase (found),
 with the plain wording, as a mean over the unseen wordings, and with the unseen wording that points
-worst. The last row has the phrases of what no chest radiograph shows.
+worst. The rows `absent` and `elsewhere` have the phrases of what no chest radiograph shows, and of
+what the model does not locate, such as bones and devices.
 """
 
 from collections import defaultdict
@@ -20,11 +21,12 @@ from radiograph.manifest import Task
 from radiograph.postprocess import heads
 from radiograph.postprocess.grounding import Grounding
 from training.data.rows.reader import Reader, Row
-from training.data.text.phrases.unseen_wordings import HELD_OUT
+from training.data.text.phrases.unseen_wordings import HELD_OUT, HELD_OUT_ELSEWHERE
 from training.evaluation.phrases.regions import TrueRegion, region_of
 from training.evaluation.predictions import Prediction, true_boxes, true_masks
 
-ABSENT = "absent"
+NOWHERE = ("absent", "elsewhere")
+"""Concepts whose phrases are not to be found."""
 HEADER = (
     "| set | phrase | plain wording | unseen wordings | found | worst one | its pointing | n |\n"
     "|---|---|---|---|---|---|---|---|"
@@ -43,7 +45,7 @@ class Shares:
         unseen = [text for text in self.found if text != concept]
         found = float(np.mean([np.mean(self.found[text]) for text in unseen]))
         number = len(next(iter(self.found.values())))
-        if concept == ABSENT:
+        if concept in NOWHERE:
             return f"| {name} | {concept} | | | {found:.3f} | | | {number} |"
         points = {text: float(np.mean(self.pointing[text])) for text in self.pointing}
         worst = min(unseen, key=lambda text: points[text])
@@ -58,7 +60,8 @@ def main() -> None:
     """Measure and print a Markdown table."""
     options = parser(__doc__ or "").parse_args()
     version = Version(options.models_dir, options.model, options.version)
-    asked = {c: tuple(texts) if c == ABSENT else (c, *texts) for c, texts in HELD_OUT.items()}
+    unseen = {**HELD_OUT, "elsewhere": HELD_OUT_ELSEWHERE}
+    asked = {c: texts if c in NOWHERE else (c, *texts) for c, texts in unseen.items()}
     features = {concept: version.encode(texts) for concept, texts in asked.items()}
     print(HEADER)
     for data in options.sets:
@@ -70,7 +73,7 @@ def main() -> None:
                 continue
             for concept, texts in asked.items():
                 region = region_of(radiograph.truth, concept)
-                if region is not None or concept == ABSENT:
+                if region is not None or concept in NOWHERE:
                     answers = _answers(version, radiograph, texts, features[concept])
                     add(shares[concept], region, answers)
         for concept, each in shares.items():

@@ -1,8 +1,9 @@
 """Pointing with unseen wordings: what counts, and what a row of the table says."""
 
 import numpy as np
+import pytest
 
-from bench.accuracy.wordings import ABSENT, Shares, add
+from bench.accuracy.wordings import NOWHERE, Shares, add
 from radiograph.postprocess.grounding import Grounding, Presence
 from training.evaluation.phrases.regions import TrueRegion
 
@@ -30,8 +31,9 @@ def test_pointing_counts_whether_the_phrase_was_found_or_not() -> None:
     assert row == "| a_set | heart | 1.000 | 0.333 | 0.667 | pump | 0.000 | 1 |"
 
 
-def test_phrases_that_no_radiograph_shows_have_no_region() -> None:
+@pytest.mark.parametrize("concept", NOWHERE)
+def test_phrases_that_are_not_to_be_found_have_no_region(concept: str) -> None:
     shares = Shares()
     add(shares, None, [_answer("screwdriver", (0.5, 0.5), 0.2), _answer("kitten", None, 0.7)])
     assert not shares.pointing
-    assert shares.row("a_set", ABSENT) == "| a_set | absent | | | 0.500 | | | 1 |"
+    assert shares.row("a_set", concept) == f"| a_set | {concept} | | | 0.500 | | | 1 |"

@@ -1,7 +1,8 @@
 """Wordings and what they mean: what the text encoder learns without images.
 
 further wording of an organ or finding --means--> its plain wording
-further phrase for what is not there ----means--> a trained phrase that resembles it
+further phrase for what is not there, or
+not located, such as a bone -------------means--> a trained phrase that resembles it
 trained wording or sentence -------------means--> itself, so that it stays where it is
 
 Requests, settings and spelling mistakes are put around and into further wordings. No wording of
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from training.data.text.phrases import grounding_phrases
 from training.data.text.phrases.absent_wordings import ABSENT_WORDINGS
+from training.data.text.phrases.elsewhere_wordings import ELSEWHERE_WORDINGS
 from training.data.text.phrases.finding_wordings import FINDING_WORDINGS, SIDED
 from training.data.text.phrases.grounding_phrases import (
     FINDING_SIDES,
@@ -32,7 +34,11 @@ from training.data.text.phrases.organ_wordings import (
     SETTINGS,
     SIDED_LUNGS,
 )
-from training.data.text.phrases.unseen_wordings import DEVELOPMENT, HELD_OUT
+from training.data.text.phrases.unseen_wordings import (
+    DEVELOPMENT,
+    HELD_OUT,
+    HELD_OUT_ELSEWHERE,
+)
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
 
 _LEAST_LETTERS = 5
@@ -73,26 +79,32 @@ def plain_form(text: str) -> str:
 
 _UNSEEN = frozenset(
     plain_form(text)
-    for held in (DEVELOPMENT, HELD_OUT)
+    for held in (DEVELOPMENT, HELD_OUT, {"elsewhere": HELD_OUT_ELSEWHERE})
     for texts in held.values()
     for text in texts
 )
+_ELSEWHERE = frozenset(plain_form(text) for texts in ELSEWHERE_WORDINGS.values() for text in texts)
 
 
 def draw_anchors(count: int, rng: random.Random) -> list[Wording]:
     """Draw texts that the heads know, or that reports are made of; each means itself.
 
-    An eighth are plain wordings, which the further ones are to mean.
+    An eighth are plain wordings, which the further ones are to mean. Trained phrases of what the
+    model does not locate, such as ribs, are none: they learn another meaning.
 
     Args:
         count: number of texts.
         rng: source of randomness.
     """
     plain, sentences = count // 8, count // 4
-    phrases = grounding_phrases.draw(count - plain - sentences, rng)
-    known = [phrase.text for phrase in phrases] + rng.choices(_SENTENCES, k=sentences)
+    trained: list[str] = []
+    while len(trained) < (wanted := count - plain - sentences):
+        drawn = [phrase.text for phrase in grounding_phrases.draw(wanted, rng)]
+        trained += [text for text in drawn if plain_form(text) not in _ELSEWHERE]
+    known = trained[:wanted] + rng.choices(_SENTENCES, k=sentences)
     exact = [Wording(text, text) for text in rng.choices(_PLAIN, k=plain)]
-    return exact + [Wording(_misspelt(text, rng, share=0.1), text) for text in known]
+    spelt = [(_misspelt(text, rng, share=0.1), text) for text in known]
+    return exact + [Wording(t if plain_form(t) not in _UNSEEN else text, text) for t, text in spelt]
 
 
 def draw_paraphrases(count: int, rng: random.Random) -> list[Wording]:
@@ -116,11 +128,11 @@ def _lung(rng: random.Random) -> Wording:
     side = rng.choice(sorted(OTHER))
     concept = f"{side} lung"
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.4:
         form, noun = rng.choice(SIDED_LUNGS), rng.choice(LUNG_NOUNS)
         names = {"initial": side[0].upper(), "short": SHORT[side], "other": OTHER[side]}
         return Wording(form.format(side=side, noun=noun, **names), concept)
-    if kind < 0.8:
+    if kind < 0.65:
         return Wording(f"{rng.choice(LUNG_HEADS)} {rng.choice(LUNG_DETAILS[concept])}", concept)
     return Wording(rng.choice(LUNG_OTHERS[concept]), concept)
 
@@ -146,11 +158,17 @@ def _absent(rng: random.Random) -> Wording:
     return Wording(rng.choice(ABSENT_WORDINGS[meaning]), meaning)
 
 
+def _elsewhere(rng: random.Random) -> Wording:
+    pairs = [(text, meaning) for meaning, texts in ELSEWHERE_WORDINGS.items() for text in texts]
+    return Wording(*rng.choice(pairs))
+
+
 _KINDS: dict[Callable[[random.Random], Wording], float] = {
-    _lung: 0.45,
+    _lung: 0.42,
     _heart: 0.12,
-    _finding: 0.27,
-    _absent: 0.16,
+    _finding: 0.24,
+    _absent: 0.14,
+    _elsewhere: 0.08,
 }
 """Function that draws a wording -> its share."""
 

@@ -6,11 +6,16 @@ import pytest
 
 from training.data.text.phrases import foreign_phrases
 from training.data.text.phrases.absent_wordings import ABSENT_WORDINGS
+from training.data.text.phrases.elsewhere_wordings import ELSEWHERE_WORDINGS
 from training.data.text.phrases.finding_wordings import FINDING_WORDINGS
 from training.data.text.phrases.grounding_phrases import draw
-from training.data.text.phrases.organ_wordings import LUNG_DETAILS, LUNG_OTHERS
+from training.data.text.phrases.organ_wordings import HEART, LUNG_DETAILS, LUNG_OTHERS
 from training.data.text.phrases.paraphrases import draw_anchors, draw_paraphrases, plain_form
-from training.data.text.phrases.unseen_wordings import DEVELOPMENT, HELD_OUT
+from training.data.text.phrases.unseen_wordings import (
+    DEVELOPMENT,
+    HELD_OUT,
+    HELD_OUT_ELSEWHERE,
+)
 from training.evaluation.phrases.regions import ORGANS, TARGETS
 
 
@@ -18,7 +23,9 @@ def _rng(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - what is drawn is no secret
 
 
-@pytest.mark.parametrize("wordings", [DEVELOPMENT, HELD_OUT])
+@pytest.mark.parametrize(
+    "wordings", [DEVELOPMENT, HELD_OUT, {"elsewhere": HELD_OUT_ELSEWHERE}], ids=lambda w: len(w)
+)
 def test_unseen_wordings_are_never_learned(wordings: dict[str, tuple[str, ...]]) -> None:
     rng = _rng(0)
     drawn = {plain_form(w.text) for _ in range(600) for w in draw_paraphrases(50, rng)}
@@ -29,9 +36,10 @@ def test_unseen_wordings_are_never_learned(wordings: dict[str, tuple[str, ...]])
 
 
 def test_no_list_holds_a_phrase_that_thresholds_are_chosen_or_measured_by() -> None:
-    lists = (FINDING_WORDINGS, ABSENT_WORDINGS, LUNG_OTHERS)
+    lists = (FINDING_WORDINGS, ABSENT_WORDINGS, ELSEWHERE_WORDINGS, LUNG_OTHERS, {"heart": HEART})
     listed = {plain_form(t) for each in lists for texts in each.values() for t in texts}
     assert not listed & {plain_form(t) for texts in HELD_OUT.values() for t in texts}
+    assert not listed & {plain_form(t) for t in HELD_OUT_ELSEWHERE}
     assert not listed & {*foreign_phrases.VALIDATION, *foreign_phrases.TEST}
 
 
@@ -48,12 +56,24 @@ def test_what_a_paraphrase_means_is_known_to_the_heads() -> None:
     rng = _rng(2)
     trained = {p.text.removesuffix(".") for _ in range(3000) for p in draw(40, rng)}
     plain = {*ORGANS, *TARGETS} - {"foreign object"}
-    assert set(ABSENT_WORDINGS) <= trained
+    assert {*ABSENT_WORDINGS, *ELSEWHERE_WORDINGS} <= trained
     means = {w.meaning for _ in range(300) for w in draw_paraphrases(40, rng)}
     assert plain <= means
-    placed = means - plain - set(ABSENT_WORDINGS)
+    placed = means - plain - {*ABSENT_WORDINGS, *ELSEWHERE_WORDINGS}
     assert all("left" in text or "right" in text for text in placed)
     assert any("pleural effusion" in text for text in placed)
+
+
+def test_what_is_not_located_is_learned_as_a_device_and_never_as_itself() -> None:
+    """Ribs were trained as visible, without a place; they are not to be found in a lung."""
+    elsewhere = {plain_form(t) for texts in ELSEWHERE_WORDINGS.values() for t in texts}
+    rng = _rng(6)
+    anchors = {plain_form(w.text) for _ in range(300) for w in draw_anchors(40, rng)}
+    assert "ribs" in elsewhere
+    assert not anchors & elsewhere
+    learned = [w for _ in range(100) for w in draw_paraphrases(40, rng) if w.text == "ribs"]
+    assert learned
+    assert {w.meaning for w in learned} <= set(ELSEWHERE_WORDINGS)
 
 
 def test_the_side_of_a_wording_is_that_of_its_meaning() -> None:
