@@ -221,7 +221,7 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
         "left-handed scissors", "where did I leave my car keys", "air traffic control tower",
         "right big toe nail", "total hip replacement on the left", "body mass index chart",
         "effusion in the knee joint", "chest of drawers", "12-lead ECG with ST elevation",
-        "polyp seen at colonoscopy", "lower right wisdom tooth", "he left right after lunch",
+        "polyp seen at colonoscopy", "he left right after lunch",
         "opacity slider in Photoshop", "cataract, opacity of the lens",
         "water infiltration in the cellar wall", "ace of hearts",
         "the bridge collapsed last winter", "spirometry curve with FEV1",
@@ -240,7 +240,7 @@ HELD_OUT_ELSEWHERE: tuple[str, ...] = (
     "tip of the ICD lead", "is the NG tube in the right place?",
     "right internal jugular central line", "PICC line left arm", "intercostal drain on the right",
     "port-a-cath reservoir", "surgical clips in the axilla", "necklace left on during the x-ray",
-    "side marker letter L", "aortic knuckle calcification", "gastric air bubble",
+    "side marker letter L", "gastric air bubble",
     "fractura de clavícula derecha", "costa prima sinistra", "ECG electrodes stuck on the skin",
     "sclerotic metastasis in a rib", "shoulder replacment prosthesis",
 )  # fmt: skip
