@@ -24,14 +24,12 @@ from training.data.text.phrases.grounding_phrases import (
     SHORT,
     ZONES,
 )
-from training.data.text.phrases.organ_wordings import (
-    HEART,
+from training.data.text.phrases.heart_wordings import HEART
+from training.data.text.phrases.lung_wordings import (
     LUNG_DETAILS,
     LUNG_HEADS,
     LUNG_NOUNS,
     LUNG_OTHERS,
-    REQUESTS,
-    SETTINGS,
     SIDED_LUNGS,
 )
 from training.data.text.phrases.unseen_wordings import (
@@ -41,6 +39,28 @@ from training.data.text.phrases.unseen_wordings import (
 )
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
 
+REQUESTS = (
+    "where is {}?", "where is {}", "where's {}", "where does {} lie?", "show {}", "show me {}",
+    "please show {}", "pls show {}", "find {}", "please find {}", "locate {}", "localise {}",
+    "localize {}", "identify {}", "point to {}", "point at {}", "point out {}", "mark {}",
+    "please mark {}", "highlight {}", "outline {}", "delineate {}", "contour {}", "segment {}",
+    "segmentation of {}", "draw {}", "trace {}", "label {}", "annotate {}", "select {}",
+    "circle {}", "box around {}", "bounding box of {}", "region of interest: {}", "ROI {}",
+    "i need {}", "i am looking for {}", "looking for {}", "can you see {}?", "can you show {}?",
+    "could you mark {}?", "is this {}?", "which part is {}?", "area of {}", "location of {}",
+    "position of {}", "extent of {}", "full extent of {}", "look at {}", "zoom in on {}",
+    "i want {}", "give me {}", "want to see {}", "display {}", "heat map of {}", "map of {}",
+)  # fmt: skip
+"""Requests; `{}` is what is asked for."""
+SETTINGS = (
+    "{} please", "{}, please", "{} pls", "{} on x-ray", "{} on this x-ray", "{} on the chest x-ray",
+    "{} on CXR", "{} in this image", "{} in the picture", "{} on the frontal film", "{} on AP view",
+    "{} in PA view", "{} on this radiograph", "{} in the radiograph", "{} only", "only {}",
+    "just {}", "{} here", "{} in this patient", "{} visible", "{} region", "{} area",
+    "frontal view, {}", "AP film: {}", "chest: {}", "{} thx", "{} as seen here",
+    "{} of this patient", "{} now",
+)  # fmt: skip
+"""What may surround a wording; `{}` is the wording."""
 _LEAST_LETTERS = 5
 """Letters of a word from which a spelling mistake may be made in it."""
 _PLAIN = (

@@ -9,7 +9,8 @@ from training.data.text.phrases.absent_wordings import ABSENT_WORDINGS
 from training.data.text.phrases.elsewhere_wordings import ELSEWHERE_WORDINGS
 from training.data.text.phrases.finding_wordings import FINDING_WORDINGS
 from training.data.text.phrases.grounding_phrases import draw
-from training.data.text.phrases.organ_wordings import HEART, LUNG_DETAILS, LUNG_OTHERS
+from training.data.text.phrases.heart_wordings import HEART
+from training.data.text.phrases.lung_wordings import LUNG_DETAILS, LUNG_OTHERS
 from training.data.text.phrases.paraphrases import draw_anchors, draw_paraphrases, plain_form
 from training.data.text.phrases.unseen_wordings import (
     DEVELOPMENT,

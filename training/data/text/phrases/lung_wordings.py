@@ -1,6 +1,6 @@
-"""Further wordings of the lungs and the heart: nouns, sentences, anatomical details and Latin.
+"""Further wordings of the lungs: nouns, sentences, anatomical details, and other languages.
 
-They are learned without images: each means the same as the plain wording of its concept.
+They are learned without images: each means the same as the plain wording of its side.
 """
 
 LUNG_NOUNS = (
@@ -288,86 +288,3 @@ LUNG_OTHERS: dict[str, tuple[str, ...]] = {
         "trilobed organ of breathing",
     ),
 }  # fmt: skip
-HEART = (
-    "the heart", "cardiac shadow", "heart shadow", "heart silhouette", "heart border",
-    "heart borders", "heart margin", "heart outline", "heart contour", "heart contours",
-    "cardiac border", "cardiac margins", "cardiac boundary", "cardiac contour", "heart boundary",
-    "cardiac area", "cardiac region", "heart region", "heart area", "heart zone", "heart position",
-    "heart location", "heart muscle", "myocardium", "cardiac muscle", "cardiac structure",
-    "cardiac structures", "heart itself", "whole heart", "entire heart", "complete heart",
-    "heart chambers", "cardiac chambers", "four chambers of the heart", "left and right ventricle",
-    "cardiac ventricles", "right atrium and left ventricle", "ventricle of the heart",
-    "heart and pericardium", "pericardium and heart", "cardiac shape", "shape of the heart",
-    "size of the heart", "heart width", "cardiac width", "transverse diameter of the heart",
-    "transverse cardiac diameter", "cardiac diameter", "width of the cardiac silhouette",
-    "heart between the lungs", "the organ between the lungs", "heart behind the sternum",
-    "central shadow between the lungs", "midline cardiac shadow", "shadow of the heart",
-    "contour of the heart", "silhouette of the heart", "cardiac opacity between the lungs",
-    "patient's heart", "heart of the patient", "heart of this patient", "pt's heart", "pts heart",
-    "cor humanum", "figura cordis", "cor totum", "musculus cardiacus", "silhouetta cardiaca",
-    "cordis figura", "cardia shadow", "hearts", "heart organ", "beating organ",
-    "heart in the middle", "cardiac sillhouette", "cardiac silouette", "kardiac shadow", "hearth",
-    "cor on x-ray", "cardiomediastinal contour", "cardio-pericardial shadow",
-    "cardiovascular silhouette", "normal heart", "heart of normal size", "cardiac apex and borders",
-    "left heart border", "right heart border", "both heart borders", "heart from base to apex",
-    "heart above the diaphragm", "corazon", "Herz", "Herzsilhouette", "coeur", "cœur",
-    "silhouette cardiaque", "silueta cardíaca", "cuore", "ombra cardiaca", "sylwetka serca", "kalp",
-    "kalp gölgesi", "dil (heart, in Hindi)", "hriday", "coração", "hart (Dutch)", "kardia",
-    "cardiac muscle organ", "cardiac organ", "the pump", "blood pump", "the body's pump",
-    "muscle that pumps the blood", "ticker", "the old ticker", "my ticker", "organ that beats",
-    "where my heartbeat comes from", "the thing that goes thump in the chest",
-    "organ of circulation", "circulatory pump", "central organ of the cardiovascular system",
-    "four-chambered organ", "organ with two atria and two ventricles", "quadricameral organ",
-    "atria plus ventricles", "all four cardiac chambers", "all heart chambers together",
-    "cardiac contours both borders", "pericardial silhouette", "cardiopericardial shadow",
-    "what the pericardium encloses", "organ inside the pericardial sac",
-    "contents of the pericardium", "heart sac with the heart",
-    "organ between the two lungs that beats", "organ between the lungs resting on the diaphragm",
-    "white shape between the lungs sitting on the diaphragm",
-    "big white thing in the middle of the chest", "organ nestled in the cardiac notch",
-    "retrosternal pump", "occupant of the middle mediastinum", "central cardiac density",
-    "organ supplied by the coronaries", "organ that is affected by a heart attack",
-    "organ of myocardial infarction", "the organ a cardiologist treats", "cardiologist's organ",
-    "organ on an ECG", "organ listened to for murmurs", "where lub-dub is produced",
-    "muscle with the mitral valve in it", "organ that fills the aorta with blood",
-    "organ between the great vessels and diaphragm", "configuration of the heart",
-    "herat in the chest", "Heart please", "show me the heart", "where is my heart",
-    "where's the heart?", "where is the heart on this xray", "find the heart", "locate heart",
-    "locate the cardiac silhouette", "outline the heart", "segment heart", "heart segmentation",
-    "heart mask", "draw round the heart", "box the heart", "mark the heart please",
-    "can you see the heart", "is this blob the heart", "which bit is the heart",
-    "position of the heart", "location of the heart", "heart on cxr", "heart x-ray",
-    "heart in chest film", "my heart", "grandma's heart", "baby's heart on the film",
-    "heart in its full extent", "cardiac base to apex",
-    "right atrial border to left ventricular apex", "from right heart border to the apex",
-    "human heart", "anatomical heart", "thoracic heart", "cardiac", "hrt", "heart shaddow",
-    "cardic shadow", "next structure the heart", "uh heart shadow please",
-    "dictate cardiac silhouette", "Herz on the film", "coeur on this radio",
-    "corazón in the thorax", "fist-sized pumping muscle", "fist-sized organ in the chest",
-    "engine of the bloodstream", "blood-driving muscle", "the vital pump slightly to the left",
-    "mediastinal organ that contracts", "the organ that gives you a pulse",
-    "outer margin and interior of the heart", "seat of the heartbeat",
-    "hollow muscle driving the circulation",
-)  # fmt: skip
-REQUESTS = (
-    "where is {}?", "where is {}", "where's {}", "where does {} lie?", "show {}", "show me {}",
-    "please show {}", "pls show {}", "find {}", "please find {}", "locate {}", "localise {}",
-    "localize {}", "identify {}", "point to {}", "point at {}", "point out {}", "mark {}",
-    "please mark {}", "highlight {}", "outline {}", "delineate {}", "contour {}", "segment {}",
-    "segmentation of {}", "draw {}", "trace {}", "label {}", "annotate {}", "select {}",
-    "circle {}", "box around {}", "bounding box of {}", "region of interest: {}", "ROI {}",
-    "i need {}", "i am looking for {}", "looking for {}", "can you see {}?", "can you show {}?",
-    "could you mark {}?", "is this {}?", "which part is {}?", "area of {}", "location of {}",
-    "position of {}", "extent of {}", "full extent of {}", "look at {}", "zoom in on {}",
-    "i want {}", "give me {}", "want to see {}", "display {}", "heat map of {}", "map of {}",
-)  # fmt: skip
-"""Requests; `{}` is what is asked for."""
-SETTINGS = (
-    "{} please", "{}, please", "{} pls", "{} on x-ray", "{} on this x-ray", "{} on the chest x-ray",
-    "{} on CXR", "{} in this image", "{} in the picture", "{} on the frontal film", "{} on AP view",
-    "{} in PA view", "{} on this radiograph", "{} in the radiograph", "{} only", "only {}",
-    "just {}", "{} here", "{} in this patient", "{} visible", "{} region", "{} area",
-    "frontal view, {}", "AP film: {}", "chest: {}", "{} thx", "{} as seen here",
-    "{} of this patient", "{} now",
-)  # fmt: skip
-"""What may surround a wording; `{}` is the wording."""
