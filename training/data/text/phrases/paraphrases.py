@@ -14,9 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.data.text.phrases import grounding_phrases
-from training.data.text.phrases.absent_wordings import ABSENT_WORDINGS
-from training.data.text.phrases.elsewhere_wordings import ELSEWHERE_WORDINGS
-from training.data.text.phrases.finding_wordings import FINDING_WORDINGS, SIDED
 from training.data.text.phrases.grounding_phrases import (
     FINDING_SIDES,
     FINDING_ZONES,
@@ -24,19 +21,23 @@ from training.data.text.phrases.grounding_phrases import (
     SHORT,
     ZONES,
 )
-from training.data.text.phrases.heart_wordings import HEART
-from training.data.text.phrases.lung_wordings import (
-    LUNG_DETAILS,
-    LUNG_HEADS,
-    LUNG_NOUNS,
-    LUNG_OTHERS,
-    SIDED_LUNGS,
-)
 from training.data.text.phrases.unseen_wordings import (
     DEVELOPMENT,
     HELD_OUT,
     HELD_OUT_ELSEWHERE,
 )
+from training.data.text.phrases.wordings.absent import ABSENT_WORDINGS
+from training.data.text.phrases.wordings.elsewhere import ELSEWHERE_WORDINGS
+from training.data.text.phrases.wordings.heart import HEART
+from training.data.text.phrases.wordings.lung_findings import LUNG_FINDINGS
+from training.data.text.phrases.wordings.lung_names import LUNG_NAMES
+from training.data.text.phrases.wordings.lungs import (
+    LUNG_DETAILS,
+    LUNG_HEADS,
+    LUNG_NOUNS,
+    SIDED_LUNGS,
+)
+from training.data.text.phrases.wordings.other_findings import OTHER_FINDINGS
 from training.data.text.zero_shot_prompts import WORDINGS, prompts_of
 
 REQUESTS = (
@@ -63,6 +64,10 @@ SETTINGS = (
 """What may surround a wording; `{}` is the wording."""
 _LEAST_LETTERS = 5
 """Letters of a word from which a spelling mistake may be made in it."""
+FINDING_WORDINGS = {**LUNG_FINDINGS, **OTHER_FINDINGS}
+"""Plain wording of a finding -> other wordings."""
+_SIDED = frozenset(FINDING_WORDINGS) - {"cardiomegaly"}
+"""Findings that a phrase may place on one side."""
 _PLAIN = (
     "left lung",
     "right lung",
@@ -154,7 +159,7 @@ def _lung(rng: random.Random) -> Wording:
         return Wording(form.format(side=side, noun=noun, **names), concept)
     if kind < 0.65:
         return Wording(f"{rng.choice(LUNG_HEADS)} {rng.choice(LUNG_DETAILS[concept])}", concept)
-    return Wording(rng.choice(LUNG_OTHERS[concept]), concept)
+    return Wording(rng.choice(LUNG_NAMES[concept]), concept)
 
 
 def _heart(rng: random.Random) -> Wording:
@@ -164,7 +169,7 @@ def _heart(rng: random.Random) -> Wording:
 def _finding(rng: random.Random) -> Wording:
     plain = rng.choice(sorted(FINDING_WORDINGS))
     text = rng.choice(FINDING_WORDINGS[plain])
-    if plain not in SIDED or rng.random() > 1 / 3:
+    if plain not in _SIDED or rng.random() > 1 / 3:
         return Wording(text, plain)
     side = rng.choice(sorted(OTHER))
     form = rng.choice(FINDING_SIDES + FINDING_ZONES)
@@ -184,11 +189,11 @@ def _elsewhere(rng: random.Random) -> Wording:
 
 
 _KINDS: dict[Callable[[random.Random], Wording], float] = {
-    _lung: 0.42,
+    _lung: 0.4,
     _heart: 0.12,
     _finding: 0.24,
     _absent: 0.14,
-    _elsewhere: 0.08,
+    _elsewhere: 0.1,
 }
 """Function that draws a wording -> its share."""
 
