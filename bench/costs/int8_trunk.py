@@ -2,7 +2,7 @@ r"""Speed and error of the trunk of a run in int8, with more and more of its par
 
     g2d import-version g2d-cxr stable --out runs/shipped
     python -m bench.costs.int8_trunk runs/shipped --data ../shared/data \
-        --trunk models/g2d-cxr/6/trunk.onnx
+        --trunk models/g2d-cxr/7/trunk.onnx
 
 The choices are those that `g2d export --int8` tries. Each is measured in one run with float32,
 image by image in turns, with one thread and with one for each core. The error is the mean
