@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from training.atomic_write import write_atomically
 from training.engine.checkpoint import CHECKPOINT
 from training.engine.model_selection import BEST
 from training.experiments.plan import Cell, Claim
@@ -98,7 +99,7 @@ class ResultFolder:
         self.refuse_others(claim)
         if not self._config.is_file():
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self._config, claim.model_dump_json(indent=1))
+            write_atomically(self._config, claim.model_dump_json(indent=1).encode())
 
     def refuse_others(self, claim: Claim) -> None:
         """Refuse a folder of other settings; a folder that does not exist yet is accepted.
@@ -175,7 +176,7 @@ class ResultFolder:
         """Write one result, whole or not at all."""
         file = self._file(result.cell)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(asdict(result), indent=1))
+        write_atomically(file, json.dumps(asdict(result), indent=1).encode())
         self._failure(result.cell).unlink(missing_ok=True)
 
     def keep_failure(self, cell: Cell, reason: str, details: str) -> None:
@@ -188,7 +189,7 @@ class ResultFolder:
         """
         file = self._failure(cell)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, f"{reason}\n\n{details}")
+        write_atomically(file, f"{reason}\n\n{details}".encode())
 
     def failure(self, cell: Cell) -> str:
         """Return the reason why a cell failed when it was last computed, or ""."""
@@ -212,13 +213,6 @@ def _result(read: dict[str, Any]) -> Result:
     probe = read.pop("probe", None)
     trained = None if probe is None else ProbeTraining(**probe)
     return Result(Cell(**read.pop("cell")), found, **read, probe=trained)
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(text)
-    partial.replace(file)
 
 
 def sha256(file: Path) -> str:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from training.experiments.result_store import ResultFolder
 
 
-COLLECTIONS = {"open": "tables_open", "ablation": "ablation", "grounding": "grounding"}
+COLLECTIONS = {
+    "open": "tables_open",
+    "ablation": "ablation",
+    "claim": "claim",
+    "grounding": "grounding",
+}
 """Name that stands for every table of a configuration -> that configuration."""
 STUCK, FAILED = 3, 4
 """Exit statuses: nothing that is missing can be computed here; a cell failed."""
@@ -27,7 +32,7 @@ Number = Annotated[
     str,
     typer.Argument(
         help="Table of the paper: 1, 2a, 2b, 3, 4, 5, 7 or 8; open, for the open data sets; "
-        "ablation; or grounding."
+        "ablation; claim; or grounding."
     ),
 ]
 Data = Annotated[
@@ -125,6 +130,7 @@ def table(
     g2d table 4 --data /data --pretrained runs/g2d_paper/last.ckpt --fraction 0.01 --only rsna
     g2d table open --seeds 0,1,2 --no-keep-weights --write docs/results.md
     g2d table ablation --write docs/ablation.md
+    g2d table claim --write docs/ablation.md
     g2d table grounding --write docs/ablation.md
 
     A missing data set is named in the table, and a cell that fails is recorded there; neither
@@ -307,17 +313,17 @@ def _render(
     job: "TableJob", folder: "ResultFolder", reasons: "dict[Cell, str]", page: Path | None
 ) -> None:
     """Write the table as CSV and Markdown, and print it or put it into a page."""
+    from training.atomic_write import write_atomically
     from training.experiments.pages.markdown import markers, rewrite
     from training.experiments.pages.render import as_csv, markdown, table_entries
-    from training.experiments.result_store import write_whole
     from training.experiments.run import is_first
 
     if not is_first():
         return
     entries = table_entries(job, folder, reasons)
     text, name = markdown(job, folder, entries), job.request.table
-    write_whole(folder.path / f"table_{name}.csv", as_csv(job, entries))
-    write_whole(folder.path / f"table_{name}.md", text)
+    write_atomically(folder.path / f"table_{name}.csv", as_csv(job, entries).encode())
+    write_atomically(folder.path / f"table_{name}.md", text.encode())
     if page is None:
         typer.echo(text)
     else:

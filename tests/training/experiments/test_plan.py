@@ -296,6 +296,16 @@ def _ablation(**request: Any) -> TableJob:
     return TableJob(config, model, Path("data"), TableRequest("ablation", **request))
 
 
+def test_the_claim_is_tried_with_the_model_that_is_shipped_and_one_changed_loss() -> None:
+    config = load_tables("claim")
+    model = load(config.pretraining, PretrainConfig)
+    job = TableJob(config, model, Path("data"), TableRequest("claim_phrases"))
+    shipped = load("shipped_pretrain", PretrainConfig)
+    assert (model.model, model.preprocess) == (shipped.model, shipped.preprocess)
+    none, pseudo = (arm_pretraining(job, arm, 1).model_dump() for arm in ("none", "pseudo"))
+    assert {key for key in none if none[key] != pseudo[key]} == {"decoder_loss"}
+
+
 def test_the_shipped_ablation_has_every_arm_and_fraction() -> None:
     job = _ablation()
     found = cells(job)

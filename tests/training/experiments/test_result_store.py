@@ -38,7 +38,8 @@ def test_a_result_is_read_as_it_was_written(job: TableJob, folder: ResultFolder)
     folder.keep(result)
     assert folder.result(result.cell) == result
     assert folder.result(cells(job)[1]) is None
-    assert not list(folder.path.rglob("*.partial"))
+    files = {path.name for path in folder.path.rglob("*") if path.is_file()}
+    assert files == {"config.json", "result.json"}  # and no part of one
 
 
 def test_a_result_from_before_a_key_was_known_is_read(job: TableJob, folder: ResultFolder) -> None:
