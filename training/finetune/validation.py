@@ -54,7 +54,10 @@ def _mean_loss(module: Finetuning, batches: Batches) -> float:
     total, rows = 0.0, 0
     for batch in batches:
         count, images = len(batch.labelled.radiographs.pixels), batch.images()
-        total, rows = total + float(module(images, batch)["total"]) * count, rows + count
+        losses = module(images, batch)
+        # Not the adversary's: it is low where the trunk tells the data sets apart.
+        loss = losses["total"] - losses.get("source", 0)
+        total, rows = total + float(loss) * count, rows + count
     return total / rows
 
 

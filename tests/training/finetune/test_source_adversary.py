@@ -8,11 +8,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.builders.training.runs.decoder_runs import changed, decoder_config
+from tests.builders.training.runs.decoder_runs import cache_of, changed, decoder_config
 from training.config.finetune import FinetuneConfig
 from training.engine.checkpoint import read_checkpoint
 from training.evaluation.trained_model import load_run
-from training.finetune.finetune import finetune
+from training.finetune.finetune import FinetuneTask, finetune
 from training.finetune.initial_weights import load_pretrained
 from training.finetune.source_adversary import SourceAdversary
 
@@ -73,6 +73,16 @@ def test_a_run_trains_it_and_its_model_is_without_it(
     assert before.keys() == {name for name in after if name.startswith("adversary.")}
     model = load_run(run)
     assert not any(name.startswith("adversary.") for name in model.module.state_dict())
+
+
+def test_the_loss_of_the_validation_is_that_of_the_heads_alone(
+    config: FinetuneConfig, tmp_path: Path
+) -> None:
+    chosen = changed(config, choose={"by": "loss", "every": 1})
+    task = FinetuneTask(chosen, cache_of(chosen, tmp_path))
+    found = task.validate()
+    task.module.adversary = None
+    assert task.validate() == pytest.approx(found)
 
 
 def test_a_later_run_starts_from_it_without_the_adversary(
