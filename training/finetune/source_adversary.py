@@ -60,5 +60,5 @@ class SourceAdversary(nn.Module):
         reversed_features = cast("Tensor", _Reversal.apply(global_features, self.weight))
         logits = self.classifier(reversed_features).float()  # B x T
         each = F.cross_entropy(logits, sources, reduction="none")
-        rows = torch.bincount(sources, minlength=logits.shape[1])[sources]  # of the same data set
+        rows = (sources.unsqueeze(0) == sources.unsqueeze(1)).sum(dim=0)  # of the same data set
         return (each / rows).sum() / (1 / rows).sum()

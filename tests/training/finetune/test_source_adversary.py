@@ -59,6 +59,14 @@ def test_the_gradient_of_the_features_alone_is_reversed_and_scaled() -> None:
     torch.testing.assert_close([p.grad for p in adversary.parameters()], learnt)
 
 
+def test_its_loss_needs_no_value_on_the_host() -> None:
+    """A tensor without values stands for one on a device."""
+    loss = _adversary(0.5).to("meta")(
+        torch.empty(4, 4, device="meta"), torch.empty(4, dtype=torch.long, device="meta")
+    )
+    assert loss.shape == ()
+
+
 def test_a_run_trains_it_and_its_model_is_without_it(
     config: FinetuneConfig, tmp_path: Path
 ) -> None:
