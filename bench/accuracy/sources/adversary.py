@@ -27,9 +27,9 @@ from training.finetune.finetune import finetune
 from training.metrics.arrays import FloatArray
 
 HEADER = (
-    "| left out | head | label | metric | without an adversary | with it | with - without "
+    "| weight | left out | head | label | metric | without an adversary | with it | with - without "
     "| 95 % interval | images |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -48,14 +48,14 @@ def main() -> None:
             for arm, folder in zip(arms, folders, strict=True)
         ]
         for difference in differences(runs[0], runs[1], source):
-            print(difference, flush=True)
+            print(f"| {options.weight:g} {difference}", flush=True)
         told = [
             told_apart(*(_features(run, kept, split, options.limit) for split in ("train", "test")))
             for run in runs
         ]
         print(
-            f"| {source} | features | other sets | told apart | {told[0]:.3f} | {told[1]:.3f} "
-            f"| {told[1] - told[0]:+.3f} | | |",
+            f"| {options.weight:g} | {source} | features | other sets | told apart "
+            f"| {told[0]:.3f} | {told[1]:.3f} | {told[1] - told[0]:+.3f} | | |",
             flush=True,
         )
 
