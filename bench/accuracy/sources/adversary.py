@@ -7,8 +7,8 @@
                                                                            '--> sets told apart
 
 Both runs have the same seed, steps and rows. The figures are those of the test split of the set
-that neither has seen. The last row is the balanced accuracy with which a linear classifier, fitted
-on training patients, tells the other sets apart by the features of test patients.
+that neither has seen. The row `told apart` is the balanced accuracy with which a linear classifier,
+fitted on training patients, tells the other sets apart by the features of test patients.
 """
 
 import argparse

@@ -131,7 +131,6 @@ def table(
     g2d table open --seeds 0,1,2 --no-keep-weights --write docs/results.md
     g2d table ablation --write docs/ablation.md
     g2d table claim --write docs/ablation.md
-    g2d table grounding --write docs/ablation.md
 
     A missing data set is named in the table, and a cell that fails is recorded there; neither
     stops the other cells. If the command is interrupted, run it again to continue; failed cells
